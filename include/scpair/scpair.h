@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * scpair.h - the assembled pair: one adapter with simulated disks, configured and ready to open.
+ *
+ * For programs (the FUSE mount, the scpair command, benchmarks, tests) that want the whole stack
+ * and not its parts. Everything below stays reachable through the kernel services: open a disk
+ * with fp_opendev(scp_disk_devno(p, i), ...), send bufs with devstrat(), call ioctls with
+ * fp_ioctl(). Hosted systems only; the core itself does not need this file.
+ */
+#ifndef SCPAIR_SCPAIR_H
+#define SCPAIR_SCPAIR_H
+
+#include <sys/kservices.h>
+#include <sys/scdisk.h>
+#include <sys/scsi.h>
+#include <sys/sctypes.h>
+
+#define SCP_VERSION_MAJOR 0
+#define SCP_VERSION_MINOR 1
+#define SCP_VERSION_PATCH 0
+/* "0.1.0" of the library linked with, which may be newer than the header. Any context. */
+const char *scp_version(void);
+
+#define SCP_DISKS_MAX 64u
+#define SCP_ADAPTER_MAJOR 1u
+#define SCP_DISK_MAJOR 2u
+#define SCP_ERROR_MAX 512u
+#define SCP_TRANSFER_MAX (1u << 20)      /* largest --max-transfer, bytes */
+#define SCP_QUEUE_MAX 256u               /* largest queue depth of a disk */
+#define SCP_LATENCY_US_MAX 10000000u     /* ten seconds: beyond it the driver times out anyway */
+
+/* Where a disk's blocks are. */
+enum scp_medium { SCP_MEDIUM_FILE, SCP_MEDIUM_RAM, SCP_MEDIUM_NULL };
+
+/* One disk to be. Zero means the default. */
+struct scp_disk_spec {
+    enum scp_medium medium;
+    const char *path;      /* SCP_MEDIUM_FILE: an existing regular file or block device */
+    uint64_t bytes;        /* RAM and null: capacity; a file's is its size */
+    uint32_t block_bytes;  /* 512 (default) or 4096 */
+    bool read_only;
+    bool direct;           /* open the file with O_DIRECT */
+    bool no_tags;
+    uint32_t queue;        /* queue depth, default 64, 1..256 */
+    uint64_t latency_ns;   /* of every command; 0 */
+};
+
+/* The pair to be. */
+struct scp_spec {
+    const struct scp_disk_spec *disks;
+    unsigned ndisks;                 /* 1..SCP_DISKS_MAX */
+    uint64_t transfer_bytes_max;     /* --max-transfer; 0: 1 MiB; >= SC_MAXREQUEST, a multiple of 4096 */
+    bool no_gather;                  /* --no-gather */
+    bool clears_queue;               /* adapter flavour: clear the LUN queue on CHECK CONDITION */
+    uint64_t max_coalesce;           /* largest span, bytes; 0: the maximum transfer */
+    const struct shim_host *host;    /* NULL: shim_posix_host() */
+};
+
+struct scp;
+
+/*
+ * Build it: install the host, start the kernel services, attach the adapter, add the disks, run
+ * the configure methods. Nothing is opened. One at a time per process (EBUSY).
+ * Returns 0, or an errno with one line in err (size bytes) that names the thing and the fix;
+ * then nothing is left behind. Process.
+ */
+int scp_create(const struct scp_spec *spec, struct scp **out, char *err, size_t size);
+/* Tear it down; every fp is closed. Returns the number of leaked blocks (0). Process. */
+size_t scp_destroy(struct scp *p);
+
+/* What was built. Disks count from 0. Any context. */
+unsigned scp_ndisks(const struct scp *p);
+devno_t scp_adapter_devno(const struct scp *p);
+devno_t scp_disk_devno(const struct scp *p, unsigned disk);
+const char *scp_disk_name(const struct scp *p, unsigned disk); /* "hdisk0" */
+/*
+ * The pair's own handles, opened at the first call and closed by scp_destroy(): for counters and
+ * for a mount that keeps its devices open. 0, or fp_opendev's errno; *fpp stays the pair's. Process.
+ */
+int scp_disk_file(struct scp *p, unsigned disk, struct file **fpp);
+int scp_adapter_file(struct scp *p, struct file **fpp);
+/* The simulated disk behind it, for fault injection (src/adapter/sim/sim.h). */
+struct sim_disk;
+struct sim_disk *scp_sim_disk(const struct scp *p, unsigned disk);
+
+/*
+ * Parse "--disk" syntax: FILE[,block=4096][,ro][,queue=N][,direct][,latency=USEC][,notags], or
+ * ram:SIZE / null:SIZE in place of FILE. The spec keeps pointers into `text`, which is modified.
+ * 0, or EINVAL with a line in err.
+ */
+int scp_disk_parse(char *text, struct scp_disk_spec *out, char *err, size_t size);
+/* "4096", "64k", "1M", "2G", "1T" to bytes. 0, or EINVAL. */
+int scp_size_parse(const char *text, uint64_t *bytes);
+
+/*
+ * The block interface's buffer layer: any offset and length, read-modify-write at the edges,
+ * page-size bufs in one chain to the driver, which spans them. One per open block device.
+ */
+struct scp_block;
+/* 0, or fp_opendev's errno. Process. */
+int scp_block_open(devno_t devno, unsigned long devflag, struct scp_block **out);
+void scp_block_close(struct scp_block *b);
+/*
+ * Read or write; *done gets the bytes moved (short at the end of the disk). 0 or errno. Process;
+ * any number of threads.
+ */
+int scp_block_read(struct scp_block *b, void *data, size_t bytes, uint64_t off, size_t *done);
+int scp_block_write(struct scp_block *b, const void *data, size_t bytes, uint64_t off, size_t *done);
+struct file *scp_block_file(struct scp_block *b);
+
+/* Raw read or write of contiguous memory through the driver's d_read/d_write. *done as above. */
+int scp_raw_read(struct file *fp, void *data, size_t bytes, uint64_t off, size_t *done);
+int scp_raw_write(struct file *fp, const void *data, size_t bytes, uint64_t off, int ext, size_t *done);
+
+/* Text of an errno, ours included ("EMEDIA: unrecovered medium error"). Static storage. */
+const char *scp_strerror(int error);
+/* The nearest errno every Linux program knows, for ioctl(2) and read(2) on a mount. */
+int scp_host_errno(int error);
+
+/* JSON of the counters, as `scpair stat --json` prints it. malloc()ed, or NULL. */
+char *scp_stat_json(struct scp *p);
+/* The error log as JSON lines. malloc()ed, or NULL. */
+char *scp_errlog_json(uint64_t after_seq);
+/*
+ * Inject from text: "hdisk0 op=0x28 lba=100-200 count=1 skip=0 do=check:3/11/00", "hdisk0 clear".
+ * 0, or EINVAL/ENOENT with a line in err.
+ */
+int scp_inject(struct scp *p, const char *text, char *err, size_t size);
+
+#endif /* SCPAIR_SCPAIR_H */

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * kservices.h - the AIX kernel services a device driver is written against.
+ *
+ * Written once on top of shim.h (src/shim/kern). scdisk uses nothing else, and what scdisk uses
+ * a third-party head may use. The names and rules are AIX's where AIX publishes them; an entry
+ * marked [ours] has no published counterpart.
+ *
+ * Environments: *process* (may sleep), *interrupt* (iodone routines, timers: never sleeps).
+ */
+#ifndef SYS_KSERVICES_H
+#define SYS_KSERVICES_H
+
+#include <sys/buf.h>
+#include <sys/sclock.h>
+#include <sys/sctypes.h>
+#include <sys/scuio.h>
+
+/* ------------------------------------------------------------------ the device switch */
+
+/* devflag bits handed to open and ioctl entry points. */
+#define DREAD 0x0001ul
+#define DWRITE 0x0002ul
+#define DNDELAY 0x0004ul
+#define DAPPEND 0x0008ul
+#define DKERNEL 0x0010ul /* the caller is in the kernel: arg is a kernel address */
+
+/* ddconfig commands. */
+#define CFG_INIT 1
+#define CFG_TERM 2
+#define CFG_QVPD 3
+
+/*
+ * One driver's entry points. A missing one is NULL and answers ENODEV. Each
+ * open/close/read/write/ioctl/config entry runs at process level; d_strategy at either.
+ * d_close is called once for every successful d_open: the driver counts if it has to.
+ */
+struct devsw {
+    int (*d_open)(devno_t devno, unsigned long devflag, long chan, int ext);
+    int (*d_close)(devno_t devno, long chan);
+    int (*d_read)(devno_t devno, struct uio *uiop, long chan, int ext);
+    int (*d_write)(devno_t devno, struct uio *uiop, long chan, int ext);
+    int (*d_ioctl)(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext);
+    void (*d_strategy)(struct buf *bp);
+    int (*d_config)(devno_t devno, int cmd, struct uio *uiop);
+    int (*d_dump)(devno_t devno, struct uio *uiop, int cmd, intptr_t arg, long chan, int ext);
+    uint32_t d_opts; /* DEV_MPSAFE */
+};
+#define DEV_MPSAFE 0x1u
+#define DEVSW_MAJORS 64u
+
+/*
+ * Add or remove a driver under the major number of devno; the table is copied. Process.
+ * 0; EEXIST (taken, or open files use it); EINVAL (major too large); ENODEV (nothing to remove).
+ */
+int devswadd(devno_t devno, const struct devsw *dswp);
+int devswdel(devno_t devno);
+/* The entry for a major, or NULL. Any environment. [ours; AIX: devswqry] */
+const struct devsw *devsw_find(devno_t devno);
+
+/*
+ * Call the strategy routine of bp->b_dev. Never waits. b_dev and b_iodone must be set.
+ * 0; ENODEV when the major is unknown or has no strategy routine (the buf is untouched); EINVAL
+ * when b_iodone is missing.
+ * Process or interrupt. Owner of bp afterwards: the driver, until b_iodone.
+ */
+int devstrat(struct buf *bp);
+/* The same under its other published name. */
+#define devstrategy devstrat
+
+/* An open device, for kernel callers. */
+struct file;
+/*
+ * Open, use and close a device. Process. channame is handed to the driver as its chan. fp_opendev returns the driver's code, ENODEV/EINVAL for an
+ * unknown major, ENOMEM. fp_ioctl passes DKERNEL: arg is a kernel address or a plain word, and the
+ * errno is the return value. fp_rwuio reads or writes at uiop->uio_offset.
+ * fp_ioctlx passes the devflag bits given instead (a user's ioctl: without DKERNEL, arg is a user address).
+ */
+int fp_opendev(devno_t devno, unsigned long devflag, void *channame, int ext, struct file **fpp);
+int fp_close(struct file *fp);
+int fp_ioctl(struct file *fp, unsigned cmd, intptr_t arg, int ext);
+int fp_ioctlx(struct file *fp, unsigned cmd, intptr_t arg, int ext, unsigned long devflag);
+int fp_rwuio(struct file *fp, enum uio_rw rw, struct uio *uiop, int ext);
+devno_t fp_getdevno(const struct file *fp);
+
+/* ------------------------------------------------------------------ block I/O */
+
+/*
+ * A request is finished: sets B_DONE and runs bp->b_iodone, at once or, when iodone calls are
+ * already nested SHIM_IODONE_NEST deep on this stack, as soon as the outermost returns. So a
+ * completion that submits and completes another request never grows the stack. The caller must
+ * hold no lock and not touch bp again. Any environment.
+ */
+void iodone(struct buf *bp);
+
+/*
+ * Wait for a request whose b_iodone is iodone_wakeup (or calls it). Process; no lock held; only
+ * by whoever called strategy. 0, b_error, or EIO when B_ERROR is set without one.
+ */
+int iowait(struct buf *bp);
+/* The usual b_iodone of a synchronous caller: wakes iowait. [ours] */
+void iodone_wakeup(struct buf *bp);
+
+/* ------------------------------------------------------------------ locks */
+
+typedef struct simple_lock_data Simple_lock;
+
+/*
+ * Lock classes, in the order in which they may be nested: the class is the rank. A head of your
+ * own uses LOCK_CLASS_DD; no lock may be held across strategy, devstrat, iodone or fp_*.
+ */
+#define LOCK_CLASS_DD_OPEN 20 /* SHIM_RANK_DD_OPEN: configuration, open, close */
+#define LOCK_CLASS_DD 30      /* SHIM_RANK_DD_LUN: queues */
+#define LOCK_ALLOC_PIN 1
+
+/*
+ * Prepare a lock. `name` is static text [ours: AIX has an occurrence number here]. Process.
+ * 0; ENOMEM; EINVAL (class).
+ */
+int lock_alloc(Simple_lock *lock, int flags, int lock_class, const char *name);
+/* Take it down; it must be free. Process. */
+void lock_free(Simple_lock *lock);
+/* For data that only processes use. */
+static inline void simple_lock(Simple_lock *lock) { sc_lock_enter(lock); }
+static inline void simple_unlock(Simple_lock *lock) { sc_lock_exit(lock); }
+/* For data that completions use too. Returns the priority to give back. Any environment. */
+#define INTMAX_PRI 0
+#define INTIODONE 7
+#define INTBASE 11
+static inline int disable_lock(int priority, Simple_lock *lock)
+{
+    sc_lock_enter(lock);
+    return priority;
+}
+static inline void unlock_enable(int old, Simple_lock *lock)
+{
+    (void)old;
+    sc_lock_exit(lock);
+}
+/* For assertions: true when the caller holds it, or nobody can tell. [ours] */
+bool lock_mine(const Simple_lock *lock);
+
+/* ------------------------------------------------------------------ sleeping */
+
+typedef _Atomic uint32_t event_t; /* EVENT_NULL when initialised */
+#define EVENT_NULL 0u
+#define EVENT_SHORT 0
+#define EVENT_SIGRET 1
+#define THREAD_AWAKENED 1
+#define THREAD_TIMED_OUT 2
+
+/*
+ * Sleep until e_wakeup(word). `lock` (may be NULL) is dropped while asleep. A wakeup that came
+ * after the last sleep is remembered, so check your condition in a loop. Process.
+ */
+int e_sleep_thread(event_t *word, Simple_lock *lock, int flags);
+/* The same with a limit in nanoseconds from now: THREAD_AWAKENED or THREAD_TIMED_OUT. [ours] */
+int e_timedsleep(event_t *word, Simple_lock *lock, uint64_t ns);
+/* Wake everybody who sleeps on word. Any environment. */
+void e_wakeup(event_t *word);
+
+/* True at process level: sleeping and user memory are allowed. [ours] */
+bool kern_at_process_level(void);
+/* A number that is the calling thread's own while it lives; never 0. */
+uint64_t thread_self(void);
+
+/* ------------------------------------------------------------------ timers */
+
+/* Watchdog: whole seconds. Published fields. */
+struct watchdog {
+    struct watchdog *next, *prev; /* the kernel's */
+    void (*func)(struct watchdog *w); /* runs at interrupt level, once, count seconds after w_start */
+    uint16_t count;               /* seconds left; the kernel's once started */
+    uint16_t restart;             /* seconds w_start begins with */
+    void *w_trb;                  /* the kernel's */
+};
+/*
+ * w_init: process, 0 or ENOMEM; leaves it stopped. w_start, w_stop: any. w_clear: process; -1 if
+ * func runs now.
+ */
+int w_init(struct watchdog *w);
+void w_start(struct watchdog *w);
+void w_stop(struct watchdog *w);
+int w_clear(struct watchdog *w);
+
+/* Fine timer. `func` runs at interrupt level with no lock held. */
+struct trb {
+    void (*func)(struct trb *t);
+    void *func_data;
+    uint64_t timeout_ns; /* from tstart */
+    void *t_host;        /* the kernel's */
+};
+/* talloc: process, NULL without memory. tstart: arms, or moves when armed; 0 or ENOMEM. Any. */
+struct trb *talloc(void);
+int tstart(struct trb *t);
+/* tstop: 0 it will not run, 1 it was not armed, -1 it is running right now. Any. tfree: process; stopped. */
+int tstop(struct trb *t);
+void tfree(struct trb *t);
+/* Monotonic nanoseconds. Any. [ours] */
+uint64_t kern_now_ns(void);
+
+/* ------------------------------------------------------------------ memory and user memory */
+
+#define PINNED_HEAP 1
+/* Zeroed memory aligned to 1 << align_log2 (at most a page), or NULL. At configuration only. Never sleeps. */
+void *xmalloc(size_t size, int align_log2, int heap);
+/* Give it back. */
+int xmfree(void *p, int heap);
+
+/*
+ * User copies for ioctl routines. When devflag has DKERNEL both addresses are kernel addresses.
+ * Process. 0; EFAULT.
+ */
+int kcopyin(intptr_t uaddr, void *kaddr, size_t n, unsigned long devflag);
+int kcopyout(const void *kaddr, intptr_t uaddr, size_t n, unsigned long devflag);
+
+/* ------------------------------------------------------------------ errors, traces, attributes */
+
+/*
+ * One error-log record. `er_detail` follows AIX's printed order: CDB length, target, LUN, CDB
+ * (16), validity, SCSI status, adapter status, sense bytes.
+ */
+#define ERR_RESOURCE_MAX 16
+#define ERR_DETAIL_MAX 96
+#define ERR_TEXT_MAX 120
+struct err_rec {
+    uint32_t er_id;      /* ERRID_* */
+    uint8_t er_temp;     /* 1 TEMP: recovered; 0 PERM */
+    uint8_t er_detail_bytes;
+    uint16_t er_errno;   /* what the caller got; 0 */
+    uint64_t er_when_ns; /* set by errsave */
+    uint64_t er_seq;     /* set by errsave: 1, 2, 3 ... */
+    char er_resource[ERR_RESOURCE_MAX]; /* "hdisk0" */
+    char er_text[ERR_TEXT_MAX];         /* one line: what was seen, which rule fired, what was done */
+    uint8_t er_detail[ERR_DETAIL_MAX];
+};
+enum {
+    ERRID_SCSI_ERR1 = 0x5c510001, /* adapter hardware, permanent */
+    ERRID_SCSI_ERR2,              /* adapter hardware, potentially catastrophic */
+    ERRID_SCSI_ERR3,              /* microcode, permanent */
+    ERRID_SCSI_ERR4,
+    ERRID_DISK_ERR1 = 0x5c510101, /* permanent medium failure */
+    ERRID_DISK_ERR2,              /* device not responding */
+    ERRID_DISK_ERR3,              /* equipment */
+    ERRID_DISK_ERR4,              /* temporary: recovered, retried */
+    ERRID_DISK_INFO               /* worth a line: mode changed, attention */
+};
+#define ERRLOG_RECORDS 256u
+/* Append to the error log (a ring; the oldest goes). Any environment, no lock of rank KERN or above held. */
+void errsave(struct err_rec *rec, size_t len);
+/* Copy up to max records with er_seq > after_seq, oldest first; returns how many. [ours] Any. */
+unsigned errlog_read(uint64_t after_seq, struct err_rec *out, unsigned max);
+
+/* Format text as shim_format does, for er_text. [ours] Any. */
+int kern_format(char *out, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* An administrator's number by name, read once at configuration. [ours] Process. */
+int64_t kern_tunable(const char *name, int64_t dflt);
+
+/* Our own bug: on in release. The caller's bug is returned as an errno instead. */
+_Noreturn void kern_assert_failed(const char *what, const char *file, int line);
+#define KASSERT(cond)                                            \
+    do {                                                         \
+        if (SC_UNLIKELY(!(cond)))                                \
+            kern_assert_failed(#cond, __FILE__, __LINE__);       \
+    } while (0)
+
+/*
+ * Start and stop the services; called by whoever owns the process, after shim_init() and before
+ * shim_fini(). kern_init: 0, ENOMEM. kern_fini: everything closed and removed from the switch.
+ */
+int kern_init(void);
+void kern_fini(void);
+
+#endif /* SYS_KSERVICES_H */

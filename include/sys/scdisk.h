@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * scdisk.h - the disk device driver's ioctls, attributes and counters.
+ *
+ * Published names; values and layouts are ours. An entry marked [ours] has no published
+ * counterpart. Pointers and inline areas follow the rule in scsi.h.
+ */
+#ifndef SYS_SCDISK_H
+#define SYS_SCDISK_H
+
+#include <sys/scsi.h>
+
+/* readx/writex ext bits, also delivered in b_options. */
+#define WRITEV 0x0001u    /* verify after write */
+#define HWRELOC 0x0002u   /* relocate before writing; unsupported: EINVAL */
+#define UNSAFEREL 0x0004u /* unsupported: EINVAL */
+#define SC_OPT_FUA 0x0100u /* force unit access: on the medium when done [ours] */
+
+#define SC_DISK_IO_INLINE 8192u
+#define SC_DISK_SENSE_MAX 255u
+
+/* DKIORDSE, DKIOWRSE: READ/WRITE that hands back sense. Sense length > 255 or length > max: EINVAL. */
+struct sc_rdwrt {
+    uint64_t lba;             /* device blocks */
+    uint64_t buffer;          /* or 0: data */
+    uint32_t data_length;     /* bytes */
+    uint16_t timeout_value;   /* seconds */
+    uint16_t req_sense_length;/* bytes wanted, <= 255 */
+    uint8_t status_validity;  /* out */
+    uint8_t scsi_status;      /* out */
+    uint8_t adapter_status;   /* out */
+    uint8_t sense_bytes;      /* out */
+    uint32_t resid;           /* out */
+    uint8_t sense[256];       /* out */
+    uint8_t data[SC_DISK_IO_INLINE];
+};
+_Static_assert(offsetof(struct sc_rdwrt, sense) == 32, "fixed layout");
+_Static_assert(sizeof(struct sc_rdwrt) < 16384, "an ioctl number carries 14 bits of size");
+
+#define DKIORDSE SC_IOWR('D', 1, struct sc_rdwrt)
+#define DKIOWRSE SC_IOWR('D', 2, struct sc_rdwrt)
+/* DKIOCMD: any command, diagnostic mode only (EACCES). DK_PASSTHRU: normal mode. No recovery, no log. */
+#define DKIOCMD SC_IOWR('D', 3, struct sc_passthru)
+#define DK_PASSTHRU SC_IOWR('D', 4, struct sc_passthru)
+/* Removable media only; EINVAL on a fixed disk. */
+#define DKPMR SC_IO('D', 5)
+#define DKAMR SC_IO('D', 6)
+#define DKEJECT SC_IO('D', 7)
+/* Exclusive mode only (EACCES). */
+#define DKFORMAT SC_IO('D', 8)
+
+/* ------------------------------------------------------------------ [ours] */
+
+/* A byte range: multiples of the block size (EINVAL), within the disk (ENXIO). */
+struct sc_range {
+    uint64_t offset;
+    uint64_t length;
+};
+/* SYNCHRONIZE CACHE. */
+#define DKFLUSH SC_IO('D', 32)
+/* UNMAP: the range's contents are given up; reads zero when the device says so, else EOPNOTSUPP. */
+#define DKUNMAP SC_IOW('D', 33, struct sc_range)
+/* The range reads as zeroes afterwards: WRITE SAME (with UNMAP when may_unmap), or plain writes. */
+#define DKZERO SC_IOW('D', 34, struct sc_range)
+#define DKZERO_UNMAP SC_IOW('D', 35, struct sc_range)
+/* In: offset. Out: length of the run that begins there and whether it is mapped (GET LBA STATUS). */
+struct sc_extent {
+    uint64_t offset;
+    uint64_t length;
+    uint32_t mapped;
+    uint32_t reserved;
+};
+#define DKEXTENT SC_IOWR('D', 36, struct sc_extent)
+
+/* What the driver found out at open. Strings are NUL-terminated, printable. */
+struct sc_disk_info {
+    uint64_t blocks;
+    uint32_t block_bytes;
+    uint32_t queue_depth;    /* commands the driver keeps at the device */
+    uint64_t transfer_bytes_max; /* largest single command */
+    uint8_t id, lun;
+    uint8_t read_only, write_cache, tagged, gather, unmap, write_same;
+    uint32_t adapter_devno;
+    uint32_t opens;
+    char vendor[9], product[17], revision[5], serial[33];
+    uint8_t device_id[32];
+    uint8_t device_id_bytes;
+    uint8_t reserved[7];
+};
+#define DKINFO SC_IOR('D', 37, struct sc_disk_info)
+
+#define SC_LAT_BUCKETS 40u   /* bucket i counts commands of [2^i, 2^(i+1)) ns */
+#define SC_LAT_SAMPLE 16u    /* one command in 16 is timed: a clock read costs as much as a null command */
+
+/*
+ * Counters of one disk. submitted = pending + in_process + recovering + completed, always.
+ */
+struct sc_disk_stats {
+    uint64_t bufs;             /* requests accepted by strategy (submitted) */
+    uint64_t commands;         /* READ/WRITE commands sent, first tries and retries */
+    uint64_t spanned_commands; /* of them: with more than one buf */
+    uint64_t spanned_bufs;     /* bufs in those */
+    uint64_t fragments;        /* commands that were a piece of a larger buf */
+    uint64_t gathered;         /* gathered writes sent */
+    uint64_t internal;         /* the driver's own commands: TUR, sense, capacity ... */
+    uint64_t pending;          /* gauge: bufs */
+    uint64_t in_process;       /* gauge: bufs */
+    uint64_t recovering;       /* gauge: bufs */
+    uint64_t completed;        /* bufs */
+    uint64_t errors;           /* bufs completed with an error, each once (XEN-06) */
+    uint64_t retries;
+    uint64_t requeued;         /* ENXIO followers taken back */
+    uint64_t alloc_failures;   /* no command structure: waited (NB-01) */
+    uint64_t restarts;         /* restart timer fired (NB-02) */
+    uint64_t responses_queued; /* completed, not yet pushed: 0 after every push (XEN-05) */
+    uint64_t bytes_read, bytes_written;
+    uint64_t lat_read[SC_LAT_BUCKETS];
+    uint64_t lat_write[SC_LAT_BUCKETS];
+};
+#define DKSTATS SC_IOR('D', 38, struct sc_disk_stats)
+
+/*
+ * The define-device structure: what the configure method hands to ddconfig(CFG_INIT) through a
+ * uio. Zero means the default. CFG_INIT copies it; nothing is sent to the device before open.
+ */
+struct scdisk_dds {
+    devno_t adapter_devno;
+    uint8_t scsi_id;
+    uint8_t lun_id;
+    uint16_t queue_depth;   /* commands at the device at once, 1..256; default 64; 1 without tags */
+    char name[16];         /* "hdisk0": resource name in the error log */
+    uint16_t rw_timeout;    /* seconds, default 30 */
+    uint16_t start_timeout; /* seconds, default 60 */
+    uint32_t max_coalesce;  /* bytes, default: the adapter's maximum */
+    uint16_t retries;       /* per request, default 3 */
+    uint8_t no_tags;        /* q_type=none */
+    uint8_t no_reserve;     /* reserve_policy=no_reserve */
+    uint32_t pool;          /* command structures primed at configuration; default queue_depth + 2 */
+};
+
+/*
+ * The driver's configuration entry point; it puts the other entry points in the device switch
+ * when its first minor is configured. d_config of the AIX contract.
+ * CFG_INIT: uiop gives a struct scdisk_dds. 0, EEXIST, EINVAL, ENOMEM, EFAULT.
+ * CFG_TERM: EBUSY while open; ENXIO not configured. Process.
+ */
+int scdisk_config(devno_t devno, int cmd, struct uio *uiop);
+
+#endif /* SYS_SCDISK_H */

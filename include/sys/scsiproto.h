@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * scsiproto.h - what travels on a SCSI bus: operation codes, field offsets, sense and VPD
+ * layouts (SPC-4, SBC-3). Big-endian loads and stores. No state, no policy.
+ *
+ * Used by the device driver and by the simulated device; never by the adapter core (AIX-29).
+ */
+#ifndef SYS_SCSIPROTO_H
+#define SYS_SCSIPROTO_H
+
+#include <sys/sctypes.h>
+
+/* Operation codes. */
+enum {
+    SCSI_TEST_UNIT_READY = 0x00,
+    SCSI_REQUEST_SENSE = 0x03,
+    SCSI_FORMAT_UNIT = 0x04,
+    SCSI_REASSIGN_BLOCKS = 0x07,
+    SCSI_READ_6 = 0x08,
+    SCSI_WRITE_6 = 0x0a,
+    SCSI_INQUIRY = 0x12,
+    SCSI_MODE_SELECT_6 = 0x15,
+    SCSI_RESERVE_6 = 0x16,
+    SCSI_RELEASE_6 = 0x17,
+    SCSI_MODE_SENSE_6 = 0x1a,
+    SCSI_START_STOP_UNIT = 0x1b,
+    SCSI_PREVENT_ALLOW = 0x1e,
+    SCSI_READ_CAPACITY_10 = 0x25,
+    SCSI_READ_10 = 0x28,
+    SCSI_WRITE_10 = 0x2a,
+    SCSI_WRITE_VERIFY_10 = 0x2e,
+    SCSI_VERIFY_10 = 0x2f,
+    SCSI_SYNC_CACHE_10 = 0x35,
+    SCSI_WRITE_SAME_10 = 0x41,
+    SCSI_UNMAP = 0x42,
+    SCSI_MODE_SELECT_10 = 0x55,
+    SCSI_RESERVE_10 = 0x56,
+    SCSI_RELEASE_10 = 0x57,
+    SCSI_MODE_SENSE_10 = 0x5a,
+    SCSI_PERSISTENT_RESERVE_IN = 0x5e,
+    SCSI_PERSISTENT_RESERVE_OUT = 0x5f,
+    SCSI_READ_16 = 0x88,
+    SCSI_COMPARE_AND_WRITE = 0x89,
+    SCSI_WRITE_16 = 0x8a,
+    SCSI_WRITE_VERIFY_16 = 0x8e,
+    SCSI_VERIFY_16 = 0x8f,
+    SCSI_SYNC_CACHE_16 = 0x91,
+    SCSI_WRITE_SAME_16 = 0x93,
+    SCSI_SERVICE_ACTION_IN_16 = 0x9e,
+    SCSI_REPORT_LUNS = 0xa0,
+    SCSI_MAINTENANCE_IN = 0xa3,
+    SCSI_READ_12 = 0xa8,
+    SCSI_WRITE_12 = 0xaa,
+    SCSI_WRITE_VERIFY_12 = 0xae,
+    SCSI_VERIFY_12 = 0xaf
+};
+#define SCSI_SA_READ_CAPACITY_16 0x10 /* of SERVICE ACTION IN(16) */
+#define SCSI_SA_GET_LBA_STATUS 0x12
+#define SCSI_SA_REPORT_OPCODES 0x0c   /* of MAINTENANCE IN */
+
+/* Status bytes are SC_*_STATUS etc. in scsi.h. CDB flag bits: */
+#define SCSI_CDB1_FUA 0x08
+#define SCSI_CDB1_DPO 0x10
+#define SCSI_WRITE_SAME_UNMAP 0x08
+#define SCSI_WRITE_SAME_NDOB 0x01 /* 16-byte form only: no data-out buffer, write zeroes */
+#define SCSI_INQUIRY_EVPD 0x01
+
+/* Sense keys. */
+enum {
+    SCSI_KEY_NO_SENSE = 0x0,
+    SCSI_KEY_RECOVERED = 0x1,
+    SCSI_KEY_NOT_READY = 0x2,
+    SCSI_KEY_MEDIUM = 0x3,
+    SCSI_KEY_HARDWARE = 0x4,
+    SCSI_KEY_ILLEGAL = 0x5,
+    SCSI_KEY_ATTENTION = 0x6,
+    SCSI_KEY_PROTECT = 0x7,
+    SCSI_KEY_BLANK = 0x8,
+    SCSI_KEY_COPY_ABORTED = 0xa,
+    SCSI_KEY_ABORTED = 0xb,
+    SCSI_KEY_OVERFLOW = 0xd,
+    SCSI_KEY_MISCOMPARE = 0xe
+};
+
+/* Fixed-format sense, byte offsets. Descriptor format is 0x72/0x73; deferred 0x71/0x73. */
+#define SCSI_SENSE_FIXED 0x70
+#define SCSI_SENSE_FIXED_DEFERRED 0x71
+#define SCSI_SENSE_DESC 0x72
+#define SCSI_SENSE_DESC_DEFERRED 0x73
+#define SCSI_SENSE_FIXED_BYTES 18u
+#define SCSI_SENSE_BYTES_MAX 252u
+
+/* VPD pages. */
+enum {
+    SCSI_VPD_SUPPORTED = 0x00,
+    SCSI_VPD_SERIAL = 0x80,
+    SCSI_VPD_DEVICE_ID = 0x83,
+    SCSI_VPD_BLOCK_LIMITS = 0xb0,
+    SCSI_VPD_BLOCK_CHARACTER = 0xb1,
+    SCSI_VPD_PROVISIONING = 0xb2
+};
+
+/* Big-endian fields of 2, 3, 4 and 8 bytes at any address. */
+static inline uint16_t scsi_get16(const uint8_t *p) { return (uint16_t)((unsigned)p[0] << 8 | p[1]); }
+static inline uint32_t scsi_get24(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+}
+static inline uint32_t scsi_get32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+static inline uint64_t scsi_get64(const uint8_t *p)
+{
+    return (uint64_t)scsi_get32(p) << 32 | scsi_get32(p + 4);
+}
+static inline void scsi_put16(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v >> 8);
+    p[1] = (uint8_t)v;
+}
+static inline void scsi_put24(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v >> 16);
+    p[1] = (uint8_t)(v >> 8);
+    p[2] = (uint8_t)v;
+}
+static inline void scsi_put32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v >> 24);
+    p[1] = (uint8_t)(v >> 16);
+    p[2] = (uint8_t)(v >> 8);
+    p[3] = (uint8_t)v;
+}
+static inline void scsi_put64(uint8_t *p, uint64_t v)
+{
+    scsi_put32(p, (uint32_t)(v >> 32));
+    scsi_put32(p + 4, (uint32_t)v);
+}
+
+/* A sense buffer taken apart; `valid` false when the bytes make no sense data at all. */
+struct scsi_sense {
+    bool valid;
+    bool deferred;       /* about an earlier command */
+    bool info_valid;     /* `info` holds an LBA or a count */
+    uint8_t key, asc, ascq;
+    uint64_t info;
+};
+
+/*
+ * Take sense bytes apart, fixed or descriptor format, never reading beyond `n` bytes whatever the
+ * device wrote in its length fields. Any context.
+ */
+static inline struct scsi_sense scsi_sense_parse(const uint8_t *b, size_t n)
+{
+    struct scsi_sense s = {0};
+    uint8_t code = n ? (uint8_t)(b[0] & 0x7f) : 0;
+
+    if ((code == SCSI_SENSE_FIXED || code == SCSI_SENSE_FIXED_DEFERRED) && n >= 3) {
+        size_t have = n >= 8 ? 8u + b[7] : n;
+
+        if (have > n)
+            have = n;
+        s.valid = true;
+        s.deferred = code == SCSI_SENSE_FIXED_DEFERRED;
+        s.key = b[2] & 0x0f;
+        if ((b[0] & 0x80) && n >= 7) {
+            s.info_valid = true;
+            s.info = scsi_get32(b + 3);
+        }
+        s.asc = have > 12 ? b[12] : 0;
+        s.ascq = have > 13 ? b[13] : 0;
+    } else if ((code == SCSI_SENSE_DESC || code == SCSI_SENSE_DESC_DEFERRED) && n >= 4) {
+        size_t end = n >= 8 ? 8u + b[7] : n;
+
+        if (end > n)
+            end = n;
+        s.valid = true;
+        s.deferred = code == SCSI_SENSE_DESC_DEFERRED;
+        s.key = b[1] & 0x0f;
+        s.asc = b[2];
+        s.ascq = b[3];
+        /* Walk the descriptors; type 0 is INFORMATION: length 10, VALID bit, 8-byte value at 4. */
+        for (size_t at = 8; at + 2 <= end; at += 2u + b[at + 1]) {
+            if (b[at] == 0 && b[at + 1] >= 10 && at + 12 <= end && (b[at + 2] & 0x80)) {
+                s.info_valid = true;
+                s.info = scsi_get64(b + at + 4);
+            }
+        }
+    }
+    return s;
+}
+
+#endif /* SYS_SCSIPROTO_H */

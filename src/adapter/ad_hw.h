@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ad_hw.h - what the adapter core asks of a chip, and what a chip may call back.
+ *
+ * A back end (sim/, later sym53c/) sees this header and the device half of shim.h. It knows no
+ * device driver, no sc_buf and no host. The core does queueing, credits, tags, DMA mapping,
+ * timeouts and the halted-queue rules; the chip moves bytes.
+ *
+ * Life of an ad_xfer: the core fills it, maps its memory, and calls start(). From then on the
+ * chip owns it until either start() returns AD_HW_DONE, or the chip calls ad_hw_done(), or
+ * start() returns AD_HW_BUSY (it never owned it). After that the chip never touches it again.
+ *
+ * Does not contain: queues (ad_impl.h), the sc_buf contract (sys/scsi.h).
+ */
+#ifndef AD_HW_H
+#define AD_HW_H
+
+#include <scpair/shim.h>
+#include <sys/sctypes.h>
+
+#define AD_HW_VERSION 1u
+
+struct ad_adapter; /* the core's; opaque to a chip */
+
+/* One command as the chip sees it. */
+struct ad_xfer {
+    /* In: set by the core, constant while the chip owns the transfer. */
+    const uint8_t *xfer_cdb; /* the CDB, as built by the device driver; the chip only sends it */
+    uint8_t xfer_cdb_len;    /* bytes */
+    uint8_t xfer_id;         /* target */
+    uint8_t xfer_lun;
+    uint8_t xfer_qmsg;       /* SC_NO_Q, SC_SIMPLE_Q, SC_HEAD_OF_Q, SC_ORDERED_Q */
+    uint16_t xfer_tag;       /* valid unless SC_NO_Q; unique per LUN while in flight */
+    uint8_t xfer_dir;        /* enum shim_dir */
+    uint8_t xfer_flags;      /* AD_XFER_* */
+    struct shim_dma_map *xfer_map; /* segments; map_nsegs 0 when there is no data phase */
+    uint64_t xfer_bytes;     /* data phase length; 0 none */
+
+    /* Out: set by the chip before DONE. */
+    uint8_t xfer_result;      /* enum ad_result */
+    uint8_t xfer_scsi_status; /* status byte, valid with AD_RES_STATUS */
+    uint64_t xfer_resid;      /* bytes of xfer_bytes not moved */
+
+    void *xfer_chip[4]; /* the chip's scratch */
+};
+#define AD_XFER_NODISC 0x01 /* do not allow disconnection */
+#define AD_XFER_ASYNC 0x02  /* no synchronous negotiation */
+
+/* How a command ended. One or none of SCSI status and adapter status is ever claimed (AIX-19). */
+enum ad_result {
+    AD_RES_GOOD = 0,       /* status GOOD; xfer_resid valid */
+    AD_RES_STATUS,         /* the device answered another status: xfer_scsi_status */
+    AD_RES_SELECT_TIMEOUT, /* nobody answered at that id/LUN: SC_NO_DEVICE_RESPONSE */
+    AD_RES_BUS_FAULT,      /* SC_SCSI_BUS_FAULT */
+    AD_RES_BUS_RESET,      /* SC_SCSI_BUS_RESET */
+    AD_RES_HOST_BUS,       /* SC_HOST_IO_BUS_ERR */
+    AD_RES_HW_FAILURE,     /* SC_ADAPTER_HDW_FAILURE */
+    AD_RES_SW_FAILURE,     /* SC_ADAPTER_SFW_FAILURE */
+    AD_RES_FUSE,           /* SC_FUSE_OR_TERMINAL_PWR */
+    AD_RES_ABORTED,        /* ended by abort(), reset_target() or reset_bus() at the core's request */
+    AD_RES_COUNT
+};
+
+/* What start() says. */
+enum ad_hw_start {
+    AD_HW_DONE = 0,   /* finished already; the out fields are filled. ad_hw_done() is NOT called */
+    AD_HW_PENDING = 1,/* ad_hw_done() will be called, perhaps before start() returns */
+    AD_HW_BUSY = 2    /* no room in the chip: nothing happened; the core tries again after ad_hw_kick() */
+};
+
+/* What a chip can do; filled by attach(). */
+struct ad_hw_caps {
+    uint64_t cap_transfer_bytes_max; /* largest data phase */
+    uint32_t cap_commands_max;       /* commands the adapter holds at once: the credits */
+    uint32_t cap_tags_max;           /* tagged commands per LUN; 0: cannot tag */
+    uint32_t cap_segs_max;           /* segments per command, as limited by the chip */
+    uint8_t cap_adapter_id;          /* the adapter's own SCSI id */
+    uint8_t cap_ids;                 /* number of ids on the bus: 8 or 16 */
+    uint8_t cap_luns;                /* LUNs per id: 1..32 */
+    bool cap_gather;                 /* gathered writes are offered */
+    bool cap_keeps_queue;            /* after CHECK CONDITION with tags keep the queue (SC_DID_NOT_CLEAR_Q) */
+};
+
+/* The operations. Called with no lock of the core held, unless said otherwise. */
+struct ad_hw_ops {
+    uint32_t version; /* AD_HW_VERSION */
+    uint32_t size;    /* sizeof(struct ad_hw_ops) */
+    const char *name; /* "sim", "sym53c" */
+
+    /* Bring the chip up; fill caps; remember `ad` for callbacks. Process context. 0 or errno. */
+    int (*attach)(void *hw, struct ad_adapter *ad, struct ad_hw_caps *caps);
+    /* Everything is idle. Afterwards no callback comes. Process context. */
+    void (*detach)(void *hw);
+    /*
+     * Send one command. Any context, several threads at once. Must not call ad_hw_done() for
+     * this transfer and also return AD_HW_DONE. Never blocks except for the medium itself.
+     */
+    int (*start)(void *hw, struct ad_xfer *xfer);
+    /*
+     * Take one command back. When it comes back (by ad_hw_done with AD_RES_ABORTED, or having
+     * finished on its own) the device can no longer reach its memory. Asynchronous; any context.
+     */
+    void (*abort)(void *hw, struct ad_xfer *xfer);
+    /* Bus device reset: every command of that id comes back AD_RES_ABORTED. Asynchronous. 0 or errno. */
+    int (*reset_target)(void *hw, unsigned id);
+    /* Bus reset: every command comes back AD_RES_BUS_RESET, then ad_hw_event(AD_EV_BUS_RESET). 0 or errno. */
+    int (*reset_bus)(void *hw);
+    /* Look for completions without an interrupt; NULL when start() never pends. Any context. */
+    void (*poll)(void *hw);
+};
+
+/*
+ * A pending transfer has ended: out fields filled. Any context, no chip lock held: the call may
+ * complete requests and start new ones, and so re-enter start(). The transfer is the core's again.
+ */
+void ad_hw_done(struct ad_adapter *ad, struct ad_xfer *xfer);
+
+/* Room again after AD_HW_BUSY. Any context, no chip lock held. */
+void ad_hw_kick(struct ad_adapter *ad);
+
+/* Something happened that belongs to no command. Any context, no chip lock held. */
+enum ad_hw_event { AD_EV_BUS_RESET, AD_EV_FATAL, AD_EV_CMD_FAILED };
+void ad_hw_event(struct ad_adapter *ad, enum ad_hw_event ev);
+
+/* ---------------------------------------------------------------- attaching */
+
+/* What the configure method knows about one adapter. */
+struct ad_config {
+    const struct ad_hw_ops *cfg_ops;
+    void *cfg_hw;                   /* passed to every operation */
+    struct shim_dev *cfg_dev;       /* device half; maps the memory of every command */
+    uint64_t cfg_transfer_bytes_max;/* lowers the chip's maximum; 0 keeps it; >= SC_MAXREQUEST */
+    uint32_t cfg_commands_max;      /* lowers the credits; 0 keeps them */
+    bool cfg_no_gather;             /* do not offer gathered writes */
+};
+
+/*
+ * Attach an adapter under a device number and put the adapter driver in the device switch if this
+ * is its first minor (the work of ddconfig CFG_INIT for back ends that live in C structures
+ * rather than in a DDS). Process context. 0, EINVAL (bad config), EEXIST, ENOMEM, or attach()'s.
+ */
+int ad_attach(devno_t devno, const struct ad_config *cfg);
+
+/* Undo ad_attach. EBUSY while it is open; ENXIO when there is none. Process context. */
+int ad_detach(devno_t devno);
+
+#endif /* AD_HW_H */

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sim.h - the simulated adapter: a bus with targets and LUNs, disks on it, and their misbehaviour.
+ *
+ * For those who build a system (src/scp, tests, bench). A sim_bus is both the chip behind
+ * struct ad_hw_ops and the device half of the shim. A disk keeps its blocks in a *medium*: a
+ * table of functions, so that this folder needs no file descriptor and compiles freestanding.
+ *
+ * With no latency set a command runs to its end inside start(), in the caller's thread: no
+ * hand-over. With latency, or an injected hang, it pends and finishes on a shim timer.
+ *
+ * Does not contain: the SCSI command set (sim_cmd_*.c), the file medium (src/shim/posix).
+ */
+#ifndef SIM_H
+#define SIM_H
+
+#include "../ad_hw.h"
+#include <sys/sctypes.h>
+
+struct sim_bus;
+struct sim_disk;
+
+/*
+ * Where a disk's bytes are. Offsets and lengths are bytes and multiples of the disk's block size.
+ * Called from several threads at once with no lock held. Each returns 0 or an errno; ENOSPC and
+ * EIO become sense data. Optional entries may be NULL.
+ */
+struct sim_medium_ops {
+    uint32_t version; /* 1 */
+    uint32_t size;
+    const char *name; /* "file", "ram", "null" */
+    int (*read)(void *m, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes);
+    int (*write)(void *m, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes, bool fua);
+    int (*flush)(void *m);
+    int (*unmap)(void *m, uint64_t off, uint64_t bytes);      /* NULL: UNMAP is not offered */
+    int (*zero)(void *m, uint64_t off, uint64_t bytes);       /* NULL: zeroes are written */
+    int (*mapped)(void *m, uint64_t off, uint64_t *run_bytes, bool *is_mapped); /* GET LBA STATUS */
+    void (*close)(void *m);
+};
+
+/* One disk. */
+struct sim_disk_config {
+    uint8_t sd_id;
+    uint8_t sd_lun;
+    uint32_t sd_block_bytes;   /* 512, 1024, 2048 or 4096 */
+    uint64_t sd_blocks;
+    bool sd_read_only;
+    bool sd_no_tags;           /* INQUIRY CmdQue 0 */
+    uint32_t sd_queue_depth;   /* TASK SET FULL above this many; 0 unlimited */
+    uint64_t sd_latency_ns;    /* 0: commands finish inside start() */
+    char sd_serial[17];        /* printable, NUL-terminated; "" makes one from id and LUN */
+    const struct sim_medium_ops *sd_ops;
+    void *sd_medium;
+};
+
+/* Misbehaviour: what happens to the commands a rule matches. */
+enum sim_fault_action {
+    SIM_FAULT_NONE = 0,
+    SIM_FAULT_CHECK,          /* CHECK CONDITION with key/asc/ascq; medium errors give the LBA */
+    SIM_FAULT_BUSY,           /* status BUSY */
+    SIM_FAULT_QUEUE_FULL,     /* status TASK SET FULL */
+    SIM_FAULT_RESERVED,       /* status RESERVATION CONFLICT */
+    SIM_FAULT_HANG,           /* never answers; until aborted or reset */
+    SIM_FAULT_NO_RESPONSE,    /* selection timeout */
+    SIM_FAULT_BUS_FAULT,
+    SIM_FAULT_BUS_RESET,      /* a bus reset hits while the command runs */
+    SIM_FAULT_HW_FAILURE,
+    SIM_FAULT_SHORT,          /* GOOD, but the last f_param bytes are not moved */
+    SIM_FAULT_DELAY,          /* f_param ns later, then as usual */
+    SIM_FAULT_CORRUPT,        /* reads: one byte of the data flipped */
+    SIM_FAULT_COUNT
+};
+#define SIM_OPCODE_ANY (-1)
+#define SIM_OPCODE_READS (-2)  /* READ(6), (10), (12), (16) */
+#define SIM_OPCODE_WRITES (-3) /* WRITE and WRITE AND VERIFY of any length */
+struct sim_fault {
+    int f_opcode;         /* CDB byte 0, or SIM_OPCODE_* */
+    uint64_t f_lba_first; /* only commands touching [first, last]; 0..UINT64_MAX any */
+    uint64_t f_lba_last;
+    uint32_t f_skip;      /* let that many matching commands pass first */
+    uint32_t f_count;     /* then hit that many; 0 = for good */
+    enum sim_fault_action f_action;
+    uint8_t f_key, f_asc, f_ascq;
+    bool f_descriptor;    /* sense in descriptor format */
+    uint64_t f_param;
+    uint64_t f_hits;      /* out: how often it has struck */
+};
+#define SIM_FAULTS_MAX 16u
+
+/* The bus. Process context. 0 or ENOMEM. */
+struct sim_bus_config {
+    uint8_t sb_adapter_id;           /* usually 7 */
+    uint64_t sb_transfer_bytes_max;  /* 0 means 1 MiB */
+    uint32_t sb_commands_max;        /* 0 means 1024 */
+    bool sb_clears_queue;            /* AD flavour: true clears the queue on CHECK CONDITION */
+    bool sb_no_tags;                 /* adapter without tagging */
+};
+int sim_bus_create(const struct sim_bus_config *cfg, struct sim_bus **out);
+/* The bus is detached and idle; its disks are destroyed and their media closed. */
+void sim_bus_destroy(struct sim_bus *bus);
+
+/*
+ * Put a disk on the bus. Before or after attach. On success the bus owns the medium and closes
+ * it; on failure the caller still does. 0, EEXIST (id/LUN taken, or the adapter's own id),
+ * EINVAL (block size, no blocks, id or LUN out of range), ENOMEM.
+ */
+int sim_disk_add(struct sim_bus *bus, const struct sim_disk_config *cfg);
+/* The disk at that id and LUN, or NULL. */
+struct sim_disk *sim_disk_find(struct sim_bus *bus, unsigned id, unsigned lun);
+
+/* Add a misbehaviour; returns its number 0.. or -1 when the table is full or the rule is senseless. */
+int sim_fault_add(struct sim_disk *disk, const struct sim_fault *f);
+/* Forget all. */
+void sim_fault_clear(struct sim_disk *disk);
+/* Copy the i-th with its hits; false when there is none. */
+bool sim_fault_get(struct sim_disk *disk, unsigned i, struct sim_fault *out);
+/* Make the next command see UNIT ATTENTION with this code. */
+void sim_disk_attention(struct sim_disk *disk, uint8_t asc, uint8_t ascq);
+
+/* What the device saw, for tests that count deliveries. */
+struct sim_disk_stats {
+    uint64_t st_commands;      /* commands delivered */
+    uint64_t st_by_opcode[256];
+    uint64_t st_bytes_read, st_bytes_written;
+    uint32_t st_active, st_active_max;
+};
+void sim_disk_stats_get(struct sim_disk *disk, struct sim_disk_stats *out);
+/* Called for every command delivered, before it is executed; NULL turns it off. For tests. */
+void sim_disk_watch(struct sim_disk *disk, void (*fn)(void *arg, const struct ad_xfer *xfer), void *arg);
+
+/* The chip table and the device half of this bus, for struct ad_config. */
+extern const struct ad_hw_ops sim_hw_ops;
+struct shim_dev *sim_bus_dev(struct sim_bus *bus);
+
+/* Media without a host: memory from the shim, and nothing at all (reads leave memory as it is). */
+int sim_medium_ram(uint64_t bytes, const struct sim_medium_ops **ops, void **medium);
+int sim_medium_null(const struct sim_medium_ops **ops, void **medium);
+
+#endif /* SIM_H */
