@@ -100,7 +100,7 @@ struct shim_timer {
     void (*tm_fn)(struct shim_timer *t); /* set by shim_timer_init */
     void *tm_arg;                        /* the owner's */
     uint64_t tm_when_ns;                 /* host's: deadline while armed */
-    uint32_t tm_state;                   /* host's: 0 idle, 1 armed, 2 running */
+    uint32_t tm_state;                   /* host's: 0 idle, running or done, 1 armed */
     struct shim_timer *tm_next;          /* host's */
     struct shim_timer *tm_prev;          /* host's */
     uintptr_t tm_host[2];                /* host's */
@@ -308,7 +308,7 @@ int shim_lock_init(struct shim_lock *l, enum shim_rank rank, const char *name);
 void shim_lock_fini(struct shim_lock *l);
 static inline void shim_lock_enter(struct shim_lock *l) { sc_lock_enter(l); }
 static inline void shim_lock_exit(struct shim_lock *l) { sc_lock_exit(l); }
-/* False when the caller surely does not hold it: exact in checked mode, else "nobody does". For assertions. */
+/* For assertions. False when the caller does not hold it: exact in checked mode, else "nobody does". */
 bool shim_lock_is_held(const struct shim_lock *l);
 
 /* 7, 8. Sleep and wake. */
@@ -337,7 +337,7 @@ static inline void shim_ctx_leave(struct shim_self *self, uint32_t old) { self->
 void shim_timer_init(struct shim_timer *t, void (*fn)(struct shim_timer *t), void *arg);
 int shim_timer_arm(struct shim_timer *t, uint64_t when_ns);
 int shim_timer_cancel(struct shim_timer *t);
-/* For hosts: run the function of a timer that is due, in completion context. The timer may be gone afterwards. */
+/* For hosts: run a timer that is due, in completion context. The timer may be gone afterwards. */
 void shim_timer_run(struct shim_timer *t);
 
 /* 16. */

@@ -71,10 +71,12 @@ int devstrat(struct buf *bp);
 /* An open device, for kernel callers. */
 struct file;
 /*
- * Open, use and close a device. Process. channame is handed to the driver as its chan. fp_opendev returns the driver's code, ENODEV/EINVAL for an
- * unknown major, ENOMEM. fp_ioctl passes DKERNEL: arg is a kernel address or a plain word, and the
- * errno is the return value. fp_rwuio reads or writes at uiop->uio_offset.
- * fp_ioctlx passes the devflag bits given instead (a user's ioctl: without DKERNEL, arg is a user address).
+ * Open, use and close a device. Process. channame is handed to the driver as its chan.
+ * fp_opendev returns the driver's code, ENODEV/EINVAL for an unknown major, ENOMEM. fp_ioctl passes
+ * DKERNEL: arg is a kernel address or a plain word, and the errno is the return value. fp_rwuio
+ * reads or writes at uiop->uio_offset; EBADF when not opened for it.
+ * fp_ioctlx passes the devflag bits given instead (a user's ioctl: without DKERNEL, arg is a user
+ * address). EBADF for a file that is not open.
  */
 int fp_opendev(devno_t devno, unsigned long devflag, void *channame, int ext, struct file **fpp);
 int fp_close(struct file *fp);

@@ -200,6 +200,7 @@ struct sc_passthru {
     uint16_t scsi_id;        /* 13 */
     uint16_t lun_id;         /* 14 */
     uint32_t timeout_value;  /* 15: seconds */
+    uint32_t reserved1;      /* 0; the layout must not depend on how a machine aligns 64 bits */
     uint64_t residual;       /* 16, out */
     uint64_t buffer;         /* 17: or 0: data */
     uint64_t data_length;    /* 18 */

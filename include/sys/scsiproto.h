@@ -61,6 +61,7 @@ enum {
 /* Status bytes are SC_*_STATUS etc. in scsi.h. CDB flag bits: */
 #define SCSI_CDB1_FUA 0x08
 #define SCSI_CDB1_DPO 0x10
+#define SCSI_CDB1_BYTCHK 0x02 /* VERIFY, WRITE AND VERIFY: compare with the data sent */
 #define SCSI_WRITE_SAME_UNMAP 0x08
 #define SCSI_WRITE_SAME_NDOB 0x01 /* 16-byte form only: no data-out buffer, write zeroes */
 #define SCSI_INQUIRY_EVPD 0x01
@@ -80,6 +81,40 @@ enum {
     SCSI_KEY_ABORTED = 0xb,
     SCSI_KEY_OVERFLOW = 0xd,
     SCSI_KEY_MISCOMPARE = 0xe
+};
+
+/* Additional sense codes, and the qualifiers that matter to somebody. */
+enum {
+    SCSI_ASC_NOT_READY = 0x04,
+    SCSI_ASC_WRITE_ERROR = 0x0c,
+    SCSI_ASC_READ_ERROR = 0x11,
+    SCSI_ASC_PARAMETER_LENGTH = 0x1a, /* PARAMETER LIST LENGTH ERROR */
+    SCSI_ASC_MISCOMPARE = 0x1d,
+    SCSI_ASC_OPCODE = 0x20,           /* INVALID COMMAND OPERATION CODE */
+    SCSI_ASC_LBA = 0x21,              /* LOGICAL BLOCK ADDRESS OUT OF RANGE */
+    SCSI_ASC_CDB_FIELD = 0x24,        /* INVALID FIELD IN CDB */
+    SCSI_ASC_LUN = 0x25,              /* LOGICAL UNIT NOT SUPPORTED */
+    SCSI_ASC_PARAMETER_FIELD = 0x26,  /* INVALID FIELD IN PARAMETER LIST */
+    SCSI_ASC_WRITE_PROTECTED = 0x27,
+    SCSI_ASC_RESET = 0x29,            /* POWER ON, RESET, OR BUS DEVICE RESET OCCURRED */
+    SCSI_ASC_PARAMETERS = 0x2a,       /* PARAMETERS CHANGED */
+    SCSI_ASC_SAVING = 0x39,           /* SAVING PARAMETERS NOT SUPPORTED */
+    SCSI_ASC_TARGET_FAILURE = 0x44,   /* INTERNAL TARGET FAILURE */
+    SCSI_ASC_DATA_PHASE = 0x4b        /* DATA PHASE ERROR */
+};
+enum {
+    SCSI_ASCQ_START_NEEDED = 0x02,       /* 04: INITIALIZING COMMAND REQUIRED */
+    SCSI_ASCQ_INVALID_RELEASE = 0x04,    /* 26: INVALID RELEASE OF PERSISTENT RESERVATION */
+    SCSI_ASCQ_SOFTWARE_PROTECT = 0x02,   /* 27: LOGICAL UNIT SOFTWARE WRITE PROTECTED */
+    SCSI_ASCQ_SPACE_EXHAUSTED = 0x07,    /* 27: SPACE ALLOCATION FAILED WRITE PROTECT */
+    SCSI_ASCQ_POWER_ON = 0x00,           /* 29: and also "some reset" */
+    SCSI_ASCQ_BUS_RESET = 0x02,          /* 29 */
+    SCSI_ASCQ_DEVICE_RESET = 0x03,       /* 29 */
+    SCSI_ASCQ_MODE_CHANGED = 0x01,       /* 2a */
+    SCSI_ASCQ_RESERVE_PREEMPTED = 0x03,  /* 2a */
+    SCSI_ASCQ_RESERVE_RELEASED = 0x04,   /* 2a */
+    SCSI_ASCQ_REGISTER_PREEMPTED = 0x05, /* 2a */
+    SCSI_ASCQ_CAPACITY = 0x09            /* 2a: CAPACITY DATA HAS CHANGED */
 };
 
 /* Fixed-format sense, byte offsets. Descriptor format is 0x72/0x73; deferred 0x71/0x73. */
