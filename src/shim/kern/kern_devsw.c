@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * kern_devsw.c - the device switch, devstrat, and open devices for kernel callers (fp_*).
+ *
+ * The switch has one slot per major number. A slot holds a copy of the driver's table and a
+ * pointer to it, published last: devstrat reads the pointer without a lock, which is safe since
+ * the copy is written only while the pointer is NULL, and a driver may be removed only when nobody
+ * has it open. The lock is for those who change slots and count files.
+ *
+ * A struct file is allocated at open and freed at close. Every call checks a magic number first, so
+ * that a stale file pointer is an EBADF in all but the unluckiest case and not a jump into nowhere.
+ *
+ * Does not contain: the drivers; what d_open's arguments mean to them.
+ */
+#include "kern_impl.h"
+
+#define KERN_FILE_MAGIC 0xf11eu
+
+struct file {
+    uint32_t f_magic;
+    devno_t f_devno;
+    unsigned long f_flag; /* DREAD, DWRITE ... as opened */
+    long f_chan;
+    const struct devsw *f_dsw;
+};
+
+struct kern_slot {
+    const struct devsw *_Atomic sl_dsw; /* NULL: free */
+    struct devsw sl_copy;
+    uint32_t sl_files; /* open; under kern_devsw_lock */
+};
+
+static struct kern_slot kern_slots[DEVSW_MAJORS];
+static struct shim_lock kern_devsw_lock;
+static uint32_t kern_files;
+
+int kern_devsw_init(void)
+{
+    kern_files = 0;
+    return shim_lock_init(&kern_devsw_lock, SHIM_RANK_KERN, "kern devsw");
+}
+
+void kern_devsw_fini(void)
+{
+    for (unsigned major = 0; major < DEVSW_MAJORS; major++)
+        if (atomic_load(&kern_slots[major].sl_dsw))
+            shim_panic("kern_fini: major %u is still in the device switch", major);
+    SHIM_ASSERT(kern_files == 0);
+    shim_lock_fini(&kern_devsw_lock);
+}
+
+/* ---------------------------------------------------------------- the switch */
+
+const struct devsw *devsw_find(devno_t devno)
+{
+    unsigned major = SC_MAJOR(devno);
+
+    if (SC_UNLIKELY(major >= DEVSW_MAJORS))
+        return NULL;
+    return atomic_load_explicit(&kern_slots[major].sl_dsw, memory_order_acquire);
+}
+
+/* Context: process. Locks: takes and gives back the switch's. 0, EINVAL, EEXIST. */
+int devswadd(devno_t devno, const struct devsw *dswp)
+{
+    unsigned major = SC_MAJOR(devno);
+    int rc = 0;
+
+    if (major >= DEVSW_MAJORS || !dswp)
+        return EINVAL;
+    shim_lock_enter(&kern_devsw_lock);
+    if (atomic_load_explicit(&kern_slots[major].sl_dsw, memory_order_relaxed)) {
+        rc = EEXIST;
+    } else {
+        SHIM_ASSERT(kern_slots[major].sl_files == 0);
+        kern_slots[major].sl_copy = *dswp;
+        atomic_store_explicit(&kern_slots[major].sl_dsw, &kern_slots[major].sl_copy, memory_order_release);
+    }
+    shim_lock_exit(&kern_devsw_lock);
+    return rc;
+}
+
+/* Context: process. Locks: as above. 0, EINVAL, ENODEV, EEXIST (open). */
+int devswdel(devno_t devno)
+{
+    unsigned major = SC_MAJOR(devno);
+    int rc = 0;
+
+    if (major >= DEVSW_MAJORS)
+        return EINVAL;
+    shim_lock_enter(&kern_devsw_lock);
+    if (!atomic_load_explicit(&kern_slots[major].sl_dsw, memory_order_relaxed))
+        rc = ENODEV;
+    else if (kern_slots[major].sl_files)
+        rc = EEXIST;
+    else
+        atomic_store_explicit(&kern_slots[major].sl_dsw, NULL, memory_order_release);
+    shim_lock_exit(&kern_devsw_lock);
+    return rc;
+}
+
+/*
+ * Call a strategy routine. Context: any. Locks: none held (a driver's locks are not to be nested in
+ * another's). Owns: bp is the driver's on 0. Requirement: AIX-03.
+ */
+int devstrat(struct buf *bp)
+{
+    const struct devsw *dsw = devsw_find(bp->b_dev);
+    struct shim_self *self;
+
+    if (SC_UNLIKELY(!dsw || !dsw->d_strategy))
+        return ENODEV;
+    if (SC_UNLIKELY(!bp->b_iodone))
+        return EINVAL;
+    self = kern_strategy_enter();
+    if (SC_UNLIKELY(self && self->self_nlocks != 0))
+        shim_panic("devstrat: called with %s held", self->self_locks[0]->sl_name);
+    dsw->d_strategy(bp);
+    kern_strategy_leave(self);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- open devices */
+
+static bool kern_file_is_open(const struct file *fp) { return fp && fp->f_magic == KERN_FILE_MAGIC; }
+
+/* Count a file against its major, so that the driver stays. 0, EINVAL, ENODEV, EMFILE. */
+static int kern_file_hold(devno_t devno, const struct devsw **dswp)
+{
+    unsigned major = SC_MAJOR(devno);
+    int rc = 0;
+
+    if (major >= DEVSW_MAJORS)
+        return EINVAL;
+    shim_lock_enter(&kern_devsw_lock);
+    *dswp = atomic_load_explicit(&kern_slots[major].sl_dsw, memory_order_relaxed);
+    if (!*dswp) {
+        rc = ENODEV;
+    } else if (kern_files == KERN_FILES_MAX) {
+        rc = EMFILE;
+    } else {
+        kern_slots[major].sl_files++;
+        kern_files++;
+    }
+    shim_lock_exit(&kern_devsw_lock);
+    return rc;
+}
+
+static void kern_file_release(devno_t devno)
+{
+    struct kern_slot *slot = &kern_slots[SC_MAJOR(devno)];
+
+    shim_lock_enter(&kern_devsw_lock);
+    SHIM_ASSERT(slot->sl_files > 0 && kern_files > 0);
+    slot->sl_files--;
+    kern_files--;
+    shim_lock_exit(&kern_devsw_lock);
+}
+
+/* Context: process, no lock held. Owns: *fpp is the caller's until fp_close. */
+int fp_opendev(devno_t devno, unsigned long devflag, void *channame, int ext, struct file **fpp)
+{
+    const struct devsw *dsw;
+    struct file *fp;
+    int rc;
+
+    KASSERT(kern_at_process_level());
+    *fpp = NULL;
+    rc = kern_file_hold(devno, &dsw);
+    if (rc)
+        return rc;
+    fp = shim_alloc(sizeof(*fp), 0, SHIM_TAG_KERN);
+    if (!fp) {
+        kern_file_release(devno);
+        return ENOMEM;
+    }
+    fp->f_devno = devno;
+    fp->f_flag = devflag;
+    fp->f_chan = (long)(intptr_t)channame;
+    fp->f_dsw = dsw;
+    rc = dsw->d_open ? dsw->d_open(devno, devflag, fp->f_chan, ext) : ENODEV;
+    if (rc) {
+        shim_free(fp, sizeof(*fp), 0, SHIM_TAG_KERN);
+        kern_file_release(devno);
+        return rc;
+    }
+    fp->f_magic = KERN_FILE_MAGIC;
+    *fpp = fp;
+    return 0;
+}
+
+/* Context: process, no lock held. The file is gone whatever the driver answers. */
+int fp_close(struct file *fp)
+{
+    int rc = 0;
+
+    KASSERT(kern_at_process_level());
+    if (!kern_file_is_open(fp))
+        return EBADF;
+    fp->f_magic = 0;
+    if (fp->f_dsw->d_close)
+        rc = fp->f_dsw->d_close(fp->f_devno, fp->f_chan);
+    kern_file_release(fp->f_devno);
+    shim_free(fp, sizeof(*fp), 0, SHIM_TAG_KERN);
+    return rc;
+}
+
+int fp_ioctlx(struct file *fp, unsigned cmd, intptr_t arg, int ext, unsigned long devflag)
+{
+    KASSERT(kern_at_process_level());
+    if (!kern_file_is_open(fp))
+        return EBADF;
+    if (!fp->f_dsw->d_ioctl)
+        return ENODEV;
+    return fp->f_dsw->d_ioctl(fp->f_devno, cmd, arg, devflag, fp->f_chan, ext);
+}
+
+int fp_ioctl(struct file *fp, unsigned cmd, intptr_t arg, int ext)
+{
+    if (!kern_file_is_open(fp))
+        return EBADF;
+    return fp_ioctlx(fp, cmd, arg, ext, fp->f_flag | DKERNEL);
+}
+
+/* Context: process, no lock held. Owns: the uio stays the caller's and is advanced. */
+int fp_rwuio(struct file *fp, enum uio_rw rw, struct uio *uiop, int ext)
+{
+    const struct devsw *dsw;
+
+    KASSERT(kern_at_process_level());
+    if (!kern_file_is_open(fp) || !(fp->f_flag & (rw == UIO_READ ? DREAD : DWRITE)))
+        return EBADF;
+    dsw = fp->f_dsw;
+    uiop->uio_fmode = (uint32_t)fp->f_flag;
+    if (rw == UIO_READ)
+        return dsw->d_read ? dsw->d_read(fp->f_devno, uiop, fp->f_chan, ext) : ENODEV;
+    return dsw->d_write ? dsw->d_write(fp->f_devno, uiop, fp->f_chan, ext) : ENODEV;
+}
+
+devno_t fp_getdevno(const struct file *fp)
+{
+    KASSERT(kern_file_is_open(fp));
+    return fp->f_devno;
+}

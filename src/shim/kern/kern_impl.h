@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * kern_impl.h - what the files of the kernel services share.
+ *
+ * Does not contain: anything a driver sees; that is sys/kservices.h and sys/scuio.h.
+ */
+#ifndef KERN_IMPL_H
+#define KERN_IMPL_H
+
+#include <scpair/shim.h>
+#include <sys/kservices.h>
+
+/* Limits. */
+#define KERN_FILES_MAX        4096u /* open devices in the process */
+#define KERN_UPHYSIO_INFLIGHT 8u    /* bufs uphysio keeps on its stack */
+
+/* kern_devsw.c, called by kern_init.c. */
+int kern_devsw_init(void);
+void kern_devsw_fini(void);
+/* kern_errlog.c, likewise. */
+int kern_errlog_init(void);
+void kern_errlog_fini(void);
+
+/* An event_t is the word of a shim_event; the services hand it down as one. */
+_Static_assert(sizeof(struct shim_event) == sizeof(event_t), "an event is one word");
+static inline struct shim_event *kern_event(event_t *word)
+{
+    return SC_CONTAINER_OF(word, struct shim_event, ev_word);
+}
+
+/*
+ * Around every strategy call: while it runs the thread must not sleep (AIX-03). Counted in
+ * checked mode only; the result goes back to kern_strategy_leave.
+ */
+static inline struct shim_self *kern_strategy_enter(void)
+{
+    struct shim_self *self;
+
+    if (SC_LIKELY(!shim_checks_on()))
+        return NULL;
+    self = shim_self();
+    self->self_nosleep++;
+    return self;
+}
+static inline void kern_strategy_leave(struct shim_self *self)
+{
+    if (SC_UNLIKELY(self != NULL)) {
+        SHIM_ASSERT(self->self_nosleep > 0);
+        self->self_nosleep--;
+    }
+}
+
+#endif /* KERN_IMPL_H */

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * posix_medium.c - a simulated disk's blocks in a file or on a block device.
+ *
+ * Outline: opening and its messages; the transfer loop; flush, unmap, zero, mapped; the table.
+ *
+ * A read of one segment is one pread and nothing else: this is where a 4 KiB random read of the
+ * whole stack ends. Interrupted and short transfers are carried on; end of file inside a transfer
+ * means that somebody cut the image short, and is EIO.
+ *
+ * O_DIRECT wants memory, offset and length aligned to what the file system says. What is not
+ * aligned goes through a second, buffered descriptor of the same file; Linux keeps the two coherent.
+ * Rejected: a bounce buffer (an allocation in the path, and read-modify-write for offsets).
+ *
+ * Does not contain: SCSI, block sizes, the RAM and null media (src/adapter/sim).
+ */
+#define _GNU_SOURCE
+#include "posix_medium.h"
+
+#include "../../adapter/sim/sim.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define POSIX_DIRECT_ALIGN 4096u
+#define POSIX_IOV_MAX      1024u
+/* Written at a time where the file system cannot make zeroes itself. */
+#define POSIX_ZERO_BYTES   ((size_t)64 << 10)
+
+struct posix_medium {
+    int pm_fd;        /* buffered; also holds the lock */
+    int pm_direct_fd; /* -1: not direct */
+    bool pm_read_only;
+    uint64_t pm_bytes;
+};
+
+/* Zeroes to write; never written to itself, so it stays one shared page in memory. */
+static const char posix_zeroes[POSIX_ZERO_BYTES] __attribute__((aligned(4096)));
+
+/* ---------------------------------------------------------------- opening */
+
+/* Put one line into err and pass the errno on. */
+static int posix_medium_refuse(int error, char *err, size_t size, const char *path, const char *what)
+{
+    if (err && size)
+        (void)snprintf(err, size, "%s: %s", path, what);
+    return error;
+}
+
+static const char *posix_medium_why(int error, bool read_only)
+{
+    switch (error) {
+    case ENOENT:
+        return "no such file; create it with \"truncate -s 1G FILE\"";
+    case ENOTDIR:
+        return "a part of the path is not a directory; check the path";
+    case EACCES:
+    case EPERM:
+        return read_only ? "permission denied; make the file readable for this user"
+                         : "permission denied; make the file writable for this user, or add \",ro\"";
+    case EROFS:
+        return "is on a read-only file system; add \",ro\"";
+    case ELOOP:
+        return "too many symbolic links; check the path";
+    case ENAMETOOLONG:
+        return "the name is too long; check the path";
+    case ETXTBSY:
+        return "is a program that runs; give an image file";
+    case EBUSY:
+        return "is in use by the system; unmount it first";
+    default:
+        return NULL;
+    }
+}
+
+static int posix_medium_refuse_errno(int error, bool read_only, char *err, size_t size, const char *path)
+{
+    const char *why = posix_medium_why(error, read_only);
+    char text[128];
+
+    if (!why) {
+        (void)snprintf(text, sizeof(text), "cannot be opened: %s; give a readable image file",
+                       strerror(error));
+        why = text;
+    }
+    return posix_medium_refuse(error, err, size, path, why);
+}
+
+/* Look before opening: to open a pipe would block and to open a tape might move it. */
+static int posix_medium_check_type(const char *path, bool read_only, char *err, size_t size)
+{
+    struct stat st;
+
+    if (!*path)
+        return posix_medium_refuse(ENOENT, err, size, "disk",
+                                   "no file name; give an image file or a block device");
+    if (stat(path, &st))
+        return posix_medium_refuse_errno(errno, read_only, err, size, path);
+    if (S_ISDIR(st.st_mode))
+        return posix_medium_refuse(EISDIR, err, size, path,
+                                   "is a directory; give an image file or a block device");
+    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+        return posix_medium_refuse(EINVAL, err, size, path,
+                                   "is neither a regular file nor a block device; give one of these");
+    return 0;
+}
+
+/* The open file: lock it and ask its size. */
+static int posix_medium_take(struct posix_medium *m, const char *path, char *err, size_t size)
+{
+    off_t end;
+
+    if (flock(m->pm_fd, (m->pm_read_only ? LOCK_SH : LOCK_EX) | LOCK_NB)) {
+        if (errno == EWOULDBLOCK)
+            return posix_medium_refuse(
+                EBUSY, err, size, path,
+                "is in use by another scpair; unmount that first, or add \",ro\" to both");
+        return posix_medium_refuse(errno, err, size, path, "cannot be locked; use a local file system");
+    }
+    end = lseek(m->pm_fd, 0, SEEK_END);
+    if (end < 0)
+        return posix_medium_refuse_errno(errno, m->pm_read_only, err, size, path);
+    if (end == 0)
+        return posix_medium_refuse(EINVAL, err, size, path,
+                                   "is empty; give it a size with \"truncate -s 1G FILE\"");
+    m->pm_bytes = (uint64_t)end;
+    return 0;
+}
+
+static void posix_medium_close(void *medium)
+{
+    struct posix_medium *m = medium;
+
+    if (m->pm_direct_fd >= 0)
+        (void)close(m->pm_direct_fd);
+    if (m->pm_fd >= 0)
+        (void)close(m->pm_fd);
+    free(m);
+}
+
+static int posix_medium_open_fds(struct posix_medium *m, const char *path, bool direct, char *err,
+                                 size_t size)
+{
+    int flags = (m->pm_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY;
+    int rc;
+
+    m->pm_fd = open(path, flags);
+    if (m->pm_fd < 0)
+        return posix_medium_refuse_errno(errno, m->pm_read_only, err, size, path);
+    rc = posix_medium_take(m, path, err, size);
+    if (rc || !direct)
+        return rc;
+    m->pm_direct_fd = open(path, flags | O_DIRECT);
+    if (m->pm_direct_fd < 0)
+        return posix_medium_refuse(EINVAL, err, size, path,
+                                   "its file system cannot do direct I/O; leave out \"direct\"");
+    return 0;
+}
+
+/* ---------------------------------------------------------------- transfers */
+
+static bool posix_medium_is_aligned(uint64_t off, const struct iovec *vec, uint32_t n)
+{
+    uintptr_t bits = (uintptr_t)off;
+
+    for (uint32_t i = 0; i < n; i++)
+        bits |= (uintptr_t)vec[i].iov_base | vec[i].iov_len;
+    return (bits & (POSIX_DIRECT_ALIGN - 1)) == 0;
+}
+
+static int posix_medium_fd(const struct posix_medium *m, uint64_t off, const struct iovec *vec, uint32_t n)
+{
+    if (SC_LIKELY(m->pm_direct_fd < 0) || !posix_medium_is_aligned(off, vec, n))
+        return m->pm_fd;
+    return m->pm_direct_fd;
+}
+
+/* One system call. Bytes, or -1 with errno. */
+static ssize_t posix_medium_call(int fd, bool to_file, uint64_t off, const struct iovec *vec, uint32_t n,
+                                 bool fua)
+{
+    int count = (int)(n < POSIX_IOV_MAX ? n : POSIX_IOV_MAX);
+
+    if (!to_file)
+        return count == 1 ? pread(fd, vec->iov_base, vec->iov_len, (off_t)off)
+                          : preadv(fd, vec, count, (off_t)off);
+    if (fua)
+        return pwritev2(fd, vec, count, (off_t)off, RWF_DSYNC);
+    return count == 1 ? pwrite(fd, vec->iov_base, vec->iov_len, (off_t)off)
+                      : pwritev(fd, vec, count, (off_t)off);
+}
+
+/*
+ * Move all bytes of the vector. 0 or an errno. The caller's vector is not changed: the rest of
+ * a segment that was moved in part goes alone in a vector of one.
+ */
+static int posix_medium_move(const struct posix_medium *m, bool to_file, uint64_t off,
+                             const struct iovec *vec, uint32_t n, bool fua)
+{
+    int fd = posix_medium_fd(m, off, vec, n);
+    size_t skip = 0;
+
+    while (n > 0) {
+        struct iovec rest = {.iov_base = (char *)vec->iov_base + skip, .iov_len = vec->iov_len - skip};
+        ssize_t moved;
+        size_t left;
+
+        if (rest.iov_len == 0) {
+            vec++;
+            n--;
+            skip = 0;
+            continue;
+        }
+        moved = posix_medium_call(fd, to_file, off, skip ? &rest : vec, skip ? 1 : n, fua);
+        if (SC_UNLIKELY(moved <= 0)) {
+            if (moved < 0 && errno == EINTR)
+                continue;
+            if (moved < 0 && errno == EINVAL && fd == m->pm_direct_fd && fd >= 0) {
+                fd = m->pm_fd; /* stricter alignment than ours: this one goes buffered */
+                continue;
+            }
+            return moved < 0 ? errno : EIO;
+        }
+        off += (uint64_t)moved;
+        for (left = (size_t)moved; n > 0 && left >= vec->iov_len - skip; n--, vec++) {
+            left -= vec->iov_len - skip;
+            skip = 0;
+        }
+        skip += left;
+    }
+    return 0;
+}
+
+static bool posix_medium_holds(const struct posix_medium *m, uint64_t off, uint64_t bytes)
+{
+    return off <= m->pm_bytes && bytes <= m->pm_bytes - off;
+}
+
+static int posix_medium_read(void *medium, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes)
+{
+    const struct posix_medium *m = medium;
+
+    if (!posix_medium_holds(m, off, bytes))
+        return EINVAL;
+    return posix_medium_move(m, false, off, vec, n, false);
+}
+
+static int posix_medium_flush(void *medium)
+{
+    const struct posix_medium *m = medium;
+
+    if (m->pm_read_only)
+        return 0;
+    return fdatasync(m->pm_fd) ? errno : 0;
+}
+
+/* With fua the data is on the medium at return; a file system without RWF_DSYNC flushes instead. */
+static int posix_medium_write(void *medium, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes,
+                              bool fua)
+{
+    const struct posix_medium *m = medium;
+    int rc;
+
+    if (m->pm_read_only)
+        return EROFS;
+    if (!posix_medium_holds(m, off, bytes))
+        return EINVAL;
+    rc = posix_medium_move(m, true, off, vec, n, fua);
+    if (fua && (rc == EOPNOTSUPP || rc == ENOSYS)) {
+        rc = posix_medium_move(m, true, off, vec, n, false);
+        if (!rc)
+            rc = posix_medium_flush(medium);
+    }
+    return rc;
+}
+
+/* ---------------------------------------------------------------- holes and zeroes */
+
+static int posix_medium_write_zeroes(struct posix_medium *m, uint64_t off, uint64_t bytes)
+{
+    while (bytes > 0) {
+        size_t part = bytes < POSIX_ZERO_BYTES ? (size_t)bytes : POSIX_ZERO_BYTES;
+        struct iovec vec = {.iov_base = (void *)(uintptr_t)posix_zeroes, .iov_len = part};
+        int rc = posix_medium_move(m, true, off, &vec, 1, false);
+
+        if (rc)
+            return rc;
+        off += part;
+        bytes -= part;
+    }
+    return 0;
+}
+
+/* Let the file system do it, or write zeroes: either way the range reads as zeroes afterwards. */
+static int posix_medium_fallocate(void *medium, int mode, uint64_t off, uint64_t bytes)
+{
+    struct posix_medium *m = medium;
+    int rc;
+
+    if (m->pm_read_only)
+        return EROFS;
+    if (!posix_medium_holds(m, off, bytes))
+        return EINVAL;
+    if (bytes == 0)
+        return 0;
+    do
+        rc = fallocate(m->pm_fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)bytes) ? errno : 0;
+    while (rc == EINTR);
+    if (rc == EOPNOTSUPP || rc == ENOSYS || rc == EINVAL || rc == ENODEV)
+        rc = posix_medium_write_zeroes(m, off, bytes);
+    return rc;
+}
+
+static int posix_medium_unmap(void *medium, uint64_t off, uint64_t bytes)
+{
+    return posix_medium_fallocate(medium, FALLOC_FL_PUNCH_HOLE, off, bytes);
+}
+
+static int posix_medium_zero(void *medium, uint64_t off, uint64_t bytes)
+{
+    return posix_medium_fallocate(medium, FALLOC_FL_ZERO_RANGE, off, bytes);
+}
+
+/*
+ * How far what is at off goes on being the same, data or hole. A file system that does not know
+ * answers "all data". The file position is moved but nobody uses it: all transfers are positioned.
+ */
+static int posix_medium_mapped(void *medium, uint64_t off, uint64_t *run_bytes, bool *is_mapped)
+{
+    const struct posix_medium *m = medium;
+    off_t data, hole;
+
+    if (off >= m->pm_bytes)
+        return EINVAL;
+    *is_mapped = true;
+    *run_bytes = m->pm_bytes - off;
+    data = lseek(m->pm_fd, (off_t)off, SEEK_DATA);
+    if (data < 0) {
+        *is_mapped = errno != ENXIO; /* ENXIO: no data up to the end */
+        return 0;
+    }
+    if ((uint64_t)data > off) {
+        *is_mapped = false;
+        if ((uint64_t)data - off < *run_bytes)
+            *run_bytes = (uint64_t)data - off;
+        return 0;
+    }
+    hole = lseek(m->pm_fd, (off_t)off, SEEK_HOLE);
+    if (hole > 0 && (uint64_t)hole > off && (uint64_t)hole - off < *run_bytes)
+        *run_bytes = (uint64_t)hole - off;
+    return 0;
+}
+
+/* ---------------------------------------------------------------- the table */
+
+static const struct sim_medium_ops posix_medium_ops = {
+    .version = 1,
+    .size = sizeof(struct sim_medium_ops),
+    .name = "file",
+    .read = posix_medium_read,
+    .write = posix_medium_write,
+    .flush = posix_medium_flush,
+    .unmap = posix_medium_unmap,
+    .zero = posix_medium_zero,
+    .mapped = posix_medium_mapped,
+    .close = posix_medium_close,
+};
+
+/* See posix_medium.h. Context: process. Owns: *medium is the caller's until its close(). */
+int posix_medium_open(const char *path, bool read_only, bool direct, uint64_t *bytes,
+                      const struct sim_medium_ops **ops, void **medium, char *err, size_t size)
+{
+    struct posix_medium *m;
+    int rc = posix_medium_check_type(path, read_only, err, size);
+
+    if (rc)
+        return rc;
+    m = calloc(1, sizeof(*m));
+    if (!m)
+        return posix_medium_refuse(ENOMEM, err, size, path, "out of memory; give fewer disks");
+    m->pm_fd = -1;
+    m->pm_direct_fd = -1;
+    m->pm_read_only = read_only;
+    rc = posix_medium_open_fds(m, path, direct, err, size);
+    if (rc) {
+        posix_medium_close(m);
+        return rc;
+    }
+    *bytes = m->pm_bytes;
+    *ops = &posix_medium_ops;
+    *medium = m;
+    return 0;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * posix_medium.h - a simulated disk's blocks in a file or on a block device.
+ *
+ * For those who build a system on the posix host (src/scp, tests). Does not contain: the other
+ * media (src/adapter/sim).
+ */
+#ifndef POSIX_MEDIUM_H
+#define POSIX_MEDIUM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sim_medium_ops;
+
+/*
+ * Open `path`, an existing regular file or block device, for sim_disk_config.sd_ops/sd_medium.
+ * `direct` opens with O_DIRECT. *bytes gets the size. The file is locked against another scpair
+ * (shared when read_only) until the medium is closed.
+ * 0, or an errno with one line in err (size bytes) that names the file and what to do. Process.
+ */
+int posix_medium_open(const char *path, bool read_only, bool direct, uint64_t *bytes,
+                      const struct sim_medium_ops **ops, void **medium, char *err, size_t size);
+
+#endif /* POSIX_MEDIUM_H */

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * shim_lock.c - locks: the slow halves of sclock.h and, in checked mode, the order of locks.
+ *
+ * Ranks. A thread may enter a lock only while every lock it holds has a smaller rank, so no cycle
+ * of waiting can form (CAM-01..03). The list of held locks is in the thread's own record: checking
+ * needs no other lock and cannot disturb the order it watches. A checked lock has its fast path
+ * off (sl_slow), which is the whole cost of the feature for the locks that are not checked.
+ *
+ * Who slept. An exchange to 0 that finds 2 means that somebody may sleep on the word. The wake-up
+ * is given by address only: the next owner may free the lock's memory as soon as the word is 0
+ * (CAM-12), and that is why shim_lock_wake() reads nothing through its argument.
+ *
+ * Does not contain: parking (the hosts), what a rank means (shim.h).
+ */
+#include "shim_impl.h"
+
+/* ---------------------------------------------------------------- the list of held locks */
+
+/* The highest lock held, or NULL. They are kept in the order of entering, which is that of ranks. */
+static const struct shim_lock *shim_lock_highest(const struct shim_self *self)
+{
+    const struct shim_lock *top = NULL;
+
+    for (uint32_t i = 0; i < self->self_nlocks; i++)
+        if (!top || self->self_locks[i]->sl_rank >= top->sl_rank)
+            top = self->self_locks[i];
+    return top;
+}
+
+static void shim_lock_check_enter(const struct shim_self *self, const struct shim_lock *l)
+{
+    const struct shim_lock *top = shim_lock_highest(self);
+
+    if (self->self_nlocks == SHIM_SELF_LOCKS)
+        shim_panic("lock order: entering %s with %u locks held", l->sl_name, (unsigned)SHIM_SELF_LOCKS);
+    if (top && top->sl_rank >= l->sl_rank)
+        shim_panic("lock order: entering %s (rank %u) while holding %s (rank %u)", l->sl_name,
+                   (unsigned)l->sl_rank, top->sl_name, (unsigned)top->sl_rank);
+}
+
+/* True when found and taken off the list. */
+static bool shim_lock_forget(struct shim_self *self, const struct shim_lock *l)
+{
+    for (uint32_t i = 0; i < self->self_nlocks; i++) {
+        if (self->self_locks[i] != l)
+            continue;
+        self->self_nlocks--;
+        for (; i < self->self_nlocks; i++)
+            self->self_locks[i] = self->self_locks[i + 1];
+        return true;
+    }
+    return false;
+}
+
+void shim_lock_check_sleep(const struct shim_self *self, const struct shim_lock *l)
+{
+    for (uint32_t i = 0; i < self->self_nlocks; i++) {
+        const struct shim_lock *held = self->self_locks[i];
+
+        if (held != l && held->sl_rank >= SHIM_RANK_DD_LUN)
+            shim_panic("sleeping with %s held (rank %u)", held->sl_name, (unsigned)held->sl_rank);
+    }
+    if (l && l->sl_slow & SHIM_SLOW_CHECK && !shim_lock_is_held(l))
+        shim_panic("sleeping on %s without holding it", l->sl_name);
+}
+
+/* ---------------------------------------------------------------- life of a lock */
+
+/* Prepare a lock. Context: process. Locks: none. 0, EINVAL (rank or name) or the host's errno. */
+int shim_lock_init(struct shim_lock *l, enum shim_rank rank, const char *name)
+{
+    int rc;
+
+    if (!l || !name || rank <= SHIM_RANK_NONE || rank > SHIM_RANK_MAX)
+        return EINVAL;
+    memset(l, 0, sizeof(*l));
+    l->sl_rank = (uint8_t)rank;
+    l->sl_magic = SL_MAGIC;
+    l->sl_name = name;
+    rc = shim_host->lock_init(l);
+    if (rc) {
+        l->sl_magic = 0;
+        return rc;
+    }
+    if (shim_checks_on())
+        l->sl_slow |= SHIM_SLOW_CHECK;
+    shim_account_lock(true);
+    return 0;
+}
+
+/* Take a lock down. Context: process. It must be free. */
+void shim_lock_fini(struct shim_lock *l)
+{
+    SHIM_ASSERT(l->sl_magic == SL_MAGIC);
+    if (atomic_load_explicit(&l->sl_word, memory_order_acquire) != 0)
+        shim_panic("lock_fini: %s is held", l->sl_name);
+    shim_host->lock_fini(l);
+    l->sl_magic = 0;
+    shim_account_lock(false);
+}
+
+bool shim_lock_is_held(const struct shim_lock *l)
+{
+    const struct shim_self *self;
+
+    if (!(l->sl_slow & SHIM_SLOW_CHECK))
+        return atomic_load_explicit(&l->sl_word, memory_order_relaxed) != 0;
+    self = shim_self();
+    for (uint32_t i = 0; i < self->self_nlocks; i++)
+        if (self->self_locks[i] == l)
+            return true;
+    return false;
+}
+
+/* ---------------------------------------------------------------- the slow halves */
+
+static void shim_lock_enter_word(struct shim_lock *l)
+{
+    uint32_t free_word = 0;
+
+    if ((l->sl_slow & SHIM_SLOW_HOST) ||
+        !atomic_compare_exchange_strong_explicit(&l->sl_word, &free_word, 1, memory_order_acquire,
+                                                 memory_order_relaxed))
+        shim_host->lock_enter(l);
+}
+
+/*
+ * Enter a lock that is taken, checked, or the host's own kind. Context: any the host allows.
+ * Locks: takes l. Panics on a broken order before it can deadlock.
+ */
+void shim_lock_enter_slow(struct simple_lock_data *l)
+{
+    struct shim_self *self;
+
+    SHIM_ASSERT(l->sl_magic == SL_MAGIC);
+    if (!(l->sl_slow & SHIM_SLOW_CHECK)) {
+        shim_lock_enter_word(l);
+        return;
+    }
+    self = shim_self();
+    shim_lock_check_enter(self, l);
+    shim_lock_enter_word(l);
+    SHIM_ASSERT(l->sl_owner == 0);
+    l->sl_owner = (uintptr_t)self->self_id;
+    self->self_locks[self->self_nlocks++] = l;
+}
+
+/* Leave a lock whose fast path is off. Locks: gives l back. Panics when the caller is not the owner. */
+void shim_lock_exit_slow(struct simple_lock_data *l)
+{
+    SHIM_ASSERT(l->sl_magic == SL_MAGIC);
+    if (l->sl_slow & SHIM_SLOW_CHECK) {
+        if (!shim_lock_forget(shim_self(), l))
+            shim_panic("lock_exit: %s is not held by this thread", l->sl_name);
+        l->sl_owner = 0;
+    }
+    if (l->sl_slow & SHIM_SLOW_HOST)
+        shim_host->lock_exit(l);
+    else if (atomic_exchange_explicit(&l->sl_word, 0, memory_order_release) == 2)
+        shim_lock_wake(l);
+}
+
+void shim_lock_wake(struct simple_lock_data *l) { shim_host->lock_exit(l); }
