@@ -6,6 +6,11 @@
  * struct ad_hw_ops and the device half of the shim. A disk keeps its blocks in a *medium*: a
  * table of functions, so that this folder needs no file descriptor and compiles freestanding.
  *
+ * When several rules match one command, the first one added that is due strikes and the others do
+ * not count it. Rules about the path (NO_RESPONSE, BUS_*, HW_FAILURE, HANG, BUSY, QUEUE_FULL,
+ * DELAY) are looked at when a command arrives; the others when the disk executes it, after unit
+ * attention and reservation have had their say.
+ *
  * With no latency set a command runs to its end inside start(), in the caller's thread: no
  * hand-over. With latency, or an injected hang, it pends and finishes on a shim timer.
  *
@@ -67,7 +72,7 @@ enum sim_fault_action {
     SIM_FAULT_HW_FAILURE,
     SIM_FAULT_SHORT,          /* GOOD, but the last f_param bytes are not moved */
     SIM_FAULT_DELAY,          /* f_param ns later, then as usual */
-    SIM_FAULT_CORRUPT,        /* reads: one byte of the data flipped */
+    SIM_FAULT_CORRUPT,        /* data-in commands: byte f_param (modulo the length) of the data inverted */
     SIM_FAULT_COUNT
 };
 #define SIM_OPCODE_ANY (-1)
@@ -108,6 +113,24 @@ int sim_disk_add(struct sim_bus *bus, const struct sim_disk_config *cfg);
 /* The disk at that id and LUN, or NULL. */
 struct sim_disk *sim_disk_find(struct sim_bus *bus, unsigned id, unsigned lun);
 
+/*
+ * Give the disk another size: CAPACITY DATA HAS CHANGED for every initiator. The medium must hold
+ * that much already. Process context. 0, EINVAL (no blocks, or more than 2^63 bytes).
+ */
+int sim_disk_resize(struct sim_disk *disk, uint64_t blocks);
+/*
+ * Pull the disk out. From now on nobody answers at its id and LUN; what pended comes back
+ * AD_RES_SELECT_TIMEOUT. Another disk may be added in its place. Its memory and medium stay until
+ * sim_bus_destroy(), because another thread may be inside it. Process context, no lock held.
+ */
+void sim_disk_remove(struct sim_bus *bus, struct sim_disk *disk);
+/*
+ * Run one command as if a second initiator on the bus had sent it: reservations, unit attentions
+ * and sense are kept for it separately. Always finishes inside the call and fills the out fields;
+ * xfer_id and xfer_lun are ignored. Any context that may wait for the medium. For tests.
+ */
+void sim_disk_other_initiator(struct sim_disk *disk, struct ad_xfer *xfer);
+
 /* Add a misbehaviour; returns its number 0.. or -1 when the table is full or the rule is senseless. */
 int sim_fault_add(struct sim_disk *disk, const struct sim_fault *f);
 /* Forget all. */
@@ -117,7 +140,11 @@ bool sim_fault_get(struct sim_disk *disk, unsigned i, struct sim_fault *out);
 /* Make the next command see UNIT ATTENTION with this code. */
 void sim_disk_attention(struct sim_disk *disk, uint8_t asc, uint8_t ascq);
 
-/* What the device saw, for tests that count deliveries. */
+/*
+ * What the device saw, for tests that count deliveries. Exact when nothing is in flight. The
+ * active numbers count commands that pended or were watched (sim_disk_watch) or met a queue
+ * limit; one that runs to its end inside start() on an ordinary disk is not worth the atomics.
+ */
 struct sim_disk_stats {
     uint64_t st_commands;      /* commands delivered */
     uint64_t st_by_opcode[256];

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sim_cmd_rw.c - commands that move blocks: READ, WRITE, VERIFY, WRITE AND VERIFY of every length,
+ * COMPARE AND WRITE.
+ *
+ * Outline: the hot path / the ordinary path / verifying / compare and write.
+ *
+ * The hot path answers the one question "is this a faultless read or write of an undisturbed disk whose data
+ * phase fits?" and if so does it: no struct sim_cmd, no table, no lock, the segment list handed to
+ * the medium as it is. Everything else, and everything wrong, gets "no" before anything has happened
+ * and takes the ordinary path, which alone knows how to complain.
+ *
+ * Rejected: decoding through the operation table with a fast flag per row. The indirect call and
+ * the usage bytes cost more than the whole transfer on a null medium.
+ *
+ * Does not contain: commands that change blocks without moving them (sim_cmd_prov.c).
+ */
+#include "sim_impl.h"
+
+#define SIM_BYTE1_RESERVED 0xe7u /* all but DPO and FUA */
+
+/* ---------------------------------------------------------------- the hot path */
+
+/* More than one segment: out of line, so that the usual case has a small stack frame. */
+static __attribute__((noinline)) int sim_rw_segments(struct sim_disk *disk, const struct ad_xfer *x,
+                                                     uint64_t off, bool write, bool fua)
+{
+    struct iovec vec[SIM_SEGS_MAX];
+    uint32_t n = sim_data_iov(x, 0, x->xfer_bytes, vec);
+
+    return write ? disk->dk_ops->write(disk->dk_medium, off, vec, n, x->xfer_bytes, fua)
+                 : disk->dk_ops->read(disk->dk_medium, off, vec, n, x->xfer_bytes);
+}
+
+/* The medium failed under the hot path: nothing is known to have moved. */
+static __attribute__((noinline)) void sim_rw_failed(struct sim_disk *disk, struct ad_xfer *x, int error,
+                                                    bool write)
+{
+    struct sim_cmd c;
+
+    sim_cmd_init(&c, disk->dk_bus, disk, x, SIM_NEXUS_ADAPTER);
+    sim_check_medium(&c, error, write, c.c_lba);
+    sim_finish(&c);
+}
+
+static inline void sim_stripe_add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+/* The data phase holds these bytes in this direction. */
+static inline bool sim_rw_fits(const struct ad_xfer *x, uint64_t bytes, bool write)
+{
+    const struct shim_dma_map *map = x->xfer_map;
+
+    if (x->xfer_bytes != bytes || x->xfer_dir != (write ? SHIM_DIR_TO_DEVICE : SHIM_DIR_FROM_DEVICE) || !map)
+        return false;
+    return map->map_nsegs == 1 ? map->map_segs[0].seg_bytes >= bytes : map->map_bytes >= bytes;
+}
+
+/*
+ * Try the hot path. True: the transfer is complete. False: nothing has happened.
+ * Context: any that may wait for the medium, many threads at once. Locks: none.
+ */
+bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x)
+{
+    const uint8_t *cdb = x->xfer_cdb;
+    uint32_t odd = atomic_load_explicit(&disk->dk_odd, memory_order_acquire);
+    uint64_t capacity = atomic_load_explicit(&disk->dk_blocks, memory_order_relaxed);
+    bool write = (cdb[0] & 0x02) != 0; /* in every length a WRITE code is its READ code plus 2 */
+    unsigned byte1 = cdb[1] & SIM_BYTE1_RESERVED;
+    unsigned reserved, length;
+    bool fua = (cdb[1] & SCSI_CDB1_FUA) != 0;
+    uint64_t lba, blocks, bytes;
+    struct sim_stripe *sp;
+    int error;
+
+    switch (cdb[0]) {
+    case SCSI_READ_10:
+    case SCSI_WRITE_10:
+        length = 1;
+        reserved = (cdb[6] & 0xe0u) | cdb[9] | (x->xfer_cdb_len ^ 10u);
+        lba = scsi_get32(cdb + 2);
+        blocks = scsi_get16(cdb + 7);
+        break;
+    case SCSI_READ_16:
+    case SCSI_WRITE_16:
+        length = 3;
+        reserved = (cdb[14] & 0xe0u) | cdb[15] | (x->xfer_cdb_len ^ 16u);
+        lba = scsi_get64(cdb + 2);
+        blocks = scsi_get32(cdb + 10);
+        break;
+    case SCSI_READ_6:
+    case SCSI_WRITE_6:
+        length = 0;
+        byte1 = cdb[1] & 0xe0u;
+        reserved = cdb[5] | (x->xfer_cdb_len ^ 6u);
+        lba = scsi_get24(cdb + 1) & 0x1fffffu;
+        blocks = cdb[4] ? cdb[4] : 256;
+        fua = false;
+        break;
+    case SCSI_READ_12:
+    case SCSI_WRITE_12:
+        length = 2;
+        reserved = (cdb[10] & 0xe0u) | cdb[11] | (x->xfer_cdb_len ^ 12u);
+        lba = scsi_get32(cdb + 2);
+        blocks = scsi_get32(cdb + 6);
+        break;
+    default:
+        return false;
+    }
+    if (SC_UNLIKELY(byte1 == disk->dk_lun_bits))
+        byte1 = 0;
+    bytes = blocks << disk->dk_block_shift;
+    if (SC_UNLIKELY((odd & (write ? ~0u : ~(unsigned)SIM_ODD_WRITE_ONLY)) | byte1 | reserved) ||
+        SC_UNLIKELY(lba >= capacity || blocks > capacity - lba || blocks == 0 ||
+                    blocks > disk->dk_transfer_blocks_max) ||
+        SC_UNLIKELY(!sim_rw_fits(x, bytes, write)))
+        return false;
+
+    if (SC_LIKELY(x->xfer_map->map_nsegs == 1)) {
+        struct iovec vec = {(void *)(uintptr_t)x->xfer_map->map_segs[0].seg_addr, (size_t)bytes};
+
+        error = write ? disk->dk_ops->write(disk->dk_medium, lba << disk->dk_block_shift, &vec, 1, bytes, fua)
+                      : disk->dk_ops->read(disk->dk_medium, lba << disk->dk_block_shift, &vec, 1, bytes);
+    } else {
+        error = sim_rw_segments(disk, x, lba << disk->dk_block_shift, write, fua);
+    }
+    sp = &disk->dk_stripe[x->xfer_qmsg == SC_NO_Q ? SIM_TAGS_MAX : x->xfer_tag & (SIM_TAGS_MAX - 1)];
+    sim_stripe_add(&sp->sp_ops[(write ? 4u : 0u) + length], 1);
+    if (SC_UNLIKELY(error)) {
+        sim_rw_failed(disk, x, error, write);
+        return true;
+    }
+    sim_stripe_add(write ? &sp->sp_bytes_written : &sp->sp_bytes_read, bytes);
+    x->xfer_result = AD_RES_GOOD;
+    x->xfer_scsi_status = SC_GOOD_STATUS;
+    x->xfer_resid = 0;
+    return true;
+}
+
+/* ---------------------------------------------------------------- the ordinary path */
+
+/* What SIM_FAULT_SHORT and the data phase leave of a transfer of `bytes`. */
+static uint64_t sim_rw_cut(const struct sim_cmd *c, uint64_t bytes)
+{
+    if (bytes > c->c_room_bytes)
+        bytes = c->c_room_bytes;
+    return bytes > c->c_short_bytes ? bytes - c->c_short_bytes : 0;
+}
+
+/* Blocks on the disk, number of them allowed; says what is wrong when not. */
+static bool sim_rw_range_ok(struct sim_cmd *c)
+{
+    static const uint8_t length_at[] = {
+        [SIM_RANGE_6] = 4, [SIM_RANGE_10] = 7, [SIM_RANGE_12] = 6, [SIM_RANGE_16] = 10};
+
+    if (!sim_range_ok(c))
+        return false;
+    if (c->c_blocks > c->c_disk->dk_transfer_blocks_max) {
+        sim_check_cdb(c, length_at[c->c_op->op_range], 8);
+        return false;
+    }
+    return true;
+}
+
+/* The blocks before an injected bad one. */
+static uint64_t sim_rw_good_blocks(const struct sim_cmd *c)
+{
+    if (!c->c_bad)
+        return c->c_blocks;
+    SHIM_ASSERT(c->c_bad_lba >= c->c_lba);
+    return c->c_bad_lba - c->c_lba < c->c_blocks ? c->c_bad_lba - c->c_lba : c->c_blocks;
+}
+
+void sim_cmd_read(struct sim_cmd *c)
+{
+    struct sim_disk *disk = c->c_disk;
+    struct iovec vec[SIM_SEGS_MAX];
+    uint64_t bytes, tail;
+    int error = 0;
+
+    if (!sim_rw_range_ok(c))
+        return;
+    bytes = sim_rw_cut(c, sim_rw_good_blocks(c) << disk->dk_block_shift);
+    tail = bytes & (disk->dk_block_bytes - 1);
+    bytes -= tail;
+    if (bytes) {
+        uint32_t n = sim_data_iov(c->c_xfer, 0, bytes, vec);
+
+        error = disk->dk_ops->read(disk->dk_medium, c->c_lba << disk->dk_block_shift, vec, n, bytes);
+        if (error == 0)
+            c->c_moved_bytes = bytes;
+    }
+    if (error == 0 && tail) {
+        /* The data phase ends inside a block: the medium knows whole ones only. */
+        uint8_t block[SIM_BLOCK_MAX];
+        struct iovec one = {block, disk->dk_block_bytes};
+
+        memset(block, 0, disk->dk_block_bytes);
+        error = disk->dk_ops->read(disk->dk_medium, (c->c_lba << disk->dk_block_shift) + bytes, &one, 1,
+                                   disk->dk_block_bytes);
+        if (error == 0)
+            sim_data_in_at(c, bytes, block, tail);
+    }
+    if (error)
+        sim_check_medium(c, error, false, c->c_lba);
+    atomic_fetch_add_explicit(&disk->dk_bytes_read, c->c_moved_bytes, memory_order_relaxed);
+}
+
+/* Write c_blocks from `off` of the data phase; a block that did not arrive whole is not written. */
+static void sim_write_blocks(struct sim_cmd *c, uint64_t off, bool fua)
+{
+    struct sim_disk *disk = c->c_disk;
+    struct iovec vec[SIM_SEGS_MAX];
+    uint64_t room = c->c_room_bytes > off ? c->c_room_bytes - off : 0;
+    uint64_t bytes = sim_rw_good_blocks(c) << disk->dk_block_shift;
+    uint64_t whole;
+
+    if (bytes > room)
+        bytes = room;
+    bytes = bytes > c->c_short_bytes ? bytes - c->c_short_bytes : 0;
+    whole = bytes & ~(uint64_t)(disk->dk_block_bytes - 1);
+    if (whole) {
+        uint32_t n = sim_data_iov(c->c_xfer, off, whole, vec);
+        int error;
+
+        fua = fua || (atomic_load_explicit(&disk->dk_odd, memory_order_relaxed) & SIM_ODD_WRITE_THROUGH);
+        error = disk->dk_ops->write(disk->dk_medium, c->c_lba << disk->dk_block_shift, vec, n, whole, fua);
+        if (error) {
+            sim_check_medium(c, error, true, c->c_lba);
+            return;
+        }
+    }
+    if (c->c_moved_bytes < off + bytes)
+        c->c_moved_bytes = bytes ? off + bytes : 0;
+    atomic_fetch_add_explicit(&disk->dk_bytes_written, whole, memory_order_relaxed);
+}
+
+void sim_cmd_write(struct sim_cmd *c)
+{
+    if (sim_rw_range_ok(c))
+        sim_write_blocks(c, 0, c->c_op->op_range != SIM_RANGE_6 && (c->c_cdb[1] & SCSI_CDB1_FUA));
+}
+
+/* ---------------------------------------------------------------- verifying */
+
+/* Read blocks for nothing but the medium's opinion: many at a time into one and the same buffer. */
+static int sim_read_through(struct sim_disk *disk, uint64_t lba, uint64_t blocks)
+{
+    uint8_t block[SIM_BLOCK_MAX];
+    struct iovec vec[64];
+
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(vec); i++) {
+        vec[i].iov_base = block;
+        vec[i].iov_len = disk->dk_block_bytes;
+    }
+    while (blocks) {
+        uint32_t n = blocks < SC_ARRAY_SIZE(vec) ? (uint32_t)blocks : (uint32_t)SC_ARRAY_SIZE(vec);
+        int error = disk->dk_ops->read(disk->dk_medium, lba << disk->dk_block_shift, vec, n,
+                                       (uint64_t)n << disk->dk_block_shift);
+
+        if (error)
+            return error;
+        lba += n;
+        blocks -= n;
+    }
+    return 0;
+}
+
+/*
+ * Compare blocks of the medium with the data phase; `stride` 0 compares every block with the
+ * first one. True when all are equal; otherwise *at is the offset of the first difference, or
+ * sense has been set for a medium that cannot be read.
+ */
+static bool sim_compare(struct sim_cmd *c, uint64_t blocks, uint64_t stride, uint64_t *at)
+{
+    struct sim_disk *disk = c->c_disk;
+    uint8_t sent[SIM_BLOCK_MAX], stored[SIM_BLOCK_MAX];
+
+    *at = 0;
+    for (uint64_t i = 0; i < blocks; i++) {
+        struct iovec one = {stored, disk->dk_block_bytes};
+        uint64_t got = sim_data_out(c, i * stride, sent, disk->dk_block_bytes);
+        int error;
+
+        memset(stored, 0, disk->dk_block_bytes);
+        error = disk->dk_ops->read(disk->dk_medium, (c->c_lba + i) << disk->dk_block_shift, &one, 1,
+                                   disk->dk_block_bytes);
+        if (error) {
+            sim_check_medium(c, error, false, c->c_lba + i);
+            return false;
+        }
+        if (memcmp(sent, stored, (size_t)got) != 0) {
+            while (sent[*at & (SIM_BLOCK_MAX - 1)] == stored[*at & (SIM_BLOCK_MAX - 1)])
+                (*at)++;
+            *at += i << disk->dk_block_shift;
+            sim_check(c, SCSI_KEY_MISCOMPARE, SCSI_ASC_MISCOMPARE, 0);
+            return false;
+        }
+    }
+    return true;
+}
+
+void sim_cmd_verify(struct sim_cmd *c)
+{
+    unsigned bytchk = (c->c_cdb[1] >> 1) & 3;
+    uint64_t at;
+    int error;
+
+    if (bytchk == 2) {
+        sim_check_cdb(c, 1, 2);
+        return;
+    }
+    if (!sim_rw_range_ok(c))
+        return;
+    if (bytchk == 0) {
+        error = sim_read_through(c->c_disk, c->c_lba, sim_rw_good_blocks(c));
+        if (error)
+            sim_check_medium(c, error, false, c->c_lba);
+        return;
+    }
+    if (c->c_blocks == 0)
+        return;
+    /* Everything announced crosses the bus, whatever the comparison says. */
+    c->c_moved_bytes = sim_rw_cut(c, (bytchk == 3 ? 1 : c->c_blocks) << c->c_disk->dk_block_shift);
+    sim_compare(c, sim_rw_good_blocks(c), bytchk == 3 ? 0 : c->c_disk->dk_block_bytes, &at);
+}
+
+void sim_cmd_write_verify(struct sim_cmd *c)
+{
+    uint64_t at;
+
+    if (!sim_rw_range_ok(c))
+        return;
+    /* Verifying is about the medium, so the data goes through any cache first. */
+    sim_write_blocks(c, 0, true);
+    if (c->c_status != SC_GOOD_STATUS)
+        return;
+    if (c->c_cdb[1] & SCSI_CDB1_BYTCHK) {
+        sim_compare(c, c->c_moved_bytes >> c->c_disk->dk_block_shift, c->c_disk->dk_block_bytes, &at);
+    } else {
+        int error = sim_read_through(c->c_disk, c->c_lba, c->c_moved_bytes >> c->c_disk->dk_block_shift);
+
+        if (error)
+            sim_check_medium(c, error, false, c->c_lba);
+    }
+}
+
+/* ---------------------------------------------------------------- compare and write */
+
+/*
+ * COMPARE AND WRITE: the first half of the data is compared, the second half written. Atomic
+ * against other COMPARE AND WRITE of this disk, which is what its users build locks from; a plain
+ * WRITE of the same blocks at the same time is a race here as it is between two plain WRITEs.
+ */
+void sim_cmd_compare_and_write(struct sim_cmd *c)
+{
+    struct sim_disk *disk = c->c_disk;
+    uint64_t half = c->c_blocks << disk->dk_block_shift;
+    uint64_t at;
+
+    if (!sim_range_ok(c))
+        return;
+    if (c->c_blocks > SIM_CAW_BLOCKS_MAX) {
+        sim_check_cdb(c, 13, 8);
+        return;
+    }
+    if (c->c_room_bytes < 2 * half || c->c_short_bytes) {
+        sim_check(c, SCSI_KEY_ABORTED, SCSI_ASC_DATA_PHASE, 0);
+        return;
+    }
+    if (c->c_bad || half == 0)
+        return;
+    shim_lock_enter(&disk->dk_caw_lock);
+    if (sim_compare(c, c->c_blocks, disk->dk_block_bytes, &at)) {
+        sim_write_blocks(c, half, (c->c_cdb[1] & SCSI_CDB1_FUA) != 0);
+    } else if (c->c_sense.se_key == SCSI_KEY_MISCOMPARE) {
+        c->c_sense.se_info_valid = true;
+        c->c_sense.se_info = at;
+        c->c_moved_bytes = 2 * half;
+    }
+    shim_lock_exit(&disk->dk_caw_lock);
+}

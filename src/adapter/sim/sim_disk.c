@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sim_disk.c - a disk's life on the simulated bus, and the state that several commands share: unit
+ * attentions, the word that says whether anything is unusual, statistics.
+ *
+ * Does not contain: executing commands (sim_exec.c), fault rules (sim_fault.c).
+ */
+#include "sim_impl.h"
+
+/* ---------------------------------------------------------------- shared state */
+
+/*
+ * Work out dk_odd from everything it summarises. One function, called after every change, so
+ * that no bit can be forgotten. A thread already in the hot path may miss a change that is made
+ * while it runs; that is the same as having been a little faster.
+ */
+void sim_disk_odd_update_locked(struct sim_disk *disk)
+{
+    const struct sim_nexus *nx = &disk->dk_nexus[SIM_NEXUS_ADAPTER];
+    uint32_t odd = disk->dk_gone ? SIM_ODD_GONE : 0;
+
+    SHIM_ASSERT(shim_lock_is_held(&disk->dk_lock));
+    odd |= nx->nx_attentions ? SIM_ODD_ATTENTION : 0;
+    odd |= nx->nx_sense.se_valid ? SIM_ODD_SENSE : 0;
+    odd |= sim_faults_due_locked(disk) ? SIM_ODD_FAULTS : 0;
+    odd |= sim_resv_conflict_locked(disk, SIM_NEXUS_ADAPTER, SIM_ACCESS_WRITE) ? SIM_ODD_RESERVED : 0;
+    odd |= disk->dk_stopped ? SIM_ODD_STOPPED : 0;
+    odd |= disk->dk_latency_ns ? SIM_ODD_LATENCY : 0;
+    odd |= disk->dk_depth ? SIM_ODD_DEPTH : 0;
+    odd |= disk->dk_watch ? SIM_ODD_WATCH : 0;
+    odd |= disk->dk_read_only || sim_mode_protected(disk) ? SIM_ODD_PROTECT : 0;
+    odd |= sim_mode_wce(disk) ? 0 : SIM_ODD_WRITE_THROUGH;
+    atomic_store_explicit(&disk->dk_odd, odd, memory_order_release);
+}
+
+/* Queue a unit attention; one that waits already is not doubled, and a full queue keeps the old ones. */
+void sim_attention_locked(struct sim_disk *disk, unsigned nexus, uint8_t asc, uint8_t ascq)
+{
+    struct sim_nexus *nx = &disk->dk_nexus[nexus];
+
+    SHIM_ASSERT(shim_lock_is_held(&disk->dk_lock));
+    SHIM_ASSERT(nexus < SIM_NEXUS_COUNT && nx->nx_attentions <= SIM_ATTENTIONS_MAX);
+    for (uint32_t i = 0; i < nx->nx_attentions; i++) {
+        if (nx->nx_attention[i].ua_asc == asc && nx->nx_attention[i].ua_ascq == ascq)
+            return;
+    }
+    if (nx->nx_attentions == SIM_ATTENTIONS_MAX)
+        return;
+    nx->nx_attention[nx->nx_attentions].ua_asc = asc;
+    nx->nx_attention[nx->nx_attentions].ua_ascq = ascq;
+    nx->nx_attentions++;
+}
+
+/* Everybody but `nexus` is told; SIM_NEXUS_COUNT: everybody. */
+void sim_attention_others_locked(struct sim_disk *disk, unsigned nexus, uint8_t asc, uint8_t ascq)
+{
+    for (unsigned i = 0; i < SIM_NEXUS_COUNT; i++) {
+        if (i != nexus)
+            sim_attention_locked(disk, i, asc, ascq);
+    }
+    sim_disk_odd_update_locked(disk);
+}
+
+/* After a bus or device reset: RESERVE is gone, saved mode pages are current, sense is dropped. */
+void sim_disk_was_reset(struct sim_disk *disk, uint8_t ascq)
+{
+    shim_lock_enter(&disk->dk_lock);
+    for (unsigned i = 0; i < SIM_NEXUS_COUNT; i++)
+        disk->dk_nexus[i].nx_sense.se_valid = false;
+    disk->dk_reserve_holder = -1;
+    memcpy(disk->dk_mode, disk->dk_mode_saved, sizeof(disk->dk_mode));
+    sim_attention_others_locked(disk, SIM_NEXUS_COUNT, SCSI_ASC_RESET, ascq);
+    shim_lock_exit(&disk->dk_lock);
+}
+
+/* ---------------------------------------------------------------- life */
+
+static bool sim_disk_config_ok(const struct sim_disk_config *cfg)
+{
+    const struct sim_medium_ops *ops = cfg->sd_ops;
+
+    if (cfg->sd_id >= SC_IDS_MAX || cfg->sd_lun >= SC_LUNS_MAX)
+        return false;
+    if (cfg->sd_block_bytes < 512 || cfg->sd_block_bytes > SIM_BLOCK_MAX ||
+        (cfg->sd_block_bytes & (cfg->sd_block_bytes - 1)) != 0)
+        return false;
+    if (cfg->sd_blocks == 0 || cfg->sd_blocks > (uint64_t)INT64_MAX / cfg->sd_block_bytes)
+        return false;
+    return ops && ops->version == 1 && ops->size >= sizeof(*ops) && ops->read && ops->write;
+}
+
+/* "SIM" and the address, when the configuration names no serial number. */
+static void sim_disk_serial(struct sim_disk *disk, const char *wanted)
+{
+    unsigned n = 0;
+
+    for (; n < 16 && wanted[n] != '\0'; n++)
+        disk->dk_serial[n] = wanted[n];
+    if (n == 0)
+        shim_format(disk->dk_serial, sizeof(disk->dk_serial), "SIM%02x%02x", disk->dk_id, disk->dk_lun);
+}
+
+static int sim_disk_locks(struct sim_disk *disk)
+{
+    if (shim_lock_init(&disk->dk_lock, SHIM_RANK_HW_DEV, "sim disk") != 0)
+        return ENOMEM;
+    if (shim_lock_init(&disk->dk_caw_lock, SHIM_RANK_HW, "sim compare-and-write") != 0) {
+        shim_lock_fini(&disk->dk_lock);
+        return ENOMEM;
+    }
+    return 0;
+}
+
+int sim_disk_add(struct sim_bus *bus, const struct sim_disk_config *cfg)
+{
+    struct sim_disk *disk;
+
+    if (!sim_disk_config_ok(cfg))
+        return EINVAL;
+    if (cfg->sd_id == bus->bus_adapter_id || sim_disk_find(bus, cfg->sd_id, cfg->sd_lun))
+        return EEXIST;
+    disk = shim_alloc(sizeof(*disk), 64, SHIM_TAG_HW);
+    if (!disk)
+        return ENOMEM;
+    if (sim_disk_locks(disk) != 0) {
+        shim_free(disk, sizeof(*disk), 64, SHIM_TAG_HW);
+        return ENOMEM;
+    }
+    disk->dk_bus = bus;
+    disk->dk_id = cfg->sd_id;
+    disk->dk_lun = cfg->sd_lun;
+    disk->dk_lun_bits = (uint8_t)(cfg->sd_lun < 8 ? cfg->sd_lun * 32u : 0u);
+    disk->dk_block_bytes = cfg->sd_block_bytes;
+    disk->dk_block_shift = (uint8_t)__builtin_ctz(cfg->sd_block_bytes);
+    disk->dk_transfer_blocks_max = bus->bus_transfer_bytes_max >> disk->dk_block_shift < UINT32_MAX
+                                       ? (uint32_t)(bus->bus_transfer_bytes_max >> disk->dk_block_shift)
+                                       : UINT32_MAX;
+    atomic_init(&disk->dk_blocks, cfg->sd_blocks);
+    disk->dk_read_only = cfg->sd_read_only;
+    disk->dk_tags = !cfg->sd_no_tags && !bus->bus_no_tags;
+    disk->dk_depth = cfg->sd_queue_depth;
+    disk->dk_latency_ns = cfg->sd_latency_ns;
+    disk->dk_ops = cfg->sd_ops;
+    disk->dk_medium = cfg->sd_medium;
+    disk->dk_reserve_holder = -1;
+    disk->dk_pr_holder = -1;
+    sim_disk_serial(disk, cfg->sd_serial);
+    sim_mode_defaults(disk->dk_mode);
+    sim_mode_defaults(disk->dk_mode_saved);
+    shim_lock_enter(&disk->dk_lock);
+    sim_attention_others_locked(disk, SIM_NEXUS_COUNT, SCSI_ASC_RESET, SCSI_ASCQ_POWER_ON);
+    shim_lock_exit(&disk->dk_lock);
+    atomic_store_explicit(&bus->bus_disk[disk->dk_id][disk->dk_lun], disk, memory_order_release);
+    return 0;
+}
+
+/* Nobody is inside any more: give everything back. */
+void sim_disk_free(struct sim_disk *disk)
+{
+    SHIM_ASSERT(atomic_load_explicit(&disk->dk_active, memory_order_relaxed) == 0);
+    if (disk->dk_ops->close)
+        disk->dk_ops->close(disk->dk_medium);
+    shim_lock_fini(&disk->dk_caw_lock);
+    shim_lock_fini(&disk->dk_lock);
+    shim_free(disk, sizeof(*disk), 64, SHIM_TAG_HW);
+}
+
+struct sim_disk *sim_disk_find(struct sim_bus *bus, unsigned id, unsigned lun)
+{
+    if (id >= SC_IDS_MAX || lun >= SC_LUNS_MAX)
+        return NULL;
+    return atomic_load_explicit(&bus->bus_disk[id][lun], memory_order_acquire);
+}
+
+void sim_disk_remove(struct sim_bus *bus, struct sim_disk *disk)
+{
+    SHIM_ASSERT(sim_disk_find(bus, disk->dk_id, disk->dk_lun) == disk);
+    atomic_store_explicit(&bus->bus_disk[disk->dk_id][disk->dk_lun], NULL, memory_order_release);
+    shim_lock_enter(&disk->dk_lock);
+    disk->dk_gone = true;
+    sim_disk_odd_update_locked(disk);
+    shim_lock_exit(&disk->dk_lock);
+    disk->dk_next_gone = bus->bus_gone;
+    bus->bus_gone = disk;
+    sim_bus_drop(bus, -1, disk, AD_RES_SELECT_TIMEOUT);
+}
+
+int sim_disk_resize(struct sim_disk *disk, uint64_t blocks)
+{
+    if (blocks == 0 || blocks > (uint64_t)INT64_MAX >> disk->dk_block_shift)
+        return EINVAL;
+    shim_lock_enter(&disk->dk_lock);
+    atomic_store_explicit(&disk->dk_blocks, blocks, memory_order_relaxed);
+    sim_attention_others_locked(disk, SIM_NEXUS_COUNT, SCSI_ASC_PARAMETERS, SCSI_ASCQ_CAPACITY);
+    shim_lock_exit(&disk->dk_lock);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- for those outside */
+
+void sim_disk_attention(struct sim_disk *disk, uint8_t asc, uint8_t ascq)
+{
+    shim_lock_enter(&disk->dk_lock);
+    sim_attention_locked(disk, SIM_NEXUS_ADAPTER, asc, ascq);
+    sim_disk_odd_update_locked(disk);
+    shim_lock_exit(&disk->dk_lock);
+}
+
+void sim_disk_watch(struct sim_disk *disk, void (*fn)(void *arg, const struct ad_xfer *xfer), void *arg)
+{
+    shim_lock_enter(&disk->dk_lock);
+    disk->dk_watch = fn;
+    disk->dk_watch_arg = arg;
+    sim_disk_odd_update_locked(disk);
+    shim_lock_exit(&disk->dk_lock);
+}
+
+void sim_disk_other_initiator(struct sim_disk *disk, struct ad_xfer *xfer)
+{
+    struct sim_cmd c;
+
+    atomic_fetch_add_explicit(&disk->dk_opcode[xfer->xfer_cdb[0]], 1, memory_order_relaxed);
+    sim_cmd_init(&c, disk->dk_bus, disk, xfer, SIM_NEXUS_OTHER);
+    sim_execute(&c);
+    sim_finish(&c);
+}
+
+void sim_disk_stats_get(struct sim_disk *disk, struct sim_disk_stats *out)
+{
+    static const uint8_t op[8] = {SCSI_READ_6,  SCSI_READ_10,  SCSI_READ_12,  SCSI_READ_16,
+                                  SCSI_WRITE_6, SCSI_WRITE_10, SCSI_WRITE_12, SCSI_WRITE_16};
+
+    memset(out, 0, sizeof(*out));
+    for (unsigned i = 0; i < 256; i++)
+        out->st_by_opcode[i] = atomic_load_explicit(&disk->dk_opcode[i], memory_order_relaxed);
+    out->st_bytes_read = atomic_load_explicit(&disk->dk_bytes_read, memory_order_relaxed);
+    out->st_bytes_written = atomic_load_explicit(&disk->dk_bytes_written, memory_order_relaxed);
+    for (unsigned s = 0; s < SC_ARRAY_SIZE(disk->dk_stripe); s++) {
+        struct sim_stripe *sp = &disk->dk_stripe[s];
+
+        for (unsigned i = 0; i < SC_ARRAY_SIZE(op); i++)
+            out->st_by_opcode[op[i]] += atomic_load_explicit(&sp->sp_ops[i], memory_order_relaxed);
+        out->st_bytes_read += atomic_load_explicit(&sp->sp_bytes_read, memory_order_relaxed);
+        out->st_bytes_written += atomic_load_explicit(&sp->sp_bytes_written, memory_order_relaxed);
+    }
+    for (unsigned i = 0; i < 256; i++)
+        out->st_commands += out->st_by_opcode[i];
+    out->st_active = atomic_load_explicit(&disk->dk_active, memory_order_relaxed);
+    out->st_active_max = atomic_load_explicit(&disk->dk_active_max, memory_order_relaxed);
+}

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sim_exec.c - one command from CDB to status, when it is not a plain read or write: decoding, the
+ * gates it has to pass, and what it leaves behind.
+ *
+ * Outline: saying what is wrong / decoding / the gates / executing / finishing.
+ *
+ * The gates, in the order a target has them: sense of an earlier error, unit attention,
+ * reservations, injected faults, operation code and reserved bits, "is the unit started", write
+ * protection. Only then a handler (sim_cmd_*.c) sees the command, so none of them repeats a check.
+ *
+ * Does not contain: the table of operations (sim_ops.c), waiting (sim_bus.c).
+ */
+#include "sim_impl.h"
+
+/* ---------------------------------------------------------------- saying what is wrong */
+
+void sim_check(struct sim_cmd *c, uint8_t key, uint8_t asc, uint8_t ascq)
+{
+    SHIM_ASSERT(key <= 0xf);
+    c->c_status = SC_CHECK_CONDITION;
+    memset(&c->c_sense, 0, sizeof(c->c_sense));
+    c->c_sense.se_valid = true;
+    c->c_sense.se_key = key;
+    c->c_sense.se_asc = asc;
+    c->c_sense.se_ascq = ascq;
+}
+
+void sim_check_info(struct sim_cmd *c, uint8_t key, uint8_t asc, uint8_t ascq, uint64_t info)
+{
+    sim_check(c, key, asc, ascq);
+    c->c_sense.se_info_valid = true;
+    c->c_sense.se_info = info;
+}
+
+/* ILLEGAL REQUEST with a field pointer; bit 8 or more: the whole byte. */
+static void sim_check_field(struct sim_cmd *c, uint8_t asc, bool in_cdb, unsigned byte, unsigned bit)
+{
+    sim_check(c, SCSI_KEY_ILLEGAL, asc, 0);
+    c->c_sense.se_field_valid = true;
+    c->c_sense.se_field[0] = (uint8_t)(0x80u | (in_cdb ? 0x40u : 0u) | (bit < 8 ? 0x08u | bit : 0u));
+    scsi_put16(&c->c_sense.se_field[1], byte);
+}
+
+/* INVALID FIELD IN CDB, pointing at the byte and bit. */
+void sim_check_cdb(struct sim_cmd *c, unsigned byte, unsigned bit)
+{
+    sim_check_field(c, SCSI_ASC_CDB_FIELD, true, byte, bit);
+}
+
+/* INVALID FIELD IN PARAMETER LIST. */
+void sim_check_param(struct sim_cmd *c, unsigned byte, unsigned bit)
+{
+    sim_check_field(c, SCSI_ASC_PARAMETER_FIELD, false, byte, bit);
+}
+
+/* What an errno of the medium means on the bus. */
+void sim_check_medium(struct sim_cmd *c, int error, bool write, uint64_t lba)
+{
+    SHIM_ASSERT(error != 0);
+    switch (error) {
+    case EIO:
+        sim_check_info(c, SCSI_KEY_MEDIUM, write ? SCSI_ASC_WRITE_ERROR : SCSI_ASC_READ_ERROR, 0, lba);
+        break;
+    case ENOSPC:
+        sim_check(c, SCSI_KEY_PROTECT, SCSI_ASC_WRITE_PROTECTED, SCSI_ASCQ_SPACE_EXHAUSTED);
+        break;
+    case EROFS:
+    case EACCES:
+    case EPERM:
+        sim_check(c, SCSI_KEY_PROTECT, SCSI_ASC_WRITE_PROTECTED, 0);
+        break;
+    default:
+        sim_check(c, SCSI_KEY_HARDWARE, SCSI_ASC_TARGET_FAILURE, 0);
+        break;
+    }
+}
+
+/* The command's blocks are on the disk; says so with sense when not. */
+bool sim_range_ok(struct sim_cmd *c)
+{
+    uint64_t capacity = atomic_load_explicit(&c->c_disk->dk_blocks, memory_order_relaxed);
+
+    SHIM_ASSERT(c->c_range);
+    if (c->c_lba <= capacity && c->c_blocks <= capacity - c->c_lba)
+        return true;
+    sim_check(c, SCSI_KEY_ILLEGAL, SCSI_ASC_LBA, 0);
+    return false;
+}
+
+/* ---------------------------------------------------------------- decoding */
+
+static void sim_decode_range(struct sim_cmd *c)
+{
+    const uint8_t *cdb = c->c_cdb;
+
+    c->c_range = true;
+    switch ((enum sim_range)c->c_op->op_range) {
+    case SIM_RANGE_6:
+        c->c_lba = scsi_get24(cdb + 1) & 0x1fffffu;
+        c->c_blocks = cdb[4] ? cdb[4] : 256;
+        break;
+    case SIM_RANGE_10:
+        c->c_lba = scsi_get32(cdb + 2);
+        c->c_blocks = scsi_get16(cdb + 7);
+        break;
+    case SIM_RANGE_12:
+        c->c_lba = scsi_get32(cdb + 2);
+        c->c_blocks = scsi_get32(cdb + 6);
+        break;
+    case SIM_RANGE_16:
+        c->c_lba = scsi_get64(cdb + 2);
+        c->c_blocks = scsi_get32(cdb + 10);
+        break;
+    case SIM_RANGE_CAW:
+        c->c_lba = scsi_get64(cdb + 2);
+        c->c_blocks = cdb[13];
+        break;
+    default:
+        c->c_range = false;
+        break;
+    }
+}
+
+static uint64_t sim_room_bytes(const struct ad_xfer *x, unsigned op_flags)
+{
+    uint64_t room = 0;
+    unsigned wanted = x->xfer_dir == SHIM_DIR_FROM_DEVICE ? SIM_OP_IN : SIM_OP_OUT;
+
+    if (!(op_flags & wanted) || !x->xfer_map)
+        return 0;
+    for (uint32_t i = 0; i < x->xfer_map->map_nsegs && room < x->xfer_bytes; i++)
+        room += x->xfer_map->map_segs[i].seg_bytes;
+    return room < x->xfer_bytes ? room : x->xfer_bytes;
+}
+
+/*
+ * Prepare a command. The LUN bits that SCSI-2 initiators put in byte 1 are taken away when they
+ * name the LUN the command is for; anything else there is for the operation to judge.
+ */
+void sim_cmd_init(struct sim_cmd *c, struct sim_bus *bus, struct sim_disk *disk, struct ad_xfer *xfer,
+                  unsigned nexus)
+{
+    unsigned lun = xfer->xfer_lun;
+    unsigned bytes = xfer->xfer_cdb_len < sizeof(c->c_cdb) ? xfer->xfer_cdb_len : (unsigned)sizeof(c->c_cdb);
+
+    SHIM_ASSERT(nexus < SIM_NEXUS_COUNT && bytes > 0);
+    memset(c, 0, sizeof(*c));
+    c->c_bus = bus;
+    c->c_disk = disk;
+    c->c_xfer = xfer;
+    c->c_nexus = (uint8_t)nexus;
+    c->c_result = AD_RES_GOOD;
+    memcpy(c->c_cdb, xfer->xfer_cdb, bytes);
+    if (lun < 8 && c->c_cdb[1] >> 5 == lun)
+        c->c_cdb[1] &= 0x1f;
+    c->c_op = sim_op_find(bus, c->c_cdb);
+    if (c->c_op) {
+        sim_decode_range(c);
+        c->c_room_bytes = sim_room_bytes(xfer, c->c_op->op_flags);
+    }
+}
+
+/* Operation code known and offered, and no bit set that has no meaning. */
+static bool sim_gate_cdb(struct sim_cmd *c)
+{
+    const struct sim_op *op = c->c_op;
+
+    if (!op || (c->c_disk && !sim_op_offered(c->c_disk, op))) {
+        /* A known code with an unknown service action is a bad field, not a bad code. */
+        if (!op && c->c_bus->bus_op_index[c->c_cdb[0]])
+            sim_check_cdb(c, 1, 4);
+        else
+            sim_check(c, SCSI_KEY_ILLEGAL, SCSI_ASC_OPCODE, 0);
+        return false;
+    }
+    for (unsigned i = 1; i < op->op_cdb_bytes; i++) {
+        unsigned meant = i == 1 && (op->op_flags & SIM_OP_ACTION) ? 0x1f : op->op_usage[i];
+        unsigned wrong = c->c_cdb[i] & ~meant;
+
+        if (wrong) {
+            sim_check_cdb(c, i, 31u - (unsigned)__builtin_clz(wrong));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---------------------------------------------------------------- the gates */
+
+/* True while a tagged command has to make way for sense that has not been fetched. */
+static bool sim_sense_blocks_locked(struct sim_nexus *nx, const struct sim_cmd *c)
+{
+    if (!nx->nx_sense.se_valid || c->c_xfer->xfer_qmsg == SC_NO_Q || nx->nx_busy_left == 0)
+        return false;
+    nx->nx_busy_left--;
+    return true;
+}
+
+/*
+ * Sense, unit attention, reservation, as far as dk_lock is needed. False: the command is settled.
+ */
+static bool sim_gate_nexus_locked(struct sim_cmd *c)
+{
+    struct sim_disk *disk = c->c_disk;
+    struct sim_nexus *nx = &disk->dk_nexus[c->c_nexus];
+    bool quiet = c->c_op && (c->c_op->op_flags & SIM_OP_QUIET);
+    bool attention = nx->nx_attentions && !quiet;
+
+    SHIM_ASSERT(shim_lock_is_held(&disk->dk_lock));
+    if (nx->nx_sense.se_valid && c->c_xfer->xfer_qmsg == SC_NO_Q && c->c_cdb[0] != SCSI_REQUEST_SENSE)
+        nx->nx_sense.se_valid = false;
+    /* Whatever would report CHECK CONDITION now would lose the sense that waits, or its own. */
+    if (nx->nx_sense.se_valid && (attention || sim_fault_would_check_locked(disk, c)) &&
+        sim_sense_blocks_locked(nx, c)) {
+        c->c_status = SC_BUSY_STATUS;
+        return false;
+    }
+    if (attention) {
+        sim_check(c, SCSI_KEY_ATTENTION, nx->nx_attention[0].ua_asc, nx->nx_attention[0].ua_ascq);
+        nx->nx_attentions--;
+        memmove(&nx->nx_attention[0], &nx->nx_attention[1], nx->nx_attentions * sizeof(nx->nx_attention[0]));
+        return false;
+    }
+    if (sim_resv_conflict_locked(disk, c->c_nexus, c->c_op ? c->c_op->op_access : SIM_ACCESS_FREE)) {
+        c->c_status = SC_RESERVATION_CONFLICT;
+        return false;
+    }
+    return true;
+}
+
+static bool sim_gate_nexus(struct sim_cmd *c)
+{
+    bool pass;
+
+    shim_lock_enter(&c->c_disk->dk_lock);
+    pass = sim_gate_nexus_locked(c);
+    sim_disk_odd_update_locked(c->c_disk);
+    shim_lock_exit(&c->c_disk->dk_lock);
+    return pass;
+}
+
+/* Started, and writable if it is to be written. */
+static bool sim_gate_unit(struct sim_cmd *c)
+{
+    unsigned flags = c->c_op->op_flags;
+    bool stopped, software;
+
+    if (!(flags & (SIM_OP_MEDIUM | SIM_OP_MODIFY)))
+        return true;
+    shim_lock_enter(&c->c_disk->dk_lock);
+    stopped = c->c_disk->dk_stopped;
+    software = sim_mode_protected(c->c_disk);
+    shim_lock_exit(&c->c_disk->dk_lock);
+    if (stopped && (flags & SIM_OP_MEDIUM)) {
+        sim_check(c, SCSI_KEY_NOT_READY, SCSI_ASC_NOT_READY, SCSI_ASCQ_START_NEEDED);
+        return false;
+    }
+    if ((flags & SIM_OP_MODIFY) && (software || c->c_disk->dk_read_only)) {
+        sim_check(c, SCSI_KEY_PROTECT, SCSI_ASC_WRITE_PROTECTED,
+                  c->c_disk->dk_read_only ? 0 : SCSI_ASCQ_SOFTWARE_PROTECT);
+        return false;
+    }
+    return true;
+}
+
+/* ---------------------------------------------------------------- executing */
+
+static void sim_run(struct sim_cmd *c)
+{
+    if (sim_gate_cdb(c) && sim_gate_unit(c))
+        c->c_op->op_run(c);
+}
+
+/* Sense of an injected CHECK CONDITION. */
+static void sim_fault_sense(struct sim_cmd *c, const struct sim_fault *f)
+{
+    bool block = f->f_key == SCSI_KEY_MEDIUM || f->f_key == SCSI_KEY_RECOVERED;
+
+    if (block && c->c_range)
+        sim_check_info(c, f->f_key, f->f_asc, f->f_ascq,
+                       c->c_lba > f->f_lba_first ? c->c_lba : f->f_lba_first);
+    else
+        sim_check(c, f->f_key, f->f_asc, f->f_ascq);
+    c->c_sense.se_descriptor = f->f_descriptor;
+}
+
+/*
+ * Run a command that an execution fault has struck. A medium error transfers the blocks before
+ * the bad one; a recovered error transfers everything; any other key prevents the command.
+ */
+static void sim_run_faulty(struct sim_cmd *c, const struct sim_fault *f)
+{
+    switch (f->f_action) {
+    case SIM_FAULT_RESERVED:
+        c->c_status = SC_RESERVATION_CONFLICT;
+        break;
+    case SIM_FAULT_SHORT:
+        c->c_short_bytes = f->f_param;
+        sim_run(c);
+        break;
+    case SIM_FAULT_CORRUPT:
+        sim_run(c);
+        sim_data_invert(c, f->f_param);
+        break;
+    case SIM_FAULT_CHECK:
+        if (f->f_key == SCSI_KEY_RECOVERED || (f->f_key == SCSI_KEY_MEDIUM && c->c_range)) {
+            c->c_bad = f->f_key == SCSI_KEY_MEDIUM;
+            c->c_bad_lba = c->c_lba > f->f_lba_first ? c->c_lba : f->f_lba_first;
+            sim_run(c);
+        }
+        /* An error of the command's own is the better answer. */
+        if (c->c_status == SC_GOOD_STATUS)
+            sim_fault_sense(c, f);
+        break;
+    default:
+        shim_panic("sim: path fault %d matched during execution", (int)f->f_action);
+    }
+}
+
+/*
+ * Execute a prepared command to its end.
+ * Context: any that may wait for the medium. Locks: none held.
+ */
+void sim_execute(struct sim_cmd *c)
+{
+    struct sim_fault f;
+    unsigned group = c->c_cdb[0] >> 5;
+    unsigned wanted = c->c_op ? c->c_op->op_cdb_bytes : group == 0 ? 6 : 10;
+
+    if (c->c_xfer->xfer_cdb_len < wanted) {
+        /* The target wants more command bytes than the initiator has: the phases do not fit. */
+        c->c_result = AD_RES_BUS_FAULT;
+        return;
+    }
+    if (!c->c_disk) {
+        if (c->c_op && (c->c_op->op_flags & SIM_OP_ABSENT)) {
+            if (sim_gate_cdb(c))
+                c->c_op->op_run(c);
+        } else {
+            sim_check(c, SCSI_KEY_ILLEGAL, SCSI_ASC_LUN, 0);
+        }
+        return;
+    }
+    if (!sim_gate_nexus(c))
+        return;
+    if (sim_fault_strike(c, SIM_STAGE_EXECUTE, &f))
+        sim_run_faulty(c, &f);
+    else
+        sim_run(c);
+}
+
+/* ---------------------------------------------------------------- finishing */
+
+/* Keep the sense for REQUEST SENSE, or step back when other sense still waits. */
+static void sim_finish_sense(struct sim_cmd *c)
+{
+    struct sim_disk *disk = c->c_disk;
+    struct sim_nexus *nx = &disk->dk_nexus[c->c_nexus];
+
+    shim_lock_enter(&disk->dk_lock);
+    if (sim_sense_blocks_locked(nx, c)) {
+        c->c_status = SC_BUSY_STATUS;
+    } else {
+        nx->nx_sense = c->c_sense;
+        nx->nx_busy_left = SIM_CA_BUSY_MAX;
+        sim_disk_odd_update_locked(disk);
+    }
+    shim_lock_exit(&disk->dk_lock);
+}
+
+/* Fill the out fields of the transfer. After this the command is the core's. */
+void sim_finish(struct sim_cmd *c)
+{
+    struct ad_xfer *x = c->c_xfer;
+
+    SHIM_ASSERT(c->c_moved_bytes <= x->xfer_bytes);
+    if (c->c_status == SC_CHECK_CONDITION && c->c_disk)
+        sim_finish_sense(c);
+    x->xfer_result = c->c_result != AD_RES_GOOD      ? c->c_result
+                     : c->c_status == SC_GOOD_STATUS ? (uint8_t)AD_RES_GOOD
+                                                     : (uint8_t)AD_RES_STATUS;
+    x->xfer_scsi_status = c->c_status;
+    x->xfer_resid = x->xfer_bytes - c->c_moved_bytes;
+}

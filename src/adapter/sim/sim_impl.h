@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sim_impl.h - what the files of the simulated adapter share: the bus, a disk, one command being
+ * executed, and the table row that describes an operation code.
+ *
+ * Outline: limits / sense / a disk / a command / the bus / functions by file.
+ * Does not contain: the contract for users (sim.h), wire formats (sys/scsiproto.h).
+ *
+ * Locks. bus_lock (rank HW) guards the list of pending commands and their timer. dk_lock (rank
+ * HW_DEV) guards everything of a disk but the hot fields. Neither is held in a callback into the
+ * core. dk_caw_lock serialises COMPARE AND WRITE alone and is the only one held over the medium.
+ */
+#ifndef SIM_IMPL_H
+#define SIM_IMPL_H
+
+#include "../ad_hw.h"
+#include "sim.h"
+#include <scpair/shim.h>
+#include <stdatomic.h>
+#include <sys/scsi.h>
+#include <sys/scsiproto.h>
+#include <sys/sctypes.h>
+
+/* ---------------------------------------------------------------- limits */
+
+#define SIM_TAGS_MAX         64u   /* tags per LUN; the depth for which the memory limits are stated */
+#define SIM_SEGS_MAX         258u  /* 1 MiB in pages, with both ends cut, and one to spare */
+#define SIM_COMMANDS_MAX     1024u /* default credits of the adapter */
+#define SIM_TRANSFER_DEFAULT (1u << 20)
+#define SIM_BLOCK_MAX        4096u
+#define SIM_CAW_BLOCKS_MAX   16u        /* MAXIMUM COMPARE AND WRITE LENGTH */
+#define SIM_WRITE_SAME_MAX   (1u << 23) /* blocks: keeps one command's inline run bounded */
+#define SIM_UNMAP_DESCS_MAX  255u       /* its list fits one page */
+#define SIM_ATTENTIONS_MAX   4u
+#define SIM_NEXUS_COUNT      2u /* initiators: the adapter, and the second one of the tests */
+#define SIM_NEXUS_ADAPTER    0u
+#define SIM_NEXUS_OTHER      1u
+#define SIM_CA_BUSY_MAX      16u /* see struct sim_nexus */
+#define SIM_MODE_BYTES       56u /* all mode pages end to end */
+
+/* ---------------------------------------------------------------- sense */
+
+struct sim_sense {
+    bool se_valid;
+    bool se_descriptor; /* always hand out in descriptor format */
+    bool se_info_valid;
+    bool se_field_valid; /* se_field holds the three sense-key-specific bytes */
+    uint8_t se_key, se_asc, se_ascq;
+    uint8_t se_field[3];
+    uint64_t se_info;
+};
+
+/*
+ * What a disk remembers for one initiator. Parallel SCSI has no autosense: after CHECK CONDITION
+ * the sense waits here (contingent allegiance) until REQUEST SENSE fetches it or an untagged
+ * command clears it. Tagged commands do not: several threads may have been inside start() when the
+ * condition arose, and one that fails as well is answered BUSY, so that the waiting sense always
+ * belongs to the one command that reported it. nx_busy_left bounds that for an initiator that never
+ * fetches sense: more commands cannot have been under way, so after as many the sense is
+ * taken for abandoned and is replaced.
+ */
+struct sim_nexus {
+    struct sim_sense nx_sense;
+    uint32_t nx_busy_left;
+    uint32_t nx_attentions; /* entries used of: */
+    struct {
+        uint8_t ua_asc, ua_ascq;
+    } nx_attention[SIM_ATTENTIONS_MAX];
+    bool nx_registered; /* persistent reservations */
+    uint64_t nx_key;
+};
+
+/* ---------------------------------------------------------------- a disk */
+
+/*
+ * Why a disk's commands leave the hot path; one word, read once per command. The last two
+ * matter for writes only.
+ */
+enum {
+    SIM_ODD_ATTENTION = 0x01, /* a unit attention waits */
+    SIM_ODD_SENSE = 0x02,     /* sense waits */
+    SIM_ODD_FAULTS = 0x04,    /* a fault rule is still due */
+    SIM_ODD_RESERVED = 0x08,  /* reserved by somebody else */
+    SIM_ODD_STOPPED = 0x10,
+    SIM_ODD_LATENCY = 0x20,
+    SIM_ODD_DEPTH = 0x40, /* the queue has a limit */
+    SIM_ODD_WATCH = 0x80,
+    SIM_ODD_GONE = 0x100,
+    SIM_ODD_PROTECT = 0x200,
+    SIM_ODD_WRITE_THROUGH = 0x400
+};
+#define SIM_ODD_WRITE_ONLY (SIM_ODD_PROTECT | SIM_ODD_WRITE_THROUGH)
+
+/*
+ * Hot counters, one stripe per tag. A tag has one owner at a time, so plain loads and stores are
+ * exact; the atomics are relaxed and cost nothing. Untagged commands share the last stripe: there is
+ * one at a time by the nature of untagged queueing.
+ */
+struct sim_stripe {
+    _Atomic uint64_t sp_ops[8]; /* READ 6, 10, 12, 16, WRITE 6, 10, 12, 16 */
+    _Atomic uint64_t sp_bytes_read;
+    _Atomic uint64_t sp_bytes_written;
+};
+
+struct sim_fault_slot {
+    struct sim_fault fs_rule;
+    uint32_t fs_skip_left;
+    uint32_t fs_count_left; /* meaningless when f_count is 0 */
+};
+
+struct sim_disk {
+    /* Hot: read by every command, written rarely. */
+    _Atomic uint32_t dk_odd; /* SIM_ODD_*; written under dk_lock */
+    uint8_t dk_block_shift;
+    uint8_t dk_lun_bits; /* the LUN as SCSI-2 puts it in CDB byte 1; 0 when it does not fit */
+    _Atomic uint64_t dk_blocks;
+    const struct sim_medium_ops *dk_ops;
+    void *dk_medium;
+    struct sim_stripe dk_stripe[SIM_TAGS_MAX + 1];
+
+    /* Set when added. */
+    struct sim_bus *dk_bus;
+    struct sim_disk *dk_next_gone; /* the bus's list of removed disks */
+    uint8_t dk_id, dk_lun;
+    bool dk_read_only;
+    bool dk_tags;
+    uint32_t dk_block_bytes;
+    uint32_t dk_transfer_blocks_max;
+    uint32_t dk_depth;
+    uint64_t dk_latency_ns;
+    char dk_serial[17];
+
+    /* Counters of the ordinary path. */
+    _Atomic uint64_t dk_opcode[256];
+    _Atomic uint64_t dk_bytes_read, dk_bytes_written;
+    _Atomic uint32_t dk_active, dk_active_max;
+
+    struct shim_lock dk_caw_lock;
+    struct shim_lock dk_lock; /* everything below */
+    struct sim_nexus dk_nexus[SIM_NEXUS_COUNT];
+    struct sim_fault_slot dk_fault[SIM_FAULTS_MAX];
+    uint32_t dk_faults;
+    bool dk_stopped;
+    bool dk_gone;
+    uint8_t dk_mode[SIM_MODE_BYTES];
+    uint8_t dk_mode_saved[SIM_MODE_BYTES];
+    int8_t dk_reserve_holder; /* RESERVE: nexus, or -1 */
+    int8_t dk_pr_holder;      /* persistent reservation: nexus, or -1 */
+    uint8_t dk_pr_type;       /* 0 none */
+    uint32_t dk_pr_generation;
+    void (*dk_watch)(void *arg, const struct ad_xfer *xfer);
+    void *dk_watch_arg;
+};
+
+/* ---------------------------------------------------------------- a command */
+
+struct sim_cmd;
+
+/* How a reservation held by somebody else treats an operation. */
+enum sim_access {
+    SIM_ACCESS_FREE,    /* always allowed */
+    SIM_ACCESS_PR_FREE, /* allowed under a persistent reservation, not under RESERVE */
+    SIM_ACCESS_READ,    /* allowed under write exclusive */
+    SIM_ACCESS_WRITE
+};
+
+/* Where a CDB has its block range. */
+enum sim_range { SIM_RANGE_NONE, SIM_RANGE_6, SIM_RANGE_10, SIM_RANGE_12, SIM_RANGE_16, SIM_RANGE_CAW };
+
+enum {
+    SIM_OP_IN = 0x01,      /* has a data-in phase */
+    SIM_OP_OUT = 0x02,     /* has a data-out phase */
+    SIM_OP_MEDIUM = 0x04,  /* needs a started unit */
+    SIM_OP_QUIET = 0x08,   /* does not report unit attention */
+    SIM_OP_ACTION = 0x10,  /* byte 1 holds a service action: op_usage[1] is its value */
+    SIM_OP_UNMAP = 0x20,   /* only when the medium can unmap */
+    SIM_OP_ABSENT = 0x40,  /* answered for a LUN that is not there */
+    SIM_OP_READS = 0x80,   /* SIM_OPCODE_READS */
+    SIM_OP_WRITES = 0x100, /* SIM_OPCODE_WRITES */
+    SIM_OP_MODIFY = 0x200  /* changes the medium: refused when it is write-protected */
+};
+
+/*
+ * One row of the operation table. op_usage is the CDB usage data of SPC: a bit that is not set
+ * there must be 0 in a CDB. It both checks CDBs and answers REPORT SUPPORTED OPERATION CODES.
+ */
+struct sim_op {
+    uint8_t op_code;
+    uint8_t op_cdb_bytes;
+    uint8_t op_access; /* enum sim_access */
+    uint8_t op_range;  /* enum sim_range */
+    uint16_t op_flags; /* SIM_OP_* */
+    uint8_t op_usage[16];
+    void (*op_run)(struct sim_cmd *c);
+};
+
+/* One command while it is being executed; lives on the stack. */
+struct sim_cmd {
+    struct sim_bus *c_bus;
+    struct sim_disk *c_disk; /* NULL: the id is there, the LUN is not */
+    struct ad_xfer *c_xfer;
+    const struct sim_op *c_op; /* NULL: unknown operation code */
+    uint8_t c_cdb[16];         /* LUN bits of byte 1 removed, zeroes after the end */
+    uint8_t c_nexus;
+    uint8_t c_result; /* enum ad_result */
+    uint8_t c_status;
+    bool c_range; /* c_lba and c_blocks are valid */
+    bool c_bad;   /* stop before c_bad_lba */
+    uint64_t c_lba, c_blocks;
+    uint64_t c_bad_lba;
+    uint64_t c_room_bytes;  /* what the data phase can carry in this operation's direction */
+    uint64_t c_short_bytes; /* SIM_FAULT_SHORT: not moved at the end */
+    uint64_t c_moved_bytes;
+    struct sim_sense c_sense;
+};
+
+/* ---------------------------------------------------------------- the bus */
+
+/* A command that waits for its time, or for ever. */
+struct sim_pend {
+    struct sim_pend *pe_next, *pe_prev;
+    struct ad_xfer *pe_xfer;
+    struct sim_disk *pe_disk;
+    uint64_t pe_when_ns; /* UINT64_MAX: hangs */
+};
+
+struct sim_bus {
+    struct shim_dev bus_dev; /* first: the device half */
+    _Atomic(struct sim_disk *) bus_disk[SC_IDS_MAX][SC_LUNS_MAX];
+    struct ad_adapter *bus_ad;
+    uint64_t bus_transfer_bytes_max;
+    uint32_t bus_commands_max;
+    uint8_t bus_adapter_id;
+    bool bus_clears_queue;
+    bool bus_no_tags;
+    uint8_t bus_op_index[256]; /* first row of the operation table, 1-based; 0 none */
+    struct sim_disk *bus_gone;
+
+    struct shim_timer bus_timer;
+    struct shim_lock bus_lock;   /* everything below */
+    struct sim_pend bus_pending; /* list head, by time; hanging ones at the end */
+    struct sim_pend *bus_free;
+    struct sim_pend *bus_pend_array;
+    bool bus_was_full;
+};
+
+/* ---------------------------------------------------------------- functions */
+
+/* sim_exec.c: one command from CDB to status. */
+void sim_cmd_init(struct sim_cmd *c, struct sim_bus *bus, struct sim_disk *disk, struct ad_xfer *xfer,
+                  unsigned nexus);
+void sim_execute(struct sim_cmd *c);
+void sim_finish(struct sim_cmd *c);
+void sim_check(struct sim_cmd *c, uint8_t key, uint8_t asc, uint8_t ascq);
+void sim_check_info(struct sim_cmd *c, uint8_t key, uint8_t asc, uint8_t ascq, uint64_t info);
+void sim_check_cdb(struct sim_cmd *c, unsigned byte, unsigned bit);
+void sim_check_param(struct sim_cmd *c, unsigned byte, unsigned bit);
+void sim_check_medium(struct sim_cmd *c, int error, bool write, uint64_t lba);
+bool sim_range_ok(struct sim_cmd *c);
+
+/* sim_ops.c: the table. */
+extern const struct sim_op sim_ops[];
+extern const unsigned sim_ops_count;
+void sim_ops_index(uint8_t index[256]);
+const struct sim_op *sim_op_find(const struct sim_bus *bus, const uint8_t *cdb);
+bool sim_op_offered(const struct sim_disk *disk, const struct sim_op *op);
+
+/* sim_data.c: the data phase. */
+uint32_t sim_data_iov(const struct ad_xfer *x, uint64_t off, uint64_t bytes, struct iovec *vec);
+void sim_data_in(struct sim_cmd *c, const void *from, uint64_t bytes, uint64_t alloc_bytes);
+void sim_data_in_at(struct sim_cmd *c, uint64_t off, const void *from, uint64_t bytes);
+uint64_t sim_data_out(struct sim_cmd *c, uint64_t off, void *to, uint64_t bytes);
+void sim_data_invert(struct sim_cmd *c, uint64_t off);
+
+/* sim_disk.c */
+void sim_disk_odd_update_locked(struct sim_disk *disk);
+void sim_attention_locked(struct sim_disk *disk, unsigned nexus, uint8_t asc, uint8_t ascq);
+void sim_attention_others_locked(struct sim_disk *disk, unsigned nexus, uint8_t asc, uint8_t ascq);
+void sim_disk_was_reset(struct sim_disk *disk, uint8_t ascq);
+void sim_disk_free(struct sim_disk *disk);
+
+/* sim_dev.c */
+void sim_dev_init(struct sim_bus *bus);
+
+/* sim_bus.c */
+void sim_bus_drop(struct sim_bus *bus, int id, const struct sim_disk *disk, enum ad_result result);
+
+/* sim_fault.c */
+enum sim_stage { SIM_STAGE_ARRIVE, SIM_STAGE_EXECUTE };
+bool sim_fault_strike(struct sim_cmd *c, enum sim_stage stage, struct sim_fault *out);
+bool sim_fault_would_check_locked(struct sim_disk *disk, const struct sim_cmd *c);
+bool sim_faults_due_locked(const struct sim_disk *disk);
+
+/* sim_cmd_rw.c */
+bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x);
+void sim_cmd_read(struct sim_cmd *c);
+void sim_cmd_write(struct sim_cmd *c);
+void sim_cmd_verify(struct sim_cmd *c);
+void sim_cmd_write_verify(struct sim_cmd *c);
+void sim_cmd_compare_and_write(struct sim_cmd *c);
+
+/* sim_cmd_prov.c */
+void sim_cmd_sync_cache(struct sim_cmd *c);
+void sim_cmd_unmap(struct sim_cmd *c);
+void sim_cmd_write_same(struct sim_cmd *c);
+void sim_cmd_lba_status(struct sim_cmd *c);
+void sim_cmd_format(struct sim_cmd *c);
+
+/* sim_cmd_info.c and sim_cmd_vpd.c */
+void sim_cmd_ready(struct sim_cmd *c);
+void sim_cmd_inquiry(struct sim_cmd *c);
+void sim_cmd_inquiry_vpd(struct sim_cmd *c);
+void sim_cmd_request_sense(struct sim_cmd *c);
+void sim_cmd_capacity_10(struct sim_cmd *c);
+void sim_cmd_capacity_16(struct sim_cmd *c);
+void sim_cmd_report_luns(struct sim_cmd *c);
+void sim_cmd_report_opcodes(struct sim_cmd *c);
+void sim_cmd_start_stop(struct sim_cmd *c);
+void sim_cmd_prevent(struct sim_cmd *c);
+
+/* sim_cmd_mode.c */
+void sim_mode_defaults(uint8_t mode[SIM_MODE_BYTES]);
+bool sim_mode_wce(const struct sim_disk *disk);
+bool sim_mode_descriptor_sense(const struct sim_disk *disk);
+bool sim_mode_protected(const struct sim_disk *disk);
+void sim_cmd_mode_sense(struct sim_cmd *c);
+void sim_cmd_mode_select(struct sim_cmd *c);
+
+/* sim_cmd_resv.c */
+bool sim_resv_conflict_locked(const struct sim_disk *disk, unsigned nexus, unsigned access);
+void sim_cmd_reserve(struct sim_cmd *c);
+void sim_cmd_release(struct sim_cmd *c);
+void sim_cmd_pr_in(struct sim_cmd *c);
+void sim_cmd_pr_out(struct sim_cmd *c);
+
+#endif /* SIM_IMPL_H */
