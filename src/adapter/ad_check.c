@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ad_check.c - counters for the outside, the legal moves of a LUN's state, and the invariant walker.
+ *
+ * Does not contain: anything that changes a queue.
+ */
+#include "ad_impl.h"
+
+#define AD_TO(s) (1u << (s))
+
+/* Which state may follow which. Staying is always legal. */
+static const uint16_t ad_moves[AD_LUN_STATES] = {
+    [AD_LUN_STOPPED] = AD_TO(AD_LUN_RUN),
+    [AD_LUN_RUN] = AD_TO(AD_LUN_HALT) | AD_TO(AD_LUN_KEEP) | AD_TO(AD_LUN_STOPPING),
+    [AD_LUN_HALT] = AD_TO(AD_LUN_RUN) | AD_TO(AD_LUN_STOPPING),
+    [AD_LUN_KEEP] = AD_TO(AD_LUN_REC) | AD_TO(AD_LUN_RUN) | AD_TO(AD_LUN_HALT) | AD_TO(AD_LUN_STOPPING),
+    [AD_LUN_REC] = AD_TO(AD_LUN_KEEP) | AD_TO(AD_LUN_REC_DONE) | AD_TO(AD_LUN_HALT) | AD_TO(AD_LUN_STOPPING),
+    [AD_LUN_REC_DONE] = AD_TO(AD_LUN_RUN) | AD_TO(AD_LUN_HALT) | AD_TO(AD_LUN_STOPPING),
+    [AD_LUN_STOPPING] = AD_TO(AD_LUN_STOPPED) | AD_TO(AD_LUN_HALT),
+};
+
+/* May a LUN go from one state to the other? Any context. */
+bool ad_state_move_ok(enum ad_lun_state from, enum ad_lun_state to)
+{
+    return from == to || (ad_moves[from] & AD_TO(to)) != 0;
+}
+
+/* The only writer of lun_state. Locks: lun_lock. */
+void ad_state_set_locked(struct ad_lun *lun, enum ad_lun_state to)
+{
+    SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
+    SHIM_ASSERT(to < AD_LUN_STATES && ad_state_move_ok((enum ad_lun_state)lun->lun_state, to));
+    lun->lun_state = (uint8_t)to;
+}
+
+/* SCIOLUNSTAT. Context: any. */
+void ad_lun_stats_get(struct ad_lun *lun, struct sc_lun_stats *out)
+{
+    memset(out, 0, sizeof(*out));
+    shim_lock_enter(&lun->lun_lock);
+    out->id = lun->lun_id;
+    out->lun = lun->lun_lun;
+    out->state = lun->lun_state;
+    out->queued = lun->lun_queued;
+    out->active = lun->lun_active;
+    out->active_max = lun->lun_active_max;
+    out->openings = lun->lun_openings;
+    out->accepted = lun->lun_accepted;
+    out->completed = lun->lun_completed;
+    out->errors = lun->lun_errors;
+    out->flushed = lun->lun_flushed;
+    out->timeouts = lun->lun_timeouts;
+    out->refused = lun->lun_refused;
+    out->waits_credit = lun->lun_waits_credit;
+    shim_lock_exit(&lun->lun_lock);
+}
+
+/* SCIOSTAT: sums over the LUNs; the adapter itself counts nothing on the good path. Context: any. */
+void ad_stats_get(struct ad_adapter *adp, struct sc_adapter_stats *out)
+{
+    memset(out, 0, sizeof(*out));
+    shim_lock_enter(&adp->adp_lock);
+    out->credits = adp->adp_credits;
+    out->credits_free = adp->adp_credits_free;
+    out->resets = adp->adp_resets;
+    out->events = adp->adp_events;
+    shim_lock_exit(&adp->adp_lock);
+    out->max_transfer = adp->adp_transfer_max;
+    for (unsigned i = 0; i < ad_lun_count(adp); i++) {
+        struct ad_lun *lun = ad_lun_at(adp, i);
+
+        if (lun == NULL)
+            continue;
+        shim_lock_enter(&lun->lun_lock);
+        out->commands += lun->lun_accepted;
+        out->completed += lun->lun_completed;
+        out->errors += lun->lun_errors;
+        out->responses_pending += lun->lun_responses;
+        out->luns_started += lun->lun_state != AD_LUN_STOPPED;
+        if (!lun->lun_shared && lun->lun_state != AD_LUN_STOPPED)
+            out->credits_free += lun->lun_openings + 1u - lun->lun_active;
+        shim_lock_exit(&lun->lun_lock);
+    }
+}
+
+/* Length of a list whose links and order are sound, else UINT32_MAX. */
+static uint32_t ad_list_length(const struct ad_list *l)
+{
+    uint32_t n = 0;
+
+    for (const struct buf *bp = l->l_head; bp != NULL; bp = bp->av_forw) {
+        n++;
+        if (bp->av_forw == NULL && l->l_tail != bp)
+            return UINT32_MAX;
+        if (bp->av_forw != NULL && (int32_t)((uint32_t)bp->av_forw->b_work - (uint32_t)bp->b_work) < 0)
+            return UINT32_MAX;
+    }
+    return n;
+}
+
+/* The slots: counts, tags, flags. */
+static const char *ad_slots_check_locked(const struct ad_lun *lun)
+{
+    uint32_t active = 0, starting = 0, cancelled = 0, aborts = 0, untagged = 0, lists = 0;
+
+    for (uint32_t i = 0; i < lun->lun_nfree; i++)
+        if (lun->lun_free[i] >= lun->lun_openings || lun->lun_cmds[lun->lun_free[i]].cmd_state != AD_CMD_FREE)
+            return "a tag on the free stack is not free";
+    for (uint32_t i = 0; i < lun->lun_nfree; i++)
+        for (uint32_t j = i + 1; j < lun->lun_nfree; j++)
+            if (lun->lun_free[i] == lun->lun_free[j])
+                return "a tag is on the free stack twice";
+    for (uint32_t i = 0; i <= lun->lun_openings; i++) {
+        const struct ad_cmd *cmd = &lun->lun_cmds[i];
+
+        if (cmd->cmd_state == AD_CMD_FREE) {
+            if (cmd->cmd_flags || cmd->cmd_pins || cmd->cmd_long || cmd->cmd_map.map_nsegs || cmd->cmd_deadline_ns)
+                return "a free slot is not clean";
+            continue;
+        }
+        active++;
+        starting += cmd->cmd_state == AD_CMD_STARTING;
+        cancelled += (cmd->cmd_flags & AD_CMD_CANCEL) != 0;
+        aborts += (cmd->cmd_flags & AD_CMD_WANT_ABORT) != 0;
+        untagged += (cmd->cmd_flags & AD_CMD_UNTAGGED) && !(cmd->cmd_flags & AD_CMD_REC);
+        if (cmd->cmd_long != 0)
+            lists |= 1u << (cmd->cmd_long - 1u);
+        if (i == lun->lun_openings && !(cmd->cmd_flags & AD_CMD_REC))
+            return "the spare slot is in use by no recovery command";
+    }
+    if (active != lun->lun_active || starting != lun->lun_starting || cancelled != lun->lun_cancelled ||
+        aborts != lun->lun_aborts)
+        return "the slots do not add up";
+    if (active > lun->lun_openings + (lun->lun_cmds[lun->lun_openings].cmd_state != AD_CMD_FREE))
+        return "more commands than openings";
+    if (untagged > 1 || (untagged == 1) != ((lun->lun_gate & AD_GATE_UNTAGGED) != 0))
+        return "an untagged command is not alone";
+    if ((cancelled != 0) != ((lun->lun_gate & AD_GATE_CANCEL) != 0))
+        return "the cancel gate is wrong";
+    if (lists & lun->lun_long_free)
+        return "a segment list is both free and in use";
+    return NULL;
+}
+
+/*
+ * Walk one LUN. Every statement at the head of ad_queue.c that can be looked at is looked at.
+ * Context: any. Locks: takes lun_lock. NULL, or the broken rule.
+ */
+const char *ad_lun_check(struct ad_lun *lun)
+{
+    const char *broken = NULL;
+    uint32_t queued;
+
+    shim_lock_enter(&lun->lun_lock);
+    queued = ad_list_length(&lun->lun_queue);
+    if (queued == UINT32_MAX || queued + (lun->lun_rec_sb != NULL) != lun->lun_queued)
+        broken = "the queue's length or order is wrong";
+    else if (ad_list_length(&lun->lun_flush) != lun->lun_flushing)
+        broken = "the flush list's length or order is wrong";
+    else if (lun->lun_accepted != lun->lun_completed + lun->lun_queued + lun->lun_active + lun->lun_flushing)
+        broken = "accepted != queued + active + flushing + completed";
+    else if (lun->lun_responses != 0)
+        broken = "responses queued and not pushed";
+    else if ((lun->lun_holds != 0) != ((lun->lun_gate & AD_GATE_HOLD) != 0))
+        broken = "the hold gate is wrong";
+    else if (lun->lun_state == AD_LUN_HALT && lun->lun_queued != 0)
+        broken = "a halted queue is not empty";
+    else if (lun->lun_rec_sb != NULL && lun->lun_state != AD_LUN_REC)
+        broken = "a recovery command waits outside recovery";
+    else if (lun->lun_state == AD_LUN_STOPPED && (lun->lun_mem != NULL || lun->lun_active != 0))
+        broken = "a stopped LUN holds something";
+    else if (lun->lun_state != AD_LUN_STOPPED)
+        broken = ad_slots_check_locked(lun);
+    shim_lock_exit(&lun->lun_lock);
+    return broken;
+}

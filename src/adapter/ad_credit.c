@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ad_credit.c - who may give the adapter a command: credits, waiters, and the list of LUNs a thread
+ * still has to look after.
+ *
+ * The adapter holds a certain number of commands; each is a credit, and nothing is offered to the
+ * chip without one (NB-05). Two ways to hold them:
+ *
+ *  - A LUN that is started while more than half of all credits would stay free *reserves* one for
+ *    each of its openings. Its openings are then its credits and the good path does no accounting
+ *    that other LUNs could contend for.
+ *  - The others are *shared*: one credit is taken from the pool per command, and goes back to it.
+ *
+ * When the pool is empty a LUN joins the waiters, oldest first. A returned credit is handed
+ * straight to the oldest waiter and never shows up in the pool, so a newcomer cannot overtake, and
+ * whoever returned it owes that LUN a look (struct ad_run). A LUN that has more to do afterwards
+ * queues up again at the tail: round robin. Rejected: waking all waiters to fight for it.
+ *
+ * Does not contain: the openings of a LUN (ad_queue.c).
+ */
+#include "ad_impl.h"
+
+/* Put a LUN on this thread's list, unless it is on somebody's already. */
+static void ad_run_append_locked(struct ad_run *run, struct ad_lun *lun)
+{
+    if (lun->lun_run_queued)
+        return;
+    lun->lun_run_queued = true;
+    lun->lun_run_next = NULL;
+    if (run->run_head == NULL)
+        run->run_head = lun;
+    else
+        run->run_tail->lun_run_next = lun;
+    run->run_tail = lun;
+}
+
+/* This thread will look after the LUN. Context: any. */
+void ad_run_append(struct ad_run *run, struct ad_lun *lun)
+{
+    struct ad_adapter *adp = lun->lun_adp;
+
+    shim_lock_enter(&adp->adp_lock);
+    ad_run_append_locked(run, lun);
+    shim_lock_exit(&adp->adp_lock);
+}
+
+/* The next LUN this thread owes a look, or NULL. Context: any. */
+struct ad_lun *ad_run_take(struct ad_run *run)
+{
+    struct ad_lun *lun = run->run_head;
+
+    if (SC_LIKELY(lun == NULL))
+        return NULL;
+    shim_lock_enter(&lun->lun_adp->adp_lock);
+    run->run_head = lun->lun_run_next;
+    lun->lun_run_next = NULL;
+    /* From here on a new reason puts it on a list again: the look that follows may miss it. */
+    lun->lun_run_queued = false;
+    shim_lock_exit(&lun->lun_adp->adp_lock);
+    return lun;
+}
+
+/* One credit is free: to the oldest waiter, else to the pool. Needs adp_lock. */
+static void ad_credit_give_locked(struct ad_run *run, struct ad_adapter *adp)
+{
+    struct ad_lun *lun = adp->adp_wait_head;
+
+    if (lun == NULL) {
+        adp->adp_credits_free++;
+        SHIM_ASSERT(adp->adp_credits_free <= adp->adp_credits);
+        return;
+    }
+    adp->adp_wait_head = lun->lun_wait_next;
+    lun->lun_wait_next = NULL;
+    lun->lun_waiting = false;
+    lun->lun_granted++;
+    ad_run_append_locked(run, lun);
+}
+
+/*
+ * Take one credit for one command of a shared LUN, or join the waiters.
+ * Context: any. Locks: lun_lock held; takes adp_lock. (NB-05)
+ */
+bool ad_credit_take_locked(struct ad_lun *lun)
+{
+    struct ad_adapter *adp = lun->lun_adp;
+    bool taken = true;
+
+    SHIM_ASSERT(lun->lun_shared && shim_lock_is_held(&lun->lun_lock));
+    shim_lock_enter(&adp->adp_lock);
+    if (lun->lun_granted > 0) {
+        lun->lun_granted--;
+    } else if (adp->adp_credits_free > 0) {
+        SHIM_ASSERT(adp->adp_wait_head == NULL);
+        adp->adp_credits_free--;
+    } else {
+        taken = false;
+        if (!lun->lun_waiting) {
+            lun->lun_waiting = true;
+            lun->lun_waits_credit++;
+            lun->lun_wait_next = NULL;
+            if (adp->adp_wait_head == NULL)
+                adp->adp_wait_head = lun;
+            else
+                adp->adp_wait_tail->lun_wait_next = lun;
+            adp->adp_wait_tail = lun;
+        }
+    }
+    shim_lock_exit(&adp->adp_lock);
+    return taken;
+}
+
+/* Nothing can start here now: grants go on to the next. Locks: lun_lock held; takes adp_lock. */
+void ad_credit_drop_locked(struct ad_run *run, struct ad_lun *lun)
+{
+    struct ad_adapter *adp = lun->lun_adp;
+
+    shim_lock_enter(&adp->adp_lock);
+    while (lun->lun_granted > 0) {
+        lun->lun_granted--;
+        ad_credit_give_locked(run, adp);
+    }
+    shim_lock_exit(&adp->adp_lock);
+}
+
+/* A command of a shared LUN has ended. Context: any; no lock held. */
+void ad_credit_return(struct ad_run *run, struct ad_adapter *adp)
+{
+    shim_lock_enter(&adp->adp_lock);
+    ad_credit_give_locked(run, adp);
+    shim_lock_exit(&adp->adp_lock);
+}
+
+/* SCIOSTART: reserve `want` credits if enough stay for the others; else the LUN shares. */
+void ad_credit_reserve(struct ad_lun *lun, uint32_t want)
+{
+    struct ad_adapter *adp = lun->lun_adp;
+
+    shim_lock_enter(&adp->adp_lock);
+    SHIM_ASSERT(lun->lun_reserved == 0 && lun->lun_granted == 0 && !lun->lun_waiting);
+    lun->lun_shared = adp->adp_credits_free < want || adp->adp_credits_free - want < adp->adp_credits / 2;
+    if (!lun->lun_shared) {
+        lun->lun_reserved = want;
+        adp->adp_credits_free -= want;
+    }
+    shim_lock_exit(&adp->adp_lock);
+}
+
+/* SCIOSTOP: give back what the LUN reserved or was granted; it waits for nothing any more. */
+void ad_credit_unreserve(struct ad_run *run, struct ad_lun *lun)
+{
+    struct ad_adapter *adp = lun->lun_adp;
+    struct ad_lun *prev = NULL;
+    uint32_t credits;
+
+    shim_lock_enter(&adp->adp_lock);
+    for (struct ad_lun *w = adp->adp_wait_head; lun->lun_waiting && w != NULL; prev = w, w = w->lun_wait_next) {
+        if (w != lun)
+            continue;
+        if (prev == NULL)
+            adp->adp_wait_head = w->lun_wait_next;
+        else
+            prev->lun_wait_next = w->lun_wait_next;
+        if (adp->adp_wait_tail == w)
+            adp->adp_wait_tail = prev;
+        lun->lun_waiting = false;
+    }
+    SHIM_ASSERT(!lun->lun_waiting);
+    credits = lun->lun_reserved + lun->lun_granted;
+    lun->lun_reserved = 0;
+    lun->lun_granted = 0;
+    while (credits-- > 0)
+        ad_credit_give_locked(run, adp);
+    shim_lock_exit(&adp->adp_lock);
+}

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ad_done.c - one command from the moment it has a slot until its request is given back.
+ *
+ * Outline: start, requeue, take back, end, the chip's callback.
+ *
+ * The end of a command has one order, in one function nobody bypasses, ad_complete() (XEN-01..07):
+ *
+ *   1. the memory is unmapped, the tag, the opening, the segment list are free again
+ *   2. the response is queued: lun_responses counts it
+ *   3. the responses are pushed: taken off the LUN as one list, lun_responses is 0
+ *   4. the lock is dropped, the credit goes to whoever waits for one
+ *   5. sleepers are woken and iodone called, with no lock held
+ *
+ * so that whoever resubmits from iodone finds everything its request used. 1 to 3 are one hold of
+ * lun_lock: nobody can push in between.
+ *
+ * A chip may call ad_hw_done() before start() has returned AD_HW_PENDING. cmd_state, under
+ * lun_lock, decides who ends the command: in AD_CMD_STARTING the callback leaves a note
+ * (AD_CMD_DONE) and the starter, who is bound to look, ends it; in AD_CMD_PENDING the callback
+ * does. Ending it in the callback in both cases would free the slot under the starter's feet.
+ *
+ * Does not contain: which command comes next (ad_queue.c), the status bytes (ad_status.c).
+ */
+#include "ad_impl.h"
+
+/* ---------------------------------------------------------------- start */
+
+/* The command has reached the chip: others may go there. */
+static void ad_arrived_locked(struct ad_lun *lun, struct ad_cmd *cmd)
+{
+    SHIM_ASSERT(lun->lun_starting > 0);
+    lun->lun_starting--;
+    if (cmd->cmd_flags & AD_CMD_ORDERED)
+        lun->lun_gate &= ~AD_GATE_ORDERED;
+}
+
+/*
+ * start() said AD_HW_PENDING. Unless the command has ended already it is the chip's, and its clock
+ * runs. A timer that cannot be armed does not fail the request: lun_timer_lost makes the next
+ * activity on the LUN try again.
+ */
+static bool ad_started(struct ad_run *run, struct ad_cmd *cmd)
+{
+    struct ad_lun *lun = cmd->cmd_lun;
+    bool again;
+
+    shim_lock_enter(&lun->lun_lock);
+    if (cmd->cmd_state == AD_CMD_DONE) {
+        shim_lock_exit(&lun->lun_lock);
+        return ad_complete(run, cmd);
+    }
+    SHIM_ASSERT(cmd->cmd_state == AD_CMD_STARTING);
+    cmd->cmd_state = AD_CMD_PENDING;
+    ad_arrived_locked(lun, cmd);
+    if (SC_UNLIKELY(cmd->cmd_flags & AD_CMD_CANCEL)) {
+        cmd->cmd_flags |= AD_CMD_WANT_ABORT;
+        cmd->cmd_stage = 1;
+        cmd->cmd_deadline_ns = shim_now_ns() + AD_STAGE_NS;
+        lun->lun_aborts++;
+    } else if (cmd->cmd_sb->timeout_value != 0) {
+        cmd->cmd_deadline_ns = shim_now_ns() + cmd->cmd_sb->timeout_value * AD_NS_PER_S;
+    }
+    if (cmd->cmd_deadline_ns != 0)
+        (void)ad_timer_want_locked(lun, cmd->cmd_deadline_ns);
+    again = lun->lun_queue.l_head != NULL || lun->lun_aborts != 0;
+    shim_lock_exit(&lun->lun_lock);
+    return again;
+}
+
+/* No room. Note that we wait, then look once more: room made in between would kick nobody. */
+static int ad_start_again(struct ad_cmd *cmd)
+{
+    struct ad_lun *lun = cmd->cmd_lun;
+    struct ad_adapter *adp = lun->lun_adp;
+    int said;
+
+    shim_lock_enter(&lun->lun_lock);
+    lun->lun_gate |= AD_GATE_HW;
+    shim_lock_exit(&lun->lun_lock);
+    said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
+    if (said != AD_HW_BUSY) {
+        shim_lock_enter(&lun->lun_lock);
+        lun->lun_gate &= ~AD_GATE_HW;
+        shim_lock_exit(&lun->lun_lock);
+    }
+    return said;
+}
+
+/* The memory could not be mapped. True when it is mapped after all; else the command is dealt with. */
+static bool ad_map_failed(struct ad_run *run, struct ad_cmd *cmd, int mapped)
+{
+    struct ad_lun *lun = cmd->cmd_lun;
+
+    if (mapped == SHIM_MAP_LATER) {
+        /* As with the chip: note, then look once more. */
+        shim_lock_enter(&lun->lun_lock);
+        lun->lun_gate |= AD_GATE_HW;
+        shim_lock_exit(&lun->lun_lock);
+        atomic_store(&lun->lun_adp->adp_map_wait, 1u);
+        mapped = ad_map(cmd);
+        if (mapped == SHIM_MAP_OK) {
+            shim_lock_enter(&lun->lun_lock);
+            lun->lun_gate &= ~AD_GATE_HW;
+            shim_lock_exit(&lun->lun_lock);
+            return true;
+        }
+    }
+    if (mapped == SHIM_MAP_LATER) {
+        ad_requeue(run, cmd, AD_GATE_HW);
+    } else if (mapped == AD_MAP_NO_LIST) {
+        ad_requeue(run, cmd, AD_GATE_SEGS);
+    } else {
+        cmd->cmd_errno = EINVAL;
+        cmd->cmd_flags |= AD_CMD_REFUSED;
+        (void)ad_complete(run, cmd);
+    }
+    return false;
+}
+
+/*
+ * Carry a command to the chip and, if it ends there, to its end.
+ * Context: any. Locks: none held; takes lun_lock. Owns: cmd comes from ad_pick_locked(); afterwards
+ * it is the chip's, or gone. Returns true when the LUN needs another look.
+ */
+bool ad_exec(struct ad_run *run, struct ad_cmd *cmd)
+{
+    struct ad_adapter *adp = cmd->cmd_lun->lun_adp;
+    int said;
+
+    if (SC_LIKELY(cmd->cmd_xfer.xfer_bytes != 0)) {
+        int mapped = ad_map(cmd);
+
+        if (SC_UNLIKELY(mapped != SHIM_MAP_OK) && !ad_map_failed(run, cmd, mapped))
+            return true;
+        shim_dma_sync(adp->adp_dev, &cmd->cmd_map, SHIM_SYNC_BEFORE, cmd->cmd_xfer.xfer_dir);
+    }
+    said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
+    if (SC_UNLIKELY(said == AD_HW_BUSY))
+        said = ad_start_again(cmd);
+    if (SC_LIKELY(said == AD_HW_DONE))
+        return ad_complete(run, cmd);
+    if (said == AD_HW_PENDING)
+        return ad_started(run, cmd);
+    SHIM_ASSERT(said == AD_HW_BUSY);
+    ad_requeue(run, cmd, AD_GATE_HW);
+    return true;
+}
+
+/* ---------------------------------------------------------------- slots */
+
+/* Give a slot back. Nothing of the command may be live any more. */
+static inline void ad_release_locked(struct ad_lun *lun, struct ad_cmd *cmd)
+{
+    SHIM_ASSERT(cmd->cmd_pins == 0 && lun->lun_active > 0);
+    if (cmd->cmd_state == AD_CMD_STARTING)
+        ad_arrived_locked(lun, cmd);
+    SHIM_ASSERT(!(cmd->cmd_flags & AD_CMD_WANT_ABORT));
+    if (SC_UNLIKELY(cmd->cmd_flags & (AD_CMD_CANCEL | AD_CMD_UNTAGGED))) {
+        if ((cmd->cmd_flags & AD_CMD_CANCEL) && --lun->lun_cancelled == 0)
+            lun->lun_gate &= ~AD_GATE_CANCEL;
+        if (cmd->cmd_flags & AD_CMD_UNTAGGED && !(cmd->cmd_flags & AD_CMD_REC))
+            lun->lun_gate &= ~AD_GATE_UNTAGGED;
+    }
+    if (SC_UNLIKELY(cmd->cmd_long != 0)) {
+        lun->lun_long_free |= 1u << (cmd->cmd_long - 1u);
+        lun->lun_gate &= ~AD_GATE_SEGS;
+        cmd->cmd_long = 0;
+    }
+    cmd->cmd_state = AD_CMD_FREE;
+    cmd->cmd_flags = 0;
+    cmd->cmd_deadline_ns = 0;
+    lun->lun_active--;
+    if (cmd->cmd_slot < lun->lun_openings)
+        lun->lun_free[lun->lun_nfree++] = cmd->cmd_slot;
+}
+
+/* Wake the ioctls that wait for this LUN to change, if any. No lock held (XEN-07). */
+static void ad_wake(struct ad_lun *lun, uint32_t sleepers)
+{
+    if (SC_UNLIKELY(sleepers != 0))
+        shim_wake(&lun->lun_event);
+}
+
+/* A request that was wanted back is back: it goes out, in its place, when all are. */
+static void ad_flush_add_locked(struct ad_lun *lun, struct sc_buf *sb, uint32_t seq)
+{
+    ad_status_refused(sb, ENXIO);
+    sb->bufstruct.b_work = seq;
+    ad_list_insert(&lun->lun_flush, sb);
+    lun->lun_flushing++;
+}
+
+/*
+ * The chip or the mapper has no room, or no segment list is free: the request goes back to where
+ * it was in the queue, and `gate` keeps the LUN from trying again until something changes. It was
+ * never handed to the device, so sending it later is not a retry (AIX-18).
+ */
+void ad_requeue(struct ad_run *run, struct ad_cmd *cmd, uint32_t gate)
+{
+    struct ad_lun *lun = cmd->cmd_lun;
+    struct sc_buf *sb = cmd->cmd_sb;
+    struct ad_list out = {NULL, NULL};
+    uint32_t seq = cmd->cmd_seq;
+    uint8_t flags = cmd->cmd_flags;
+    uint32_t sleepers;
+    bool shared;
+
+    ad_unmap(cmd);
+    shim_lock_enter(&lun->lun_lock);
+    ad_release_locked(lun, cmd);
+    if (flags & AD_CMD_CANCEL) {
+        ad_flush_add_locked(lun, sb, seq);
+    } else {
+        sb->bufstruct.b_work = seq;
+        if (flags & AD_CMD_REC)
+            lun->lun_rec_sb = sb;
+        else
+            ad_list_insert(&lun->lun_queue, sb);
+        lun->lun_queued++;
+    }
+    /* A list may have come back since: then the gate is not needed, and would never open. */
+    if (gate == AD_GATE_SEGS && lun->lun_long_free != 0)
+        gate = 0;
+    lun->lun_gate |= gate;
+    if (gate == AD_GATE_HW) {
+        lun->lun_retry_at_ns = shim_now_ns() + AD_RETRY_NS;
+        (void)ad_timer_want_locked(lun, lun->lun_retry_at_ns);
+    }
+    ad_flush_take_locked(lun, &out);
+    sleepers = lun->lun_sleepers;
+    shared = lun->lun_shared;
+    shim_lock_exit(&lun->lun_lock);
+    if (shared)
+        ad_credit_return(run, lun->lun_adp);
+    ad_wake(lun, sleepers);
+    ad_respond(&out);
+}
+
+/* ---------------------------------------------------------------- taking back */
+
+/*
+ * Want everything of this LUN back: commands at the device are marked for abort(), which whoever
+ * looks next calls, and the queue moves to the flush list. Commands inside start() are left to
+ * their starter: they cannot be aborted before the chip has them.
+ * Locks: lun_lock. The caller sets the state.
+ */
+void ad_clear_locked(struct ad_lun *lun)
+{
+    struct sc_buf *sb;
+
+    SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
+    for (uint32_t i = 0; i <= lun->lun_openings && lun->lun_active != 0; i++) {
+        struct ad_cmd *cmd = &lun->lun_cmds[i];
+
+        if (cmd->cmd_state == AD_CMD_FREE || (cmd->cmd_flags & AD_CMD_CANCEL))
+            continue;
+        cmd->cmd_flags |= AD_CMD_CANCEL;
+        lun->lun_cancelled++;
+        lun->lun_gate |= AD_GATE_CANCEL;
+        if (cmd->cmd_state != AD_CMD_PENDING || cmd->cmd_stage != 0)
+            continue;
+        cmd->cmd_flags |= AD_CMD_WANT_ABORT;
+        cmd->cmd_stage = 1;
+        cmd->cmd_deadline_ns = shim_now_ns() + AD_STAGE_NS;
+        lun->lun_aborts++;
+        (void)ad_timer_want_locked(lun, cmd->cmd_deadline_ns);
+    }
+    if (lun->lun_rec_sb != NULL) {
+        ad_flush_add_locked(lun, lun->lun_rec_sb, (uint32_t)lun->lun_rec_sb->bufstruct.b_work);
+        lun->lun_rec_sb = NULL;
+        lun->lun_queued--;
+    }
+    while ((sb = ad_list_take(&lun->lun_queue)) != NULL) {
+        ad_flush_add_locked(lun, sb, (uint32_t)sb->bufstruct.b_work);
+        lun->lun_queued--;
+    }
+    SHIM_ASSERT(lun->lun_queued == 0);
+}
+
+/* When the last cancelled command is home, everything on the flush list may go. */
+void ad_flush_take_locked(struct ad_lun *lun, struct ad_list *out)
+{
+    struct sc_buf *sb;
+
+    if (SC_LIKELY(lun->lun_flushing == 0) || lun->lun_cancelled != 0)
+        return;
+    while ((sb = ad_list_take(&lun->lun_flush)) != NULL) {
+        ad_list_append(out, sb);
+        lun->lun_flushing--;
+        lun->lun_flushed++;
+        lun->lun_completed++;
+    }
+    SHIM_ASSERT(lun->lun_flushing == 0);
+}
+
+/* ---------------------------------------------------------------- the end */
+
+/* Hand requests to their owners, oldest first. After iodone a request is not touched again. */
+void ad_respond(struct ad_list *l)
+{
+    struct sc_buf *sb;
+
+    while ((sb = ad_list_take(l)) != NULL)
+        iodone(&sb->bufstruct);
+}
+
+/*
+ * An error came back to a LUN: what becomes of its queue. `flags` are the finished command's; its
+ * slot is free already. The table is at the head of ad_queue.c.
+ */
+static void ad_halt_locked(struct ad_lun *lun, struct sc_buf *sb, uint8_t flags)
+{
+    const enum ad_lun_state state = (enum ad_lun_state)lun->lun_state;
+    const bool sense = (sb->status_validity & SC_SCSI_ERROR) &&
+                       (sb->scsi_status == SC_CHECK_CONDITION || sb->scsi_status == SC_COMMAND_TERMINATED);
+    const bool kept = state == AD_LUN_KEEP || state == AD_LUN_REC || state == AD_LUN_REC_DONE;
+
+    if ((flags & AD_CMD_REC) && state == AD_LUN_REC) {
+        ad_state_set_locked(lun, AD_LUN_KEEP);
+        sb->adap_q_status = SC_DID_NOT_CLEAR_Q;
+        return;
+    }
+    if (sb->bufstruct.b_iodone == ad_icmd_done) {
+        if (sense && sb->scsi_status == SC_CHECK_CONDITION) {
+            lun->lun_holds++;
+            lun->lun_gate |= AD_GATE_HOLD;
+        }
+        return;
+    }
+    if (sense && !(flags & AD_CMD_UNTAGGED) && lun->lun_adp->adp_caps.cap_keeps_queue &&
+        (kept || state == AD_LUN_RUN)) {
+        sb->adap_q_status = SC_DID_NOT_CLEAR_Q;
+        if (state == AD_LUN_RUN)
+            ad_state_set_locked(lun, AD_LUN_KEEP);
+        return;
+    }
+    ad_clear_locked(lun);
+    if (state != AD_LUN_STOPPING)
+        ad_state_set_locked(lun, AD_LUN_HALT);
+}
+
+/*
+ * A command ended in any way but plainly well. Releases the slot and queues the response. True
+ * when the response is an error that has been queued to `out` now.
+ */
+static bool ad_settle_locked(struct ad_lun *lun, struct ad_cmd *cmd, struct ad_list *out)
+{
+    struct sc_buf *sb = cmd->cmd_sb;
+    const uint8_t flags = cmd->cmd_flags;
+    const uint32_t seq = cmd->cmd_seq;
+
+    if (flags & AD_CMD_REFUSED)
+        ad_status_refused(sb, cmd->cmd_errno);
+    else
+        ad_status_result(sb, &cmd->cmd_xfer, (flags & AD_CMD_TIMED_OUT) != 0);
+    if (cmd->cmd_xfer.xfer_result == AD_RES_ABORTED && !(flags & (AD_CMD_TIMED_OUT | AD_CMD_REFUSED)) &&
+        (flags & AD_CMD_CANCEL)) {
+        ad_release_locked(lun, cmd);
+        ad_flush_add_locked(lun, sb, seq);
+        return false;
+    }
+    ad_release_locked(lun, cmd);
+    ad_list_append(out, sb);
+    lun->lun_completed++;
+    if (!(sb->bufstruct.b_flags & B_ERROR)) {
+        if ((flags & AD_CMD_REC) && lun->lun_state == AD_LUN_REC)
+            ad_state_set_locked(lun, AD_LUN_REC_DONE);
+        return false;
+    }
+    lun->lun_errors++;
+    if (!(flags & AD_CMD_REFUSED))
+        ad_halt_locked(lun, sb, flags);
+    else if ((flags & AD_CMD_REC) && lun->lun_state == AD_LUN_REC)
+        ad_state_set_locked(lun, AD_LUN_KEEP);
+    return true;
+}
+
+/*
+ * The one way a command ends; see the head of this file. The chip has let go of it.
+ * Context: any. Locks: none held; takes lun_lock. Owns: cmd and its request are gone afterwards.
+ * Returns true when the LUN needs another look. (XEN-01..07, AIX-19, AIX-20)
+ */
+bool ad_complete(struct ad_run *run, struct ad_cmd *cmd)
+{
+    struct ad_lun *lun = cmd->cmd_lun;
+    struct ad_adapter *adp = lun->lun_adp;
+    struct sc_buf *sb = cmd->cmd_sb;
+    struct ad_list out = {NULL, NULL};
+    uint32_t sleepers;
+    bool failed = false;
+    bool shared;
+    bool again;
+
+    ad_unmap(cmd);
+    if (SC_UNLIKELY(sb->resvd1 != NULL))
+        ad_gather_release(adp, sb);
+
+    shim_lock_enter(&lun->lun_lock);
+    lun->lun_responses++;
+    if (SC_LIKELY(cmd->cmd_xfer.xfer_result == AD_RES_GOOD && cmd->cmd_xfer.xfer_resid == 0 &&
+                  (cmd->cmd_flags & (uint8_t)~(AD_CMD_UNTAGGED | AD_CMD_ORDERED)) == 0)) {
+        ad_release_locked(lun, cmd);
+        ad_list_append(&out, sb);
+        lun->lun_completed++;
+    } else {
+        failed = ad_settle_locked(lun, cmd, &out);
+        ad_flush_take_locked(lun, &out);
+    }
+    lun->lun_gate &= ~AD_GATE_HW; /* something ended, so there is room */
+    lun->lun_responses = 0;
+    again = lun->lun_queue.l_head != NULL || lun->lun_rec_sb != NULL || lun->lun_aborts != 0;
+    sleepers = lun->lun_sleepers;
+    shared = lun->lun_shared;
+    shim_lock_exit(&lun->lun_lock);
+
+    if (SC_UNLIKELY(shared))
+        ad_credit_return(run, lun->lun_adp);
+    ad_wake(lun, sleepers);
+    if (SC_UNLIKELY(atomic_load_explicit(&adp->adp_map_wait, memory_order_relaxed)) &&
+        atomic_exchange(&adp->adp_map_wait, 0u))
+        ad_kick_waiting(run, adp);
+    if (SC_UNLIKELY(failed))
+        ad_log_result(lun, sb);
+    ad_respond(&out);
+    return again;
+}
+
+/*
+ * Called by the chip: a pending command has ended. A call for a command that is not out is the
+ * chip's bug; it is counted and changes nothing (NB-20). That the tag is in use again by then
+ * cannot be told apart here, which is why a chip keeps its own record of what it owns.
+ * Context: any; no lock of the chip held.
+ */
+void ad_hw_done(struct ad_adapter *ad, struct ad_xfer *xfer)
+{
+    struct ad_cmd *cmd = SC_CONTAINER_OF(xfer, struct ad_cmd, cmd_xfer);
+    struct ad_lun *lun = cmd->cmd_lun;
+    struct ad_run run = {NULL, NULL};
+    bool mine = false;
+    bool twice = false;
+
+    SHIM_ASSERT(lun->lun_adp == ad);
+    shim_lock_enter(&lun->lun_lock);
+    if (cmd->cmd_state == AD_CMD_PENDING) {
+        cmd->cmd_state = AD_CMD_DONE;
+        mine = cmd->cmd_pins == 0;
+        if (cmd->cmd_flags & AD_CMD_WANT_ABORT) {
+            cmd->cmd_flags &= (uint8_t)~AD_CMD_WANT_ABORT;
+            lun->lun_aborts--;
+        }
+    } else if (cmd->cmd_state == AD_CMD_STARTING) {
+        cmd->cmd_state = AD_CMD_DONE;
+        ad_arrived_locked(lun, cmd);
+    } else {
+        lun->lun_doubles++;
+        twice = true;
+    }
+    shim_lock_exit(&lun->lun_lock);
+    if (twice)
+        shim_log(SHIM_LOG_WARN, "%s: %d,%d tag %u was completed twice", ad->adp_name, lun->lun_id,
+                 lun->lun_lun, (unsigned)cmd->cmd_slot);
+    if (mine && ad_complete(&run, cmd))
+        ad_run_luns(&run, lun);
+    else if (run.run_head != NULL)
+        ad_run_luns(&run, NULL);
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ad_impl.h - the adapter core's private structures, limits and functions.
+ *
+ * Contains what the ad_*.c files share. Outline: limits, states, one command (struct ad_cmd), one
+ * LUN (struct ad_lun), one adapter (struct ad_adapter), then the functions, file by file.
+ *
+ * Does not contain: the chip's view (ad_hw.h), the sc_buf contract (sys/scsi.h), and why the
+ * queue works as it does (the head of ad_queue.c).
+ */
+#ifndef AD_IMPL_H
+#define AD_IMPL_H
+
+#include <scpair/shim.h>
+#include <stdatomic.h>
+#include <sys/kservices.h>
+#include <sys/scsi.h>
+#include <sys/sctypes.h>
+
+#include "ad_hw.h"
+
+/* ---------------------------------------------------------------- limits, with their reasons */
+
+#define AD_MINORS_MAX 32u      /* adapters per process: the table is static and read without a lock */
+#define AD_OPENINGS_MAX 256u   /* a tag message carries one byte */
+#define AD_OPENINGS_DEFAULT 64 /* tunable ad_openings: the depth the memory budget is stated for */
+#define AD_SEGS_INLINE 8u      /* segments inside every command: enough for raw I/O and short spans */
+#define AD_SEGS_LONG 258u      /* 1 MiB in pages, and one part page at either end */
+#define AD_LONG_LISTS 16u      /* long lists per LUN: long spans are few because they are long */
+#define AD_BOUNCES 2u          /* software gathers under way at once, per adapter */
+
+#define AD_NS_PER_MS 1000000ull
+#define AD_NS_PER_S 1000000000ull
+#define AD_STAGE_NS (5 * AD_NS_PER_S)        /* what a chip gets to bring a command back, per rung */
+#define AD_LOST_NS (60 * AD_NS_PER_S)        /* between bus resets once everything has been tried */
+#define AD_RETRY_NS (10 * AD_NS_PER_MS)      /* backstop after AD_HW_BUSY or a map that must wait */
+#define AD_HALT_WAIT_NS (20 * AD_NS_PER_S)   /* all rungs of the ladder and a little */
+#define AD_STOP_WAIT_NS (30 * AD_NS_PER_S)   /* SCIOSTOP: patience before it aborts */
+#define AD_ICMD_TIMEOUT_S 30u                /* commands of SCIOINQU, SCIOTUR */
+#define AD_DELAY_DEFAULT_MS 1000             /* tunable ad_delay_ms: what SC_DELAY_CMD means */
+
+/* ---------------------------------------------------------------- states */
+
+/* State of one LUN's queue; the machine is in ad_queue.c, the legal moves in ad_check.c. */
+enum ad_lun_state {
+    AD_LUN_STOPPED = 0, /* before SCIOSTART */
+    AD_LUN_RUN,
+    AD_LUN_HALT,     /* queue empty, waits for SC_RESUME */
+    AD_LUN_KEEP,     /* queue kept after a tagged CHECK CONDITION, waits for the device driver */
+    AD_LUN_REC,      /* the one recovery command is under way */
+    AD_LUN_REC_DONE, /* it went well: SC_Q_CLR or SC_Q_RESUME must follow */
+    AD_LUN_STOPPING, /* SCIOSTOP waits for what is left */
+    AD_LUN_STATES
+};
+
+/* Where one command structure is. */
+enum ad_cmd_state {
+    AD_CMD_FREE = 0,
+    AD_CMD_STARTING, /* inside start(), or on the way there */
+    AD_CMD_PENDING,  /* start() has said so; the chip owns it */
+    AD_CMD_DONE      /* the chip has given it back; whoever set this, or holds a pin, completes it */
+};
+
+/* cmd_flags */
+#define AD_CMD_CANCEL 0x01u     /* wanted back: ENXIO unless it ends by itself */
+#define AD_CMD_WANT_ABORT 0x02u /* abort() is still to be called */
+#define AD_CMD_TIMED_OUT 0x04u
+#define AD_CMD_REC 0x08u        /* the recovery command of AD_LUN_REC */
+#define AD_CMD_ORDERED 0x10u    /* nothing may be on its way to the chip beside it */
+#define AD_CMD_UNTAGGED 0x20u
+#define AD_CMD_REFUSED 0x40u    /* never reached the chip: cmd_errno says why */
+
+/* lun_gate: reasons not to take the head of the queue. */
+#define AD_GATE_CANCEL 0x01u   /* commands are being taken back */
+#define AD_GATE_HW 0x02u       /* the chip or the mapper has no room */
+#define AD_GATE_HOLD 0x04u     /* an ioctl's command failed and its sense is being fetched */
+#define AD_GATE_UNTAGGED 0x08u /* an untagged command is at the device */
+#define AD_GATE_ORDERED 0x10u  /* an ordered command is on its way to the chip */
+#define AD_GATE_SEGS 0x20u     /* no long segment list */
+
+struct ad_lun;
+struct ad_adapter;
+
+/* ---------------------------------------------------------------- one command */
+
+/* A slot of the LUN's command array; its index is the tag (NB-09). Fields the good path uses come first. */
+struct ad_cmd {
+    struct ad_xfer cmd_xfer; /* what the chip sees; id, lun, tag, map set once at SCIOSTART */
+    struct sc_buf *cmd_sb;
+    struct ad_lun *cmd_lun;
+    uint8_t cmd_state; /* enum ad_cmd_state */
+    uint8_t cmd_flags; /* AD_CMD_* */
+    uint8_t cmd_stage; /* rung of the timeout ladder, 0 none */
+    uint8_t cmd_pins;  /* abort() calls under way: the slot must not be reused */
+    uint16_t cmd_slot;
+    uint16_t cmd_long; /* 1 + index of the long segment list, 0 none */
+    uint32_t cmd_seq;  /* order of acceptance on this LUN */
+    int32_t cmd_errno; /* with AD_CMD_REFUSED */
+    struct shim_dma_map cmd_map;
+    uint64_t cmd_deadline_ns; /* 0 none; only while AD_CMD_PENDING */
+    struct shim_seg cmd_segs[AD_SEGS_INLINE];
+};
+
+/* Requests in a row, linked by av_forw. */
+struct ad_list {
+    struct buf *l_head;
+    struct buf *l_tail;
+};
+
+/* ---------------------------------------------------------------- one LUN */
+
+/*
+ * The head lives from the first SCIOSTART until the adapter is detached, so that a strategy call
+ * that races with SCIOSTOP finds a lock to take; the memory behind lun_cmds goes at SCIOSTOP.
+ * Everything without a note is protected by lun_lock.
+ */
+struct ad_lun {
+    struct shim_lock lun_lock; /* rank SHIM_RANK_AD_LUN */
+    struct ad_adapter *lun_adp;
+    uint8_t lun_id, lun_lun; /* constant */
+    uint8_t lun_state;       /* enum ad_lun_state */
+    bool lun_can_tag;        /* constant while started */
+    bool lun_shared;         /* draws credits from the adapter's pool command by command */
+    bool lun_timer_lost;     /* a timer could not be armed: the next activity tries again */
+    uint32_t lun_gate;       /* AD_GATE_* */
+
+    struct ad_list lun_queue;  /* accepted, in order of acceptance; b_work is the sequence number */
+    struct ad_list lun_flush;  /* to be given back ENXIO when the last cancelled command is home */
+    struct sc_buf *lun_rec_sb; /* the recovery command, before it starts */
+
+    struct ad_cmd *lun_cmds; /* lun_openings tagged slots and one spare for AD_LUN_REC */
+    uint16_t *lun_free;      /* stack of free tagged slots */
+    uint32_t lun_nfree;
+    uint32_t lun_openings;
+    uint32_t lun_active;    /* slots not free, the spare included */
+    uint32_t lun_starting;  /* of them: on the way to the chip */
+    uint32_t lun_cancelled; /* of them: wanted back */
+    uint32_t lun_aborts;    /* of them: abort() still to be called */
+    uint32_t lun_queued;    /* on lun_queue, and lun_rec_sb */
+    uint32_t lun_flushing;  /* on lun_flush */
+    uint32_t lun_seq;
+    uint32_t lun_responses; /* queued and not yet pushed; 0 whenever the lock is free (XEN-05) */
+    uint32_t lun_holds;     /* ioctls behind AD_GATE_HOLD */
+    uint32_t lun_sleepers;  /* ioctls in shim_wait on lun_event */
+
+    struct shim_seg *lun_long; /* AD_LONG_LISTS lists of AD_SEGS_LONG */
+    uint32_t lun_long_free;    /* bit i: list i is free */
+    void *lun_mem;             /* the one block behind all of these */
+    size_t lun_mem_bytes;
+
+    struct shim_timer lun_timer;
+    uint64_t lun_timer_at_ns;      /* armed for; UINT64_MAX none */
+    uint64_t lun_retry_at_ns;      /* backstop for AD_GATE_HW; 0 none */
+    uint64_t lun_delay_until_ns;   /* for SC_DELAY_CMD */
+    const struct sc_buf *lun_delay_sb; /* whom it is for */
+    struct shim_event lun_event;   /* SCIOHALT and SCIOSTOP wait here */
+
+    void (*lun_async_func)(struct sc_event_info *info); /* SCIOEVENT */
+    void *lun_async_correlator;
+    uint32_t lun_async_running; /* calls under way; SCIOSTOP waits for them */
+
+    /* Protected by adp_lock. */
+    uint32_t lun_reserved;        /* credits this LUN holds for good; 0 with lun_shared */
+    uint32_t lun_granted;         /* credits handed over to it and not used yet */
+    bool lun_waiting;             /* on adp_waiters */
+    bool lun_run_queued;          /* on some thread's struct ad_run */
+    struct ad_lun *lun_wait_next;
+    struct ad_lun *lun_run_next;
+
+    /* Counters. */
+    uint64_t lun_accepted, lun_completed, lun_errors, lun_flushed, lun_timeouts, lun_refused;
+    uint64_t lun_waits_credit; /* under adp_lock */
+    uint64_t lun_doubles;      /* ad_hw_done() for a command that was not out (NB-20) */
+    uint32_t lun_active_max;
+};
+
+/* LUNs a thread owes a look; on its stack. */
+struct ad_run {
+    struct ad_lun *run_head;
+    struct ad_lun *run_tail;
+};
+
+/* ---------------------------------------------------------------- one adapter */
+
+/* Memory of a software gather; its own uio describes it, so that mapping sees an ordinary gather. */
+struct ad_bounce {
+    struct uio bn_uio;
+    struct iovec bn_iov;
+    bool bn_busy; /* adp_lock */
+};
+
+struct ad_adapter {
+    const struct ad_hw_ops *adp_ops;
+    void *adp_hw;
+    struct shim_dev *adp_dev;
+    devno_t adp_devno;
+    struct ad_hw_caps adp_caps;
+    uint64_t adp_transfer_max; /* bytes */
+    uint32_t adp_openings;     /* per LUN; 1 when the adapter cannot tag */
+    uint32_t adp_segs_max;     /* per command, as chip and mapper allow */
+    bool adp_gather;
+    uint64_t adp_delay_ns; /* SC_DELAY_CMD */
+    char adp_name[ERR_RESOURCE_MAX];
+
+    _Atomic(struct ad_lun *) *adp_luns; /* [id * cap_luns + lun]; set once, read without a lock */
+    _Atomic uint32_t adp_map_wait;      /* somebody waits for an unmap */
+
+    struct shim_lock adp_open_lock; /* rank SHIM_RANK_AD_OPEN: opens, SCIOSTART */
+    uint32_t adp_opens;
+    bool adp_diag; /* open with SC_DIAGNOSTIC */
+
+    struct shim_lock adp_lock; /* rank SHIM_RANK_AD: credits, waiters, bounces */
+    uint32_t adp_credits;      /* all */
+    uint32_t adp_credits_free; /* in the pool */
+    struct ad_lun *adp_wait_head; /* LUNs without a credit, oldest first */
+    struct ad_lun *adp_wait_tail;
+    uint32_t adp_kick_next;    /* where the next kick begins, for fairness */
+    void *adp_bounce_mem;
+    struct ad_bounce adp_bounces[AD_BOUNCES];
+    uint64_t adp_resets, adp_events;
+};
+
+/* ---------------------------------------------------------------- ad_life.c */
+
+/* The adapter attached under devno, or NULL. Any context, no lock. */
+struct ad_adapter *ad_find(devno_t devno);
+/* The LUN head, or NULL when it was never started or is out of range. Any context, no lock. */
+struct ad_lun *ad_lun_find(struct ad_adapter *adp, unsigned id, unsigned lun);
+/* The table index range and the i-th head or NULL, for walks over all LUNs. */
+static inline unsigned ad_lun_count(const struct ad_adapter *adp)
+{
+    return (unsigned)adp->adp_caps.cap_ids * adp->adp_caps.cap_luns;
+}
+static inline struct ad_lun *ad_lun_at(const struct ad_adapter *adp, unsigned i)
+{
+    return atomic_load_explicit(&adp->adp_luns[i], memory_order_acquire);
+}
+
+/* ---------------------------------------------------------------- ad_lun.c */
+
+int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned lun);
+int ad_lun_stop(struct ad_lun *lun);
+int ad_lun_halt(struct ad_lun *lun);
+int ad_lun_reset(struct ad_lun *lun);
+
+/* ---------------------------------------------------------------- ad_strategy.c */
+
+void ad_strategy(struct buf *bp);
+/* Check the pieces of a spanned request; 0 or EINVAL. Exported for tests. */
+int ad_span_check(const struct sc_buf *sb);
+
+/* ---------------------------------------------------------------- ad_queue.c, ad_done.c */
+
+/* Take a request in, or refuse it; starts what can be started. */
+void ad_submit(struct ad_lun *lun, struct sc_buf *sb);
+/* The same for an ioctl's own REQUEST SENSE: before everything that is queued. False: not possible now. */
+bool ad_submit_sense(struct ad_lun *lun, struct sc_buf *sb);
+/* An ioctl needs no sense after all: its hold ends. */
+void ad_hold_release(struct ad_lun *lun);
+/* Take the next command that may start, or NULL. */
+struct ad_cmd *ad_pick_locked(struct ad_run *run, struct ad_lun *lun);
+/* Look after `lun` (may be NULL) and whatever `run` owes until nothing can be done. */
+void ad_run_luns(struct ad_run *run, struct ad_lun *lun);
+/* Let every LUN that waits for the chip or the mapper try again. */
+void ad_kick_waiting(struct ad_run *run, struct ad_adapter *adp);
+/* Want everything of this LUN back: commands at the device and the queue. */
+void ad_clear_locked(struct ad_lun *lun);
+/* Move what may be given back now to `out`. */
+void ad_flush_take_locked(struct ad_lun *lun, struct ad_list *out);
+/* Insert by sequence number. */
+void ad_list_insert(struct ad_list *l, struct sc_buf *sb);
+void ad_list_append(struct ad_list *l, struct sc_buf *sb);
+struct sc_buf *ad_list_take(struct ad_list *l);
+/* Hand requests out, oldest first. No lock held. */
+void ad_respond(struct ad_list *l);
+/* Carry a command to the chip and, if it ends there, to its end. True when its LUN needs another look. */
+bool ad_exec(struct ad_run *run, struct ad_cmd *cmd);
+/* The one way a command ends. True when its LUN needs another look. */
+bool ad_complete(struct ad_run *run, struct ad_cmd *cmd);
+/* Back to the queue: it never reached the chip. */
+void ad_requeue(struct ad_run *run, struct ad_cmd *cmd, uint32_t gate);
+void ad_state_set_locked(struct ad_lun *lun, enum ad_lun_state to);
+
+/* ---------------------------------------------------------------- ad_status.c */
+
+/* Fill in how a command ended; the one place that makes b_error, b_resid and the status bytes. */
+void ad_status_result(struct sc_buf *sb, const struct ad_xfer *xfer, bool timed_out);
+/* The same for a request that was not executed. */
+void ad_status_refused(struct sc_buf *sb, int error);
+/* Everything clear, for a request on its way in. */
+void ad_status_clear(struct sc_buf *sb);
+/* errno of an SCIO command from its finished sc_buf. */
+int ad_status_errno(const struct sc_buf *sb);
+/* Put an adapter error into the error log; device errors are the device driver's. No lock needed. */
+void ad_log_result(const struct ad_lun *lun, const struct sc_buf *sb);
+void ad_log(const struct ad_adapter *adp, uint32_t id, bool temp, const char *text);
+
+/* ---------------------------------------------------------------- ad_credit.c */
+
+void ad_credit_reserve(struct ad_lun *lun, uint32_t want);
+void ad_credit_unreserve(struct ad_run *run, struct ad_lun *lun);
+/* The next two only for a LUN with lun_shared, lun_lock held. One credit for one command; false and on the waiters' list when there is none. */
+bool ad_credit_take_locked(struct ad_lun *lun);
+/* Grants that cannot be used now go to the next waiter. */
+void ad_credit_drop_locked(struct ad_run *run, struct ad_lun *lun);
+/* No lock held: the oldest waiter gets it and is put on `run`. */
+void ad_credit_return(struct ad_run *run, struct ad_adapter *adp);
+void ad_run_append(struct ad_run *run, struct ad_lun *lun);
+struct ad_lun *ad_run_take(struct ad_run *run);
+
+/* ---------------------------------------------------------------- ad_map.c */
+
+/* Map the memory of a command. enum shim_map_result, or AD_MAP_NO_LIST. */
+#define AD_MAP_NO_LIST 3
+int ad_map(struct ad_cmd *cmd);
+void ad_unmap(struct ad_cmd *cmd);
+/* Is this an acceptable gathered write? Copies when it must. 0 or errno. Process level. */
+int ad_gather_prepare(struct ad_adapter *adp, struct sc_buf *sb);
+/* Give the copy back, if there is one. No lock held. */
+void ad_gather_release(struct ad_adapter *adp, struct sc_buf *sb);
+/* SCIOGTHW: take the copy memory. */
+void ad_bounce_prime(struct ad_adapter *adp);
+void ad_bounce_free(struct ad_adapter *adp);
+
+/* ---------------------------------------------------------------- ad_timeout.c */
+
+void ad_timer_fire(struct shim_timer *t);
+/* Make sure the LUN's timer fires no later than when_ns; false when it could not be armed. */
+bool ad_timer_want_locked(struct ad_lun *lun, uint64_t when_ns);
+/* Arm for the earliest thing the LUN waits for. */
+void ad_timer_rearm_locked(struct ad_lun *lun);
+
+/* ---------------------------------------------------------------- ad_event.c */
+
+int ad_event_register(struct ad_adapter *adp, const struct sc_event_struct *ev, unsigned long devflag);
+void ad_event_deliver(struct ad_adapter *adp, uint32_t events);
+
+/* ---------------------------------------------------------------- ad_ioctl.c, ad_icmd.c */
+
+int ad_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext);
+/* The ioctls that send a command of their own. */
+int ad_icmd_ioctl(struct ad_adapter *adp, unsigned cmd, intptr_t arg, unsigned long devflag);
+/* b_iodone of those commands, by which the queue knows them. */
+void ad_icmd_done(struct buf *bp);
+/* The started LUN, or NULL. */
+struct ad_lun *ad_lun_started(struct ad_adapter *adp, unsigned id, unsigned lun);
+
+/* ---------------------------------------------------------------- ad_check.c */
+
+void ad_lun_stats_get(struct ad_lun *lun, struct sc_lun_stats *out);
+void ad_stats_get(struct ad_adapter *adp, struct sc_adapter_stats *out);
+/* Walk everything; NULL when all invariants hold, else the broken one in words. For tests. Takes lun_lock. */
+const char *ad_lun_check(struct ad_lun *lun);
+bool ad_state_move_ok(enum ad_lun_state from, enum ad_lun_state to);
+
+#endif /* AD_IMPL_H */

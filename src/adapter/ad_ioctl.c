@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ad_ioctl.c - d_ioctl of the adapter driver: which operation, and the ones that send no command.
+ *
+ * All at process level. A kernel caller (DKERNEL) passes kernel addresses and gets the errno as the
+ * value; the kernel services turn that into -1 and errno for a user.
+ *
+ * Does not contain: SCIOINQU, SCIOSTUNIT, SCIOTUR, SCIOREAD, SCIOCMD (ad_icmd.c).
+ */
+#include "ad_impl.h"
+
+/* The LUN if it is started, else NULL. Context: any. */
+struct ad_lun *ad_lun_started(struct ad_adapter *adp, unsigned id, unsigned no)
+{
+    struct ad_lun *lun = ad_lun_find(adp, id, no);
+    bool started;
+
+    if (lun == NULL)
+        return NULL;
+    shim_lock_enter(&lun->lun_lock);
+    started = lun->lun_state != AD_LUN_STOPPED;
+    shim_lock_exit(&lun->lun_lock);
+    return started ? lun : NULL;
+}
+
+/* IOCINFO: what a device driver reads before anything else; in any mode. */
+static int ad_ioctl_info(const struct ad_adapter *adp, intptr_t arg, unsigned long devflag)
+{
+    struct devinfo info;
+
+    memset(&info, 0, sizeof(info));
+    info.devtype = DD_BUS;
+    info.devsubtype = DS_SCSI;
+    info.un.scsi.card_scsi_id = adp->adp_caps.cap_adapter_id;
+    info.un.scsi.max_transfer = adp->adp_transfer_max;
+    return kcopyout(&info, arg, sizeof(info), devflag);
+}
+
+/* Operations whose argument is a plain word: LUN in bits 7-0, id in bits 15-8, the rest zero. */
+static int ad_ioctl_word(struct ad_adapter *adp, unsigned cmd, intptr_t arg)
+{
+    const uintptr_t word = (uintptr_t)arg;
+    const unsigned id = (unsigned)(word >> 8) & 0xffu;
+    const unsigned no = (unsigned)word & 0xffu;
+    struct ad_lun *lun;
+
+    if (word > 0xffffu)
+        return EINVAL;
+    if (cmd == SCIOSTART)
+        return ad_lun_start(adp, id, no);
+    lun = ad_lun_find(adp, id, no);
+    if (lun == NULL)
+        return EINVAL;
+    switch (cmd) {
+    case SCIOSTOP:
+        return ad_lun_stop(lun);
+    case SCIOHALT:
+        return ad_lun_halt(lun);
+    default:
+        SHIM_ASSERT(cmd == SCIORESET);
+        return ad_lun_reset(lun);
+    }
+}
+
+/* SCIOGTHW: are gathered writes offered? Takes the memory a software gather copies to. (AIX-15) */
+static int ad_ioctl_gather(struct ad_adapter *adp, intptr_t arg)
+{
+    if (arg != 0 || !adp->adp_gather)
+        return EINVAL;
+    ad_bounce_prime(adp);
+    return 0;
+}
+
+static int ad_ioctl_event(struct ad_adapter *adp, intptr_t arg, unsigned long devflag)
+{
+    struct sc_event_struct ev;
+    int error;
+
+    if (!(devflag & DKERNEL))
+        return EPERM;
+    error = kcopyin(arg, &ev, sizeof(ev), devflag);
+    return error != 0 ? error : ad_event_register(adp, &ev, devflag);
+}
+
+static int ad_ioctl_lunstat(struct ad_adapter *adp, intptr_t arg, unsigned long devflag)
+{
+    struct sc_lun_stats st;
+    struct ad_lun *lun;
+    int error = kcopyin(arg, &st, sizeof(st), devflag);
+
+    if (error != 0)
+        return error;
+    lun = ad_lun_started(adp, st.id, st.lun);
+    if (lun == NULL)
+        return EINVAL;
+    ad_lun_stats_get(lun, &st);
+    return kcopyout(&st, arg, sizeof(st), devflag);
+}
+
+/*
+ * d_ioctl. Context: process. Returns 0 or errno; ENXIO not attached, EACCES for anything but
+ * IOCINFO in diagnostic mode, EINVAL for an operation this adapter does not have. (AIX-25)
+ */
+int ad_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext)
+{
+    struct ad_adapter *adp = ad_find(devno);
+    struct sc_adapter_stats stats;
+
+    (void)chan;
+    (void)ext;
+    if (adp == NULL)
+        return ENXIO;
+    if (cmd == IOCINFO)
+        return ad_ioctl_info(adp, arg, devflag);
+    if (adp->adp_diag)
+        return EACCES;
+    switch (cmd) {
+    case SCIOSTART:
+    case SCIOSTOP:
+    case SCIOHALT:
+    case SCIORESET:
+        return ad_ioctl_word(adp, cmd, arg);
+    case SCIOGTHW:
+        return ad_ioctl_gather(adp, arg);
+    case SCIOEVENT:
+        return ad_ioctl_event(adp, arg, devflag);
+    case SCIOINQU:
+    case SCIOSTUNIT:
+    case SCIOTUR:
+    case SCIOREAD:
+    case SCIOCMD:
+        return ad_icmd_ioctl(adp, cmd, arg, devflag);
+    case SCIOLUNSTAT:
+        return ad_ioctl_lunstat(adp, arg, devflag);
+    case SCIOSTAT:
+        ad_stats_get(adp, &stats);
+        return kcopyout(&stats, arg, sizeof(stats), devflag);
+    default:
+        return EINVAL;
+    }
+}

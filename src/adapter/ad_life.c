@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ad_life.c - an adapter comes, is opened, closed, and goes; finding adapters and LUNs.
+ *
+ * The table of adapters is static and indexed by minor number, and each adapter has an array of
+ * LUN heads; both are read without a lock by the strategy routine. Attach and detach are
+ * configuration: one call at a time, as configure methods run, and not beside I/O to the adapter
+ * that comes or goes.
+ *
+ * Does not contain: starting LUNs (ad_lun.c), ioctls (ad_ioctl.c).
+ */
+#include "ad_impl.h"
+
+static _Atomic(struct ad_adapter *) ad_table[AD_MINORS_MAX];
+
+struct ad_adapter *ad_find(devno_t devno)
+{
+    struct ad_adapter *adp;
+
+    if (SC_UNLIKELY(SC_MINOR(devno) >= AD_MINORS_MAX))
+        return NULL;
+    adp = atomic_load_explicit(&ad_table[SC_MINOR(devno)], memory_order_acquire);
+    return adp != NULL && adp->adp_devno == devno ? adp : NULL;
+}
+
+struct ad_lun *ad_lun_find(struct ad_adapter *adp, unsigned id, unsigned lun)
+{
+    if (SC_UNLIKELY(id >= adp->adp_caps.cap_ids || lun >= adp->adp_caps.cap_luns))
+        return NULL;
+    return ad_lun_at(adp, id * adp->adp_caps.cap_luns + lun);
+}
+
+/* ---------------------------------------------------------------- open and close */
+
+/*
+ * d_open. Normal opens may be many; a diagnostic one is alone (specification 6.1).
+ * Context: process. Returns 0, ENXIO not attached, EACCES.
+ */
+static int ad_open(devno_t devno, unsigned long devflag, long chan, int ext)
+{
+    struct ad_adapter *adp = ad_find(devno);
+    const bool diag = (ext & SC_DIAGNOSTIC) != 0;
+    int error = 0;
+
+    (void)devflag;
+    (void)chan;
+    if (adp == NULL)
+        return ENXIO;
+    shim_lock_enter(&adp->adp_open_lock);
+    if (adp->adp_diag || (diag && adp->adp_opens != 0)) {
+        error = EACCES;
+    } else {
+        adp->adp_opens++;
+        adp->adp_diag = diag;
+    }
+    shim_lock_exit(&adp->adp_open_lock);
+    return error;
+}
+
+/*
+ * d_close. The last close stops what was left started, so that a device driver that died does not
+ * keep a LUN for ever, and nobody's event function is called after it. Context: process.
+ */
+static int ad_close(devno_t devno, long chan)
+{
+    struct ad_adapter *adp = ad_find(devno);
+    bool last;
+
+    (void)chan;
+    if (adp == NULL)
+        return ENXIO;
+    shim_lock_enter(&adp->adp_open_lock);
+    last = adp->adp_opens == 1;
+    shim_lock_exit(&adp->adp_open_lock);
+    for (unsigned i = 0; last && i < ad_lun_count(adp); i++) {
+        struct ad_lun *lun = ad_lun_at(adp, i);
+
+        if (lun != NULL)
+            (void)ad_lun_stop(lun);
+    }
+    shim_lock_enter(&adp->adp_open_lock);
+    SHIM_ASSERT(adp->adp_opens > 0);
+    adp->adp_opens--;
+    if (adp->adp_opens == 0)
+        adp->adp_diag = false;
+    shim_lock_exit(&adp->adp_open_lock);
+    return 0;
+}
+
+static const struct devsw ad_devsw = {
+    .d_open = ad_open,
+    .d_close = ad_close,
+    .d_ioctl = ad_ioctl,
+    .d_strategy = ad_strategy,
+    .d_opts = DEV_MPSAFE,
+};
+
+/* ---------------------------------------------------------------- attach */
+
+/* Are the configuration and the operations table whole? */
+static bool ad_config_ok(const struct ad_config *cfg)
+{
+    const struct ad_hw_ops *ops = cfg->cfg_ops;
+
+    if (ops == NULL || cfg->cfg_dev == NULL || cfg->cfg_dev->dev_ops == NULL)
+        return false;
+    if (ops->version != AD_HW_VERSION || ops->size < sizeof(*ops))
+        return false;
+    return ops->attach && ops->detach && ops->start && ops->abort && ops->reset_target && ops->reset_bus;
+}
+
+/* Work out the limits from what the chip, the mapper and the administrator say. 0 or EINVAL. */
+static int ad_limits_set(struct ad_adapter *adp, const struct ad_config *cfg, const struct shim_dma_limits *dma)
+{
+    const struct ad_hw_caps *caps = &adp->adp_caps;
+    int64_t openings = shim_tunable("ad_openings", AD_OPENINGS_DEFAULT);
+    int64_t delay_ms = shim_tunable("ad_delay_ms", AD_DELAY_DEFAULT_MS);
+
+    if (caps->cap_transfer_bytes_max < SC_MAXREQUEST || caps->cap_commands_max == 0 || caps->cap_segs_max == 0 ||
+        caps->cap_ids == 0 || caps->cap_ids > SC_IDS_MAX || caps->cap_luns == 0 || caps->cap_luns > SC_LUNS_MAX)
+        return EINVAL;
+    adp->adp_transfer_max = caps->cap_transfer_bytes_max;
+    if (cfg->cfg_transfer_bytes_max != 0 && cfg->cfg_transfer_bytes_max < adp->adp_transfer_max)
+        adp->adp_transfer_max = cfg->cfg_transfer_bytes_max;
+    if (adp->adp_transfer_max < SC_MAXREQUEST)
+        return EINVAL;
+    adp->adp_credits = caps->cap_commands_max;
+    if (cfg->cfg_commands_max != 0 && cfg->cfg_commands_max < adp->adp_credits)
+        adp->adp_credits = cfg->cfg_commands_max;
+    adp->adp_credits_free = adp->adp_credits;
+    adp->adp_segs_max = caps->cap_segs_max < AD_SEGS_LONG ? caps->cap_segs_max : AD_SEGS_LONG;
+    if (dma->dl_segs_max != 0 && dma->dl_segs_max < adp->adp_segs_max)
+        adp->adp_segs_max = dma->dl_segs_max;
+    if (openings < 1 || openings > (int64_t)AD_OPENINGS_MAX)
+        openings = AD_OPENINGS_DEFAULT;
+    adp->adp_openings = (uint32_t)openings < caps->cap_tags_max ? (uint32_t)openings : caps->cap_tags_max;
+    if (adp->adp_openings == 0)
+        adp->adp_openings = 1;
+    adp->adp_gather = caps->cap_gather && !cfg->cfg_no_gather;
+    adp->adp_delay_ns = (delay_ms < 0 ? 0u : (uint64_t)delay_ms) * AD_NS_PER_MS;
+    return 0;
+}
+
+/* Free what ad_attach() has built so far. */
+static void ad_free(struct ad_adapter *adp)
+{
+    if (adp->adp_luns != NULL)
+        shim_free(adp->adp_luns, ad_lun_count(adp) * sizeof(*adp->adp_luns), 0, SHIM_TAG_AD);
+    if (adp->adp_lock.sl_magic == SL_MAGIC)
+        shim_lock_fini(&adp->adp_lock);
+    if (adp->adp_open_lock.sl_magic == SL_MAGIC)
+        shim_lock_fini(&adp->adp_open_lock);
+    shim_free(adp, sizeof(*adp), 64, SHIM_TAG_AD);
+}
+
+/* Bring device and chip up and fill in the rest; undoes itself on failure. 0 or errno. */
+static int ad_bring_up(struct ad_adapter *adp, const struct ad_config *cfg)
+{
+    struct shim_dma_limits dma;
+    int error;
+
+    memset(&dma, 0, sizeof(dma));
+    error = adp->adp_dev->dev_ops->open ? adp->adp_dev->dev_ops->open(adp->adp_dev, &dma) : 0;
+    if (error != 0)
+        return error;
+    error = adp->adp_ops->attach(adp->adp_hw, adp, &adp->adp_caps);
+    if (error == 0) {
+        error = ad_limits_set(adp, cfg, &dma);
+        if (error == 0) {
+            adp->adp_luns = shim_alloc(ad_lun_count(adp) * sizeof(*adp->adp_luns), 0, SHIM_TAG_AD);
+            error = adp->adp_luns == NULL ? ENOMEM : 0;
+        }
+        if (error != 0)
+            adp->adp_ops->detach(adp->adp_hw);
+    }
+    if (error != 0 && adp->adp_dev->dev_ops->close)
+        adp->adp_dev->dev_ops->close(adp->adp_dev);
+    return error;
+}
+
+/* Take the chip and the device down again. */
+static void ad_bring_down(struct ad_adapter *adp)
+{
+    adp->adp_ops->detach(adp->adp_hw);
+    if (adp->adp_dev->dev_ops->close)
+        adp->adp_dev->dev_ops->close(adp->adp_dev);
+}
+
+/* Put the driver in the device switch unless an earlier minor has. 0 or errno. */
+static int ad_switch_on(devno_t devno)
+{
+    const struct devsw *there = devsw_find(devno);
+
+    if (there != NULL && there->d_strategy == ad_strategy)
+        return 0;
+    return devswadd(devno, &ad_devsw);
+}
+
+/* Take it out when no adapter of this major is left. */
+static void ad_switch_off(devno_t devno)
+{
+    for (unsigned i = 0; i < AD_MINORS_MAX; i++) {
+        struct ad_adapter *adp = atomic_load_explicit(&ad_table[i], memory_order_acquire);
+
+        if (adp != NULL && SC_MAJOR(adp->adp_devno) == SC_MAJOR(devno))
+            return;
+    }
+    (void)devswdel(devno);
+}
+
+int ad_attach(devno_t devno, const struct ad_config *cfg)
+{
+    struct ad_adapter *adp;
+    int error;
+
+    if (SC_MINOR(devno) >= AD_MINORS_MAX || cfg == NULL || !ad_config_ok(cfg))
+        return EINVAL;
+    if (atomic_load_explicit(&ad_table[SC_MINOR(devno)], memory_order_acquire) != NULL)
+        return EEXIST;
+    adp = shim_alloc(sizeof(*adp), 64, SHIM_TAG_AD);
+    if (adp == NULL)
+        return ENOMEM;
+    adp->adp_ops = cfg->cfg_ops;
+    adp->adp_hw = cfg->cfg_hw;
+    adp->adp_dev = cfg->cfg_dev;
+    adp->adp_devno = devno;
+    (void)shim_format(adp->adp_name, sizeof(adp->adp_name), "scsi%u", SC_MINOR(devno));
+    error = shim_lock_init(&adp->adp_open_lock, SHIM_RANK_AD_OPEN, "ad_open");
+    if (error == 0)
+        error = shim_lock_init(&adp->adp_lock, SHIM_RANK_AD, "ad");
+    if (error == 0)
+        error = ad_bring_up(adp, cfg);
+    if (error != 0) {
+        ad_free(adp);
+        return error;
+    }
+    atomic_store_explicit(&ad_table[SC_MINOR(devno)], adp, memory_order_release);
+    error = ad_switch_on(devno);
+    if (error != 0) {
+        atomic_store_explicit(&ad_table[SC_MINOR(devno)], NULL, memory_order_release);
+        ad_bring_down(adp);
+        ad_free(adp);
+    }
+    return error;
+}
+
+int ad_detach(devno_t devno)
+{
+    struct ad_adapter *adp = ad_find(devno);
+    bool open;
+
+    if (adp == NULL)
+        return ENXIO;
+    shim_lock_enter(&adp->adp_open_lock);
+    open = adp->adp_opens != 0;
+    shim_lock_exit(&adp->adp_open_lock);
+    if (open)
+        return EBUSY;
+    atomic_store_explicit(&ad_table[SC_MINOR(devno)], NULL, memory_order_release);
+    ad_switch_off(devno);
+    ad_bring_down(adp);
+    for (unsigned i = 0; i < ad_lun_count(adp); i++) {
+        struct ad_lun *lun = ad_lun_at(adp, i);
+
+        if (lun == NULL)
+            continue;
+        SHIM_ASSERT(lun->lun_state == AD_LUN_STOPPED && !lun->lun_run_queued);
+        while (shim_timer_cancel(&lun->lun_timer) == SHIM_CANCEL_RUNNING)
+            shim_delay_ns(1000);
+        shim_lock_fini(&lun->lun_lock);
+        shim_free(lun, sizeof(*lun), 64, SHIM_TAG_AD);
+    }
+    ad_bounce_free(adp);
+    ad_free(adp);
+    return 0;
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ad_lun.c - starting, stopping, halting and resetting one LUN: SCIOSTART and its relatives.
+ *
+ * All memory of a LUN is one block taken at SCIOSTART: commands, the stack of free tags, long
+ * segment lists; 88 KiB at 64 openings on a 64-bit machine. Its head stays until detach
+ * (ad_impl.h says why).
+ *
+ * Does not contain: the ioctl entry and its copying (ad_ioctl.c).
+ */
+#include "ad_impl.h"
+
+/* Take the memory of a LUN with this many openings and lay it out. 0 or ENOMEM. */
+static int ad_lun_alloc(struct ad_lun *lun, uint32_t openings)
+{
+    const size_t cmds = (openings + 1u) * sizeof(struct ad_cmd);
+    const size_t lists = (size_t)AD_LONG_LISTS * AD_SEGS_LONG * sizeof(struct shim_seg);
+    const size_t bytes = cmds + lists + openings * sizeof(uint16_t);
+    char *mem = shim_alloc(bytes, 64, SHIM_TAG_AD);
+
+    if (mem == NULL)
+        return ENOMEM;
+    lun->lun_mem = mem;
+    lun->lun_mem_bytes = bytes;
+    lun->lun_cmds = (struct ad_cmd *)(void *)mem;
+    lun->lun_long = (struct shim_seg *)(void *)(mem + cmds);
+    lun->lun_free = (uint16_t *)(void *)(mem + cmds + lists);
+    lun->lun_long_free = (1u << AD_LONG_LISTS) - 1u;
+    lun->lun_openings = openings;
+    lun->lun_nfree = openings;
+    for (uint32_t i = 0; i <= openings; i++) {
+        struct ad_cmd *cmd = &lun->lun_cmds[i];
+
+        cmd->cmd_lun = lun;
+        cmd->cmd_slot = (uint16_t)i;
+        cmd->cmd_map.map_segs = cmd->cmd_segs;
+        cmd->cmd_map.map_segs_max = AD_SEGS_INLINE;
+        cmd->cmd_xfer.xfer_id = lun->lun_id;
+        cmd->cmd_xfer.xfer_lun = lun->lun_lun;
+        cmd->cmd_xfer.xfer_tag = (uint16_t)i;
+        cmd->cmd_xfer.xfer_map = &cmd->cmd_map;
+        /* The lowest tags on top: a shallow queue then works in few cache lines. */
+        if (i < openings)
+            lun->lun_free[i] = (uint16_t)(openings - 1u - i);
+    }
+    return 0;
+}
+
+/* Make the head of a LUN nobody has started before. NULL without memory. Locks: adp_open_lock. */
+static struct ad_lun *ad_lun_head(struct ad_adapter *adp, unsigned id, unsigned no)
+{
+    struct ad_lun *lun = shim_alloc(sizeof(*lun), 64, SHIM_TAG_AD);
+
+    if (lun == NULL)
+        return NULL;
+    if (shim_lock_init(&lun->lun_lock, SHIM_RANK_AD_LUN, "ad_lun") != 0) {
+        shim_free(lun, sizeof(*lun), 64, SHIM_TAG_AD);
+        return NULL;
+    }
+    lun->lun_adp = adp;
+    lun->lun_id = (uint8_t)id;
+    lun->lun_lun = (uint8_t)no;
+    lun->lun_state = AD_LUN_STOPPED;
+    lun->lun_timer_at_ns = UINT64_MAX;
+    shim_timer_init(&lun->lun_timer, ad_timer_fire, lun);
+    atomic_store_explicit(&adp->adp_luns[id * adp->adp_caps.cap_luns + no], lun, memory_order_release);
+    return lun;
+}
+
+/*
+ * SCIOSTART. Context: process. Locks: takes adp_open_lock, lun_lock. Returns 0; EINVAL out of range,
+ * the adapter's own id, or in use; EIO for lack of memory, as the contract has it. (AIX-25)
+ */
+int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned no)
+{
+    struct ad_lun *lun;
+    int error = EIO;
+
+    if (id >= adp->adp_caps.cap_ids || no >= adp->adp_caps.cap_luns || id == adp->adp_caps.cap_adapter_id)
+        return EINVAL;
+    shim_lock_enter(&adp->adp_open_lock);
+    lun = ad_lun_find(adp, id, no);
+    if (lun == NULL)
+        lun = ad_lun_head(adp, id, no);
+    if (lun != NULL) {
+        shim_lock_enter(&lun->lun_lock);
+        if (lun->lun_state != AD_LUN_STOPPED) {
+            error = EINVAL;
+        } else if (ad_lun_alloc(lun, adp->adp_openings) == 0) {
+            lun->lun_can_tag = adp->adp_caps.cap_tags_max != 0;
+            lun->lun_gate = 0;
+            lun->lun_timer_lost = false;
+            lun->lun_retry_at_ns = 0;
+            lun->lun_delay_sb = NULL;
+            lun->lun_accepted = lun->lun_completed = lun->lun_errors = 0;
+            lun->lun_flushed = lun->lun_timeouts = lun->lun_refused = 0;
+            lun->lun_active_max = 0;
+            ad_credit_reserve(lun, lun->lun_openings + 1u);
+            ad_state_set_locked(lun, AD_LUN_RUN);
+            error = 0;
+        }
+        shim_lock_exit(&lun->lun_lock);
+    }
+    shim_lock_exit(&adp->adp_open_lock);
+    return error;
+}
+
+/* Nothing of this LUN is anywhere but with its owner. */
+static bool ad_lun_idle_locked(const struct ad_lun *lun)
+{
+    return lun->lun_active == 0 && lun->lun_queued == 0 && lun->lun_flushing == 0 && lun->lun_holds == 0;
+}
+
+/*
+ * Sleep until the LUN is idle (or only until nothing cancelled is out), or the time is over.
+ * Context: process. Locks: lun_lock, dropped while asleep.
+ */
+static bool ad_lun_wait_locked(struct ad_lun *lun, bool idle, uint64_t ns)
+{
+    uint64_t deadline = shim_now_ns() + ns;
+    bool in_time = true;
+    bool done;
+
+    lun->lun_sleepers++;
+    for (;;) {
+        done = idle ? ad_lun_idle_locked(lun) && lun->lun_async_running == 0
+                    : lun->lun_cancelled == 0 && lun->lun_flushing == 0;
+        if (done || !in_time)
+            break;
+        in_time = shim_wait(&lun->lun_event, &lun->lun_lock, deadline);
+    }
+    lun->lun_sleepers--;
+    return done;
+}
+
+/* Give out what can be given out and call what aborts there are; lun_lock is dropped and retaken. */
+static void ad_lun_push_locked(struct ad_lun *lun)
+{
+    struct ad_list out = {NULL, NULL};
+    struct ad_run run = {NULL, NULL};
+
+    ad_flush_take_locked(lun, &out);
+    shim_lock_exit(&lun->lun_lock);
+    shim_wake(&lun->lun_event);
+    ad_respond(&out);
+    ad_run_luns(&run, lun);
+    shim_lock_enter(&lun->lun_lock);
+}
+
+/*
+ * SCIOHALT: end the current command, flush the rest, leave the queue halted (AIX-26).
+ * Context: process. Returns 0; EINVAL not started; EIO stopping; ETIMEDOUT when the chip does not
+ * bring a command back: the queue is halted all the same.
+ */
+int ad_lun_halt(struct ad_lun *lun)
+{
+    int error = 0;
+
+    shim_lock_enter(&lun->lun_lock);
+    if (lun->lun_state == AD_LUN_STOPPED || lun->lun_state == AD_LUN_STOPPING) {
+        error = lun->lun_state == AD_LUN_STOPPED ? EINVAL : EIO;
+    } else {
+        ad_clear_locked(lun);
+        ad_state_set_locked(lun, AD_LUN_HALT);
+        ad_lun_push_locked(lun);
+        if (!ad_lun_wait_locked(lun, false, AD_HALT_WAIT_NS))
+            error = ETIMEDOUT;
+    }
+    shim_lock_exit(&lun->lun_lock);
+    if (error == ETIMEDOUT)
+        ad_log(lun->lun_adp, ERRID_SCSI_ERR1, false, "SCIOHALT: a command did not come back in time");
+    return error;
+}
+
+/*
+ * SCIOSTOP: refuse new requests, wait for the old ones, give the memory back. A queue kept after an
+ * error would wait for ever for its device driver, so it is flushed; and so is everything when the
+ * device takes too long.
+ * Context: process. Returns 0; EINVAL not started, or stopping already; ETIMEDOUT when the chip
+ * keeps a command: then the LUN stays started, halted.
+ */
+int ad_lun_stop(struct ad_lun *lun)
+{
+    struct ad_run run = {NULL, NULL};
+    bool kept;
+    bool idle;
+    void *mem;
+    size_t bytes;
+
+    shim_lock_enter(&lun->lun_lock);
+    if (lun->lun_state == AD_LUN_STOPPED || lun->lun_state == AD_LUN_STOPPING) {
+        shim_lock_exit(&lun->lun_lock);
+        return EINVAL;
+    }
+    kept = lun->lun_state != AD_LUN_RUN;
+    ad_state_set_locked(lun, AD_LUN_STOPPING);
+    if (kept)
+        ad_clear_locked(lun);
+    ad_lun_push_locked(lun);
+    idle = ad_lun_wait_locked(lun, true, AD_STOP_WAIT_NS);
+    if (!idle) {
+        ad_clear_locked(lun);
+        ad_lun_push_locked(lun);
+        idle = ad_lun_wait_locked(lun, true, AD_HALT_WAIT_NS);
+    }
+    if (!idle) {
+        ad_state_set_locked(lun, AD_LUN_HALT);
+        shim_lock_exit(&lun->lun_lock);
+        ad_log(lun->lun_adp, ERRID_SCSI_ERR1, false, "SCIOSTOP: a command did not come back in time");
+        return ETIMEDOUT;
+    }
+    SHIM_ASSERT(lun->lun_nfree == lun->lun_openings && lun->lun_responses == 0);
+    SHIM_ASSERT(lun->lun_long_free == (1u << AD_LONG_LISTS) - 1u);
+    ad_state_set_locked(lun, AD_LUN_STOPPED);
+    lun->lun_async_func = NULL;
+    lun->lun_async_correlator = NULL;
+    mem = lun->lun_mem;
+    bytes = lun->lun_mem_bytes;
+    lun->lun_mem = NULL;
+    lun->lun_mem_bytes = 0;
+    lun->lun_cmds = NULL;
+    lun->lun_free = NULL;
+    lun->lun_long = NULL;
+    lun->lun_openings = 0;
+    lun->lun_nfree = 0;
+    lun->lun_timer_at_ns = UINT64_MAX;
+    (void)shim_timer_cancel(&lun->lun_timer);
+    ad_credit_unreserve(&run, lun);
+    lun->lun_shared = false;
+    shim_lock_exit(&lun->lun_lock);
+    shim_free(mem, bytes, 64, SHIM_TAG_AD);
+    ad_run_luns(&run, NULL);
+    return 0;
+}
+
+/* SCIORESET: bus device reset to the LUN's target. Context: process. 0; EINVAL not started; EIO. */
+int ad_lun_reset(struct ad_lun *lun)
+{
+    struct ad_adapter *adp = lun->lun_adp;
+    bool started;
+
+    shim_lock_enter(&lun->lun_lock);
+    started = lun->lun_state != AD_LUN_STOPPED && lun->lun_state != AD_LUN_STOPPING;
+    shim_lock_exit(&lun->lun_lock);
+    if (!started)
+        return EINVAL;
+    shim_lock_enter(&adp->adp_lock);
+    adp->adp_resets++;
+    shim_lock_exit(&adp->adp_lock);
+    return adp->adp_ops->reset_target(adp->adp_hw, lun->lun_id) == 0 ? 0 : EIO;
+}

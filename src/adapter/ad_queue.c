@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ad_queue.c - the queue of one LUN: taking requests in, choosing the next one, keeping it going.
+ *
+ * Does not contain: how a command is started and how it ends (ad_done.c), what a request must look
+ * like (ad_strategy.c), credits (ad_credit.c), time (ad_timeout.c).
+ *
+ * ---- Theory
+ *
+ * A LUN has one FIFO. A request is in exactly one of four places: the FIFO (or, for a recovery
+ * command, lun_rec_sb), a command slot, the flush list, or with its owner again:
+ *
+ *     accepted = queued + active + flushing + completed        (checked by ad_lun_check)
+ *
+ * *Who works.* There is no adapter thread. Whoever changes something - a strategy call, a
+ * completion, a timer, a kick - looks whether the head of the FIFO may start and starts it, with
+ * the lock dropped. A thread that takes a command runs it to the end of start() in its own
+ * context, and any number of threads do so at once on one LUN. Rejected: a "running" flag that
+ * makes one thread start everybody's commands. With a chip that finishes inside start() that
+ * thread would also do everybody's I/O, one at a time, while the others wait for it.
+ *
+ * *No recursion.* A completion may make more work: the next of its own LUN, or, by returning a
+ * credit, of another. It only says so; the loop in ad_run_luns() does the work when the
+ * completion has returned. The look at the queue comes after iodone, not before: a command taken
+ * before and started after would let one submitted inside iodone overtake it.
+ *
+ * *No lost wake-up.* Everything that can block the head is a bit in lun_gate or a count, changed
+ * under lun_lock by the same lock hold that looks at the FIFO. Whoever clears the reason looks
+ * again afterwards. For reasons that clear outside our lock (room in the chip, in the mapper)
+ * the bit is set first and the attempt then repeated once, and a timer stands behind it.
+ *
+ * *Order.* The head blocks the rest: the adapter driver never reorders. Two threads may carry two
+ * commands to the chip side by side; for SIMPLE tags the device may swap them anyway. An ORDERED
+ * or HEAD OF QUEUE command waits until nothing is on the way to the chip, and nothing follows
+ * until it has arrived. What comes back from start() unsent goes in again by sequence number.
+ *
+ * *Untagged commands* run alone (AIX-24, NB-09), but for the recovery command, which has a slot
+ * of its own: it runs beside tagged commands the device kept, and must not find all slots taken.
+ *
+ * *Errors.* (states of enum ad_lun_state; the table of the specification, section 5.3)
+ *
+ *   RUN       any error, or SCIOHALT        everything wanted back, then ENXIO in order  -> HALT
+ *   RUN       tagged CHECK CONDITION, and
+ *             the adapter keeps queues      queue kept, SC_DID_NOT_CLEAR_Q               -> KEEP
+ *   HALT      request with SC_RESUME        taken in                                     -> RUN
+ *             without                       ENXIO, nothing changes
+ *   KEEP      SC_RESUME + SC_NO_Q           sent alone                                   -> REC
+ *   REC       it succeeds / fails                                          -> REC_DONE / KEEP
+ *   KEEP, REC_DONE   SC_Q_CLR               as an error; itself ENXIO, last              -> HALT
+ *   KEEP, REC_DONE   SC_Q_RESUME            its own command, if any, first               -> RUN
+ *             (in KEEP it is the first after the error and so must carry SC_RESUME)
+ *   KEEP, REC, REC_DONE   anything else     ENXIO, nothing changes
+ *
+ * Commands at the device while another fails: with the queue kept they simply go on. With the
+ * queue cleared they are aborted, and nothing is given back ENXIO before the chip has let go of
+ * the last of them (AD_GATE_CANCEL), so that no device writes into memory its owner has again,
+ * and the owner gets the failed request first and the others in their old order. A new SC_RESUME
+ * request is accepted meanwhile and waits behind the gate. Rejected: giving queued ones back at
+ * once. It is sooner, but a device driver would get the younger half first.
+ *
+ * A command sent by an adapter ioctl never halts the queue: a tool's failing TEST UNIT READY must
+ * not make a mounted disk's next request fail. It holds the queue (AD_GATE_HOLD) until the ioctl
+ * has fetched sense or said that it will not.
+ */
+#include "ad_impl.h"
+
+/* ---------------------------------------------------------------- lists */
+
+/* Add at the tail. */
+void ad_list_append(struct ad_list *l, struct sc_buf *sb)
+{
+    struct buf *bp = &sb->bufstruct;
+
+    bp->av_forw = NULL;
+    if (l->l_head == NULL)
+        l->l_head = bp;
+    else
+        l->l_tail->av_forw = bp;
+    l->l_tail = bp;
+}
+
+/* Take the head, or NULL. */
+struct sc_buf *ad_list_take(struct ad_list *l)
+{
+    struct buf *bp = l->l_head;
+
+    if (bp == NULL)
+        return NULL;
+    l->l_head = bp->av_forw;
+    bp->av_forw = NULL;
+    return (struct sc_buf *)(void *)bp;
+}
+
+/*
+ * Insert before the first request that was accepted later. Only on error paths: linear. Sequence
+ * numbers wrap, so they are compared by distance.
+ */
+void ad_list_insert(struct ad_list *l, struct sc_buf *sb)
+{
+    struct buf *bp = &sb->bufstruct;
+    struct buf **at = &l->l_head;
+
+    while (*at != NULL && (int32_t)((uint32_t)(*at)->b_work - (uint32_t)bp->b_work) <= 0)
+        at = &(*at)->av_forw;
+    bp->av_forw = *at;
+    *at = bp;
+    if (bp->av_forw == NULL)
+        l->l_tail = bp;
+}
+
+/* Put in front of everything, with the number that says so. */
+static void ad_list_prepend(struct ad_lun *lun, struct sc_buf *sb)
+{
+    struct ad_list *l = &lun->lun_queue;
+    struct buf *bp = &sb->bufstruct;
+
+    bp->b_work = l->l_head ? (uint32_t)l->l_head->b_work - 1u : lun->lun_seq++;
+    bp->av_forw = l->l_head;
+    if (l->l_head == NULL)
+        l->l_tail = bp;
+    l->l_head = bp;
+}
+
+/* ---------------------------------------------------------------- taking requests in */
+
+/* To the tail of the FIFO. */
+static inline void ad_enqueue_locked(struct ad_lun *lun, struct sc_buf *sb)
+{
+    sb->bufstruct.b_work = lun->lun_seq++;
+    ad_list_append(&lun->lun_queue, sb);
+    lun->lun_queued++;
+    lun->lun_accepted++;
+}
+
+/* SC_Q_CLR: everything comes back ENXIO, and so does the request itself, last. */
+static void ad_admit_clear_locked(struct ad_lun *lun, struct sc_buf *sb)
+{
+    ad_clear_locked(lun);
+    ad_state_set_locked(lun, AD_LUN_HALT);
+    ad_status_refused(sb, ENXIO);
+    sb->bufstruct.b_work = lun->lun_seq++;
+    ad_list_append(&lun->lun_flush, sb);
+    lun->lun_flushing++;
+    lun->lun_accepted++;
+}
+
+/* SC_Q_RESUME: the kept queue runs again, behind the command that comes with it, if one does. */
+static void ad_admit_resume_locked(struct ad_lun *lun, struct sc_buf *sb, struct ad_list *out)
+{
+    ad_state_set_locked(lun, AD_LUN_RUN);
+    lun->lun_accepted++;
+    if (sb->scsi_command.scsi_length == 0) {
+        sb->bufstruct.b_resid = sb->bufstruct.b_bcount;
+        lun->lun_completed++;
+        ad_list_append(out, sb);
+        return;
+    }
+    ad_list_prepend(lun, sb);
+    lun->lun_queued++;
+}
+
+/*
+ * A request arrives at a queue that does not simply run. Returns 0 when it was taken in, else the
+ * errno to refuse it with; a refusal changes nothing (AIX-21..23).
+ * Locks: lun_lock. Owns: sb is the queue's when 0 is returned.
+ */
+static int ad_admit_locked(struct ad_lun *lun, struct sc_buf *sb, struct ad_list *out)
+{
+    const uint8_t control = sb->flags & (SC_Q_CLR | SC_Q_RESUME);
+    const bool resume = (sb->flags & SC_RESUME) != 0;
+
+    SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
+    switch ((enum ad_lun_state)lun->lun_state) {
+    case AD_LUN_RUN:
+        if (control)
+            return EINVAL;
+        ad_enqueue_locked(lun, sb);
+        return 0;
+    case AD_LUN_HALT:
+        if (control)
+            return EINVAL;
+        if (!resume)
+            return ENXIO;
+        ad_state_set_locked(lun, AD_LUN_RUN);
+        ad_enqueue_locked(lun, sb);
+        return 0;
+    case AD_LUN_KEEP:
+        if (control == SC_Q_RESUME && !resume)
+            return ENXIO;
+        if (control)
+            break;
+        if (!resume || sb->q_tag_msg != SC_NO_Q)
+            return ENXIO;
+        ad_state_set_locked(lun, AD_LUN_REC);
+        SHIM_ASSERT(lun->lun_rec_sb == NULL);
+        sb->bufstruct.b_work = lun->lun_seq++;
+        lun->lun_rec_sb = sb;
+        lun->lun_queued++;
+        lun->lun_accepted++;
+        return 0;
+    case AD_LUN_REC:
+        return control ? EINVAL : ENXIO;
+    case AD_LUN_REC_DONE:
+        if (control)
+            break;
+        return ENXIO;
+    default: /* not started, or on the way out */
+        return EINVAL;
+    }
+    if (control == SC_Q_CLR)
+        ad_admit_clear_locked(lun, sb);
+    else
+        ad_admit_resume_locked(lun, sb, out);
+    return 0;
+}
+
+/*
+ * Take a checked request in and start what can be started.
+ * Context: any; never sleeps (AIX-03). Locks: none held; takes lun_lock. Owns: sb is ours until
+ * iodone, which for a refusal comes before this returns. (AIX-20..24)
+ */
+void ad_submit(struct ad_lun *lun, struct sc_buf *sb)
+{
+    struct ad_list out = {NULL, NULL};
+    struct ad_run run = {NULL, NULL};
+    struct ad_cmd *cmd = NULL;
+    bool again = true;
+    int error = 0;
+
+    shim_lock_enter(&lun->lun_lock);
+    if (SC_LIKELY(lun->lun_state == AD_LUN_RUN && (sb->flags & (SC_Q_CLR | SC_Q_RESUME)) == 0))
+        ad_enqueue_locked(lun, sb);
+    else
+        error = ad_admit_locked(lun, sb, &out);
+    if (SC_UNLIKELY(error != 0)) {
+        lun->lun_refused++;
+        again = false;
+    } else {
+        ad_flush_take_locked(lun, &out);
+        if (SC_UNLIKELY(lun->lun_timer_lost))
+            ad_timer_rearm_locked(lun);
+        cmd = ad_pick_locked(&run, lun);
+        /* Without a command, what blocks the head looks again; but aborts are for anybody. */
+        again = lun->lun_aborts != 0;
+    }
+    shim_lock_exit(&lun->lun_lock);
+
+    if (SC_UNLIKELY(error != 0)) {
+        ad_gather_release(lun->lun_adp, sb);
+        ad_status_refused(sb, error);
+        iodone(&sb->bufstruct);
+        return;
+    }
+    if (SC_UNLIKELY(out.l_head != NULL)) {
+        shim_wake(&lun->lun_event);
+        ad_respond(&out);
+    }
+    if (SC_LIKELY(cmd != NULL))
+        again |= ad_exec(&run, cmd);
+    if (SC_UNLIKELY(again || run.run_head != NULL))
+        ad_run_luns(&run, again ? lun : NULL);
+}
+
+/* End one ioctl's hold. */
+static void ad_hold_end_locked(struct ad_lun *lun)
+{
+    SHIM_ASSERT(lun->lun_holds > 0 && (lun->lun_gate & AD_GATE_HOLD));
+    if (--lun->lun_holds == 0)
+        lun->lun_gate &= ~AD_GATE_HOLD;
+}
+
+/*
+ * The REQUEST SENSE of an ioctl whose command met CHECK CONDITION: takes the place of the hold, at
+ * the head, so that no other command can clear the sense data first. False when the queue has
+ * been halted meanwhile: then the hold has ended and sb is still the caller's.
+ * Context: process. Locks: takes lun_lock.
+ */
+bool ad_submit_sense(struct ad_lun *lun, struct sc_buf *sb)
+{
+    struct ad_run run = {NULL, NULL};
+    bool taken;
+
+    shim_lock_enter(&lun->lun_lock);
+    ad_hold_end_locked(lun);
+    taken = lun->lun_state == AD_LUN_RUN;
+    if (taken) {
+        ad_list_prepend(lun, sb);
+        lun->lun_queued++;
+        lun->lun_accepted++;
+    }
+    shim_lock_exit(&lun->lun_lock);
+    shim_wake(&lun->lun_event);
+    ad_run_luns(&run, lun);
+    return taken;
+}
+
+/* The ioctl does not want sense. Context: process. */
+void ad_hold_release(struct ad_lun *lun)
+{
+    struct ad_run run = {NULL, NULL};
+
+    shim_lock_enter(&lun->lun_lock);
+    ad_hold_end_locked(lun);
+    shim_lock_exit(&lun->lun_lock);
+    shim_wake(&lun->lun_event);
+    ad_run_luns(&run, lun);
+}
+
+/* ---------------------------------------------------------------- choosing the next one */
+
+/*
+ * SC_DELAY_CMD: has this command waited long enough? The clock starts when the command first
+ * reaches the head. If no timer is to be had it goes at once: the delay is a courtesy to a device
+ * after a reset, a request that waits for ever is not.
+ */
+static bool ad_delay_over_locked(struct ad_lun *lun, const struct sc_buf *sb)
+{
+    uint64_t now = shim_now_ns();
+
+    if (lun->lun_delay_sb != sb) {
+        lun->lun_delay_sb = sb;
+        lun->lun_delay_until_ns = now + lun->lun_adp->adp_delay_ns;
+        if (!ad_timer_want_locked(lun, lun->lun_delay_until_ns)) {
+            lun->lun_timer_lost = false;
+            lun->lun_delay_until_ns = 0;
+        }
+    }
+    if (now < lun->lun_delay_until_ns)
+        return false;
+    lun->lun_delay_sb = NULL;
+    return true;
+}
+
+/* Fill a slot for this request and count it as on its way to the chip. */
+static inline void ad_cmd_take_locked(struct ad_lun *lun, struct ad_cmd *cmd, struct sc_buf *sb, uint8_t qmsg)
+{
+    struct ad_xfer *xfer = &cmd->cmd_xfer;
+
+    SHIM_ASSERT(cmd->cmd_state == AD_CMD_FREE);
+    cmd->cmd_sb = sb;
+    cmd->cmd_state = AD_CMD_STARTING;
+    cmd->cmd_flags = qmsg == SC_NO_Q ? AD_CMD_UNTAGGED : 0;
+    cmd->cmd_stage = 0;
+    cmd->cmd_seq = (uint32_t)sb->bufstruct.b_work;
+    cmd->cmd_deadline_ns = 0;
+    sb->bufstruct.b_work = (uintptr_t)cmd;
+
+    xfer->xfer_cdb = (const uint8_t *)&sb->scsi_command.scsi_cmd;
+    xfer->xfer_cdb_len = sb->scsi_command.scsi_length;
+    xfer->xfer_qmsg = qmsg;
+    xfer->xfer_dir = sb->bufstruct.b_flags & B_READ ? SHIM_DIR_FROM_DEVICE : SHIM_DIR_TO_DEVICE;
+    xfer->xfer_flags = sb->scsi_command.scsi_flags == 0
+                           ? 0
+                           : (uint8_t)((sb->scsi_command.scsi_flags & SC_NODISC ? AD_XFER_NODISC : 0) |
+                                       (sb->scsi_command.scsi_flags & SC_ASYNC ? AD_XFER_ASYNC : 0));
+    xfer->xfer_bytes = sb->bufstruct.b_bcount;
+    xfer->xfer_result = AD_RES_GOOD;
+    xfer->xfer_scsi_status = SC_GOOD_STATUS;
+    xfer->xfer_resid = 0;
+
+    lun->lun_queued--;
+    lun->lun_starting++;
+    if (++lun->lun_active > lun->lun_active_max)
+        lun->lun_active_max = lun->lun_active;
+}
+
+/* The recovery command of AD_LUN_REC, if it waits and nothing is in its way. */
+static struct ad_cmd *ad_pick_recovery_locked(struct ad_lun *lun)
+{
+    struct ad_cmd *cmd = &lun->lun_cmds[lun->lun_openings];
+    struct sc_buf *sb = lun->lun_rec_sb;
+
+    if (sb == NULL || cmd->cmd_state != AD_CMD_FREE ||
+        (lun->lun_gate & (AD_GATE_CANCEL | AD_GATE_HW | AD_GATE_SEGS)))
+        return NULL;
+    if ((sb->flags & SC_DELAY_CMD) && !ad_delay_over_locked(lun, sb))
+        return NULL;
+    if (SC_UNLIKELY(lun->lun_shared) && !ad_credit_take_locked(lun))
+        return NULL;
+    lun->lun_rec_sb = NULL;
+    ad_cmd_take_locked(lun, cmd, sb, SC_NO_Q);
+    cmd->cmd_flags |= AD_CMD_REC;
+    return cmd;
+}
+
+/* The head of the FIFO, if it may start. */
+static struct ad_cmd *ad_pick_head_locked(struct ad_lun *lun)
+{
+    struct sc_buf *sb = (struct sc_buf *)(void *)lun->lun_queue.l_head;
+    struct ad_cmd *cmd;
+    uint8_t qmsg;
+
+    if (sb == NULL || SC_UNLIKELY(lun->lun_gate != 0))
+        return NULL;
+    qmsg = lun->lun_can_tag ? sb->q_tag_msg : SC_NO_Q;
+    if (lun->lun_nfree == 0 || (qmsg == SC_NO_Q && lun->lun_active != 0) ||
+        (qmsg > SC_SIMPLE_Q && lun->lun_starting != 0))
+        return NULL;
+    if (SC_UNLIKELY(sb->flags & SC_DELAY_CMD) && !ad_delay_over_locked(lun, sb))
+        return NULL;
+    if (SC_UNLIKELY(lun->lun_shared) && !ad_credit_take_locked(lun))
+        return NULL;
+
+    (void)ad_list_take(&lun->lun_queue);
+    cmd = &lun->lun_cmds[lun->lun_free[--lun->lun_nfree]];
+    ad_cmd_take_locked(lun, cmd, sb, qmsg);
+    if (SC_UNLIKELY(qmsg != SC_SIMPLE_Q)) {
+        cmd->cmd_flags |= qmsg == SC_NO_Q ? 0 : AD_CMD_ORDERED;
+        lun->lun_gate |= qmsg == SC_NO_Q ? AD_GATE_UNTAGGED : AD_GATE_ORDERED;
+    }
+    return cmd;
+}
+
+/*
+ * Take the next command that may start. The credit is taken before anything else happens (NB-05);
+ * grants that turn out to be of no use are handed on through `run`.
+ * Locks: lun_lock. Owns: the caller must pass the command to ad_exec().
+ */
+struct ad_cmd *ad_pick_locked(struct ad_run *run, struct ad_lun *lun)
+{
+    struct ad_cmd *cmd = NULL;
+
+    SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
+    if (SC_LIKELY(lun->lun_state == AD_LUN_RUN || lun->lun_state == AD_LUN_STOPPING))
+        cmd = ad_pick_head_locked(lun);
+    else if (lun->lun_state == AD_LUN_REC)
+        cmd = ad_pick_recovery_locked(lun);
+    if (SC_UNLIKELY(lun->lun_shared && cmd == NULL))
+        ad_credit_drop_locked(run, lun);
+    return cmd;
+}
+
+/* ---------------------------------------------------------------- keeping it going */
+
+/*
+ * Call abort() for one command that waits for it. The pin keeps the slot from being reused while
+ * the call is under way: the command may end at the same moment, and then the chip would be asked
+ * to abort somebody else's.
+ * Locks: enters with lun_lock held, leaves without.
+ */
+static bool ad_abort_one_unlock(struct ad_run *run, struct ad_lun *lun)
+{
+    struct ad_adapter *adp = lun->lun_adp;
+    struct ad_cmd *cmd = NULL;
+    bool ended;
+
+    for (uint32_t i = 0; i <= lun->lun_openings && cmd == NULL; i++)
+        if (lun->lun_cmds[i].cmd_flags & AD_CMD_WANT_ABORT)
+            cmd = &lun->lun_cmds[i];
+    SHIM_ASSERT(cmd != NULL && cmd->cmd_state == AD_CMD_PENDING);
+    cmd->cmd_flags &= (uint8_t)~AD_CMD_WANT_ABORT;
+    lun->lun_aborts--;
+    cmd->cmd_pins++;
+    shim_lock_exit(&lun->lun_lock);
+
+    adp->adp_ops->abort(adp->adp_hw, &cmd->cmd_xfer);
+
+    shim_lock_enter(&lun->lun_lock);
+    cmd->cmd_pins--;
+    ended = cmd->cmd_pins == 0 && cmd->cmd_state == AD_CMD_DONE;
+    shim_lock_exit(&lun->lun_lock);
+    if (ended)
+        (void)ad_complete(run, cmd);
+    return true;
+}
+
+/* Do one thing for this LUN; false when there is nothing to do. */
+static bool ad_step(struct ad_run *run, struct ad_lun *lun)
+{
+    struct ad_cmd *cmd;
+
+    shim_lock_enter(&lun->lun_lock);
+    if (SC_UNLIKELY(lun->lun_timer_lost))
+        ad_timer_rearm_locked(lun);
+    if (SC_UNLIKELY(lun->lun_aborts != 0))
+        return ad_abort_one_unlock(run, lun);
+    cmd = ad_pick_locked(run, lun);
+    shim_lock_exit(&lun->lun_lock);
+    if (cmd == NULL)
+        return false;
+    (void)ad_exec(run, cmd);
+    return true;
+}
+
+/*
+ * Work until neither `lun` nor any LUN on `run` has anything that can be done. Every step ends a
+ * command, starts one or takes one back, so it ends when the requests do.
+ * Context: any. Locks: none held.
+ */
+void ad_run_luns(struct ad_run *run, struct ad_lun *lun)
+{
+    for (;;) {
+        if (lun != NULL)
+            while (ad_step(run, lun))
+                ;
+        lun = ad_run_take(run);
+        if (lun == NULL)
+            return;
+    }
+}
+
+/*
+ * Room again: let every LUN that was turned away try. The walk begins one further each time, so
+ * that with room for one command no LUN is always served last.
+ */
+void ad_kick_waiting(struct ad_run *run, struct ad_adapter *adp)
+{
+    unsigned n = ad_lun_count(adp);
+    unsigned first;
+
+    shim_lock_enter(&adp->adp_lock);
+    first = adp->adp_kick_next++;
+    shim_lock_exit(&adp->adp_lock);
+    for (unsigned i = 0; i < n; i++) {
+        struct ad_lun *lun = ad_lun_at(adp, (first + i) % n);
+        bool waits;
+
+        if (lun == NULL)
+            continue;
+        shim_lock_enter(&lun->lun_lock);
+        waits = (lun->lun_gate & AD_GATE_HW) != 0;
+        lun->lun_gate &= ~AD_GATE_HW;
+        lun->lun_retry_at_ns = 0;
+        shim_lock_exit(&lun->lun_lock);
+        if (waits)
+            ad_run_append(run, lun);
+    }
+}
+
+/* Called by a chip that said AD_HW_BUSY. Context: any. */
+void ad_hw_kick(struct ad_adapter *ad)
+{
+    struct ad_run run = {NULL, NULL};
+
+    ad_kick_waiting(&run, ad);
+    ad_run_luns(&run, NULL);
+}
