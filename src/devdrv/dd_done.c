@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dd_done.c - a command came back: the good case, and the way to all others.
+ *
+ * Completion has two steps. Under the LUN lock the command leaves the in-process queue, its structure goes back to
+ * the pool and the responses of its bufs are queued (dd_release_locked); afterwards, without the lock,
+ * the loop in dd_start.c pushes them with iodone. A submitter that reacts to its completion therefore
+ * finds everything its request used free again (XEN-01).
+ *
+ * A short transfer without B_ERROR is not an error: bufs before the point where it stopped are complete, the rest
+ * carry the residual.
+ *
+ * Does not contain: errors (dd_recover.c), fragments' records (dd_frag.c).
+ */
+#include "dd_impl.h"
+
+/* Spread a residual over the bufs of a command, from the end. Locks: none needed: the bufs are ours. */
+static void done_short(struct dd_cmd *cmd, size_t moved)
+{
+    size_t start = 0;
+
+    for (struct buf *bp = cmd->cmd_bp; bp; bp = bp->av_forw) {
+        size_t bytes = dd_buf_bytes(bp);
+
+        if (start + bytes > moved)
+            bp->b_resid = bp->b_bcount - (moved > start ? moved - start : 0);
+        start += bytes;
+    }
+    KASSERT(start == cmd->cmd_bytes);
+}
+
+static void done_sample_locked(struct dd_unit *un, const struct dd_cmd *cmd)
+{
+    unsigned bucket = 63u - (unsigned)__builtin_clzll(cmd->cmd_time_ns | 1u);
+
+    if (bucket >= SC_LAT_BUCKETS)
+        bucket = SC_LAT_BUCKETS - 1u;
+    if (cmd->cmd_read)
+        un->un_stats.lat_read[bucket]++;
+    else
+        un->un_stats.lat_write[bucket]++;
+}
+
+/*
+ * A READ or WRITE that ended well and has left the in-process queue: count, queue responses, structure back.
+ * Context: any. Locks: un_lock held. Requirements: AIX-04, XEN-01, XEN-02, XEN-04.
+ */
+void dd_release_locked(struct dd_unit *un, struct dd_cmd *cmd, struct dd_chain *resp)
+{
+    size_t resid = cmd->cmd_sc.bufstruct.b_resid;
+    size_t moved = cmd->cmd_bytes;
+
+    KASSERT(lock_mine(&un->un_lock));
+    KASSERT(cmd->cmd_kind <= DD_KIND_FRAG && cmd->cmd_bp);
+    if (SC_UNLIKELY(resid > 0))
+        moved = resid < moved ? moved - resid : 0;
+    if (SC_LIKELY(cmd->cmd_kind == DD_KIND_RW)) {
+        if (SC_UNLIKELY(resid > 0))
+            done_short(cmd, moved);
+        un->un_stats.in_process -= cmd->cmd_nbufs;
+        un->un_stats.completed += cmd->cmd_nbufs;
+        if (cmd->cmd_read) {
+            un->un_stats.bytes_read += moved;
+        } else {
+            un->un_stats.bytes_written += moved;
+            un->un_dirty = true;
+        }
+        dd_chain_add(resp, cmd->cmd_bp, cmd->cmd_tail, cmd->cmd_nbufs);
+    } else {
+        dd_frag_done_locked(un, cmd, moved, 0, resp);
+    }
+    if (cmd->cmd_time_ns)
+        done_sample_locked(un, cmd);
+    dd_pool_put_locked(un, cmd);
+    if (SC_UNLIKELY(un->un_depth < un->un_depth_max) && ++un->un_good_run >= DD_DEPTH_CLIMB) {
+        un->un_good_run = 0;
+        un->un_depth++;
+    }
+    if (SC_UNLIKELY(un->un_rec.rec_state == DD_REC_QFULL))
+        dd_recover_nudge_locked(un);
+}
+
+/*
+ * Everything but a READ or WRITE that ended well: the recovery command, synchronous commands, errors.
+ * Context: completion. Locks: un_lock held.
+ */
+void dd_done_other_locked(struct dd_unit *un, struct dd_cmd *cmd)
+{
+    KASSERT(lock_mine(&un->un_lock));
+    if (cmd->cmd_kind == DD_KIND_RESERVE) {
+        dd_recover_reserve_done_locked(un);
+        return;
+    }
+    dd_inproc_del_locked(un, cmd);
+    if (cmd->cmd_sc.bufstruct.b_flags & B_ERROR)
+        dd_recover_error_locked(un, cmd);
+    else
+        dd_sync_finish_locked(un, cmd, 0, false);
+}
+
+/*
+ * b_iodone of every sc_buf the driver sends. The outermost entry on this stack does the work: see
+ * dd_strategy.c, "Plug".
+ * Context: completion; never sleeps. Locks: none held by the caller. Owns: the command is ours again.
+ */
+void dd_done(struct buf *bp)
+{
+    struct dd_cmd *cmd = SC_CONTAINER_OF(bp, struct dd_cmd, cmd_sc.bufstruct);
+    struct dd_unit *un = cmd->cmd_unit;
+    struct dd_plug *plug = dd_plug_mine(un);
+    uintptr_t me;
+
+    KASSERT(cmd->cmd_state == DD_CMD_INPROC);
+    cmd->cmd_next = NULL;
+    if (SC_UNLIKELY(cmd->cmd_time_ns != 0))
+        cmd->cmd_time_ns = kern_now_ns() - cmd->cmd_time_ns + 1u;
+    if (!plug) {
+        dd_run_done(un, cmd);
+        return;
+    }
+    me = dd_plug_shut(plug);
+    if (plug->pl_done_head)
+        plug->pl_done_tail->cmd_next = cmd;
+    else
+        plug->pl_done_head = cmd;
+    plug->pl_done_tail = cmd;
+    dd_plug_open(plug, me);
+}

@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dd_impl.h - what the files of the disk device driver share: its structures, limits and functions.
+ *
+ * Outline: limits; bits in buf.b_work; one command (struct dd_cmd); a buf cut into fragments; the plug;
+ * recovery; one disk (struct dd_unit); prototypes by file.
+ *
+ * The theory of operation is in dd_strategy.c, that of errors in dd_recover.c. This header knows no
+ * adapter driver and no host: <sys/...> only.
+ */
+#ifndef DD_IMPL_H
+#define DD_IMPL_H
+
+#include <stdatomic.h>
+#include <sys/kservices.h>
+#include <sys/scdisk.h>
+#include <sys/scsi.h>
+#include <sys/scsiproto.h>
+
+/* ------------------------------------------------------------------ limits */
+
+#define DD_UNITS_MAX 256u        /* minors */
+#define DD_DEPTH_MAX 256u
+#define DD_DEPTH_DEFAULT 64u
+#define DD_SPAN_BUFS_MAX 258u    /* 1 MiB of pages plus two ragged ends: the adapter's segment list */
+#define DD_BATCH_MAX 32u         /* commands sent per lock hold: bounds how long a completion waits */
+#define DD_PLUGS 16u             /* threads that can be plugged at once; a power of two */
+#define DD_ATTENTION_MAX 3u      /* unit attentions in a row that cost no retry */
+#define DD_REQUEUE_MAX 100u      /* times a command may come back ENXIO or QUEUE FULL before we give up */
+#define DD_SENSE_TRIES_MAX 3u
+#define DD_DEPTH_CLIMB 1024u     /* good commands before a depth lowered by QUEUE FULL grows by one */
+#define DD_READY_TRIES_MAX 8u    /* TEST UNIT READY at open: attentions and odd errors */
+#define DD_RW_TIMEOUT_S 30u
+#define DD_START_TIMEOUT_S 60u
+#define DD_RETRIES 3u
+#define DD_RESTART_MS 500
+#define DD_BUSY_MS 1000
+#define DD_QFULL_MS 100
+#define DD_SENSE_BYTES 252u      /* asked for; below 256, so pinned memory is enough */
+#define DD_AREA_BYTES 65536u     /* the driver's own data pages ... */
+#define DD_AREA_ARG_BYTES 16384u /* ... the first of them hold ioctl structures */
+#define DD_AREA_DATA_BYTES (DD_AREA_BYTES - DD_AREA_ARG_BYTES)
+#define DD_UPHYSIO_BUFS 8u
+
+/* ------------------------------------------------------------------ b_work of a buf we own */
+
+/*
+ * Upper bits: bytes to move (b_bcount, or less when the request crosses the end of the disk), always
+ * a multiple of 512. Low bits: where the buf is, and whether it may join a span.
+ */
+#define DD_BUF_FREE 0u
+#define DD_BUF_PENDING 1u
+#define DD_BUF_INPROC 2u
+#define DD_BUF_RECOVER 3u
+#define DD_BUF_STATE 3u
+#define DD_BUF_NOSPAN 4u
+#define DD_BUF_FLAGS ((uintptr_t)(DEV_BSIZE - 1u))
+
+static inline size_t dd_buf_bytes(const struct buf *bp) { return (size_t)(bp->b_work & ~DD_BUF_FLAGS); }
+static inline unsigned dd_buf_state(const struct buf *bp) { return (unsigned)(bp->b_work & DD_BUF_STATE); }
+static inline void dd_buf_state_set(struct buf *bp, unsigned state)
+{
+    bp->b_work = (bp->b_work & ~(uintptr_t)DD_BUF_STATE) | state;
+}
+
+/* A chain of bufs through av_forw. */
+struct dd_chain {
+    struct buf *ch_head, *ch_tail;
+    uint32_t ch_n;
+};
+
+/* ------------------------------------------------------------------ one command */
+
+enum dd_kind {
+    DD_KIND_RW = 0, /* one buf, or a span */
+    DD_KIND_FRAG,   /* a piece of a larger buf */
+    DD_KIND_SYNC,   /* somebody at process level waits: internal commands, ioctls, gathered writes */
+    DD_KIND_RESERVE /* the recovery command */
+};
+enum dd_cmd_state {
+    DD_CMD_FREE = 0,
+    DD_CMD_HELD,    /* taken for a synchronous command, not sent yet */
+    DD_CMD_INPROC,  /* with the adapter driver */
+    DD_CMD_FAILED,  /* parked for recovery */
+    DD_CMD_RESEND   /* to be sent again, before anything pending */
+};
+
+struct dd_unit;
+struct dd_frag;
+struct dd_sync;
+
+/* Lives in the unit's pool; never freed while the unit exists. */
+struct dd_cmd {
+    struct sc_buf cmd_sc;     /* first: iodone hands back its address */
+    struct dd_cmd *cmd_next;  /* free, to-send, done, failed or resend list */
+    struct dd_cmd *cmd_inp_next, *cmd_inp_prev; /* in-process queue */
+    struct dd_unit *cmd_unit;
+    struct buf *cmd_bp;       /* RW: first original; FRAG: the buf */
+    struct buf *cmd_tail;     /* RW: last original */
+    struct dd_frag *cmd_frag;
+    struct dd_sync *cmd_sync;
+    uint64_t cmd_lba;
+    uint64_t cmd_time_ns;     /* 0 not sampled; start, then duration */
+    size_t cmd_off;           /* FRAG: offset in the buf */
+    uint32_t cmd_bytes;
+    uint32_t cmd_nbufs;       /* RW */
+    uint32_t cmd_seq;         /* order of first dispatch: resends keep it */
+    uint8_t cmd_kind;         /* enum dd_kind */
+    uint8_t cmd_state;        /* enum dd_cmd_state */
+    uint8_t cmd_sendflags;    /* sc_buf.flags of the next send */
+    uint8_t cmd_read;
+    uint8_t cmd_retries;
+    uint8_t cmd_attentions;   /* in a row */
+    uint8_t cmd_requeues;
+    uint8_t cmd_bus_fault;    /* the last failure was one */
+};
+
+/* A buf larger than one command. */
+struct dd_frag {
+    struct dd_frag *frag_next;
+    struct buf *frag_bp;
+    size_t frag_off;       /* next byte to cut */
+    size_t frag_bytes;     /* bytes to move in all */
+    size_t frag_stop;      /* everything below was moved, as far as known; frag_bytes at first */
+    int32_t frag_error;    /* of the piece that begins the gap at frag_stop */
+    uint32_t frag_left;    /* pieces out */
+};
+
+/* A synchronous command: filled by the caller, on its stack while it sleeps. */
+struct dd_sync {
+    uint8_t sy_cdb[16];
+    uint8_t sy_cdb_bytes;
+    uint8_t sy_read;         /* direction of the data */
+    uint8_t sy_flags;        /* DD_SYNC_* */
+    uint8_t sy_untagged;     /* SC_NO_Q whatever the disk can do */
+    uint32_t sy_timeout_s;
+    void *sy_data;
+    uint32_t sy_bytes;
+    struct uio *sy_uio;      /* gathered write (part of a struct dd_gather); sy_bytes is the total */
+    /* out */
+    uint8_t sy_done;         /* under the LUN lock */
+    uint8_t sy_again;        /* retry from process level */
+    uint8_t sy_validity, sy_scsi_status, sy_adapter_status, sy_adap_q;
+    uint8_t sy_sense_bytes;
+    int32_t sy_error;
+    uint32_t sy_resid;
+    struct scsi_sense sy_sense;
+    uint8_t sy_sense_data[DD_SENSE_BYTES];
+};
+#define DD_SYNC_RAW 0x01u     /* as given: no retry, no log (DKIOCMD, DK_PASSTHRU, DKIORDSE) */
+#define DD_SYNC_NOSENSE 0x02u /* the caller wants to fetch the sense itself */
+#define DD_SYNC_QUIET 0x04u   /* failing is normal: no log */
+
+/* ------------------------------------------------------------------ the plug (dd_start.c) */
+
+/*
+ * What one thread collects while it is inside the driver: see "Plug" in dd_strategy.c. Lists belong
+ * to the holder alone; pl_open is its permission to itself to append to them.
+ */
+struct dd_plug {
+    _Alignas(64) _Atomic uintptr_t pl_holder; /* thread, 0 free */
+    _Atomic uintptr_t pl_open;        /* the holder while a nested call may append, else 0 */
+    struct dd_chain pl_submitted;     /* accepted bufs, on their way to pending */
+    struct dd_cmd *pl_done_head, *pl_done_tail; /* commands that came back */
+    bool pl_again;                    /* look at the queues once more */
+    _Atomic uint32_t pl_responses;    /* queued, not yet pushed (XEN-05) */
+};
+
+static inline void dd_plug_open(struct dd_plug *plug, uintptr_t me)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&plug->pl_open, me, memory_order_relaxed);
+}
+
+/* Returns what to open it with again. */
+static inline uintptr_t dd_plug_shut(struct dd_plug *plug)
+{
+    uintptr_t me = atomic_load_explicit(&plug->pl_open, memory_order_relaxed);
+
+    atomic_store_explicit(&plug->pl_open, 0, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    return me;
+}
+
+/* ------------------------------------------------------------------ recovery (dd_recover.c) */
+
+enum dd_rec_state {
+    DD_REC_NONE = 0,
+    DD_REC_SENSE,   /* REQUEST SENSE is out */
+    DD_REC_RESERVE, /* RESERVE is out, after a reset */
+    DD_REC_QUEUE,   /* SC_Q_RESUME is out */
+    DD_REC_DELAY,   /* the delay timer runs */
+    DD_REC_QFULL    /* the same, but a completion ends it */
+};
+
+enum dd_action { DD_ACT_OK, DD_ACT_RETRY, DD_ACT_FAIL };
+
+/* One row of a policy table: what was seen and what is done about it. */
+struct dd_rule {
+    const char *rule_name;
+    uint8_t rule_key, rule_asc, rule_ascq; /* DD_ANY matches all */
+    uint8_t rule_action;                   /* enum dd_action */
+    uint16_t rule_flags;                   /* DD_RULE_* */
+    int16_t rule_error;                    /* errno when it fails, or retries are used up */
+};
+#define DD_ANY 0xffu
+#define DD_RULE_SPLIT 0x01u     /* a span: send its bufs one by one, the blame is one buf's */
+#define DD_RULE_FREE 0x02u      /* the first DD_ATTENTION_MAX in a row cost no retry */
+#define DD_RULE_DELAY 0x04u     /* wait dd_busy_ms first */
+#define DD_RULE_ONCE 0x08u      /* at most one retry */
+#define DD_RULE_RESERVE 0x10u   /* the reservation is gone: take it again first */
+#define DD_RULE_RESET 0x20u     /* the device was reset: next command with SC_DELAY_CMD */
+#define DD_RULE_QFULL 0x40u     /* lower the depth */
+#define DD_RULE_BUSFAULT 0x80u  /* last retry asynchronous (AIX-28) */
+#define DD_RULE_INFO 0x100u     /* sense INFORMATION tells the failing block */
+
+struct dd_rec {
+    enum dd_rec_state rec_state;
+    bool rec_ready;              /* rec_cmd waits to be sent */
+    bool rec_kept;               /* the adapter driver kept its queue: it must hear SC_Q_RESUME */
+    bool rec_delay;              /* before the next step */
+    bool rec_qfull;
+    bool rec_reserve;
+    uint8_t rec_tries;
+    struct dd_cmd *rec_failed_head, *rec_failed_tail;
+    struct dd_cmd *rec_cmd;      /* the reserved structure */
+    struct dd_cmd *rec_current;  /* the failed command being looked at */
+    uint8_t rec_sense[DD_SENSE_BYTES + 4];
+};
+
+/* ------------------------------------------------------------------ one disk */
+
+#define DD_HOLD_RECOVER 0x1u /* no new commands: recovery */
+#define DD_HOLD_RESUME 0x2u  /* the command with SC_RESUME goes first */
+
+/* Why a unit is not simply open. */
+enum dd_mode { DD_MODE_CLOSED = 0, DD_MODE_NORMAL, DD_MODE_DIAGNOSTIC };
+
+struct dd_unit {
+    Simple_lock un_lock;          /* LOCK_CLASS_DD: everything below, unless said otherwise */
+    /* queues */
+    struct dd_chain un_pending;
+    struct dd_cmd *un_inp_head, *un_inp_tail; /* in process */
+    struct dd_cmd *un_resend;     /* by cmd_seq */
+    struct dd_cmd *un_free;
+    struct dd_frag *un_frag_cur;  /* being cut */
+    struct dd_frag *un_frag_free;
+    struct dd_frag *un_frag_busy; /* cut to the end or being cut */
+    struct dd_chain un_resp;      /* completed by recovery, to be pushed by whoever comes by */
+    uint32_t un_active;           /* commands out, without the recovery command */
+    uint32_t un_depth;            /* may be out: 1..un_depth_max */
+    uint32_t un_hold;             /* DD_HOLD_* */
+    uint32_t un_sync_waiting;     /* process-level callers that wait for a slot */
+    uint32_t un_sleepers;         /* on un_event */
+    uint32_t un_seq;
+    uint32_t un_good_run;
+    bool un_need_resume;          /* the next command must carry SC_RESUME */
+    bool un_need_delay;           /* and SC_DELAY_CMD */
+    bool un_want_grow;
+    bool un_restart_armed;
+    bool un_dirty;                /* written since the last SYNCHRONIZE CACHE */
+    /* constant while open; read without the lock */
+    uint8_t un_shift;             /* block size is 1 << un_shift */
+    uint8_t un_lun_bits;          /* LUN << 5 for byte 1 of a CDB */
+    uint8_t un_tag;               /* SC_SIMPLE_Q or SC_NO_Q */
+    bool un_read_only;
+    _Atomic uint8_t un_mode;      /* enum dd_mode */
+    uint32_t un_depth_max;
+    uint32_t un_transfer_max;     /* one command, bytes */
+    uint32_t un_span_max;
+    uint64_t un_sectors;          /* capacity in DEV_BSIZE units */
+    devno_t un_devno;
+    struct scdisk_dds un_dds;
+    struct sc_disk_stats un_stats;
+    struct dd_rec un_rec;
+    struct sc_disk_info un_info;
+    /* open and close; un_lock */
+    struct file *un_fp;
+    uint32_t un_opens;
+    bool un_busy;                 /* an open or close is under way */
+    bool un_single, un_retain, un_reserved;
+    bool un_area_busy;
+    bool un_gather;
+    bool un_lbprz;                /* unmapped blocks read as zeroes */
+    bool un_ws_unmap;
+    uint32_t un_unmap_blocks_max;
+    uint32_t un_device_blocks_max; /* one READ or WRITE, as the device says; 0 no limit */
+    uint64_t un_ws_blocks_max;
+    event_t un_event;
+    /* since configuration */
+    struct trb *un_restart_trb, *un_delay_trb;
+    uint64_t un_busy_ns, un_qfull_ns;
+    void *un_area;                /* DD_AREA_BYTES, whole pages */
+    struct dd_chunk *un_chunks;
+    uint32_t un_pool_total, un_pool_max;
+    struct dd_frag *un_frags;
+    size_t un_memory_bytes;
+    struct dd_plug un_plugs[DD_PLUGS];
+    struct dd_cmd un_reserve_cmd;
+};
+
+/* Memory of command structures. */
+struct dd_chunk {
+    struct dd_chunk *chunk_next;
+    uint32_t chunk_n;
+    struct dd_cmd chunk_cmds[];
+};
+
+static inline uint32_t dd_block_bytes(const struct dd_unit *un) { return 1u << un->un_shift; }
+
+/* ------------------------------------------------------------------ dd_life.c, dd_open.c, dd_probe.c */
+
+/* The unit of a device number, or NULL. Any environment. */
+struct dd_unit *dd_unit_of(devno_t devno);
+int dd_open(devno_t devno, unsigned long devflag, long chan, int ext);
+int dd_close(devno_t devno, long chan);
+/* One try to enlarge the pool; false without memory. Process level, no lock. */
+bool dd_pool_grow(struct dd_unit *un);
+int dd_probe_ready(struct dd_unit *un);
+int dd_probe_identify(struct dd_unit *un);
+int dd_probe_capacity(struct dd_unit *un);
+
+/* ------------------------------------------------------------------ dd_strategy.c, dd_span.c, dd_frag.c */
+
+void dd_strategy(struct buf *bp);
+static inline void dd_chain_add(struct dd_chain *ch, struct buf *first, struct buf *last, uint32_t n)
+{
+    if (ch->ch_head)
+        ch->ch_tail->av_forw = first;
+    else
+        ch->ch_head = first;
+    ch->ch_tail = last;
+    ch->ch_n += n;
+}
+/* Take the head of pending, and what may go with it, into cmd. */
+void dd_span_take_locked(struct dd_unit *un, struct dd_cmd *cmd);
+/* May `next` follow `bp` in one command of so far `bytes`? */
+bool dd_span_fits(const struct dd_unit *un, const struct buf *bp, const struct buf *next, size_t bytes);
+/* Cut the next piece of the current, or of the first pending, large buf. False: no record. */
+bool dd_frag_cut_locked(struct dd_unit *un, struct dd_cmd *cmd);
+/* A piece ended: `moved` bytes of it came through. Queues the response when it was the last. */
+void dd_frag_done_locked(struct dd_unit *un, struct dd_cmd *cmd, size_t moved, int error,
+                         struct dd_chain *resp);
+
+/* ------------------------------------------------------------------ dd_start.c, dd_done.c */
+
+/* Enter the driver with newly accepted bufs (may be empty): queue, start, complete, until quiet. */
+void dd_run(struct dd_unit *un, const struct dd_chain *submitted);
+/* The same, for a command that came back. */
+void dd_run_done(struct dd_unit *un, struct dd_cmd *cmd);
+/* Look at the queues again: something has changed. No lock held. */
+void dd_kick(struct dd_unit *un);
+/* This thread's plug if it is inside the driver already, else NULL. */
+struct dd_plug *dd_plug_mine(struct dd_unit *un);
+void dd_pool_put_locked(struct dd_unit *un, struct dd_cmd *cmd);
+void dd_inproc_add_locked(struct dd_unit *un, struct dd_cmd *cmd);
+void dd_inproc_del_locked(struct dd_unit *un, struct dd_cmd *cmd);
+/* Wake those who wait for a slot, for silence or for the area. */
+void dd_wake_locked(struct dd_unit *un);
+void dd_restart_fired(struct trb *t);
+/* The less usual completions. */
+void dd_done_other_locked(struct dd_unit *un, struct dd_cmd *cmd);
+/* b_iodone of every sc_buf. */
+void dd_done(struct buf *bp);
+/* Give the structure of a command that ended well back and queue its bufs' responses. */
+void dd_release_locked(struct dd_unit *un, struct dd_cmd *cmd, struct dd_chain *resp);
+
+/* ------------------------------------------------------------------ dd_cdb.c, dd_sense.c, dd_recover.c */
+
+/* Build the smallest READ/WRITE that fits; returns its length. Exported to tests. */
+uint8_t dd_cdb_rw(uint8_t *cdb, bool read, uint32_t options, uint64_t lba, uint32_t blocks, uint8_t lun_bits);
+/* Fill the sc_buf of a READ/WRITE command. No lock: the command is ours. */
+void dd_cdb_build(struct dd_unit *un, struct dd_cmd *cmd);
+const struct dd_rule *dd_sense_rule(const struct scsi_sense *sense);
+/* The row for an error return without sense; NULL: ask for sense. */
+const struct dd_rule *dd_status_rule(const struct sc_buf *sc);
+
+/* An sc_buf came back with B_ERROR. */
+void dd_recover_error_locked(struct dd_unit *un, struct dd_cmd *cmd);
+/* The recovery command came back. */
+void dd_recover_reserve_done_locked(struct dd_unit *un);
+void dd_recover_delay_fired(struct trb *t);
+/* A command came back while recovery waits for one. */
+void dd_recover_nudge_locked(struct dd_unit *un);
+/* Finish a parked command (dd_split.c). */
+void dd_split_fail_locked(struct dd_unit *un, struct dd_cmd *cmd, const struct dd_rule *rule,
+                          const struct scsi_sense *sense);
+void dd_sync_finish_locked(struct dd_unit *un, struct dd_cmd *cmd, int error, bool again);
+
+/* ------------------------------------------------------------------ dd_internal.c, dd_gather.c */
+
+/* Send a command of our own and wait. 0 or sy_error. Process, no lock. */
+int dd_sync_run(struct dd_unit *un, struct dd_sync *sy);
+/* Prepare one with everything zero, CDB length by opcode group. */
+void dd_sync_init(struct dd_sync *sy, uint8_t opcode, void *data, uint32_t bytes, bool read);
+/* The driver's own pages; one user at a time. */
+void dd_area_get(struct dd_unit *un);
+/* Sleep on the unit; the lock is dropped meanwhile. Look again afterwards. Process. */
+void dd_sleep_locked(struct dd_unit *un);
+void dd_area_put(struct dd_unit *un);
+static inline uint8_t *dd_area_data(const struct dd_unit *un)
+{
+    return (uint8_t *)un->un_area + DD_AREA_ARG_BYTES;
+}
+/* Move [lba, lba + blocks) to or from the area's data, through strategy. */
+int dd_area_rw(struct dd_unit *un, uint64_t lba, uint32_t blocks, bool read, uint32_t options, size_t *moved);
+int dd_cache_sync(struct dd_unit *un);
+/* Something was, or is about to be, written. */
+void dd_dirty_set(struct dd_unit *un, bool dirty);
+/* Put the caller's uio back as it was before a (re)send: adapter drivers may alter it (AIX-17). */
+void dd_gather_restore(struct dd_sync *sy);
+/* One gathered write; EOPNOTSUPP: use another way, nothing happened. */
+int dd_gather_write(struct dd_unit *un, struct uio *uiop, uint32_t options);
+
+/* ------------------------------------------------------------------ dd_rdwr.c, dd_ioctl.c, dd_range.c */
+
+int dd_read(devno_t devno, struct uio *uiop, long chan, int ext);
+int dd_write(devno_t devno, struct uio *uiop, long chan, int ext);
+int dd_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext);
+int dd_range_unmap(struct dd_unit *un, const struct sc_range *range);
+int dd_range_zero(struct dd_unit *un, const struct sc_range *range, bool may_unmap);
+int dd_range_extent(struct dd_unit *un, struct sc_extent *ext);
+
+/* ------------------------------------------------------------------ dd_stats.c */
+
+void dd_stats_get(struct dd_unit *un, struct sc_disk_stats *out);
+/*
+ * Walk every queue and compare with the counters; panics on a difference, returns the number of
+ * bufs the driver holds. For tests. Takes the lock.
+ */
+uint64_t dd_check_invariants(devno_t devno);
+/* Bytes of memory held for this unit. For tests. */
+size_t dd_memory_bytes(devno_t devno);
+/* One line in the error log. `cmd` may be NULL. */
+void dd_log(struct dd_unit *un, const struct dd_cmd *cmd, uint32_t id, bool temp, int error,
+            const char *rule, const char *did, const uint8_t *sense, uint32_t sense_bytes);
+
+#endif /* DD_IMPL_H */

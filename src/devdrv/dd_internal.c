@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dd_internal.c - commands of the driver's own, sent and waited for at process level, and its data pages.
+ *
+ * Probing, ioctls, flushes and gathered writes use the same command structures, queue depth and recovery as
+ * READs and WRITEs. Who needs one sleeps until a structure and room at the device are there; while anybody does,
+ * no new READ or WRITE is started, so waiting is short. A retry is made by the sleeper, never from
+ * completion: recovery hands the command back with sy_again.
+ *
+ * Data of at most 256 bytes may be anywhere in pinned memory. Longer data goes through the area: whole
+ * pages taken at configuration that nothing else touches while a command is out.
+ *
+ * Does not contain: which commands (dd_probe.c, dd_ioctl.c, dd_range.c).
+ */
+#include "dd_impl.h"
+
+/* CDB length by operation code group. */
+static uint8_t sync_cdb_bytes(uint8_t opcode)
+{
+    static const uint8_t group_bytes[8] = {6, 10, 10, 0, 16, 12, 0, 0};
+    uint8_t bytes = group_bytes[opcode >> 5];
+
+    KASSERT(bytes != 0);
+    return bytes;
+}
+
+void dd_sync_init(struct dd_sync *sy, uint8_t opcode, void *data, uint32_t bytes, bool read)
+{
+    memset(sy, 0, sizeof(*sy));
+    sy->sy_cdb[0] = opcode;
+    sy->sy_cdb_bytes = sync_cdb_bytes(opcode);
+    sy->sy_data = data;
+    sy->sy_bytes = bytes;
+    sy->sy_read = read;
+    sy->sy_timeout_s = DD_RW_TIMEOUT_S;
+}
+
+void dd_sleep_locked(struct dd_unit *un)
+{
+    KASSERT(kern_at_process_level());
+    un->un_sleepers++;
+    e_sleep_thread(&un->un_event, &un->un_lock, EVENT_SHORT);
+    KASSERT(un->un_sleepers > 0);
+    un->un_sleepers--;
+}
+
+/* Fill the sc_buf. No lock: the command is held by us. */
+static void sync_build(struct dd_unit *un, struct dd_cmd *cmd, struct dd_sync *sy)
+{
+    struct sc_buf *sc = &cmd->cmd_sc;
+
+    KASSERT(sy->sy_cdb_bytes && (sy->sy_bytes == 0 || sy->sy_data || sy->sy_uio));
+    if (sy->sy_uio)
+        dd_gather_restore(sy);
+    sc->bufstruct.b_flags = (sy->sy_read ? B_READ : B_WRITE) | B_MPSAFE | B_ASYNC;
+    sc->bufstruct.b_error = 0;
+    sc->bufstruct.av_forw = NULL;
+    sc->bufstruct.b_un.b_addr = sy->sy_data;
+    sc->bufstruct.b_bcount = sy->sy_bytes;
+    sc->bufstruct.b_blkno = 0;
+    sc->bufstruct.b_resid = 0;
+    sc->bufstruct.b_xmemd.aspace_id = XMEM_GLOBAL;
+    sc->bp = NULL;
+    sc->resvd1 = sy->sy_uio;
+    sc->timeout_value = sy->sy_timeout_s;
+    sc->q_tag_msg = sy->sy_untagged ? SC_NO_Q : un->un_tag;
+    sc->flags = cmd->cmd_sendflags;
+    sc->status_validity = 0;
+    sc->adap_q_status = 0;
+    sc->scsi_command.scsi_flags = cmd->cmd_bus_fault && cmd->cmd_retries >= un->un_dds.retries ? SC_ASYNC : 0;
+    sc->scsi_command.scsi_length = sy->sy_cdb_bytes;
+    memcpy(&sc->scsi_command.scsi_cmd, sy->sy_cdb, sizeof(sy->sy_cdb));
+    sc->scsi_command.scsi_cmd.lun |= un->un_lun_bits;
+}
+
+/* Wait for room, take or keep a structure, put it in process. Returns it, built. */
+static struct dd_cmd *sync_slot(struct dd_unit *un, struct dd_sync *sy, struct dd_cmd *cmd)
+{
+    int old = disable_lock(INTIODONE, &un->un_lock);
+
+    un->un_sync_waiting++;
+    while (un->un_hold || un->un_active >= un->un_depth || (!cmd && !un->un_free))
+        dd_sleep_locked(un);
+    un->un_sync_waiting--;
+    if (!cmd) {
+        cmd = un->un_free;
+        un->un_free = cmd->cmd_next;
+        cmd->cmd_state = DD_CMD_HELD;
+        cmd->cmd_kind = DD_KIND_SYNC;
+        cmd->cmd_bp = NULL;
+        cmd->cmd_nbufs = 0;
+        cmd->cmd_time_ns = 0;
+        cmd->cmd_lba = 0;
+        cmd->cmd_bytes = sy->sy_bytes;
+        cmd->cmd_read = sy->sy_read;
+        cmd->cmd_retries = cmd->cmd_attentions = cmd->cmd_requeues = cmd->cmd_bus_fault = 0;
+        cmd->cmd_sync = sy;
+    }
+    KASSERT(cmd->cmd_state == DD_CMD_HELD && cmd->cmd_sync == sy);
+    sy->sy_done = sy->sy_again = 0;
+    cmd->cmd_sendflags = 0;
+    if (un->un_need_resume) {
+        cmd->cmd_sendflags = (uint8_t)(SC_RESUME | (un->un_need_delay ? SC_DELAY_CMD : 0));
+        un->un_need_resume = un->un_need_delay = false;
+        un->un_hold |= DD_HOLD_RESUME;
+    }
+    if (sy->sy_uio) {
+        un->un_stats.gathered++;
+        un->un_stats.commands++;
+    } else {
+        un->un_stats.internal++;
+    }
+    dd_inproc_add_locked(un, cmd);
+    unlock_enable(old, &un->un_lock);
+    sync_build(un, cmd, sy);
+    return cmd;
+}
+
+/*
+ * Send, wait, and send again as recovery says.
+ * Context: process. Locks: none held. Owns: sy and its data until the return.
+ */
+int dd_sync_run(struct dd_unit *un, struct dd_sync *sy)
+{
+    struct dd_cmd *cmd = NULL;
+
+    KASSERT(kern_at_process_level());
+    do {
+        bool resume;
+        int error, old;
+
+        cmd = sync_slot(un, sy, cmd);
+        resume = (cmd->cmd_sendflags & SC_RESUME) != 0;
+        error = devstrat(&cmd->cmd_sc.bufstruct);
+        if (error) {
+            cmd->cmd_sc.bufstruct.b_flags |= B_ERROR;
+            cmd->cmd_sc.bufstruct.b_error = error;
+            iodone(&cmd->cmd_sc.bufstruct);
+        }
+        if (resume) {
+            old = disable_lock(INTIODONE, &un->un_lock);
+            un->un_hold &= ~DD_HOLD_RESUME;
+            unlock_enable(old, &un->un_lock);
+        }
+        /* Others were held back while we waited for the slot. */
+        dd_kick(un);
+        old = disable_lock(INTIODONE, &un->un_lock);
+        while (!sy->sy_done)
+            dd_sleep_locked(un);
+        unlock_enable(old, &un->un_lock);
+    } while (sy->sy_again);
+    return sy->sy_error;
+}
+
+/*
+ * A synchronous command is finished, or (again) has to be sent again by its sleeper, who then keeps the structure.
+ * Context: completion. Locks: un_lock held.
+ */
+void dd_sync_finish_locked(struct dd_unit *un, struct dd_cmd *cmd, int error, bool again)
+{
+    struct dd_sync *sy = cmd->cmd_sync;
+    const struct sc_buf *sc = &cmd->cmd_sc;
+
+    KASSERT(sy && !sy->sy_done && cmd->cmd_kind == DD_KIND_SYNC);
+    sy->sy_error = error;
+    sy->sy_again = again;
+    sy->sy_validity = sc->status_validity;
+    sy->sy_scsi_status = sc->status_validity & SC_SCSI_ERROR ? sc->scsi_status : 0;
+    sy->sy_adapter_status = sc->status_validity & SC_ADAPTER_ERROR ? sc->general_card_status : 0;
+    sy->sy_adap_q = sc->adap_q_status;
+    sy->sy_resid = sc->bufstruct.b_resid < sy->sy_bytes ? (uint32_t)sc->bufstruct.b_resid : sy->sy_bytes;
+    sy->sy_done = 1;
+    cmd->cmd_state = DD_CMD_HELD;
+    if (!again) {
+        cmd->cmd_sync = NULL;
+        dd_pool_put_locked(un, cmd);
+    }
+    dd_wake_locked(un);
+}
+
+/* ------------------------------------------------------------------ the area */
+
+void dd_area_get(struct dd_unit *un)
+{
+    int old = disable_lock(INTIODONE, &un->un_lock);
+
+    while (un->un_area_busy)
+        dd_sleep_locked(un);
+    un->un_area_busy = true;
+    unlock_enable(old, &un->un_lock);
+}
+
+void dd_area_put(struct dd_unit *un)
+{
+    int old = disable_lock(INTIODONE, &un->un_lock);
+
+    KASSERT(un->un_area_busy);
+    un->un_area_busy = false;
+    dd_wake_locked(un);
+    unlock_enable(old, &un->un_lock);
+}
+
+/*
+ * Blocks between the disk and the area, the way of every other request.
+ * Context: process; the caller has the area. 0 or errno; *moved bytes came through.
+ */
+int dd_area_rw(struct dd_unit *un, uint64_t lba, uint32_t blocks, bool read, uint32_t options, size_t *moved)
+{
+    struct buf b = {0};
+    int error;
+
+    KASSERT(un->un_area_busy && (size_t)blocks << un->un_shift <= DD_AREA_DATA_BYTES);
+    b.b_flags = (read ? B_READ : B_WRITE) | B_BUSY | B_MPSAFE;
+    b.b_iodone = iodone_wakeup;
+    b.b_dev = un->un_devno;
+    b.b_options = options;
+    b.b_un.b_addr = dd_area_data(un);
+    b.b_bcount = (size_t)blocks << un->un_shift;
+    b.b_blkno = (int64_t)(lba << (un->un_shift - DEV_BSHIFT));
+    b.b_xmemd.aspace_id = XMEM_GLOBAL;
+    dd_strategy(&b);
+    error = iowait(&b);
+    *moved = b.b_bcount - b.b_resid;
+    return error;
+}
+
+void dd_dirty_set(struct dd_unit *un, bool dirty)
+{
+    int old = disable_lock(INTIODONE, &un->un_lock);
+
+    un->un_dirty = dirty;
+    unlock_enable(old, &un->un_lock);
+}
+
+/*
+ * SYNCHRONIZE CACHE, everything. A disk that has no cache may not know the command: fine.
+ * Context: process. 0 or errno.
+ */
+int dd_cache_sync(struct dd_unit *un)
+{
+    struct dd_sync sy;
+    int error;
+
+    dd_sync_init(&sy, SCSI_SYNC_CACHE_10, NULL, 0, false);
+    sy.sy_timeout_s = un->un_dds.start_timeout;
+    /* Before it is sent: a write that completes from now on makes it dirty again. */
+    dd_dirty_set(un, false);
+    error = dd_sync_run(un, &sy);
+    if (error == EINVAL && sy.sy_sense.valid && sy.sy_sense.key == SCSI_KEY_ILLEGAL)
+        return 0;
+    if (error)
+        dd_dirty_set(un, true);
+    return error;
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dd_ioctl.c - the ioctl entry point.
+ *
+ * Structures are copied into the driver's own pages (the area, one user at a time) and back. A structure with
+ * a pointer also has an inline area; a user's pointer cannot be followed through a FUSE mount, so from a caller
+ * without DKERNEL it is refused with EFAULT and the inline area is the way. A kernel caller may use either.
+ *
+ * Pass-through commands are sent as given: no retry, no log; the result goes to the caller as it is.
+ *
+ * Does not contain: ranges (dd_range.c), synchronous commands (dd_internal.c).
+ */
+#include "dd_impl.h"
+
+#define IOCTL_FORMAT_TIMEOUT_S (4u * 3600u)
+
+_Static_assert(sizeof(struct sc_rdwrt) <= DD_AREA_ARG_BYTES, "arguments are copied into the area");
+_Static_assert(sizeof(struct sc_passthru) <= DD_AREA_ARG_BYTES, "arguments are copied into the area");
+_Static_assert(SC_DISK_IO_INLINE <= DD_AREA_DATA_BYTES && SC_PASSTHRU_INLINE <= DD_AREA_DATA_BYTES,
+               "inline data is copied into the area's data pages");
+
+static int ioctl_iocinfo(struct dd_unit *un, intptr_t arg, unsigned long devflag)
+{
+    struct devinfo info = {0};
+
+    info.devtype = DD_SCDISK;
+    info.flags = DF_FIXED | DF_RAND;
+    info.devsubtype = DS_SCSI;
+    info.un.scdk.numblks = un->un_info.blocks;
+    info.un.scdk.blksize = un->un_info.block_bytes;
+    info.un.scdk.max_request = un->un_transfer_max;
+    info.un.scdk.segment_count = DD_SPAN_BUFS_MAX;
+    info.un.scdk.segment_size = un->un_transfer_max;
+    return kcopyout(&info, arg, sizeof(info), devflag);
+}
+
+/* DKIORDSE and DKIOWRSE on a structure in the area. Returns the errno; results are in *rw. */
+static int ioctl_rdwrse_checked(struct dd_unit *un, struct sc_rdwrt *rw, bool read, unsigned long devflag)
+{
+    struct dd_sync sy;
+    uint32_t blocks = rw->data_length >> un->un_shift;
+    void *data = dd_area_data(un);
+    int error;
+
+    if (rw->req_sense_length > SC_DISK_SENSE_MAX || rw->data_length > un->un_transfer_max || blocks == 0 ||
+        rw->data_length & (dd_block_bytes(un) - 1u) || (!rw->buffer && rw->data_length > SC_DISK_IO_INLINE))
+        return EINVAL;
+    if (rw->buffer && !(devflag & DKERNEL))
+        return EFAULT;
+    if (rw->lba >= un->un_info.blocks || blocks > un->un_info.blocks - rw->lba)
+        return ENXIO;
+    if (!read && un->un_read_only)
+        return EWRPROTECT;
+    if (rw->buffer)
+        data = (void *)(uintptr_t)rw->buffer;
+    else if (!read)
+        memcpy(data, rw->data, rw->data_length);
+
+    dd_sync_init(&sy, SCSI_READ_10, data, rw->data_length, read);
+    memset(sy.sy_cdb, 0, sizeof(sy.sy_cdb));
+    sy.sy_cdb_bytes = dd_cdb_rw(sy.sy_cdb, read, 0, rw->lba, blocks, 0);
+    sy.sy_flags = DD_SYNC_RAW | (rw->req_sense_length ? 0 : DD_SYNC_NOSENSE);
+    sy.sy_timeout_s = rw->timeout_value ? rw->timeout_value : un->un_dds.rw_timeout;
+    if (!read)
+        dd_dirty_set(un, true);
+    error = dd_sync_run(un, &sy);
+    rw->status_validity = sy.sy_validity;
+    rw->scsi_status = sy.sy_scsi_status;
+    rw->adapter_status = sy.sy_adapter_status;
+    rw->resid = sy.sy_resid;
+    rw->sense_bytes = sy.sy_sense_bytes;
+    if (rw->sense_bytes > rw->req_sense_length)
+        rw->sense_bytes = (uint8_t)rw->req_sense_length;
+    memset(rw->sense, 0, sizeof(rw->sense));
+    memcpy(rw->sense, sy.sy_sense_data, rw->sense_bytes);
+    if (read && !rw->buffer)
+        memcpy(rw->data, data, rw->data_length - rw->resid);
+    return error;
+}
+
+static int ioctl_rdwrse(struct dd_unit *un, intptr_t arg, bool read, unsigned long devflag)
+{
+    struct sc_rdwrt *rw = un->un_area;
+    int error, copied;
+
+    dd_area_get(un);
+    error = kcopyin(arg, rw, sizeof(*rw), devflag);
+    if (!error) {
+        error = ioctl_rdwrse_checked(un, rw, read, devflag);
+        copied = kcopyout(rw, arg, sizeof(*rw), devflag);
+        error = copied ? copied : error;
+    }
+    dd_area_put(un);
+    return error;
+}
+
+/*
+ * Which field of a pass-through request is wrong: its number counted from `version`, or 0.
+ */
+static uint8_t ioctl_passthru_bad(const struct dd_unit *un, const struct sc_passthru *pt)
+{
+    uint8_t group = pt->scsi_cdb[0] >> 5;
+
+    if (pt->version != SC_VERSION_1)
+        return 1;
+    if (pt->q_tag_msg && (pt->q_tag_msg < SC_SIMPLE_Q || pt->q_tag_msg > SC_ORDERED_Q))
+        return 6;
+    if (pt->q_flags & ~SC_RESUME)
+        return 7;
+    if (pt->flags & ~SC_PT_READ)
+        return 8;
+    if (pt->command_length != 6 && pt->command_length != 10 && pt->command_length != 12 &&
+        pt->command_length != 16)
+        return 9;
+    if (group == 3) /* variable length and reserved: no field for it here */
+        return 19;
+    if (pt->autosense_length > SC_PASSTHRU_SENSE)
+        return 10;
+    if (pt->reserved)
+        return 12;
+    if (pt->data_length > un->un_transfer_max || (!pt->buffer && pt->data_length > SC_PASSTHRU_INLINE))
+        return SC_EINVAL_LENGTH;
+    return 0;
+}
+
+static int ioctl_passthru_checked(struct dd_unit *un, struct sc_passthru *pt, unsigned long devflag)
+{
+    struct dd_sync sy;
+    bool read = (pt->flags & SC_PT_READ) != 0;
+    void *data = pt->buffer ? (void *)(uintptr_t)pt->buffer : dd_area_data(un);
+    int error;
+
+    pt->einval_arg = ioctl_passthru_bad(un, pt);
+    if (pt->einval_arg)
+        return EINVAL;
+    if (pt->buffer && !(devflag & DKERNEL))
+        return EFAULT;
+    if (!pt->buffer && !read)
+        memcpy(data, pt->data, (size_t)pt->data_length);
+    memset(&sy, 0, sizeof(sy));
+    memcpy(sy.sy_cdb, pt->scsi_cdb, sizeof(sy.sy_cdb));
+    sy.sy_cdb_bytes = pt->command_length;
+    sy.sy_data = pt->data_length ? data : NULL;
+    sy.sy_bytes = (uint32_t)pt->data_length;
+    sy.sy_read = read;
+    sy.sy_timeout_s = pt->timeout_value;
+    sy.sy_flags = DD_SYNC_RAW | (pt->autosense_length ? 0 : DD_SYNC_NOSENSE);
+    if (!read)
+        dd_dirty_set(un, true);
+    error = dd_sync_run(un, &sy);
+    pt->status_validity = sy.sy_validity;
+    pt->scsi_bus_status = sy.sy_scsi_status;
+    pt->adapter_status = sy.sy_adapter_status;
+    pt->adap_q_status = sy.sy_adap_q;
+    pt->residual = sy.sy_resid;
+    pt->sense_bytes = sy.sy_sense_bytes < pt->autosense_length ? sy.sy_sense_bytes : pt->autosense_length;
+    memset(pt->autosense, 0, sizeof(pt->autosense));
+    memcpy(pt->autosense, sy.sy_sense_data, pt->sense_bytes);
+    if (read && !pt->buffer)
+        memcpy(pt->data, data, sy.sy_bytes - sy.sy_resid);
+    return error;
+}
+
+static int ioctl_passthru(struct dd_unit *un, intptr_t arg, unsigned long devflag)
+{
+    struct sc_passthru *pt = un->un_area;
+    int error, copied;
+
+    dd_area_get(un);
+    error = kcopyin(arg, pt, sizeof(*pt), devflag);
+    if (!error) {
+        error = ioctl_passthru_checked(un, pt, devflag);
+        copied = kcopyout(pt, arg, sizeof(*pt), devflag);
+        error = copied ? copied : error;
+    }
+    dd_area_put(un);
+    return error;
+}
+
+/* FORMAT UNIT with the defaults; nobody else may have the disk open. */
+static int ioctl_format(struct dd_unit *un)
+{
+    struct dd_sync sy;
+    int error;
+
+    if (!un->un_single)
+        return EACCES;
+    if (un->un_read_only)
+        return EWRPROTECT;
+    dd_sync_init(&sy, SCSI_FORMAT_UNIT, NULL, 0, false);
+    sy.sy_timeout_s = IOCTL_FORMAT_TIMEOUT_S;
+    error = dd_sync_run(un, &sy);
+    return error ? error : dd_probe_capacity(un);
+}
+
+static int ioctl_range(struct dd_unit *un, unsigned cmd, intptr_t arg, unsigned long devflag)
+{
+    struct sc_range range;
+    int error = kcopyin(arg, &range, sizeof(range), devflag);
+
+    if (error)
+        return error;
+    return cmd == DKUNMAP ? dd_range_unmap(un, &range) : dd_range_zero(un, &range, cmd == DKZERO_UNMAP);
+}
+
+static int ioctl_extent(struct dd_unit *un, intptr_t arg, unsigned long devflag)
+{
+    struct sc_extent ext;
+    int error = kcopyin(arg, &ext, sizeof(ext), devflag);
+
+    if (!error)
+        error = dd_range_extent(un, &ext);
+    return error ? error : kcopyout(&ext, arg, sizeof(ext), devflag);
+}
+
+static int ioctl_info(struct dd_unit *un, intptr_t arg, unsigned long devflag)
+{
+    struct sc_disk_info info;
+    int old = disable_lock(INTIODONE, &un->un_lock);
+
+    info = un->un_info;
+    info.opens = un->un_opens;
+    info.queue_depth = un->un_depth;
+    unlock_enable(old, &un->un_lock);
+    return kcopyout(&info, arg, sizeof(info), devflag);
+}
+
+static int ioctl_stats(struct dd_unit *un, intptr_t arg, unsigned long devflag)
+{
+    struct sc_disk_stats stats;
+
+    dd_stats_get(un, &stats);
+    return kcopyout(&stats, arg, sizeof(stats), devflag);
+}
+
+/* What moves data needs the disk open in the ordinary way. */
+static int ioctl_normal(struct dd_unit *un, unsigned cmd, intptr_t arg, unsigned long devflag)
+{
+    switch (cmd) {
+    case DKIORDSE:
+    case DKIOWRSE:
+        return ioctl_rdwrse(un, arg, cmd == DKIORDSE, devflag);
+    case DKFORMAT:
+        return ioctl_format(un);
+    case DKFLUSH:
+        return dd_cache_sync(un);
+    case DKUNMAP:
+    case DKZERO:
+    case DKZERO_UNMAP:
+        return ioctl_range(un, cmd, arg, devflag);
+    case DKEXTENT:
+        return ioctl_extent(un, arg, devflag);
+    default:
+        return EINVAL;
+    }
+}
+
+/*
+ * Context: process. Locks: none. Returns the errno.
+ */
+int dd_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext)
+{
+    struct dd_unit *un = dd_unit_of(devno);
+    unsigned mode = un ? atomic_load_explicit(&un->un_mode, memory_order_relaxed) : DD_MODE_CLOSED;
+
+    (void)chan;
+    (void)ext;
+    if (mode == DD_MODE_CLOSED)
+        return ENXIO;
+    switch (cmd) {
+    case IOCINFO:
+        return ioctl_iocinfo(un, arg, devflag);
+    case DKINFO:
+        return ioctl_info(un, arg, devflag);
+    case DKSTATS:
+        return ioctl_stats(un, arg, devflag);
+    case DKIOCMD:
+        return mode == DD_MODE_DIAGNOSTIC ? ioctl_passthru(un, arg, devflag) : EACCES;
+    case DK_PASSTHRU:
+        return mode == DD_MODE_NORMAL ? ioctl_passthru(un, arg, devflag) : EACCES;
+    case DKPMR:
+    case DKAMR:
+    case DKEJECT:
+        return EINVAL; /* the medium of a fixed disk */
+    default:
+        return mode == DD_MODE_NORMAL ? ioctl_normal(un, cmd, arg, devflag) : EACCES;
+    }
+}

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dd_probe.c - what the device is: ready, identity, limits, protection, capacity.
+ *
+ * Every byte a device sends is hostile until checked: lengths in INQUIRY, VPD and mode data are cut to what
+ * arrived, strings to printable characters, a capacity that makes no sense fails the open with EFORMAT and
+ * a line in the error log. Optional pages may be missing; the defaults are then what a plain disk does.
+ *
+ * Does not contain: the order of an open (dd_open.c).
+ */
+#include "dd_impl.h"
+
+#define PROBE_INQUIRY_BYTES 96u
+#define PROBE_VPD_BYTES 252u
+#define PROBE_MODE_BYTES 192u
+#define PROBE_SECOND_NS UINT64_C(1000000000)
+
+/* Sleep at process level. */
+static void probe_sleep(uint64_t ns)
+{
+    event_t never = EVENT_NULL;
+
+    (void)e_timedsleep(&never, NULL, ns);
+}
+
+/* ------------------------------------------------------------------ ready */
+
+static int probe_start_unit(struct dd_unit *un)
+{
+    struct dd_sync sy;
+
+    dd_sync_init(&sy, SCSI_START_STOP_UNIT, NULL, 0, false);
+    sy.sy_cdb[4] = 1;
+    sy.sy_timeout_s = un->un_dds.start_timeout;
+    sy.sy_flags = DD_SYNC_RAW;
+    return dd_sync_run(un, &sy);
+}
+
+/* What a failed TEST UNIT READY asks for. 0: try again; else the errno of the open. */
+static int probe_not_ready(struct dd_unit *un, const struct dd_sync *sy, bool *started, unsigned *waited_s)
+{
+    const struct scsi_sense *sense = &sy->sy_sense;
+
+    if (sy->sy_validity == SC_SCSI_ERROR && sy->sy_scsi_status == SC_RESERVATION_CONFLICT)
+        return EBUSY;
+    if (sy->sy_validity == SC_ADAPTER_ERROR)
+        return 0;
+    if (sy->sy_scsi_status != SC_CHECK_CONDITION) {
+        probe_sleep(un->un_busy_ns);
+        return 0;
+    }
+    if (!sense->valid || sense->key == SCSI_KEY_ATTENTION)
+        return 0;
+    if (sense->key == SCSI_KEY_ILLEGAL)
+        return sense->asc == 0x25 ? ENODEV : EIO; /* no such LUN */
+    if (sense->key != SCSI_KEY_NOT_READY)
+        return 0;
+    if (sense->asc == 0x3a)
+        return ENOTREADY;
+    if (!(sense->asc == 0x04 && sense->ascq == 0x01) && !*started) {
+        *started = true;
+        (void)probe_start_unit(un);
+        return 0;
+    }
+    if (++*waited_s > un->un_dds.start_timeout)
+        return ENOTREADY;
+    probe_sleep(PROBE_SECOND_NS);
+    return 0;
+}
+
+/*
+ * Until the device answers TEST UNIT READY well: attentions are eaten, a stopped unit is started, one that
+ * is on its way is waited for.
+ * Context: process. 0; EBUSY, ENODEV, ENOTREADY, ETIMEDOUT, EIO.
+ */
+int dd_probe_ready(struct dd_unit *un)
+{
+    unsigned waited_s = 0, tries = 0;
+    bool started = false;
+    struct dd_sync sy;
+    int error;
+
+    for (;;) {
+        unsigned before_s = waited_s;
+
+        dd_sync_init(&sy, SCSI_TEST_UNIT_READY, NULL, 0, false);
+        sy.sy_flags = DD_SYNC_RAW;
+        error = dd_sync_run(un, &sy);
+        if (error != EIO)
+            return error;
+        error = probe_not_ready(un, &sy, &started, &waited_s);
+        if (error)
+            return error;
+        if (waited_s == before_s && ++tries >= DD_READY_TRIES_MAX)
+            break;
+    }
+    dd_log(un, NULL, ERRID_DISK_ERR2, false, EIO, "device does not become ready", "open failed", NULL, 0);
+    return sy.sy_validity == SC_ADAPTER_ERROR && sy.sy_adapter_status == SC_CMD_TIMEOUT ? ETIMEDOUT : EIO;
+}
+
+/* ------------------------------------------------------------------ identity */
+
+/* A fixed field to a NUL-terminated printable string without trailing blanks. */
+static void probe_text(char *out, size_t out_bytes, const uint8_t *in, size_t in_bytes)
+{
+    size_t n = in_bytes < out_bytes - 1 ? in_bytes : out_bytes - 1;
+
+    for (size_t i = 0; i < n; i++)
+        out[i] = in[i] >= 0x20 && in[i] < 0x7f ? (char)in[i] : '.';
+    while (n > 0 && out[n - 1] == ' ')
+        n--;
+    out[n] = '\0';
+}
+
+/* INQUIRY, standard data or a page. Returns the bytes that arrived, 0 when it failed. */
+static uint32_t probe_inquiry(struct dd_unit *un, int page, uint8_t *data, uint32_t bytes, int *error)
+{
+    struct dd_sync sy;
+
+    memset(data, 0, bytes);
+    dd_sync_init(&sy, SCSI_INQUIRY, data, bytes, true);
+    if (page >= 0) {
+        sy.sy_cdb[1] = SCSI_INQUIRY_EVPD;
+        sy.sy_cdb[2] = (uint8_t)page;
+        sy.sy_flags = DD_SYNC_QUIET;
+    }
+    scsi_put16(sy.sy_cdb + 3, bytes);
+    *error = dd_sync_run(un, &sy);
+    return *error ? 0 : bytes - sy.sy_resid;
+}
+
+/* A VPD page: its own bytes (header included) that really arrived; 0 when it is not what was asked for. */
+static uint32_t probe_vpd(struct dd_unit *un, uint8_t page, uint8_t *data)
+{
+    int error;
+    uint32_t got = probe_inquiry(un, page, data, PROBE_VPD_BYTES, &error);
+    uint32_t said = 4u + scsi_get16(data + 2);
+
+    if (got < 4 || data[1] != page)
+        return 0;
+    return said < got ? said : got;
+}
+
+/* The best designator of page 83: NAA, else the first that fits. */
+static void probe_device_id(struct dd_unit *un, const uint8_t *data, uint32_t bytes)
+{
+    struct sc_disk_info *info = &un->un_info;
+
+    for (uint32_t at = 4; at + 4 <= bytes; at += 4u + data[at + 3]) {
+        uint32_t n = data[at + 3];
+        bool naa = (data[at + 1] & 0x0f) == 3;
+
+        if (at + 4 + n > bytes)
+            return;
+        if (n == 0 || n > sizeof(info->device_id) || (info->device_id_bytes && !naa))
+            continue;
+        memcpy(info->device_id, data + at + 4, n);
+        info->device_id_bytes = (uint8_t)n;
+        if (naa)
+            return;
+    }
+}
+
+static void probe_vpd_limits(struct dd_unit *un, const uint8_t *data, uint32_t bytes)
+{
+    un->un_unmap_blocks_max = bytes >= 24 ? scsi_get32(data + 20) : 0;
+    un->un_ws_blocks_max = bytes >= 44 ? scsi_get64(data + 36) : 0;
+    un->un_device_blocks_max = bytes >= 12 ? scsi_get32(data + 8) : 0;
+}
+
+static void probe_vpd_all(struct dd_unit *un)
+{
+    uint8_t pages[PROBE_VPD_BYTES], data[PROBE_VPD_BYTES];
+    uint32_t npages = probe_vpd(un, SCSI_VPD_SUPPORTED, pages);
+
+    for (uint32_t i = 4; i < npages; i++) {
+        uint8_t page = pages[i];
+        uint32_t bytes;
+
+        if (page != SCSI_VPD_SERIAL && page != SCSI_VPD_DEVICE_ID && page != SCSI_VPD_BLOCK_LIMITS &&
+            page != SCSI_VPD_PROVISIONING)
+            continue;
+        bytes = probe_vpd(un, page, data);
+        if (bytes <= 4)
+            continue;
+        if (page == SCSI_VPD_SERIAL)
+            probe_text(un->un_info.serial, sizeof(un->un_info.serial), data + 4, bytes - 4);
+        else if (page == SCSI_VPD_DEVICE_ID)
+            probe_device_id(un, data, bytes);
+        else if (page == SCSI_VPD_BLOCK_LIMITS)
+            probe_vpd_limits(un, data, bytes);
+        else if (bytes >= 6) {
+            un->un_info.unmap = (data[5] & 0x80) != 0;
+            un->un_ws_unmap = (data[5] & 0x40) != 0;
+            un->un_lbprz = (data[5] & 0x04) != 0;
+        }
+    }
+}
+
+/* Write protection and write cache. A device without mode pages is taken as writable. */
+static void probe_mode(struct dd_unit *un)
+{
+    static const uint8_t tries[2] = {0x08, 0x3f};
+    uint8_t data[PROBE_MODE_BYTES];
+
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(tries); i++) {
+        struct dd_sync sy;
+        uint32_t got, page;
+
+        memset(data, 0, sizeof(data));
+        dd_sync_init(&sy, SCSI_MODE_SENSE_6, data, sizeof(data), true);
+        sy.sy_cdb[2] = tries[i];
+        sy.sy_cdb[4] = sizeof(data);
+        sy.sy_flags = DD_SYNC_QUIET;
+        if (dd_sync_run(un, &sy))
+            continue;
+        got = (uint32_t)sizeof(data) - sy.sy_resid;
+        if (got < 4)
+            continue;
+        un->un_read_only = (data[2] & 0x80) != 0;
+        /* Pages follow the block descriptors; the first caching page counts. */
+        for (page = 4u + data[3]; page + 3 <= got; page += 2u + data[page + 1]) {
+            if ((data[page] & 0x3f) == 0x08) {
+                un->un_info.write_cache = (data[page + 2] & 0x04) != 0;
+                break;
+            }
+        }
+        return;
+    }
+}
+
+/*
+ * INQUIRY, VPD, MODE SENSE. Context: process. 0; ENODEV when it is no disk; a device error.
+ */
+int dd_probe_identify(struct dd_unit *un)
+{
+    struct sc_disk_info *info = &un->un_info;
+    uint8_t data[PROBE_INQUIRY_BYTES];
+    int error;
+    uint32_t got = probe_inquiry(un, -1, data, sizeof(data), &error);
+
+    if (error)
+        return error;
+    if (got < 5 || data[0] != 0) {
+        dd_log(un, NULL, ERRID_DISK_INFO, false, ENODEV, "INQUIRY: not a disk", "open failed", NULL, 0);
+        return ENODEV;
+    }
+    probe_text(info->vendor, sizeof(info->vendor), data + 8, got >= 16 ? 8 : 0);
+    probe_text(info->product, sizeof(info->product), data + 16, got >= 32 ? 16 : 0);
+    probe_text(info->revision, sizeof(info->revision), data + 32, got >= 36 ? 4 : 0);
+    un->un_lbprz = un->un_ws_unmap = false;
+    un->un_unmap_blocks_max = un->un_device_blocks_max = 0;
+    un->un_ws_blocks_max = 0;
+    info->write_same = 1; /* until the device says otherwise */
+    probe_vpd_all(un);
+    probe_mode(un);
+    /* Tags only now: until here one command at a time (AIX-24). */
+    if (got >= 8 && (data[7] & 0x02) && !un->un_dds.no_tags) {
+        int old = disable_lock(INTIODONE, &un->un_lock);
+
+        un->un_tag = SC_SIMPLE_Q;
+        un->un_depth = un->un_depth_max = un->un_dds.queue_depth;
+        unlock_enable(old, &un->un_lock);
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------ capacity */
+
+static int probe_capacity_16(struct dd_unit *un, uint64_t *last, uint32_t *block_bytes)
+{
+    uint8_t data[32] = {0};
+    struct dd_sync sy;
+    int error;
+
+    dd_sync_init(&sy, SCSI_SERVICE_ACTION_IN_16, data, sizeof(data), true);
+    sy.sy_cdb[1] = SCSI_SA_READ_CAPACITY_16;
+    scsi_put32(sy.sy_cdb + 10, sizeof(data));
+    error = dd_sync_run(un, &sy);
+    if (error)
+        return error;
+    if (sizeof(data) - sy.sy_resid < 12)
+        return EFORMAT;
+    *last = scsi_get64(data);
+    *block_bytes = scsi_get32(data + 8);
+    if (data[14] & 0x40)
+        un->un_lbprz = true;
+    return 0;
+}
+
+/* Believe a capacity, or not. */
+static int probe_capacity_set(struct dd_unit *un, uint64_t last, uint32_t block_bytes)
+{
+    uint8_t shift = DEV_BSHIFT;
+
+    while (shift < 12 && 1u << shift != block_bytes)
+        shift++;
+    if (1u << shift != block_bytes || last >= (uint64_t)INT64_MAX >> shift)
+        return EFORMAT;
+    un->un_shift = shift;
+    un->un_sectors = (last + 1) << (shift - DEV_BSHIFT);
+    un->un_info.blocks = last + 1;
+    un->un_info.block_bytes = block_bytes;
+    if (un->un_device_blocks_max && un->un_device_blocks_max < un->un_transfer_max >> shift)
+        un->un_transfer_max = un->un_device_blocks_max << shift;
+    return 0;
+}
+
+/*
+ * READ CAPACITY(10), and (16) when that is not enough.
+ * Context: process. 0; EFORMAT when the answer makes no sense; a device error.
+ */
+int dd_probe_capacity(struct dd_unit *un)
+{
+    uint8_t data[8] = {0};
+    uint64_t last;
+    uint32_t block_bytes;
+    struct dd_sync sy;
+    int error;
+
+    dd_sync_init(&sy, SCSI_READ_CAPACITY_10, data, sizeof(data), true);
+    error = dd_sync_run(un, &sy);
+    if (error)
+        return error;
+    last = scsi_get32(data);
+    block_bytes = scsi_get32(data + 4);
+    if (sy.sy_resid)
+        error = EFORMAT;
+    else if (last == 0xffffffffu || un->un_info.unmap || un->un_ws_unmap)
+        error = probe_capacity_16(un, &last, &block_bytes);
+    if (!error)
+        error = probe_capacity_set(un, last, block_bytes);
+    if (error == EFORMAT)
+        dd_log(un, NULL, ERRID_DISK_INFO, false, error, "READ CAPACITY makes no sense", "open failed", NULL, 0);
+    return error;
+}

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dd_recover.c - what happens to a command that came back with B_ERROR.
+ *
+ * A small state machine per disk, driven by completions and one timer. It never sleeps and has no thread.
+ *
+ *   an sc_buf with EIO: the adapter driver has halted this disk's queue
+ *       hold new commands; park the command; if nothing else is being recovered:
+ *   ─► CHECK CONDITION?  REQUEST SENSE on the reserved structure (SC_RESUME, SC_NO_Q)     [SENSE]
+ *   ─► the table (dd_sense.c) says: it was good / again / failed
+ *         again: to the resend list;  failed: dd_split.c
+ *   ─► more parked commands?  the next one, from the top
+ *   ─► reservation lost?  RESERVE                                                       [RESERVE]
+ *   ─► did the adapter driver keep its queue?  SC_Q_RESUME, which carries no command     [QUEUE]
+ *   ─► delay asked for?                                                            [DELAY, QFULL]
+ *   ─► release the hold; the first command carries SC_RESUME if nothing has yet
+ *
+ * Commands returned ENXIO were never executed: they go to the resend list, which is ordered by first dispatch, so
+ * that whatever comes back, and in whatever order, is sent again in the original one.
+ *
+ * Several commands can be parked at once, when the adapter was working on several. They are judged one
+ * after the other; the adapter's queue is resumed once, after the last.
+ *
+ * Commands somebody waits for at process level (ioctls, probes, gathered writes) are never sent again from
+ * here: the sleeper is told and does it. For a gathered write that is the rule (AIX-17); for the others
+ * it is simplest.
+ *
+ * Rejected: a recovery thread. It could sleep, but a host need not have threads, and a disk whose
+ * recovery needs a free thread recovers last when all threads wait for that disk.
+ *
+ * Not here yet: start unit, abort and reset ladders, reassignment, path health.
+ */
+#include "dd_impl.h"
+
+/* ------------------------------------------------------------------ lists and counters */
+
+/* A parked command's bufs change gauge. Fragments stay in process with their buf. */
+static void recover_count_locked(struct dd_cmd *cmd, uint64_t *from, uint64_t *to, unsigned state)
+{
+    if (cmd->cmd_kind != DD_KIND_RW)
+        return;
+    KASSERT(*from >= cmd->cmd_nbufs);
+    *from -= cmd->cmd_nbufs;
+    *to += cmd->cmd_nbufs;
+    for (struct buf *bp = cmd->cmd_bp; bp; bp = bp->av_forw)
+        dd_buf_state_set(bp, state);
+}
+
+/* Keep cmd to be sent again, in the order of first dispatch. Locks: un_lock held. */
+static void recover_resend_locked(struct dd_unit *un, struct dd_cmd *cmd)
+{
+    struct dd_cmd **link = &un->un_resend;
+
+    KASSERT(cmd->cmd_kind <= DD_KIND_FRAG && cmd->cmd_state != DD_CMD_RESEND);
+    cmd->cmd_state = DD_CMD_RESEND;
+    /* Numbers wrap: the difference is what counts. */
+    while (*link && (int32_t)((*link)->cmd_seq - cmd->cmd_seq) < 0)
+        link = &(*link)->cmd_next;
+    cmd->cmd_next = *link;
+    *link = cmd;
+}
+
+/* ------------------------------------------------------------------ the recovery command */
+
+/* Give the reserved structure a command and have the loop send it. Locks: un_lock held. */
+static void recover_send_locked(struct dd_unit *un, enum dd_rec_state state, const uint8_t *cdb,
+                                uint8_t cdb_bytes, uint8_t flags, uint32_t data_bytes)
+{
+    struct dd_cmd *cmd = un->un_rec.rec_cmd;
+    struct sc_buf *sc = &cmd->cmd_sc;
+
+    KASSERT(!un->un_rec.rec_ready && cmd->cmd_state == DD_CMD_FREE);
+    cmd->cmd_state = DD_CMD_HELD;
+    cmd->cmd_kind = DD_KIND_RESERVE;
+    sc->bufstruct.b_flags = B_READ | B_MPSAFE | B_ASYNC;
+    sc->bufstruct.b_error = 0;
+    sc->bufstruct.av_forw = NULL;
+    sc->bufstruct.b_un.b_addr = data_bytes ? un->un_rec.rec_sense : NULL;
+    sc->bufstruct.b_bcount = data_bytes;
+    sc->bufstruct.b_resid = 0;
+    sc->bufstruct.b_blkno = 0;
+    sc->bufstruct.b_xmemd.aspace_id = XMEM_GLOBAL;
+    sc->bp = NULL;
+    sc->resvd1 = NULL;
+    sc->timeout_value = un->un_dds.rw_timeout;
+    sc->q_tag_msg = SC_NO_Q;
+    sc->flags = flags;
+    sc->status_validity = 0;
+    sc->adap_q_status = 0;
+    sc->scsi_command.scsi_flags = 0;
+    memset(&sc->scsi_command.scsi_cmd, 0, sizeof(sc->scsi_command.scsi_cmd));
+    if (cdb)
+        memcpy(&sc->scsi_command.scsi_cmd, cdb, cdb_bytes);
+    sc->scsi_command.scsi_length = cdb_bytes;
+    sc->scsi_command.scsi_cmd.lun |= un->un_lun_bits;
+    if (un->un_need_delay) {
+        sc->flags |= SC_DELAY_CMD;
+        un->un_need_delay = false;
+    }
+    un->un_rec.rec_state = state;
+    un->un_rec.rec_ready = true;
+    un->un_stats.internal++;
+}
+
+static void recover_sense_locked(struct dd_unit *un)
+{
+    const uint8_t cdb[6] = {SCSI_REQUEST_SENSE, 0, 0, 0, DD_SENSE_BYTES, 0};
+
+    memset(un->un_rec.rec_sense, 0, sizeof(un->un_rec.rec_sense));
+    /* Always with SC_RESUME: an error has halted the queue, whoever noticed first. */
+    recover_send_locked(un, DD_REC_SENSE, cdb, sizeof(cdb), SC_RESUME, DD_SENSE_BYTES);
+}
+
+/* ------------------------------------------------------------------ verdicts */
+
+/* Has this command any try left under this rule? Counts the one it takes. */
+static bool recover_may_retry(const struct dd_unit *un, struct dd_cmd *cmd, const struct dd_rule *rule)
+{
+    unsigned limit = rule->rule_flags & DD_RULE_ONCE ? 1u : un->un_dds.retries;
+
+    if (rule->rule_flags & DD_RULE_QFULL)
+        return ++cmd->cmd_requeues < DD_REQUEUE_MAX;
+    if (rule->rule_flags & DD_RULE_FREE && ++cmd->cmd_attentions <= DD_ATTENTION_MAX)
+        return true;
+    if (!(rule->rule_flags & DD_RULE_FREE))
+        cmd->cmd_attentions = 0;
+    if (cmd->cmd_retries >= limit)
+        return false;
+    cmd->cmd_retries++;
+    cmd->cmd_bus_fault = (rule->rule_flags & DD_RULE_BUSFAULT) != 0;
+    return true;
+}
+
+/* Side effects of a rule on the disk as a whole. Locks: un_lock held. */
+static void recover_rule_effects_locked(struct dd_unit *un, const struct dd_rule *rule)
+{
+    struct dd_rec *rec = &un->un_rec;
+
+    if (rule->rule_flags & DD_RULE_DELAY)
+        rec->rec_delay = true;
+    if (rule->rule_flags & DD_RULE_RESET)
+        un->un_need_delay = true;
+    if (rule->rule_flags & DD_RULE_RESERVE && un->un_reserved)
+        rec->rec_reserve = true;
+    if (rule->rule_flags & DD_RULE_QFULL) {
+        /* The failed one is not among un_active any more, so that is "active minus one". */
+        if (un->un_active == 0) {
+            rec->rec_delay = true; /* alone and yet full: it is busy */
+        } else {
+            un->un_depth = un->un_active < un->un_depth ? un->un_active : un->un_depth;
+            rec->rec_qfull = true;
+        }
+        un->un_good_run = 0;
+        KASSERT(un->un_depth >= 1);
+    }
+}
+
+/*
+ * Carry out what the table says about the command being looked at.
+ * Context: completion. Locks: un_lock held. The caller goes on with recover_next_locked.
+ */
+static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rule, const struct scsi_sense *sense,
+                                   uint32_t sense_bytes)
+{
+    struct dd_rec *rec = &un->un_rec;
+    struct dd_cmd *cmd = rec->rec_current;
+    struct dd_sync *sy = cmd->cmd_sync;
+    const uint8_t *bytes = sense_bytes ? rec->rec_sense : NULL;
+    bool span = cmd->cmd_kind == DD_KIND_RW && cmd->cmd_nbufs > 1;
+    enum dd_action act = (enum dd_action)rule->rule_action;
+
+    KASSERT(cmd->cmd_state == DD_CMD_FAILED);
+    rec->rec_current = NULL;
+    if (sy) {
+        sy->sy_sense = *sense;
+        sy->sy_sense_bytes = (uint8_t)sense_bytes;
+        if (sense_bytes)
+            memcpy(sy->sy_sense_data, rec->rec_sense, sense_bytes);
+    }
+    if (sy && sy->sy_flags & DD_SYNC_RAW) {
+        dd_sync_finish_locked(un, cmd, EIO, false);
+        return;
+    }
+    recover_rule_effects_locked(un, rule);
+    /* A span that may have one bad block is taken apart at once; its bufs have their own retries. */
+    if (act == DD_ACT_RETRY && !(span && (rule->rule_flags & DD_RULE_INFO)) && recover_may_retry(un, cmd, rule)) {
+        un->un_stats.retries++;
+        if (!sy || !(sy->sy_flags & DD_SYNC_QUIET))
+            dd_log(un, cmd, ERRID_DISK_ERR4, true, 0, rule->rule_name, "retried", bytes, sense_bytes);
+        if (sy) {
+            dd_sync_finish_locked(un, cmd, rule->rule_error, true);
+        } else {
+            recover_count_locked(cmd, &un->un_stats.recovering, &un->un_stats.pending, DD_BUF_PENDING);
+            recover_resend_locked(un, cmd);
+        }
+    } else if (act == DD_ACT_OK) {
+        dd_log(un, cmd, ERRID_DISK_ERR4, true, 0, rule->rule_name, "accepted", bytes, sense_bytes);
+        if (sy) {
+            dd_sync_finish_locked(un, cmd, 0, false);
+        } else {
+            recover_count_locked(cmd, &un->un_stats.recovering, &un->un_stats.in_process, DD_BUF_INPROC);
+            cmd->cmd_time_ns = 0;
+            dd_release_locked(un, cmd, &un->un_resp);
+        }
+    } else {
+        if (!sy || !(sy->sy_flags & DD_SYNC_QUIET))
+            dd_log(un, cmd, rule->rule_error == EMEDIA ? ERRID_DISK_ERR1 : ERRID_DISK_ERR3, false,
+                   rule->rule_error, rule->rule_name, span ? "span split" : "failed", bytes, sense_bytes);
+        if (sy)
+            dd_sync_finish_locked(un, cmd, rule->rule_error, false);
+        else
+            dd_split_fail_locked(un, cmd, rule, sense);
+    }
+}
+
+/* ------------------------------------------------------------------ the machine */
+
+/* Everything judged: put the queue back to work, step by step. Locks: un_lock held. */
+static void recover_finish_locked(struct dd_unit *un)
+{
+    struct dd_rec *rec = &un->un_rec;
+
+    if (rec->rec_reserve) {
+        const uint8_t cdb[6] = {SCSI_RESERVE_6, 0, 0, 0, 0, 0};
+
+        rec->rec_reserve = false;
+        recover_send_locked(un, DD_REC_RESERVE, cdb, sizeof(cdb), SC_RESUME, 0);
+        return;
+    }
+    if (rec->rec_kept) {
+        uint8_t flags = (uint8_t)(SC_Q_RESUME | (un->un_need_resume ? SC_RESUME : 0));
+
+        rec->rec_kept = false;
+        recover_send_locked(un, DD_REC_QUEUE, NULL, 6, flags, 0);
+        return;
+    }
+    if (rec->rec_delay || rec->rec_qfull) {
+        bool delay = rec->rec_delay;
+
+        rec->rec_delay = rec->rec_qfull = false;
+        rec->rec_state = delay ? DD_REC_DELAY : DD_REC_QFULL;
+        un->un_delay_trb->timeout_ns = delay ? un->un_busy_ns : un->un_qfull_ns;
+        /* Without a timer there is no delay; the retries are counted, so this ends all the same. */
+        if (tstart(un->un_delay_trb) == 0)
+            return;
+    }
+    rec->rec_state = DD_REC_NONE;
+    un->un_hold &= ~DD_HOLD_RECOVER;
+    dd_wake_locked(un);
+}
+
+/* Look at the parked commands until one needs sense data; then finish. Locks: un_lock held. */
+static void recover_next_locked(struct dd_unit *un)
+{
+    struct dd_rec *rec = &un->un_rec;
+    const struct scsi_sense none = {0};
+
+    KASSERT(!rec->rec_current && (un->un_hold & DD_HOLD_RECOVER));
+    while (rec->rec_failed_head) {
+        struct dd_cmd *cmd = rec->rec_failed_head;
+        const struct dd_rule *rule = dd_status_rule(&cmd->cmd_sc);
+
+        rec->rec_failed_head = cmd->cmd_next;
+        rec->rec_current = cmd;
+        rec->rec_tries = 0;
+        if (!rule && cmd->cmd_sync && cmd->cmd_sync->sy_flags & DD_SYNC_NOSENSE)
+            rule = dd_sense_rule(&none);
+        if (!rule) {
+            recover_sense_locked(un);
+            return;
+        }
+        recover_verdict_locked(un, rule, &none, 0);
+    }
+    recover_finish_locked(un);
+}
+
+/*
+ * An sc_buf of a pool command came back with B_ERROR; it has left the in-process queue.
+ * Context: completion. Locks: un_lock held; the caller looks at the queues afterwards.
+ */
+void dd_recover_error_locked(struct dd_unit *un, struct dd_cmd *cmd)
+{
+    struct dd_rec *rec = &un->un_rec;
+    int error = cmd->cmd_sc.bufstruct.b_error;
+
+    KASSERT(lock_mine(&un->un_lock));
+    if (error == ENXIO && ++cmd->cmd_requeues < DD_REQUEUE_MAX) {
+        /* Not executed. Outside recovery somebody else halted the queue (SCIOHALT): resume it. */
+        un->un_stats.requeued++;
+        if (!(un->un_hold & DD_HOLD_RECOVER))
+            un->un_need_resume = true;
+        if (cmd->cmd_kind == DD_KIND_SYNC) {
+            dd_sync_finish_locked(un, cmd, EIO, true);
+        } else {
+            recover_count_locked(cmd, &un->un_stats.in_process, &un->un_stats.pending, DD_BUF_PENDING);
+            recover_resend_locked(un, cmd);
+        }
+        dd_recover_nudge_locked(un);
+        return;
+    }
+    if (error != EIO && error != 0 && error != ENXIO) {
+        /* Refused by the adapter driver (EINVAL, ENOMEM, EFAULT ...): the queue was not touched. */
+        const struct dd_rule refused = {"refused", DD_ANY, 0, 0, DD_ACT_FAIL, 0, (int16_t)error};
+        const struct scsi_sense none = {0};
+
+        if (cmd->cmd_kind == DD_KIND_SYNC) {
+            dd_sync_finish_locked(un, cmd, error, false);
+            return;
+        }
+        cmd->cmd_state = DD_CMD_FAILED;
+        recover_count_locked(cmd, &un->un_stats.in_process, &un->un_stats.recovering, DD_BUF_RECOVER);
+        dd_log(un, cmd, ERRID_DISK_ERR3, false, error, refused.rule_name, "failed", NULL, 0);
+        dd_split_fail_locked(un, cmd, &refused, &none);
+        return;
+    }
+    cmd->cmd_state = DD_CMD_FAILED;
+    recover_count_locked(cmd, &un->un_stats.in_process, &un->un_stats.recovering, DD_BUF_RECOVER);
+    cmd->cmd_next = NULL;
+    if (rec->rec_failed_head)
+        rec->rec_failed_tail->cmd_next = cmd;
+    else
+        rec->rec_failed_head = cmd;
+    rec->rec_failed_tail = cmd;
+    un->un_need_resume = true;
+    if (cmd->cmd_sc.adap_q_status & SC_DID_NOT_CLEAR_Q)
+        rec->rec_kept = true;
+    un->un_hold |= DD_HOLD_RECOVER;
+    if (rec->rec_state == DD_REC_NONE)
+        recover_next_locked(un);
+    else
+        dd_recover_nudge_locked(un);
+}
+
+/*
+ * REQUEST SENSE, RESERVE or SC_Q_RESUME came back.
+ * Context: completion. Locks: un_lock held.
+ */
+void dd_recover_reserve_done_locked(struct dd_unit *un)
+{
+    struct dd_rec *rec = &un->un_rec;
+    struct sc_buf *sc = &rec->rec_cmd->cmd_sc;
+    bool failed = (sc->bufstruct.b_flags & B_ERROR) != 0;
+    enum dd_rec_state was = rec->rec_state;
+    struct scsi_sense sense = {0};
+    uint32_t bytes = 0;
+
+    KASSERT(rec->rec_cmd->cmd_state == DD_CMD_INPROC);
+    rec->rec_cmd->cmd_state = DD_CMD_FREE;
+    /* EINVAL means there was no kept queue to resume, which is as good. */
+    un->un_need_resume = failed && sc->bufstruct.b_error != EINVAL;
+    if (was == DD_REC_SENSE) {
+        if (failed && ++rec->rec_tries < DD_SENSE_TRIES_MAX) {
+            recover_sense_locked(un);
+            return;
+        }
+        if (!failed) {
+            bytes = DD_SENSE_BYTES;
+            if (sc->bufstruct.b_resid < bytes)
+                bytes -= (uint32_t)sc->bufstruct.b_resid;
+            else
+                bytes = 0;
+            sense = scsi_sense_parse(rec->rec_sense, bytes);
+        }
+        recover_verdict_locked(un, dd_sense_rule(&sense), &sense, bytes);
+        recover_next_locked(un);
+        return;
+    }
+    if (was == DD_REC_RESERVE && failed)
+        dd_log(un, NULL, ERRID_DISK_INFO, true, 0, "reservation lost", "not regained", NULL, 0);
+    KASSERT(was == DD_REC_RESERVE || was == DD_REC_QUEUE);
+    recover_next_locked(un);
+}
+
+/* The delay is over. Context: completion, no lock. */
+void dd_recover_delay_fired(struct trb *t)
+{
+    struct dd_unit *un = t->func_data;
+    int old = disable_lock(INTIODONE, &un->un_lock);
+
+    if (un->un_rec.rec_state == DD_REC_DELAY || un->un_rec.rec_state == DD_REC_QFULL)
+        recover_next_locked(un);
+    unlock_enable(old, &un->un_lock);
+    dd_kick(un);
+}
+
+/*
+ * A command came back: if recovery waits for room at the device, there is some now.
+ * Locks: un_lock held.
+ */
+void dd_recover_nudge_locked(struct dd_unit *un)
+{
+    if (un->un_rec.rec_state == DD_REC_QFULL && tstop(un->un_delay_trb) == 0)
+        recover_next_locked(un);
+}

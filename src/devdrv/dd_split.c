@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dd_split.c - a READ or WRITE has failed for good: who is to blame, and from which byte on.
+ *
+ * One buf: it fails, with a residual from the failing block on when the device named that block, else
+ * with all of it. A fragment: its record keeps the lowest failure. A span: blame belongs to one buf,
+ * rarely to all of them. Bufs wholly before a block the device named have been transferred and are
+ * complete; every other one goes back to the head of pending marked "alone" and meets its own fate.
+ * Failures that concern the disk and not a block (protected, reserved, not ready) fail all bufs at once.
+ *
+ * Rejected: failing the whole span, as others do. The caller did not ask for consolidation and must
+ * not lose a good block to it.
+ *
+ * Does not contain: the decision that it failed (dd_recover.c).
+ */
+#include "dd_impl.h"
+
+/* Give one buf its failure and queue the response. Locks: un_lock held. Requirements: XEN-06. */
+static void split_buf_fail_locked(struct dd_unit *un, struct buf *bp, size_t moved, int error)
+{
+    KASSERT(error != 0 && moved <= dd_buf_bytes(bp));
+    bp->av_forw = NULL;
+    bp->b_flags |= B_ERROR;
+    bp->b_error = error;
+    bp->b_resid = bp->b_bcount - moved;
+    un->un_stats.errors++;
+    un->un_stats.completed++;
+    un->un_stats.recovering--;
+    dd_chain_add(&un->un_resp, bp, bp, 1);
+}
+
+/* Bytes known good at the start of the command: up to the block the device named, if it did. */
+static size_t split_good_bytes(const struct dd_unit *un, const struct dd_cmd *cmd, const struct dd_rule *rule,
+                               const struct scsi_sense *sense)
+{
+    uint64_t blocks = cmd->cmd_bytes >> un->un_shift;
+
+    if (!(rule->rule_flags & DD_RULE_INFO) || !sense->info_valid)
+        return 0;
+    /* A block outside this command is about something else, or nonsense: not believed. */
+    if (sense->info < cmd->cmd_lba || sense->info - cmd->cmd_lba >= blocks)
+        return 0;
+    return (size_t)(sense->info - cmd->cmd_lba) << un->un_shift;
+}
+
+/* Take a span apart. Locks: un_lock held. */
+static void split_span_locked(struct dd_unit *un, struct dd_cmd *cmd, size_t good)
+{
+    struct dd_chain again = {NULL, NULL, 0};
+    struct buf *bp = cmd->cmd_bp;
+    size_t start = 0;
+
+    while (bp) {
+        struct buf *next = bp->av_forw;
+        size_t end = start + dd_buf_bytes(bp);
+
+        bp->av_forw = NULL;
+        un->un_stats.recovering--;
+        if (end <= good) {
+            bp->b_resid = 0;
+            un->un_stats.completed++;
+            if (cmd->cmd_read)
+                un->un_stats.bytes_read += bp->b_bcount;
+            else
+                un->un_stats.bytes_written += bp->b_bcount;
+            un->un_dirty |= !cmd->cmd_read;
+            dd_chain_add(&un->un_resp, bp, bp, 1);
+        } else {
+            dd_buf_state_set(bp, DD_BUF_PENDING);
+            bp->b_work |= DD_BUF_NOSPAN;
+            un->un_stats.pending++;
+            dd_chain_add(&again, bp, bp, 1);
+        }
+        start = end;
+        bp = next;
+    }
+    if (!again.ch_head)
+        return;
+    /* Before everything else that waits: they were first. */
+    again.ch_tail->av_forw = un->un_pending.ch_head;
+    if (!un->un_pending.ch_head)
+        un->un_pending.ch_tail = again.ch_tail;
+    un->un_pending.ch_head = again.ch_head;
+    un->un_pending.ch_n += again.ch_n;
+}
+
+/*
+ * Finish a parked command that failed. Its structure goes back to the pool.
+ * Context: completion. Locks: un_lock held. Requirements: AIX-04, AIX-12.
+ */
+void dd_split_fail_locked(struct dd_unit *un, struct dd_cmd *cmd, const struct dd_rule *rule,
+                          const struct scsi_sense *sense)
+{
+    size_t good = split_good_bytes(un, cmd, rule, sense);
+    int error = rule->rule_error ? rule->rule_error : EIO;
+
+    KASSERT(cmd->cmd_state == DD_CMD_FAILED && cmd->cmd_kind <= DD_KIND_FRAG);
+    if (cmd->cmd_kind == DD_KIND_FRAG) {
+        dd_frag_done_locked(un, cmd, good, error, &un->un_resp);
+    } else if (cmd->cmd_nbufs > 1 && (rule->rule_flags & DD_RULE_SPLIT)) {
+        split_span_locked(un, cmd, good);
+    } else {
+        struct buf *bp = cmd->cmd_bp;
+
+        while (bp) {
+            struct buf *next = bp->av_forw;
+
+            split_buf_fail_locked(un, bp, cmd->cmd_nbufs > 1 ? 0 : good, error);
+            bp = next;
+        }
+    }
+    dd_pool_put_locked(un, cmd);
+}

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dd_start.c - the loop that queues, dispatches and completes; command structures; the restart timer.
+ *
+ * See "Plug" in dd_strategy.c for why the loop looks as it does. What is here, in order: plugs; the pool
+ * and the in-process queue; choosing the next command; the loop.
+ *
+ * Shortage: a command structure is taken before a buf leaves pending (NB-04), so without one nothing has
+ * to be undone: the buf stays at the head (NB-01). A completion tries again, and for the case where nothing is out
+ * one timer does (NB-02). The pool is primed at configuration with enough for the queue depth, so this
+ * happens only to those who configured a smaller one; those also get one try at enlarging it, at process level.
+ *
+ * Does not contain: what makes a command (dd_span.c, dd_frag.c), what a completion means (dd_done.c).
+ */
+#include "dd_impl.h"
+
+/* ------------------------------------------------------------------ plugs */
+
+static inline uintptr_t plug_self(void)
+{
+    uintptr_t me = (uintptr_t)thread_self();
+
+    KASSERT(me != 0);
+    return me;
+}
+
+static inline struct dd_plug *plug_slot(struct dd_unit *un, uintptr_t me)
+{
+    /* Thread numbers are counters on one host and addresses on another. */
+    return &un->un_plugs[(me ^ me >> 6 ^ me >> 12) & (DD_PLUGS - 1u)];
+}
+
+struct dd_plug *dd_plug_mine(struct dd_unit *un)
+{
+    uintptr_t me = plug_self();
+    struct dd_plug *plug = plug_slot(un, me);
+
+    return atomic_load_explicit(&plug->pl_open, memory_order_relaxed) == me ? plug : NULL;
+}
+
+/* The thread's slot, or `local` when another thread sits in it (or this one, below an interrupt). */
+static struct dd_plug *plug_take(struct dd_unit *un, struct dd_plug *local, uintptr_t me)
+{
+    struct dd_plug *plug = plug_slot(un, me);
+    uintptr_t nobody = 0;
+
+    if (SC_LIKELY(atomic_load_explicit(&plug->pl_holder, memory_order_relaxed) == 0 &&
+                  atomic_compare_exchange_strong_explicit(&plug->pl_holder, &nobody, me,
+                                                          memory_order_acquire, memory_order_relaxed))) {
+        KASSERT(!plug->pl_submitted.ch_head && !plug->pl_done_head);
+        return plug;
+    }
+    memset(local, 0, sizeof(*local));
+    return local;
+}
+
+static inline void plug_drop(struct dd_plug *plug)
+{
+    KASSERT(!plug->pl_submitted.ch_head && !plug->pl_done_head);
+    atomic_store_explicit(&plug->pl_holder, 0, memory_order_release);
+}
+
+/* ------------------------------------------------------------------ pool and in-process queue */
+
+/* Back to the pool, clean. Locks: un_lock held. */
+void dd_pool_put_locked(struct dd_unit *un, struct dd_cmd *cmd)
+{
+    KASSERT(cmd->cmd_unit == un && cmd->cmd_state != DD_CMD_FREE);
+    KASSERT(!cmd->cmd_frag && !cmd->cmd_sync);
+    cmd->cmd_state = DD_CMD_FREE;
+    cmd->cmd_bp = NULL;
+    cmd->cmd_next = un->un_free;
+    un->un_free = cmd;
+}
+
+/* Join the in-process queue, at its end. Locks: un_lock held. */
+void dd_inproc_add_locked(struct dd_unit *un, struct dd_cmd *cmd)
+{
+    KASSERT(cmd->cmd_state != DD_CMD_INPROC);
+    cmd->cmd_state = DD_CMD_INPROC;
+    cmd->cmd_inp_next = NULL;
+    cmd->cmd_inp_prev = un->un_inp_tail;
+    if (un->un_inp_tail)
+        un->un_inp_tail->cmd_inp_next = cmd;
+    else
+        un->un_inp_head = cmd;
+    un->un_inp_tail = cmd;
+    un->un_active++;
+}
+
+/* Leave it. Locks: un_lock held. */
+void dd_inproc_del_locked(struct dd_unit *un, struct dd_cmd *cmd)
+{
+    KASSERT(cmd->cmd_state == DD_CMD_INPROC && un->un_active > 0);
+    if (cmd->cmd_inp_next)
+        cmd->cmd_inp_next->cmd_inp_prev = cmd->cmd_inp_prev;
+    else
+        un->un_inp_tail = cmd->cmd_inp_prev;
+    if (cmd->cmd_inp_prev)
+        cmd->cmd_inp_prev->cmd_inp_next = cmd->cmd_inp_next;
+    else
+        un->un_inp_head = cmd->cmd_inp_next;
+    un->un_active--;
+}
+
+/*
+ * Wake everybody who sleeps on the unit; each looks again. Called with the lock, because a sleeper that
+ * was the last user may take the unit away as soon as it can look; it is a rare path.
+ */
+void dd_wake_locked(struct dd_unit *un)
+{
+    if (un->un_sleepers)
+        e_wakeup(&un->un_event);
+}
+
+/* ------------------------------------------------------------------ choosing the next command */
+
+/* No structure for the head of pending. Locks: un_lock held. Requirements: NB-01, NB-02. */
+static void start_shortage_locked(struct dd_unit *un)
+{
+    un->un_stats.alloc_failures++;
+    un->un_want_grow = un->un_pool_total < un->un_pool_max;
+    if (!un->un_restart_armed && tstart(un->un_restart_trb) == 0)
+        un->un_restart_armed = true;
+}
+
+/* The oldest command that has to be sent again. Locks: un_lock held. */
+static struct dd_cmd *start_resend_locked(struct dd_unit *un)
+{
+    struct dd_cmd *cmd = un->un_resend;
+
+    KASSERT(cmd->cmd_state == DD_CMD_RESEND);
+    un->un_resend = cmd->cmd_next;
+    cmd->cmd_time_ns = 0;
+    if (cmd->cmd_kind == DD_KIND_RW) {
+        un->un_stats.pending -= cmd->cmd_nbufs;
+        un->un_stats.in_process += cmd->cmd_nbufs;
+        for (struct buf *bp = cmd->cmd_bp; bp; bp = bp->av_forw)
+            dd_buf_state_set(bp, DD_BUF_INPROC);
+    }
+    return cmd;
+}
+
+/* Make the next command and put it in process, or NULL. Locks: un_lock held. Requirements: NB-04. */
+static struct dd_cmd *start_next_locked(struct dd_unit *un)
+{
+    struct dd_cmd *cmd;
+
+    if (SC_UNLIKELY(un->un_resend != NULL)) {
+        cmd = start_resend_locked(un);
+    } else {
+        if (!un->un_pending.ch_head && !un->un_frag_cur)
+            return NULL;
+        cmd = un->un_free;
+        if (SC_UNLIKELY(!cmd)) {
+            start_shortage_locked(un);
+            return NULL;
+        }
+        if (SC_UNLIKELY(un->un_frag_cur || dd_buf_bytes(un->un_pending.ch_head) > un->un_transfer_max)) {
+            if (!dd_frag_cut_locked(un, cmd))
+                return NULL;
+        } else {
+            dd_span_take_locked(un, cmd);
+        }
+        un->un_free = cmd->cmd_next;
+        cmd->cmd_retries = 0;
+        cmd->cmd_attentions = 0;
+        cmd->cmd_requeues = 0;
+        cmd->cmd_bus_fault = 0;
+        cmd->cmd_seq = un->un_seq++;
+        /* Every SC_LAT_SAMPLE-th is timed; the clock is read where it is sent. */
+        cmd->cmd_time_ns = (un->un_stats.commands & (SC_LAT_SAMPLE - 1u)) == 0;
+    }
+    un->un_stats.commands++;
+    if (cmd->cmd_nbufs > 1) {
+        un->un_stats.spanned_commands++;
+        un->un_stats.spanned_bufs += cmd->cmd_nbufs;
+    }
+    cmd->cmd_sendflags = 0;
+    if (SC_UNLIKELY(un->un_need_resume)) {
+        cmd->cmd_sendflags = (uint8_t)(SC_RESUME | (un->un_need_delay ? SC_DELAY_CMD : 0));
+        un->un_need_resume = un->un_need_delay = false;
+        /* Others would overtake it on another thread and be thrown back: they wait until it is sent. */
+        un->un_hold |= DD_HOLD_RESUME;
+    }
+    dd_inproc_add_locked(un, cmd);
+    return cmd;
+}
+
+/*
+ * Take what may be sent now; the list through cmd_next. True when the batch limit ended it.
+ * Locks: un_lock held.
+ */
+static bool start_pick_locked(struct dd_unit *un, struct dd_cmd **list)
+{
+    struct dd_cmd **tail = list;
+    unsigned n = 0;
+
+    if (SC_UNLIKELY(un->un_rec.rec_ready)) {
+        /* The recovery command borrows the opening of the one it recovers: it does not count. */
+        struct dd_cmd *cmd = un->un_rec.rec_cmd;
+
+        un->un_rec.rec_ready = false;
+        cmd->cmd_state = DD_CMD_INPROC;
+        cmd->cmd_next = NULL;
+        *tail = cmd;
+        tail = &cmd->cmd_next;
+    }
+    while (!un->un_hold && !un->un_sync_waiting && un->un_active < un->un_depth) {
+        struct dd_cmd *cmd;
+
+        if (n == DD_BATCH_MAX)
+            return true;
+        cmd = start_next_locked(un);
+        if (!cmd)
+            break;
+        cmd->cmd_next = NULL;
+        *tail = cmd;
+        tail = &cmd->cmd_next;
+        n++;
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------ the loop */
+
+/* Give bufs back to their owners, the release having been done. Locks: none may be held. */
+static void run_push(struct dd_plug *plug, const struct dd_chain *resp)
+{
+    struct buf *bp = resp->ch_head;
+
+    while (bp) {
+        struct buf *next = bp->av_forw;
+
+        KASSERT(dd_buf_state(bp) != DD_BUF_FREE);
+        bp->b_work = 0;
+        bp->av_forw = NULL;
+        if (next)
+            bp->b_flags |= B_MORE_DONE;
+        iodone(bp);
+        bp = next;
+    }
+    atomic_store_explicit(&plug->pl_responses, 0, memory_order_relaxed);
+}
+
+/* Hand commands to the adapter driver, one call each (AIX-02). Locks: none may be held. */
+static void run_send(struct dd_unit *un, struct dd_plug *plug, struct dd_cmd *cmd)
+{
+    while (cmd) {
+        struct dd_cmd *next = cmd->cmd_next;
+        bool resume = cmd->cmd_kind != DD_KIND_RESERVE && (cmd->cmd_sendflags & SC_RESUME);
+        int error;
+
+        if (cmd->cmd_kind <= DD_KIND_FRAG)
+            dd_cdb_build(un, cmd);
+        if (cmd->cmd_time_ns)
+            cmd->cmd_time_ns = kern_now_ns();
+        error = devstrat(&cmd->cmd_sc.bufstruct);
+        if (SC_UNLIKELY(error)) {
+            /* The adapter driver has gone from the switch: nobody else will complete it. */
+            cmd->cmd_sc.bufstruct.b_flags |= B_ERROR;
+            cmd->cmd_sc.bufstruct.b_error = error;
+            iodone(&cmd->cmd_sc.bufstruct);
+        }
+        if (SC_UNLIKELY(resume)) {
+            int old = disable_lock(INTIODONE, &un->un_lock);
+
+            un->un_hold &= ~DD_HOLD_RESUME;
+            unlock_enable(old, &un->un_lock);
+            plug->pl_again = true;
+        }
+        cmd = next;
+    }
+}
+
+/* Queue what was submitted; release, or begin to recover, what came back. Locks: un_lock held. Requirements: XEN-01, XEN-02. */
+static void run_collect_locked(struct dd_unit *un, struct dd_plug *plug, struct dd_chain *resp)
+{
+    struct dd_chain *in = &plug->pl_submitted;
+    struct dd_cmd *cmd = plug->pl_done_head;
+
+    KASSERT(lock_mine(&un->un_lock));
+    if (in->ch_head) {
+        dd_chain_add(&un->un_pending, in->ch_head, in->ch_tail, in->ch_n);
+        un->un_stats.bufs += in->ch_n;
+        un->un_stats.pending += in->ch_n;
+        *in = (struct dd_chain){NULL, NULL, 0};
+    }
+    plug->pl_done_head = NULL;
+    while (cmd) {
+        struct dd_cmd *next = cmd->cmd_next;
+
+        if (SC_LIKELY(cmd->cmd_kind <= DD_KIND_FRAG && !(cmd->cmd_sc.bufstruct.b_flags & B_ERROR))) {
+            dd_inproc_del_locked(un, cmd);
+            dd_release_locked(un, cmd, resp);
+        } else {
+            dd_done_other_locked(un, cmd);
+        }
+        cmd = next;
+    }
+    if (SC_UNLIKELY(un->un_resp.ch_head != NULL)) {
+        dd_chain_add(resp, un->un_resp.ch_head, un->un_resp.ch_tail, un->un_resp.ch_n);
+        un->un_resp = (struct dd_chain){NULL, NULL, 0};
+    }
+}
+
+/*
+ * Until nothing is left for this thread to do.
+ * Context: process or completion; never sleeps. Locks: takes un_lock once per round.
+ */
+static void run_loop(struct dd_unit *un, struct dd_plug *plug, uintptr_t me)
+{
+    bool more, grow;
+
+    do {
+        struct dd_chain resp = {NULL, NULL, 0};
+        struct dd_cmd *send = NULL;
+        int old = disable_lock(INTIODONE, &un->un_lock);
+
+        plug->pl_again = false;
+        run_collect_locked(un, plug, &resp);
+        more = start_pick_locked(un, &send);
+        grow = un->un_want_grow;
+        un->un_want_grow = false;
+        atomic_store_explicit(&plug->pl_responses, resp.ch_n, memory_order_relaxed);
+        if (SC_UNLIKELY(un->un_sleepers > 0))
+            dd_wake_locked(un);
+        unlock_enable(old, &un->un_lock);
+
+        dd_plug_open(plug, me);
+        if (resp.ch_head)
+            run_push(plug, &resp);
+        if (send)
+            run_send(un, plug, send);
+        (void)dd_plug_shut(plug);
+        if (SC_UNLIKELY(grow))
+            more |= kern_at_process_level() && dd_pool_grow(un);
+        /* What came in meanwhile from others is theirs to start; what came on this stack is ours. */
+    } while (more || plug->pl_again || plug->pl_submitted.ch_head || plug->pl_done_head);
+}
+
+void dd_run(struct dd_unit *un, const struct dd_chain *submitted)
+{
+    struct dd_plug local;
+    uintptr_t me = plug_self();
+    struct dd_plug *plug = plug_take(un, &local, me);
+
+    plug->pl_submitted = *submitted;
+    run_loop(un, plug, me);
+    plug_drop(plug);
+}
+
+void dd_run_done(struct dd_unit *un, struct dd_cmd *cmd)
+{
+    struct dd_plug local;
+    uintptr_t me = plug_self();
+    struct dd_plug *plug = plug_take(un, &local, me);
+
+    cmd->cmd_next = NULL;
+    plug->pl_done_head = plug->pl_done_tail = cmd;
+    run_loop(un, plug, me);
+    plug_drop(plug);
+}
+
+void dd_kick(struct dd_unit *un)
+{
+    const struct dd_chain nothing = {NULL, NULL, 0};
+    struct dd_plug *plug = dd_plug_mine(un);
+
+    if (plug)
+        plug->pl_again = true;
+    else
+        dd_run(un, &nothing);
+}
+
+/* The restart timer: exactly one, armed by start_shortage_locked. Context: completion. Requirements: NB-02. */
+void dd_restart_fired(struct trb *t)
+{
+    struct dd_unit *un = t->func_data;
+    int old = disable_lock(INTIODONE, &un->un_lock);
+
+    un->un_restart_armed = false;
+    un->un_stats.restarts++;
+    unlock_enable(old, &un->un_lock);
+    dd_kick(un);
+}
