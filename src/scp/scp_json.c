@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * scp_json.c - counters and the error log as JSON.
+ *
+ * The names are those scripts rely on (README, scpair-stat in the manual). Written with fprintf
+ * into memory: the only strings that need quoting are checked by json_string().
+ */
+#define _GNU_SOURCE
+#include "scp_impl.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void json_string(FILE *f, const char *text)
+{
+    fputc('"', f);
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (c == '"' || c == '\\')
+            fprintf(f, "\\%c", c);
+        else if (c < 0x20 || c > 0x7e)
+            fprintf(f, "\\u%04x", c);
+        else
+            fputc(c, f);
+    }
+    fputc('"', f);
+}
+
+/* Trailing empty buckets say nothing; they are left out. */
+static void json_buckets(FILE *f, const char *name, const uint64_t *bucket)
+{
+    unsigned n = SC_LAT_BUCKETS;
+
+    while (n > 0 && bucket[n - 1] == 0)
+        n--;
+    fprintf(f, ",\"%s\":[", name);
+    for (unsigned i = 0; i < n; i++)
+        fprintf(f, "%s%" PRIu64, i ? "," : "", bucket[i]);
+    fputc(']', f);
+}
+
+static void json_adapter(FILE *f, struct scp *p)
+{
+    struct sc_adapter_stats st = {0};
+    struct file *fp;
+    int error = scp_adapter_file(p, &fp);
+
+    if (error == 0)
+        error = fp_ioctl(fp, SCIOSTAT, (intptr_t)&st, 0);
+    fprintf(f, "{\"name\":\"scsi0\"");
+    if (error != 0) {
+        fprintf(f, ",\"error\":");
+        json_string(f, scp_strerror(error));
+    }
+    fprintf(f,
+            ",\"max_transfer\":%" PRIu64 ",\"commands\":%" PRIu64 ",\"completed\":%" PRIu64 ",\"errors\":%" PRIu64
+            ",\"resets\":%" PRIu64 ",\"events\":%" PRIu64 ",\"responses_pending\":%" PRIu64
+            ",\"credits\":%u,\"credits_free\":%u,\"luns_started\":%u}",
+            st.max_transfer, st.commands, st.completed, st.errors, st.resets, st.events, st.responses_pending,
+            st.credits, st.credits_free, st.luns_started);
+}
+
+static void json_disk(FILE *f, struct scp *p, unsigned i)
+{
+    struct sc_disk_stats st = {0};
+    struct file *fp;
+    int error = scp_disk_file(p, i, &fp);
+
+    if (error == 0)
+        error = fp_ioctl(fp, DKSTATS, (intptr_t)&st, 0);
+    fprintf(f, "{\"name\":\"%s\"", scp_disk_name(p, i));
+    if (error != 0) {
+        fprintf(f, ",\"error\":");
+        json_string(f, scp_strerror(error));
+    }
+    fprintf(f,
+            ",\"bufs\":%" PRIu64 ",\"commands\":%" PRIu64 ",\"spanned_commands\":%" PRIu64 ",\"spanned_bufs\":%" PRIu64
+            ",\"fragments\":%" PRIu64 ",\"gathered\":%" PRIu64 ",\"internal\":%" PRIu64 ",\"pending\":%" PRIu64
+            ",\"in_process\":%" PRIu64 ",\"recovering\":%" PRIu64 ",\"completed\":%" PRIu64 ",\"errors\":%" PRIu64
+            ",\"retries\":%" PRIu64 ",\"requeued\":%" PRIu64 ",\"alloc_failures\":%" PRIu64 ",\"restarts\":%" PRIu64
+            ",\"responses_queued\":%" PRIu64 ",\"bytes_read\":%" PRIu64 ",\"bytes_written\":%" PRIu64
+            ",\"latency_sample\":%u",
+            st.bufs, st.commands, st.spanned_commands, st.spanned_bufs, st.fragments, st.gathered, st.internal,
+            st.pending, st.in_process, st.recovering, st.completed, st.errors, st.retries, st.requeued,
+            st.alloc_failures, st.restarts, st.responses_queued, st.bytes_read, st.bytes_written, SC_LAT_SAMPLE);
+    json_buckets(f, "latency_read_log2ns", st.lat_read);
+    json_buckets(f, "latency_write_log2ns", st.lat_write);
+    fputc('}', f);
+}
+
+static void json_memory(FILE *f)
+{
+    static const char *const tag[SHIM_TAG_COUNT] = {"kern", "dd", "ad", "hw", "scp", "test"};
+    struct shim_account acc;
+
+    shim_account_get(&acc);
+    for (unsigned i = 0; i < SHIM_TAG_COUNT; i++)
+        fprintf(f, "%s\"%s\":%" PRIu64, i ? "," : "{", tag[i], acc.acc_bytes[i]);
+    fputc('}', f);
+}
+
+char *scp_stat_json(struct scp *p)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+
+    if (f == NULL)
+        return NULL;
+    fprintf(f, "{\"adapter\":");
+    json_adapter(f, p);
+    fprintf(f, ",\"disks\":[");
+    for (unsigned i = 0; i < p->p_ndisks; i++) {
+        if (i > 0)
+            fputc(',', f);
+        json_disk(f, p, i);
+    }
+    fprintf(f, "],\"memory\":");
+    json_memory(f);
+    fprintf(f, "}\n");
+    if (fclose(f) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static const char *errid_text(uint32_t id)
+{
+    switch (id) {
+    case ERRID_SCSI_ERR1: return "SCSI_ERR1";
+    case ERRID_SCSI_ERR2: return "SCSI_ERR2";
+    case ERRID_SCSI_ERR3: return "SCSI_ERR3";
+    case ERRID_SCSI_ERR4: return "SCSI_ERR4";
+    case ERRID_DISK_ERR1: return "DISK_ERR1";
+    case ERRID_DISK_ERR2: return "DISK_ERR2";
+    case ERRID_DISK_ERR3: return "DISK_ERR3";
+    case ERRID_DISK_ERR4: return "DISK_ERR4";
+    case ERRID_DISK_INFO: return "DISK_INFO";
+    default: return "UNKNOWN";
+    }
+}
+
+static void json_record(FILE *f, const struct err_rec *r)
+{
+    char resource[ERR_RESOURCE_MAX + 1] = {0};
+    char text[ERR_TEXT_MAX + 1] = {0};
+    unsigned bytes = r->er_detail_bytes < ERR_DETAIL_MAX ? r->er_detail_bytes : ERR_DETAIL_MAX;
+
+    /* A head driver of somebody else's may have filled these to the brim. */
+    memcpy(resource, r->er_resource, ERR_RESOURCE_MAX);
+    memcpy(text, r->er_text, ERR_TEXT_MAX);
+    fprintf(f, "{\"seq\":%" PRIu64 ",\"when_ns\":%" PRIu64 ",\"id\":\"%s\",\"type\":\"%s\",\"resource\":", r->er_seq,
+            r->er_when_ns, errid_text(r->er_id), r->er_temp ? "TEMP" : "PERM");
+    json_string(f, resource);
+    fprintf(f, ",\"errno\":%u,\"text\":", r->er_errno);
+    json_string(f, text);
+    fprintf(f, ",\"detail\":\"");
+    for (unsigned i = 0; i < bytes; i++)
+        fprintf(f, "%02x", r->er_detail[i]);
+    fprintf(f, "\"}\n");
+}
+
+char *scp_errlog_json(uint64_t after_seq)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    struct err_rec batch[16];
+    unsigned n;
+
+    if (f == NULL)
+        return NULL;
+    while ((n = errlog_read(after_seq, batch, (unsigned)SC_ARRAY_SIZE(batch))) > 0) {
+        for (unsigned i = 0; i < n; i++)
+            json_record(f, &batch[i]);
+        SHIM_ASSERT(batch[n - 1].er_seq > after_seq);
+        after_seq = batch[n - 1].er_seq;
+    }
+    if (fclose(f) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
