@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cli_common.c - messages, options, sizes and the pair, as every command needs them.
+ *
+ * Does not contain: the .scpair files (cli_ctl.c), moving data (cli_end.c, cli_job.c).
+ */
+#define _GNU_SOURCE
+#include "cli_impl.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+int cli_fail(int rc, const char *fmt, ...)
+{
+    char line[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    /* One line whatever a file name contains. */
+    for (char *c = line; *c != '\0'; c++)
+        if (*c == '\n' || *c == '\r')
+            *c = ' ';
+    fprintf(stderr, "scpair: %s\n", line);
+    return rc;
+}
+
+void cli_help(const struct cli_command *cmd)
+{
+    printf("scpair %s - %s\n\nusage: scpair %s %s\n\n%s", cmd->c_name, cmd->c_summary, cmd->c_name,
+           cmd->c_usage, cmd->c_help);
+}
+
+int cli_getopt(const struct cli_command *cmd, int argc, char **argv, const char *shorts,
+               const struct option *longs)
+{
+    const char *word;
+    int c;
+
+    if (optind < argc && (strcmp(argv[optind], "--help") == 0 || strcmp(argv[optind], "-h") == 0)) {
+        cli_help(cmd);
+        return CLI_GETOPT_HELP;
+    }
+    opterr = 0;
+    c = getopt_long(argc, argv, shorts, longs, NULL);
+    word = argv[optind - 1];
+    if (c == ':') {
+        (void)cli_fail(CLI_USAGE, "%s: %s needs a value; see scpair %s --help", cmd->c_name, word,
+                       cmd->c_name);
+        return CLI_GETOPT_BAD;
+    }
+    if (c == '?') {
+        if (optopt > 0 && optopt < 128 && word[0] == '-' && word[1] != '-')
+            (void)cli_fail(CLI_USAGE, "%s: -%c: unknown option; see scpair %s --help", cmd->c_name, optopt,
+                           cmd->c_name);
+        else
+            (void)cli_fail(CLI_USAGE,
+                           "%s: %s: unknown option, or one that takes no value; see scpair %s --help",
+                           cmd->c_name, word, cmd->c_name);
+        return CLI_GETOPT_BAD;
+    }
+    return c;
+}
+
+int cli_getopt_rc(int c) { return c == CLI_GETOPT_HELP ? CLI_OK : CLI_USAGE; }
+
+bool cli_arguments(const struct cli_command *cmd, int argc, int n)
+{
+    if (argc - optind == n)
+        return true;
+    (void)cli_fail(CLI_USAGE, "%s: %s; usage: scpair %s %s", cmd->c_name,
+                   argc - optind < n ? "an argument is missing" : "too many arguments", cmd->c_name,
+                   cmd->c_usage);
+    return false;
+}
+
+bool cli_size(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+    if (scp_size_parse(text, out) != 0) {
+        (void)cli_fail(CLI_USAGE, "%s %s: not a number; write for example 4096, 64k or 1M", option, text);
+        return false;
+    }
+    if (*out < min || *out > max) {
+        (void)cli_fail(CLI_USAGE, "%s %s: must be %llu to %llu", option, text, (unsigned long long)min,
+                       (unsigned long long)max);
+        return false;
+    }
+    return true;
+}
+
+uint64_t cli_now_ns(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void cli_sleep_ns(uint64_t ns)
+{
+    struct timespec ts = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+
+    (void)nanosleep(&ts, NULL);
+}
+
+const char *cli_bytes_text(uint64_t bytes, char *out, size_t size)
+{
+    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    double v = (double)bytes;
+    unsigned i = 0;
+
+    while (v >= 1024.0 && i + 1 < SC_ARRAY_SIZE(unit)) {
+        v /= 1024.0;
+        i++;
+    }
+    (void)snprintf(out, size, i == 0 ? "%.0f %s" : "%.1f %s", v, unit[i]);
+    return out;
+}
+
+int cli_json_print(json_t *value)
+{
+    int rc = json_dumpf(value, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+
+    json_decref(value);
+    if (rc != 0 || printf("\n") < 0 || fflush(stdout) != 0)
+        return cli_fail(CLI_FAILED, "stdout: %s", strerror(errno));
+    return CLI_OK;
+}
+
+/* ------------------------------------------------------------------ the pair */
+
+/* Is this file the one disk `i` is kept in already? */
+static bool cli_pair_same(const struct cli_pair *pair, unsigned i, const struct stat *st)
+{
+    struct stat other;
+
+    return pair->p_disks[i].medium == SCP_MEDIUM_FILE && stat(pair->p_disks[i].path, &other) == 0 &&
+           other.st_dev == st->st_dev && other.st_ino == st->st_ino;
+}
+
+int cli_pair_disk(struct cli_pair *pair, const char *text)
+{
+    char err[SCP_ERROR_MAX];
+    unsigned n = pair->p_spec.ndisks;
+    struct scp_disk_spec *d = &pair->p_disks[n];
+    struct stat st;
+
+    if (n == SCP_DISKS_MAX)
+        return cli_fail(CLI_USAGE, "--disk %s: too many disks; the bus takes %u", text, SCP_DISKS_MAX);
+    pair->p_texts[n] = strdup(text);
+    if (pair->p_texts[n] == NULL)
+        return cli_fail(CLI_FAILED, "no memory");
+    pair->p_spec.disks = pair->p_disks;
+    if (scp_disk_parse(pair->p_texts[n], d, err, sizeof(err)) != 0) {
+        free(pair->p_texts[n]);
+        return cli_fail(CLI_USAGE, "%s", err);
+    }
+    if (d->medium == SCP_MEDIUM_FILE && stat(d->path, &st) == 0)
+        for (unsigned i = 0; i < n; i++)
+            if (cli_pair_same(pair, i, &st))
+                return cli_fail(CLI_USAGE, "--disk %s: the same file as disk %u; give each disk its own",
+                                d->path, i);
+    pair->p_spec.ndisks = n + 1;
+    return CLI_OK;
+}
+
+int cli_pair_option(struct cli_pair *pair, int c, const char *arg)
+{
+    if (c == CLI_OPT(0))
+        return cli_pair_disk(pair, arg);
+    if (c == CLI_OPT(2)) {
+        pair->p_spec.no_gather = true;
+        return CLI_OK;
+    }
+    KASSERT(c == CLI_OPT(1));
+    if (!cli_size("--max-transfer", arg, SC_MAXREQUEST, SCP_TRANSFER_MAX, &pair->p_spec.transfer_bytes_max))
+        return CLI_USAGE;
+    if (pair->p_spec.transfer_bytes_max % SC_PAGE_SIZE != 0)
+        return cli_fail(CLI_USAGE, "--max-transfer %s: must be a multiple of %u", arg, SC_PAGE_SIZE);
+    return CLI_OK;
+}
+
+int cli_pair_build(struct cli_pair *pair, char *err, size_t size)
+{
+    int error = scp_create(&pair->p_spec, &pair->p_scp, err, size);
+
+    if (error == 0)
+        return CLI_OK;
+    /* What the user can put right by typing something else is bad input. */
+    return error == ENOMEM || error == EIO || error == EBUSY || error == EWOULDBLOCK ? CLI_FAILED : CLI_USAGE;
+}
+
+int cli_pair_create(struct cli_pair *pair)
+{
+    char err[SCP_ERROR_MAX] = "the pair could not be built";
+    int rc;
+
+    rc = cli_pair_build(pair, err, sizeof(err));
+    return rc == CLI_OK ? CLI_OK : cli_fail(rc, "%s", err);
+}
+
+int cli_pair_end(struct cli_pair *pair, int rc)
+{
+    size_t leaked = pair->p_scp != NULL ? scp_destroy(pair->p_scp) : 0;
+
+    pair->p_scp = NULL;
+    for (unsigned i = 0; i < pair->p_spec.ndisks; i++)
+        free(pair->p_texts[i]);
+    pair->p_spec.ndisks = 0;
+    if (leaked != 0)
+        return cli_fail(CLI_FAILED, "the drivers leaked %zu blocks of memory; please report this", leaked);
+    return rc;
+}

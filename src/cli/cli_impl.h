@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cli_impl.h - private to src/cli: what the commands share.
+ */
+#ifndef CLI_IMPL_H
+#define CLI_IMPL_H
+
+#include <getopt.h>
+#include <jansson.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include <scpair/scpair.h>
+
+/* Exit codes. */
+#define CLI_OK     0
+#define CLI_FAILED 1 /* it was asked for rightly and did not work */
+#define CLI_USAGE  2 /* bad command line or bad input */
+
+/* One command. c_help is what --help prints after the first line. */
+struct cli_command {
+    const char *c_name;
+    const char *c_usage;
+    const char *c_summary;
+    const char *c_help;
+    int (*c_run)(const struct cli_command *cmd, int argc, char **argv);
+};
+extern const struct cli_command cli_mount, cli_umount, cli_info, cli_stat, cli_errlog, cli_inject, cli_copy,
+    cli_verify, cli_bench;
+
+/* ------------------------------------------------------------------ cli_common.c */
+
+/* Print "scpair: ..." as one line on stderr; returns rc. */
+int cli_fail(int rc, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The command's --help, on stdout. */
+void cli_help(const struct cli_command *cmd);
+
+/* Long options without a letter count from here; above every character. */
+#define CLI_OPT(n)      (256 + (n))
+/* Answers of cli_getopt besides -1 and an option's value. */
+#define CLI_GETOPT_HELP 1000 /* printed: return CLI_OK */
+#define CLI_GETOPT_BAD  1001 /* said: return CLI_USAGE */
+/*
+ * getopt_long with our own messages. `shorts` begins with ':'. -h and --help are known everywhere
+ * and must be in neither list.
+ */
+int cli_getopt(const struct cli_command *cmd, int argc, char **argv, const char *shorts,
+               const struct option *longs);
+/* The exit code for one of the two answers above. */
+int cli_getopt_rc(int c);
+/* Exactly n arguments left? Otherwise says what is wrong and returns false. */
+bool cli_arguments(const struct cli_command *cmd, int argc, int n);
+
+/* A size or a number of an option, within limits; false after saying what is wrong. */
+bool cli_size(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *out);
+
+uint64_t cli_now_ns(void);
+void cli_sleep_ns(uint64_t ns);
+/* "1.5 GiB" into out, which is returned. */
+const char *cli_bytes_text(uint64_t bytes, char *out, size_t size);
+/* Print a JSON value in one line and give it up. Returns CLI_OK, or CLI_FAILED when stdout does not take it.
+ */
+int cli_json_print(json_t *value);
+
+/* The disks and options a pair is made of, as commands collect them. Constant addresses: do not copy. */
+struct cli_pair {
+    struct scp_spec p_spec;
+    struct scp_disk_spec p_disks[SCP_DISKS_MAX];
+    char *p_texts[SCP_DISKS_MAX]; /* what p_disks point into */
+    struct scp *p_scp;
+};
+#define CLI_PAIR_OPTIONS                                                                                     \
+    {"disk", required_argument, NULL, CLI_OPT(0)}, {"max-transfer", required_argument, NULL, CLI_OPT(1)},    \
+    {                                                                                                        \
+        "no-gather", no_argument, NULL, CLI_OPT(2)                                                           \
+    }
+/* Take one of those options. CLI_OK, or CLI_USAGE after saying what is wrong. */
+int cli_pair_option(struct cli_pair *pair, int c, const char *arg);
+/* Add a --disk. The same results. */
+int cli_pair_disk(struct cli_pair *pair, const char *text);
+/* Build it; p_scp is set. CLI_OK, or the exit code after saying what is wrong. */
+int cli_pair_create(struct cli_pair *pair);
+/* The same, handing out the text instead of printing it. */
+int cli_pair_build(struct cli_pair *pair, char *err, size_t size);
+/* Take it down and forget the texts; returns rc, or CLI_FAILED when memory leaked. */
+int cli_pair_end(struct cli_pair *pair, int rc);
+
+/* ------------------------------------------------------------------ cli_ctl.c: a mount's .scpair */
+
+/* Open MOUNT/.scpair/NAME; -1 after saying what is wrong. */
+int cli_ctl_open(const char *mount, const char *name, int flags);
+/* All of it, malloc()ed, or NULL after saying what is wrong. */
+char *cli_ctl_read(const char *mount, const char *name);
+/* The same, parsed. */
+json_t *cli_ctl_json(const char *mount, const char *name);
+
+/* ------------------------------------------------------------------ cli_end.c: something with blocks */
+
+/* A file, a device in a mount, or a disk of a pair in this process. */
+struct cli_end {
+    const char *e_name;  /* for messages */
+    int e_fd;            /* or -1 */
+    struct file *e_file; /* or NULL */
+    uint64_t e_bytes;
+    uint32_t e_block; /* reads and writes are multiples of this; 1 for a plain file */
+    bool e_device;    /* its size is what it is */
+};
+enum cli_end_use { CLI_END_READ, CLI_END_WRITE, CLI_END_CREATE };
+/* Open a path. CLI_OK or the exit code after saying what is wrong. CREATE makes a plain file if need be. */
+int cli_end_open(struct cli_end *end, const char *path, enum cli_end_use use);
+/* Use disk i of a pair. The same results. */
+int cli_end_disk(struct cli_end *end, struct cli_pair *pair, unsigned disk, const char *name, bool write);
+void cli_end_close(struct cli_end *end);
+/* Room every buffer needs beyond the bytes asked for: parts of blocks are rounded out. */
+#define CLI_END_SLACK SC_PAGE_SIZE
+/*
+ * Move bytes at an offset that is a multiple of the block. 0 or an errno; a read past the end is
+ * EIO. Any number of threads, but a write that ends inside a block is for the last one only.
+ */
+int cli_end_read(const struct cli_end *end, void *data, size_t bytes, uint64_t off);
+int cli_end_write(const struct cli_end *end, void *data, size_t bytes, uint64_t off);
+int cli_end_flush(const struct cli_end *end);
+/* An ioctl of the contract. 0 or an errno of ours. */
+int cli_end_ioctl(const struct cli_end *end, unsigned cmd, void *arg);
+
+/* ------------------------------------------------------------------ cli_job.c: many blocks, several threads
+ */
+
+struct cli_job;
+/* Do `bytes` at `off` with a page-aligned buffer of 2 * (j_block + CLI_END_SLACK) bytes. False ends the job.
+ */
+typedef bool (*cli_job_fn)(struct cli_job *job, uint8_t *buffer, size_t bytes, uint64_t off);
+struct cli_job {
+    const char *j_label; /* of the progress bar: "copy" */
+    cli_job_fn j_fn;
+    void *j_arg;
+    uint64_t j_bytes; /* 0 .. j_bytes is done, in pieces of j_block */
+    size_t j_block;
+    unsigned j_depth; /* threads */
+    /* Out. */
+    double j_seconds;
+    char j_error[256]; /* what j_fn said by cli_job_fail() first */
+    /* Private. */
+    _Atomic uint64_t j_next, j_done;
+    _Atomic unsigned j_running;
+    atomic_bool j_failed;
+    atomic_flag j_said;
+};
+#define CLI_JOB_BLOCK_MIN     SC_PAGE_SIZE
+#define CLI_JOB_BLOCK_MAX     (64u << 20)
+#define CLI_JOB_BLOCK_DEFAULT (1u << 20)
+#define CLI_JOB_DEPTH_MAX     256u
+#define CLI_JOB_DEPTH_DEFAULT 4u
+/* Note why; the first counts. Returns false. Any thread. */
+bool cli_job_fail(struct cli_job *job, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Run it with a progress bar when stderr is a terminal. CLI_OK, or CLI_FAILED after printing j_error. */
+int cli_job_run(struct cli_job *job);
+
+/* cli_verify.c: compare two ends, also after a copy. Exit code. */
+int cli_verify_ends(struct cli_end *a, struct cli_end *b, uint64_t bytes, size_t block, unsigned depth,
+                    double *seconds);
+
+#endif /* CLI_IMPL_H */

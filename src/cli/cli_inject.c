@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cli_inject.c - scpair inject: make a mounted disk misbehave.
+ *
+ * Does not contain: the language of the rules (scp/scp_inject.c).
+ */
+#define _GNU_SOURCE
+#include "cli_impl.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define INJECT_RULE_MAX 1024u
+
+/* Send one rule; what was wrong with it is read back from the server. */
+static int inject_send(const char *mount, const char *rule)
+{
+    int fd = cli_ctl_open(mount, "inject", O_WRONLY);
+    json_t *state;
+    ssize_t n;
+    int error, rc;
+
+    if (fd < 0)
+        return CLI_FAILED;
+    n = write(fd, rule, strlen(rule));
+    error = errno;
+    (void)close(fd);
+    if (n >= 0)
+        return CLI_OK;
+    if (error != EINVAL)
+        return cli_fail(CLI_FAILED, "%s: %s", mount, strerror(error));
+    state = cli_ctl_json(mount, "inject");
+    if (state == NULL)
+        return CLI_USAGE;
+    rc = cli_fail(CLI_USAGE, "inject: %s", json_string_value(json_object_get(state, "last_error")));
+    json_decref(state);
+    return rc;
+}
+
+static int inject_clear(const char *mount)
+{
+    json_t *spec = cli_ctl_json(mount, "spec");
+    char rule[INJECT_RULE_MAX];
+    json_t *disk;
+    int rc = spec != NULL ? CLI_OK : CLI_FAILED;
+    size_t i;
+
+    json_array_foreach(json_object_get(spec, "disks"), i, disk)
+    {
+        (void)snprintf(rule, sizeof(rule), "%s clear", json_string_value(json_object_get(disk, "name")));
+        if (rc == CLI_OK)
+            rc = inject_send(mount, rule);
+    }
+    json_decref(spec);
+    return rc;
+}
+
+static void inject_print(const json_t *rule)
+{
+    static const char *const action[] = {"none",  "check",      "busy",     "qfull",    "reserved",
+                                         "hang",  "noresponse", "busfault", "busreset", "hwfail",
+                                         "short", "delay",      "corrupt"};
+    json_int_t opcode = json_integer_value(json_object_get(rule, "opcode"));
+    json_int_t a = json_integer_value(json_object_get(rule, "action"));
+    json_int_t count = json_integer_value(json_object_get(rule, "count"));
+
+    printf("%s op=", json_string_value(json_object_get(rule, "disk")));
+    if (opcode < 0)
+        printf("%s", opcode == -1 ? "any" : opcode == -2 ? "read" : "write");
+    else
+        printf("0x%02llx", (unsigned long long)opcode);
+    printf(" lba=%llu-%llu skip=%lld",
+           (unsigned long long)json_integer_value(json_object_get(rule, "lba_first")),
+           (unsigned long long)json_integer_value(json_object_get(rule, "lba_last")),
+           (long long)json_integer_value(json_object_get(rule, "skip")));
+    if (count == 0)
+        printf(" count=forever");
+    else
+        printf(" count=%lld", (long long)count);
+    printf(" do=%s", a >= 0 && (size_t)a < SC_ARRAY_SIZE(action) ? action[a] : "?");
+    if (a == 1)
+        printf(":%llx/%02llx/%02llx", (unsigned long long)json_integer_value(json_object_get(rule, "key")),
+               (unsigned long long)json_integer_value(json_object_get(rule, "asc")),
+               (unsigned long long)json_integer_value(json_object_get(rule, "ascq")));
+    printf("  (%lld hits)\n", (long long)json_integer_value(json_object_get(rule, "hits")));
+}
+
+static int inject_list(const char *mount, bool json)
+{
+    json_t *state = cli_ctl_json(mount, "inject");
+    json_t *rules = json_object_get(state, "rules");
+    json_t *rule;
+    size_t i;
+
+    if (state == NULL)
+        return CLI_FAILED;
+    if (json)
+        return cli_json_print(state);
+    json_array_foreach(rules, i, rule) inject_print(rule);
+    if (json_array_size(rules) == 0)
+        printf("no rules\n");
+    json_decref(state);
+    return CLI_OK;
+}
+
+static int inject_run(const struct cli_command *cmd, int argc, char **argv)
+{
+    static const struct option longs[] = {{"list", no_argument, NULL, 'l'},
+                                          {"clear", no_argument, NULL, 'c'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {NULL, 0, NULL, 0}};
+    bool list = false, clear = false, json = false;
+    char rule[INJECT_RULE_MAX] = "";
+    size_t used = 0;
+    int c;
+
+    while ((c = cli_getopt(cmd, argc, argv, ":lcj", longs)) != -1) {
+        if (c == 'l')
+            list = true;
+        else if (c == 'c')
+            clear = true;
+        else if (c == 'j')
+            json = true;
+        else
+            return cli_getopt_rc(c);
+    }
+    if (list || clear) {
+        if (!cli_arguments(cmd, argc, 1))
+            return CLI_USAGE;
+        c = clear ? inject_clear(argv[optind]) : CLI_OK;
+        return list && c == CLI_OK ? inject_list(argv[optind], json) : c;
+    }
+    if (argc - optind < 2)
+        return cli_fail(CLI_USAGE, "inject: a mount point and a rule are needed; see scpair inject --help");
+    /* The rule may come as one argument or as several words. */
+    for (int i = optind + 1; i < argc; i++) {
+        int n = snprintf(rule + used, sizeof(rule) - used, "%s%s", used ? " " : "", argv[i]);
+
+        if (n < 0 || (size_t)n >= sizeof(rule) - used)
+            return cli_fail(CLI_USAGE, "inject: the rule is too long");
+        used += (size_t)n;
+    }
+    return inject_send(argv[optind], rule);
+}
+
+const struct cli_command cli_inject = {
+    "inject",
+    "MOUNTPOINT RULE...  |  --list [--json] MOUNTPOINT  |  --clear MOUNTPOINT",
+    "make a disk misbehave: errors, busy, hangs, short or wrong data",
+    "RULE:  DISK [op=CODE|any|read|write] [lba=FIRST[-LAST]] [skip=N] [count=N|forever] do=ACTION\n"
+    "       DISK clear                    forget the disk's rules\n"
+    "       DISK attention=ASC/ASCQ       UNIT ATTENTION for the next command\n\n"
+    "ACTION: check:KEY/ASC/ASCQ[/desc]  CHECK CONDITION with that sense, hexadecimal\n"
+    "        busy qfull reserved        that SCSI status\n"
+    "        hang                       never answers\n"
+    "        noresponse busfault busreset hwfail   that adapter status\n"
+    "        short:BYTES                good status, but so many bytes are missing\n"
+    "        delay:USEC                 answers later\n"
+    "        corrupt                    one byte of the data read is wrong\n\n"
+    "  -l, --list    the rules in force and how often they have struck\n"
+    "  -c, --clear   forget all rules of all disks\n"
+    "  -j, --json    --list as JSON\n\n"
+    "Examples:\n"
+    "  scpair inject mnt hdisk0 op=read lba=1000-1007 do=check:3/11/00   # medium error\n"
+    "  scpair inject mnt hdisk0 op=write count=3 do=busy\n"
+    "  scpair inject mnt hdisk0 attention=29/00                          # power on, reset\n",
+    inject_run,
+};

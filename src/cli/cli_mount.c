@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cli_mount.c - scpair mount: check the request, become a daemon, serve.
+ *
+ * The pair is built in the child: threads and file locks do not survive a fork. The child reports
+ * through a pipe, one byte of exit code and a line of text, or a zero byte when the mount answers;
+ * the parent prints and ends with that code. So a script that gets control back has a mount that
+ * works, and whoever gets an error has it on the terminal.
+ *
+ * Does not contain: the mount itself (src/fuse).
+ */
+#define _GNU_SOURCE
+#include "cli_impl.h"
+
+#include "../fuse/fuse_serve.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+struct mount_request {
+    struct cli_pair m_pair;
+    struct fuse_serve_config m_serve;
+    bool m_foreground;
+    char *m_point; /* absolute */
+    int m_report;  /* daemon: the pipe to the parent, -1 once it has been told */
+};
+
+/* ------------------------------------------------------------------ checks before anything is done */
+
+static int mount_check_fuse(void)
+{
+    int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+    if (fd >= 0) {
+        (void)close(fd);
+        return CLI_OK;
+    }
+    if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
+        return cli_fail(CLI_FAILED, "/dev/fuse: FUSE is not available; load it with modprobe fuse, or give "
+                                    "the container --device /dev/fuse");
+    return cli_fail(CLI_FAILED, "/dev/fuse: %s; be root, or ask for access to it", strerror(errno));
+}
+
+/* Is `path` (absolute, no links) a mount point? */
+static bool mount_is_mounted(const char *path)
+{
+    FILE *f = fopen("/proc/self/mountinfo", "re");
+    char *line = NULL;
+    size_t size = 0;
+    bool found = false;
+
+    if (f == NULL)
+        return false;
+    while (!found && getline(&line, &size, f) > 0) {
+        char where[4096];
+
+        if (sscanf(line, "%*s %*s %*s %*s %4095s", where) == 1)
+            found = strcmp(where, path) == 0;
+    }
+    free(line);
+    (void)fclose(f);
+    return found;
+}
+
+/* The mount point: an existing directory nobody has mounted on. Fills m_point. */
+static int mount_check_point(struct mount_request *m, const char *given)
+{
+    struct stat st;
+
+    if (stat(given, &st) < 0) {
+        if (errno == ENOTCONN)
+            return cli_fail(CLI_FAILED, "%s: a mount whose server is gone; run scpair umount %s first", given,
+                            given);
+        if (errno == ENOENT)
+            return cli_fail(CLI_USAGE, "%s: the mount point does not exist; make it with mkdir", given);
+        return cli_fail(CLI_USAGE, "%s: mount point: %s", given, strerror(errno));
+    }
+    if (!S_ISDIR(st.st_mode))
+        return cli_fail(CLI_USAGE, "%s: the mount point is not a directory", given);
+    m->m_point = realpath(given, NULL);
+    if (m->m_point == NULL)
+        return cli_fail(CLI_USAGE, "%s: mount point: %s", given, strerror(errno));
+    if (mount_is_mounted(m->m_point))
+        return cli_fail(CLI_FAILED, "%s: the mount point is in use; unmount it or choose another directory",
+                        given);
+    return CLI_OK;
+}
+
+/* ------------------------------------------------------------------ parent and child */
+
+/* The three signals are for the serving thread's sigwait; later threads inherit the mask. */
+static void mount_block_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* Say how it went: to the parent while it waits, to stderr in the foreground, later to syslog. */
+static int mount_report(struct mount_request *m, int rc, const char *text)
+{
+    char line[SCP_ERROR_MAX + 1];
+    int n;
+
+    if (m->m_foreground)
+        return rc == CLI_OK ? rc : cli_fail(rc, "%s", text);
+    if (m->m_report < 0) {
+        syslog(LOG_ERR, "%s", text);
+        return rc;
+    }
+    n = snprintf(line, sizeof(line), "%c%s", rc, text);
+    if (n > (int)sizeof(line) - 1)
+        n = (int)sizeof(line) - 1;
+    (void)!write(m->m_report, line, (size_t)n);
+    (void)close(m->m_report);
+    m->m_report = -1;
+    return rc;
+}
+
+/* The mount answers: the parent may go, and the terminal is no longer ours. */
+static void mount_ready(void *arg)
+{
+    struct mount_request *m = arg;
+    int null;
+
+    if (m->m_foreground) {
+        printf("mounted on %s; end with Ctrl-C or scpair umount\n", m->m_point);
+        (void)fflush(stdout);
+        return;
+    }
+    null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null >= 0) {
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+            (void)dup2(null, fd);
+        (void)close(null);
+    }
+    /* Not to hold on to a directory somebody wants to remove or unmount. */
+    (void)!chdir("/");
+    (void)mount_report(m, CLI_OK, "");
+}
+
+static int mount_serve(struct mount_request *m)
+{
+    char err[SCP_ERROR_MAX] = "the mount failed";
+    size_t leaked;
+    int rc;
+
+    mount_block_signals();
+    rc = cli_pair_build(&m->m_pair, err, sizeof(err));
+    if (rc != CLI_OK)
+        return mount_report(m, rc, err);
+    m->m_serve.mountpoint = m->m_point;
+    m->m_serve.spec = &m->m_pair.p_spec;
+    m->m_serve.ready = mount_ready;
+    m->m_serve.ready_arg = m;
+    if (fuse_serve(m->m_pair.p_scp, &m->m_serve, err, sizeof(err)) != 0)
+        rc = mount_report(m, CLI_FAILED, err);
+    leaked = scp_destroy(m->m_pair.p_scp);
+    m->m_pair.p_scp = NULL;
+    if (leaked != 0) {
+        (void)snprintf(err, sizeof(err), "%s: the drivers leaked %zu blocks of memory; please report this",
+                       m->m_point, leaked);
+        rc = mount_report(m, CLI_FAILED, err);
+    }
+    return rc;
+}
+
+/* The parent: wait for the report, print it, return its exit code. */
+static int mount_wait(int report, pid_t child)
+{
+    char line[SCP_ERROR_MAX + 1];
+    size_t used = 0;
+    ssize_t n;
+    int status = 0;
+
+    while (used < sizeof(line) - 1) {
+        n = read(report, line + used, sizeof(line) - 1 - used);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        used += (size_t)n;
+        if (line[0] == CLI_OK)
+            return CLI_OK;
+    }
+    line[used] = '\0';
+    (void)waitpid(child, &status, 0);
+    if (used == 0)
+        return cli_fail(CLI_FAILED, "mount: the server ended before it was ready (%s %d); try -f to see more",
+                        WIFSIGNALED(status) ? "signal" : "exit code",
+                        WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    return cli_fail(line[0], "%s", line + 1);
+}
+
+static int mount_daemon(struct mount_request *m)
+{
+    int pipes[2];
+    pid_t child;
+    int rc;
+
+    if (pipe2(pipes, O_CLOEXEC) < 0)
+        return cli_fail(CLI_FAILED, "mount: pipe: %s", strerror(errno));
+    (void)fflush(NULL);
+    child = fork();
+    if (child < 0)
+        return cli_fail(CLI_FAILED, "mount: fork: %s", strerror(errno));
+    if (child > 0) {
+        (void)close(pipes[1]);
+        rc = mount_wait(pipes[0], child);
+        (void)close(pipes[0]);
+        return rc;
+    }
+    (void)close(pipes[0]);
+    (void)setsid();
+    openlog("scpair", LOG_PID, LOG_DAEMON);
+    m->m_report = pipes[1];
+    _exit(mount_serve(m));
+}
+
+/* ------------------------------------------------------------------ the command */
+
+static int mount_options(const struct cli_command *cmd, struct mount_request *m, int argc, char **argv)
+{
+    static const struct option longs[] = {CLI_PAIR_OPTIONS,
+                                          {"foreground", no_argument, NULL, 'f'},
+                                          {"threads", required_argument, NULL, CLI_OPT(10)},
+                                          {"allow-other", no_argument, NULL, CLI_OPT(11)},
+                                          {NULL, 0, NULL, 0}};
+    uint64_t value;
+    int c, rc;
+
+    while ((c = cli_getopt(cmd, argc, argv, ":f", longs)) != -1) {
+        switch (c) {
+        case 'f':
+            m->m_foreground = true;
+            break;
+        case CLI_OPT(10):
+            if (!cli_size("--threads", optarg, 1, FUSE_SERVE_THREADS_MAX, &value))
+                return CLI_USAGE;
+            m->m_serve.threads = (unsigned)value;
+            break;
+        case CLI_OPT(11):
+            m->m_serve.allow_other = true;
+            break;
+        case CLI_GETOPT_HELP:
+        case CLI_GETOPT_BAD:
+            return -1 - cli_getopt_rc(c);
+        default:
+            rc = cli_pair_option(&m->m_pair, c, optarg);
+            if (rc != CLI_OK)
+                return rc;
+        }
+    }
+    return CLI_OK;
+}
+
+static int mount_run(const struct cli_command *cmd, int argc, char **argv)
+{
+    struct mount_request m = {.m_report = -1};
+    int rc = mount_options(cmd, &m, argc, argv);
+
+    if (rc < 0)
+        return -1 - rc;
+    if (rc == CLI_OK && !cli_arguments(cmd, argc, 1))
+        rc = CLI_USAGE;
+    if (rc == CLI_OK && m.m_pair.p_spec.ndisks == 0)
+        rc = cli_fail(CLI_USAGE, "mount: no disk given; name at least one with --disk FILE");
+    if (rc == CLI_OK)
+        rc = mount_check_point(&m, argv[optind]);
+    if (rc == CLI_OK)
+        rc = mount_check_fuse();
+    if (rc == CLI_OK) {
+        m.m_serve.allow_other = m.m_serve.allow_other || geteuid() == 0;
+        rc = m.m_foreground ? mount_serve(&m) : mount_daemon(&m);
+    }
+    free(m.m_point);
+    return cli_pair_end(&m.m_pair, rc);
+}
+
+const struct cli_command cli_mount = {
+    "mount",
+    "[-f] --disk FILE[,OPTION]... [--disk ...] [OPTION]... MOUNTPOINT",
+    "mount disks as scsi0, hdisk0, rhdisk0 ... through FUSE",
+    "Serves each disk twice: hdiskN takes any offset and size and goes through the page cache,\n"
+    "rhdiskN is raw: block multiples only, straight to the driver. scsi0 is the adapter (ioctls).\n"
+    "Returns when the mount is ready; the server stays in the background until scpair umount.\n\n"
+    "  --disk FILE[,OPTION]...  an image file or block device; or ram:SIZE, or null:SIZE (no data)\n"
+    "        block=4096         block size, 512 (default) or 4096\n"
+    "        ro                 write-protected\n"
+    "        queue=N            commands at the disk at once, 1 to 256 (64)\n"
+    "        direct             open FILE with O_DIRECT\n"
+    "        latency=USEC       every command takes that long\n"
+    "        notags             a disk without command queuing\n"
+    "  --max-transfer BYTES     largest single command, 65536 to 1048576 (1048576)\n"
+    "  --no-gather              an adapter without gathered writes\n"
+    "  --threads N              threads that serve the mount (32)\n"
+    "  --allow-other            let other users in; always so for root\n"
+    "  -f, --foreground         do not go into the background\n\n"
+    "Examples:\n"
+    "  truncate -s 1G disk.img && mkdir mnt && scpair mount --disk disk.img mnt\n"
+    "  scpair mount --disk a.img,block=4096,ro --disk ram:64M --max-transfer 131072 mnt\n\n"
+    "hdiskN's cache is dropped at each open; after writing on rhdiskN open hdiskN afresh.\n",
+    mount_run,
+};

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cli_stat.c - scpair stat: counters, what follows from them, and latency as a histogram.
+ *
+ * The server hands out JSON (scp/scp_json.c) and --json passes it on as it is; this file only
+ * turns it into something to look at.
+ */
+#define _GNU_SOURCE
+#include "cli_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STAT_WATCH_S     1u
+#define STAT_WATCH_S_MAX 3600u
+#define STAT_BAR         40u /* columns of the longest bar */
+
+static json_int_t stat_number(const json_t *disk, const char *key)
+{
+    return json_integer_value(json_object_get(disk, key));
+}
+
+/* "1.05 us" for nanoseconds. */
+static const char *stat_time(double ns, char *out, size_t size)
+{
+    static const char *const unit[] = {"ns", "us", "ms", "s"};
+    unsigned i = 0;
+
+    while (ns >= 1000.0 && i + 1 < SC_ARRAY_SIZE(unit)) {
+        ns /= 1000.0;
+        i++;
+    }
+    (void)snprintf(out, size, "%.3g %s", ns, unit[i]);
+    return out;
+}
+
+/* The latency below which `share` of the commands stayed: the upper edge of that bucket. */
+static double stat_percentile(const json_t *buckets, json_int_t total, double share)
+{
+    json_int_t seen = 0;
+    size_t i = 0;
+
+    while (i < json_array_size(buckets)) {
+        seen += json_integer_value(json_array_get(buckets, i++));
+        if ((double)seen >= share * (double)total)
+            break;
+    }
+    return (double)((uint64_t)1 << i);
+}
+
+static void stat_histogram(const char *what, const json_t *buckets)
+{
+    json_int_t total = 0, most = 0;
+    char low[24], p50[24], p99[24];
+
+    for (size_t i = 0; i < json_array_size(buckets); i++) {
+        json_int_t n = json_integer_value(json_array_get(buckets, i));
+
+        total += n;
+        most = n > most ? n : most;
+    }
+    if (total == 0)
+        return;
+    printf("  %s latency of %lld sampled commands: p50 under %s, p99 under %s\n", what, (long long)total,
+           stat_time(stat_percentile(buckets, total, 0.50), p50, sizeof(p50)),
+           stat_time(stat_percentile(buckets, total, 0.99), p99, sizeof(p99)));
+    for (size_t i = 0; i < json_array_size(buckets); i++) {
+        json_int_t n = json_integer_value(json_array_get(buckets, i));
+        unsigned bar = (unsigned)((uint64_t)n * STAT_BAR / (uint64_t)most);
+
+        if (n == 0)
+            continue;
+        printf("    from %-8s %10lld ", stat_time((double)((uint64_t)1 << i), low, sizeof(low)),
+               (long long)n);
+        for (unsigned b = 0; b <= bar; b++)
+            putchar('#');
+        putchar('\n');
+    }
+}
+
+static void stat_disk(const json_t *d)
+{
+    json_int_t bufs = stat_number(d, "bufs"), commands = stat_number(d, "commands");
+    char in[24], out[24];
+
+    printf("%s\n", json_string_value(json_object_get(d, "name")));
+    printf("  bufs %lld in %lld commands", (long long)bufs, (long long)commands);
+    if (commands > 0)
+        printf(" (%.2f bufs per command)", (double)bufs / (double)commands);
+    printf("; read %s, written %s\n", cli_bytes_text((uint64_t)stat_number(d, "bytes_read"), in, sizeof(in)),
+           cli_bytes_text((uint64_t)stat_number(d, "bytes_written"), out, sizeof(out)));
+    printf("  spanned %lld commands of %lld bufs; %lld fragments, %lld gathered, %lld internal\n",
+           (long long)stat_number(d, "spanned_commands"), (long long)stat_number(d, "spanned_bufs"),
+           (long long)stat_number(d, "fragments"), (long long)stat_number(d, "gathered"),
+           (long long)stat_number(d, "internal"));
+    printf("  now: %lld pending, %lld in process, %lld recovering; %lld completed\n",
+           (long long)stat_number(d, "pending"), (long long)stat_number(d, "in_process"),
+           (long long)stat_number(d, "recovering"), (long long)stat_number(d, "completed"));
+    printf("  %lld errors, %lld retries, %lld requeued; %lld allocation failures, %lld restarts\n",
+           (long long)stat_number(d, "errors"), (long long)stat_number(d, "retries"),
+           (long long)stat_number(d, "requeued"), (long long)stat_number(d, "alloc_failures"),
+           (long long)stat_number(d, "restarts"));
+    stat_histogram("read", json_object_get(d, "latency_read_log2ns"));
+    stat_histogram("write", json_object_get(d, "latency_write_log2ns"));
+}
+
+static void stat_print(const json_t *all)
+{
+    const json_t *a = json_object_get(all, "adapter");
+    const json_t *memory = json_object_get(all, "memory");
+    json_t *disk;
+    size_t i;
+
+    printf("scsi0\n  %lld commands, %lld completed, %lld errors, %lld resets; %lld of %lld credits free\n",
+           (long long)stat_number(a, "commands"), (long long)stat_number(a, "completed"),
+           (long long)stat_number(a, "errors"), (long long)stat_number(a, "resets"),
+           (long long)stat_number(a, "credits_free"), (long long)stat_number(a, "credits"));
+    printf("  memory of the drivers: %lld bytes, of the adapter: %lld\n",
+           (long long)stat_number(memory, "dd"), (long long)stat_number(memory, "ad"));
+    json_array_foreach(json_object_get(all, "disks"), i, disk) stat_disk(disk);
+}
+
+/* One report, from a mount or from a pair in this process. */
+static int stat_once(const char *mount, struct cli_pair *pair, bool json)
+{
+    char *text = mount != NULL ? cli_ctl_read(mount, "stat") : scp_stat_json(pair->p_scp);
+    json_t *all;
+
+    if (text == NULL)
+        return CLI_FAILED;
+    all = json_loads(text, 0, NULL);
+    if (all == NULL) {
+        free(text);
+        return cli_fail(CLI_FAILED, "%s: the counters are not JSON", mount != NULL ? mount : "disk");
+    }
+    if (json)
+        (void)fputs(text, stdout);
+    else
+        stat_print(all);
+    json_decref(all);
+    free(text);
+    return fflush(stdout) == 0 ? CLI_OK : cli_fail(CLI_FAILED, "stdout: %s", strerror(errno));
+}
+
+static int stat_watch(const char *mount, bool json, uint64_t seconds)
+{
+    /* A screen to paint over, or a stream of reports? */
+    bool screen = !json && isatty(STDOUT_FILENO) == 1;
+    int rc;
+
+    do {
+        if (screen)
+            printf("\033[H\033[2J");
+        rc = stat_once(mount, NULL, json);
+        cli_sleep_ns(seconds * 1000000000u);
+    } while (rc == CLI_OK);
+    return rc;
+}
+
+static int stat_run(const struct cli_command *cmd, int argc, char **argv)
+{
+    static const struct option longs[] = {CLI_PAIR_OPTIONS,
+                                          {"json", no_argument, NULL, 'j'},
+                                          {"watch", optional_argument, NULL, 'w'},
+                                          {NULL, 0, NULL, 0}};
+    struct cli_pair pair = {0};
+    uint64_t watch = 0;
+    bool json = false;
+    int c, rc = CLI_OK;
+
+    while (rc == CLI_OK && (c = cli_getopt(cmd, argc, argv, ":jw::", longs)) != -1) {
+        if (c == 'j')
+            json = true;
+        else if (c == CLI_GETOPT_HELP || c == CLI_GETOPT_BAD)
+            return cli_pair_end(&pair, cli_getopt_rc(c));
+        else if (c != 'w')
+            rc = cli_pair_option(&pair, c, optarg);
+        else if (optarg == NULL)
+            watch = STAT_WATCH_S;
+        else if (!cli_size("--watch", optarg, 1, STAT_WATCH_S_MAX, &watch))
+            rc = CLI_USAGE;
+    }
+    if (rc == CLI_OK && !cli_arguments(cmd, argc, pair.p_spec.ndisks == 0 ? 1 : 0))
+        rc = CLI_USAGE;
+    if (rc == CLI_OK && pair.p_spec.ndisks > 0) {
+        if (watch != 0)
+            rc = cli_fail(CLI_USAGE,
+                          "stat: --watch is for a mount; nothing changes on a --disk of this process");
+        else
+            rc = cli_pair_create(&pair);
+        if (rc == CLI_OK)
+            rc = stat_once(NULL, &pair, json);
+    } else if (rc == CLI_OK) {
+        rc = watch != 0 ? stat_watch(argv[optind], json, watch) : stat_once(argv[optind], NULL, json);
+    }
+    return cli_pair_end(&pair, rc);
+}
+
+const struct cli_command cli_stat = {
+    "stat",
+    "[--json] [--watch[=SECONDS]] MOUNTPOINT  |  [--json] --disk FILE[,OPTION]...",
+    "counters of the drivers, and latency as a histogram",
+    "  -j, --json              as JSON, one line per report\n"
+    "  -w, --watch[=SECONDS]   again and again (1)\n"
+    "  --disk FILE,...         what one open of an image's disk costs, without a mount\n\n"
+    "bufs are requests, commands are what was sent to the disk; a spanned command carries several\n"
+    "bufs, a fragment is part of one. One command in 16 is timed.\n\n"
+    "Examples:\n"
+    "  scpair stat --watch mnt\n"
+    "  scpair stat --json mnt | jq '.disks[0] | .bufs / .commands'\n",
+    stat_run,
+};

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fuse_ctl.c - the files of .scpair: what the scpair command reads of a mount and writes to it.
+ *
+ *   stat    counters, JSON            errlog  the error log, JSON lines
+ *   pid     the server's process id   spec    what is mounted and how, JSON
+ *   inject  write: one fault rule per line (scp_inject); a refused line fails the write(2) with
+ *           EINVAL. read: the rules in force and why the last one was refused, JSON
+ *
+ * The text is made at open, so one open sees one state however it reads it.
+ */
+#define _GNU_SOURCE
+#include "fuse_impl.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../adapter/sim/sim.h"
+
+/* json_string() refuses text that is not UTF-8, which a path may be. */
+static json_t *ctl_string(const char *text)
+{
+    json_t *s = json_string(text);
+
+    return s != NULL ? s : json_string("(not UTF-8)");
+}
+
+static json_t *ctl_disk(const struct fuse_pair *pr, unsigned i)
+{
+    static const char *const medium[] = {"file", "ram", "null"};
+    const struct scp_disk_spec *d = &pr->pr_cfg->spec->disks[i];
+    const struct fuse_vdisk *vd = &pr->pr_disks[i];
+    json_t *o = json_object();
+
+    json_object_set_new(o, "name", json_string(scp_disk_name(pr->pr_scp, i)));
+    json_object_set_new(o, "medium", json_string(medium[d->medium]));
+    json_object_set_new(o, "path", d->path != NULL ? ctl_string(d->path) : json_null());
+    json_object_set_new(o, "bytes", json_integer((json_int_t)vd->vd_bytes));
+    json_object_set_new(o, "block", json_integer(vd->vd_block_bytes));
+    json_object_set_new(o, "read_only", json_boolean(vd->vd_read_only));
+    json_object_set_new(o, "direct", json_boolean(d->direct));
+    json_object_set_new(o, "queue", json_integer(d->queue));
+    json_object_set_new(o, "latency_ns", json_integer((json_int_t)d->latency_ns));
+    return o;
+}
+
+static char *ctl_spec(const struct fuse_pair *pr)
+{
+    const struct fuse_serve_config *cfg = pr->pr_cfg;
+    json_t *o = json_object();
+    json_t *disks = json_array();
+    char *text;
+
+    for (unsigned i = 0; i < pr->pr_ndisks; i++)
+        json_array_append_new(disks, ctl_disk(pr, i));
+    json_object_set_new(o, "version", json_string(scp_version()));
+    json_object_set_new(o, "pid", json_integer(getpid()));
+    json_object_set_new(o, "mountpoint", ctl_string(cfg->mountpoint));
+    json_object_set_new(o, "max_transfer", json_integer((json_int_t)cfg->spec->transfer_bytes_max));
+    json_object_set_new(o, "no_gather", json_boolean(cfg->spec->no_gather));
+    json_object_set_new(o, "threads", json_integer(cfg->threads ? cfg->threads : FUSE_SERVE_THREADS));
+    json_object_set_new(o, "disks", disks);
+    text = json_dumps(o, JSON_COMPACT);
+    json_decref(o);
+    return text;
+}
+
+static json_t *ctl_rule(const char *disk, unsigned number, const struct sim_fault *f)
+{
+    json_t *o = json_object();
+
+    json_object_set_new(o, "disk", json_string(disk));
+    json_object_set_new(o, "rule", json_integer(number));
+    json_object_set_new(o, "opcode", json_integer(f->f_opcode));
+    json_object_set_new(o, "lba_first", json_integer((json_int_t)f->f_lba_first));
+    json_object_set_new(o, "lba_last", json_integer((json_int_t)f->f_lba_last));
+    json_object_set_new(o, "skip", json_integer(f->f_skip));
+    json_object_set_new(o, "count", json_integer(f->f_count));
+    json_object_set_new(o, "action", json_integer(f->f_action));
+    json_object_set_new(o, "key", json_integer(f->f_key));
+    json_object_set_new(o, "asc", json_integer(f->f_asc));
+    json_object_set_new(o, "ascq", json_integer(f->f_ascq));
+    json_object_set_new(o, "param", json_integer((json_int_t)f->f_param));
+    json_object_set_new(o, "hits", json_integer((json_int_t)f->f_hits));
+    return o;
+}
+
+static char *ctl_rules(struct fuse_pair *pr)
+{
+    json_t *o = json_object();
+    json_t *rules = json_array();
+    struct sim_fault f;
+    char *text;
+
+    for (unsigned d = 0; d < pr->pr_ndisks; d++) {
+        for (unsigned i = 0; i < SIM_FAULTS_MAX; i++)
+            if (sim_fault_get(scp_sim_disk(pr->pr_scp, d), i, &f))
+                json_array_append_new(rules, ctl_rule(scp_disk_name(pr->pr_scp, d), i, &f));
+    }
+    json_object_set_new(o, "rules", rules);
+    pthread_mutex_lock(&pr->pr_mutex);
+    json_object_set_new(o, "last_error", ctl_string(pr->pr_inject_error));
+    pthread_mutex_unlock(&pr->pr_mutex);
+    text = json_dumps(o, JSON_COMPACT);
+    json_decref(o);
+    return text;
+}
+
+/* Make what a reader will see. 0, EACCES or ENOMEM. */
+int fuse_ctl_open(struct fuse_pair *pr, struct fuse_handle *h)
+{
+    if (h->h_writable && h->h_kind != FUSE_KIND_INJECT)
+        return EACCES;
+    switch (h->h_kind) {
+    case FUSE_KIND_STAT:
+        h->h_text = scp_stat_json(pr->pr_scp);
+        break;
+    case FUSE_KIND_ERRLOG:
+        h->h_text = scp_errlog_json(0);
+        break;
+    case FUSE_KIND_PID:
+        if (asprintf(&h->h_text, "%ld\n", (long)getpid()) < 0)
+            h->h_text = NULL;
+        break;
+    case FUSE_KIND_SPEC:
+        h->h_text = ctl_spec(pr);
+        break;
+    default:
+        FUSE_ASSERT(h->h_kind == FUSE_KIND_INJECT);
+        h->h_text = ctl_rules(pr);
+        break;
+    }
+    if (h->h_text == NULL)
+        return ENOMEM;
+    h->h_text_bytes = strlen(h->h_text);
+    return 0;
+}
+
+void fuse_ctl_read(fuse_req_t req, struct fuse_handle *h, size_t size, uint64_t off)
+{
+    FUSE_ASSERT(h->h_text != NULL);
+    if (off >= h->h_text_bytes) {
+        fuse_reply_buf(req, NULL, 0);
+        return;
+    }
+    if (size > h->h_text_bytes - off)
+        size = h->h_text_bytes - (size_t)off;
+    fuse_reply_buf(req, h->h_text + off, size);
+}
+
+/* Apply every line of one write(2); stops at the first that is refused. */
+void fuse_ctl_write(fuse_req_t req, struct fuse_handle *h, const char *data, size_t size)
+{
+    struct fuse_pair *pr = fuse_pair_of(req);
+    char err[SCP_ERROR_MAX] = "";
+    char *text, *rest, *line;
+    int error = 0;
+
+    if (h->h_kind != FUSE_KIND_INJECT) {
+        fuse_reply_err(req, EBADF);
+        return;
+    }
+    text = rest = strndup(data, size);
+    if (text == NULL) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    while (error == 0 && (line = strsep(&rest, "\n")) != NULL)
+        if (line[strspn(line, " \t\r")] != '\0')
+            error = scp_inject(pr->pr_scp, line, err, sizeof(err));
+    free(text);
+    if (error != 0) {
+        pthread_mutex_lock(&pr->pr_mutex);
+        memcpy(pr->pr_inject_error, err, sizeof(err));
+        pthread_mutex_unlock(&pr->pr_mutex);
+        fuse_fail(req, EINVAL);
+        return;
+    }
+    fuse_reply_write(req, size);
+}

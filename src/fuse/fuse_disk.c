@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fuse_disk.c - the data of hdiskN and rhdiskN.
+ *
+ * The path of a request. A worker thread of libfuse takes it from the kernel and carries it all the
+ * way down in its own stack: the driver's read or write routine, the strategy routines, the medium.
+ * When nothing pends the data is there on return and the same thread answers. So the costs are those
+ * of a bare FUSE server plus the drivers' own: no hand-over, no queue, no lock of this folder.
+ *
+ * Memory. Reads go into a page-aligned buffer each worker keeps for ever; the reply hands it to the
+ * kernel as it is. Writes come from the buffer libfuse received the request in. Rejected: splice (a
+ * pipe's pages cost more than the copy they save), replying from the image's mapping (there is no
+ * image at this level, only a device).
+ *
+ * rhdiskN is the character device: FOPEN_DIRECT_IO, so what the program asks is what the driver gets,
+ * block multiples or EINVAL. hdiskN is the block device: any offset and size, through the kernel's
+ * page cache and then scp_block_*.
+ *
+ * The page cache is write-through. Rejected: FUSE_CAP_WRITEBACK_CACHE would merge small writes, but
+ * then the kernel takes the file's size for its own and lets it grow, so that `dd of=hdisk0` never
+ * meets the end of the disk, and errors come out long after the write(2) they belong to.
+ *
+ * Coherence. What is written on hdiskN reaches the device before write(2) returns, so rhdiskN sees
+ * it (memory maps: after msync or fsync). The other way round, hdiskN's cached pages are dropped at
+ * every open: to see what was written on rhdiskN, open hdiskN afresh. This is the rule of AIX, too:
+ * do not use both at once.
+ *
+ * Durability. fsync, O_SYNC and O_DSYNC as usual. A close(2) after writes flushes the device as the
+ * last close of a disk does, and reports the flush's error.
+ *
+ * Does not contain: fallocate and lseek (fuse_space.c), ioctls (fuse_ioctl.c).
+ */
+#define _GNU_SOURCE
+#include "fuse_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ------------------------------------------------------------------ a worker's buffer */
+
+struct fuse_buffer {
+    size_t b_bytes;
+    uint8_t *b_memory; /* page-aligned */
+};
+static _Thread_local struct fuse_buffer fuse_buffer;
+
+/*
+ * The calling worker's buffer, at least `bytes` large, or NULL. It grows to the largest request and
+ * is freed by the key's destructor when the thread ends.
+ */
+static uint8_t *fuse_buffer_get(const struct fuse_pair *pr, size_t bytes)
+{
+    struct fuse_buffer *b = &fuse_buffer;
+
+    if (SC_LIKELY(bytes <= b->b_bytes))
+        return b->b_memory;
+    bytes = (bytes + SC_PAGE_MASK) & ~(size_t)SC_PAGE_MASK;
+    free(b->b_memory);
+    b->b_memory = aligned_alloc(SC_PAGE_SIZE, bytes);
+    b->b_bytes = b->b_memory != NULL ? bytes : 0;
+    (void)pthread_setspecific(pr->pr_buffer_key, b->b_memory);
+    return b->b_memory;
+}
+
+/* ------------------------------------------------------------------ probe, open, close */
+
+/*
+ * Learn the disk's size by opening it once. 0, or an errno with a line in err. Context: process,
+ * before the mount.
+ */
+int fuse_disk_probe(struct fuse_pair *pr, unsigned disk, char *err, size_t size)
+{
+    struct fuse_vdisk *vd = &pr->pr_disks[disk];
+    struct sc_disk_info info;
+    struct file *fp;
+    int error = fp_opendev(scp_disk_devno(pr->pr_scp, disk), DREAD, NULL, 0, &fp);
+
+    if (error == 0) {
+        error = fp_ioctl(fp, DKINFO, (intptr_t)&info, 0);
+        (void)fp_close(fp);
+    }
+    if (error != 0) {
+        (void)snprintf(err, size, "%s: the disk does not open: %s", scp_disk_name(pr->pr_scp, disk),
+                       scp_strerror(error));
+        return error;
+    }
+    FUSE_ASSERT(info.block_bytes != 0 && (info.block_bytes & (info.block_bytes - 1)) == 0);
+    vd->vd_index = disk;
+    vd->vd_block_bytes = info.block_bytes;
+    vd->vd_bytes = info.blocks * info.block_bytes;
+    vd->vd_read_only = info.read_only != 0;
+    vd->vd_unmap = info.unmap != 0;
+    atomic_init(&vd->vd_dirty, false);
+    pthread_mutex_init(&vd->vd_mutex, NULL);
+    return 0;
+}
+
+void fuse_disk_fini(struct fuse_vdisk *vd)
+{
+    FUSE_ASSERT(vd->vd_block == NULL && vd->vd_block_opens == 0);
+    pthread_mutex_destroy(&vd->vd_mutex);
+}
+
+/* Join the disk's block device, opening it for the first. Always for writing if the disk can be. */
+static int fuse_disk_block_join(struct fuse_pair *pr, struct fuse_vdisk *vd, struct scp_block **out)
+{
+    unsigned long devflag = DREAD | (vd->vd_read_only ? 0 : DWRITE);
+    int error = 0;
+
+    pthread_mutex_lock(&vd->vd_mutex);
+    if (vd->vd_block_opens == 0)
+        error = scp_block_open(scp_disk_devno(pr->pr_scp, vd->vd_index), devflag, &vd->vd_block);
+    if (error == 0) {
+        vd->vd_block_opens++;
+        *out = vd->vd_block;
+    }
+    pthread_mutex_unlock(&vd->vd_mutex);
+    return error;
+}
+
+static void fuse_disk_block_leave(struct fuse_vdisk *vd)
+{
+    pthread_mutex_lock(&vd->vd_mutex);
+    FUSE_ASSERT(vd->vd_block_opens > 0);
+    if (--vd->vd_block_opens == 0) {
+        scp_block_close(vd->vd_block);
+        vd->vd_block = NULL;
+    }
+    pthread_mutex_unlock(&vd->vd_mutex);
+}
+
+int fuse_disk_open(struct fuse_pair *pr, struct fuse_handle *h)
+{
+    struct fuse_vdisk *vd = h->h_disk;
+    int error;
+
+    if (h->h_writable && vd->vd_read_only)
+        return EROFS;
+    if (h->h_kind == FUSE_KIND_RAW)
+        return fp_opendev(scp_disk_devno(pr->pr_scp, vd->vd_index), DREAD | (h->h_writable ? DWRITE : 0),
+                          NULL, 0, &h->h_file);
+    error = fuse_disk_block_join(pr, vd, &h->h_block);
+    if (error == 0)
+        h->h_file = scp_block_file(h->h_block);
+    return error;
+}
+
+/* Flush the device if it was written to since the last time. 0 or an errno of ours. */
+static int fuse_disk_flush_dirty(struct fuse_handle *h)
+{
+    int error;
+
+    /* Cleared first: a write that comes while the flush runs sets it again. */
+    if (!atomic_exchange(&h->h_disk->vd_dirty, false))
+        return 0;
+    error = fp_ioctl(h->h_file, DKFLUSH, 0, 0);
+    if (error != 0)
+        atomic_store(&h->h_disk->vd_dirty, true);
+    return error;
+}
+
+void fuse_disk_close(struct fuse_handle *h)
+{
+    /* Nobody is left to tell; close(2) has had its own flush and its error. */
+    (void)fuse_disk_flush_dirty(h);
+    if (h->h_kind == FUSE_KIND_BLOCK)
+        fuse_disk_block_leave(h->h_disk);
+    else
+        (void)fp_close(h->h_file);
+}
+
+/* ------------------------------------------------------------------ data */
+
+/*
+ * Context: process (a libfuse worker). A failed read of the raw device returns what came before the
+ * failure, and the error to whoever reads on; the block device must not be short before its end,
+ * because the kernel takes that for the end of the file.
+ */
+void fuse_disk_read(fuse_req_t req, struct fuse_handle *h, size_t size, uint64_t off)
+{
+    /* At the disk's place within a page, so that hdiskN needs no bounce copy. */
+    size_t skip = h->h_kind == FUSE_KIND_BLOCK ? (size_t)(off & SC_PAGE_MASK) : 0;
+    uint8_t *data = fuse_buffer_get(fuse_pair_of(req), size + skip);
+    size_t done = 0;
+    int error;
+
+    if (SC_UNLIKELY(data == NULL)) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    data += skip;
+    if (h->h_kind == FUSE_KIND_RAW) {
+        error = scp_raw_read(h->h_file, data, size, off, &done);
+        if (done > 0)
+            error = 0;
+    } else {
+        error = scp_block_read(h->h_block, data, size, off, &done);
+    }
+    FUSE_ASSERT(done <= size);
+    if (SC_UNLIKELY(error != 0))
+        fuse_fail(req, error);
+    else
+        fuse_reply_buf(req, (const char *)data, done);
+}
+
+/* Context: process (a libfuse worker). `durable`: on the medium before the answer. */
+void fuse_disk_write(fuse_req_t req, struct fuse_handle *h, const char *data, size_t size, uint64_t off,
+                     bool durable)
+{
+    struct fuse_vdisk *vd = h->h_disk;
+    size_t done = 0;
+    int error;
+
+    /* Looked at first: most writes find it set, and then the cache line stays shared. */
+    if (!atomic_load_explicit(&vd->vd_dirty, memory_order_relaxed))
+        atomic_store(&vd->vd_dirty, true);
+    if (h->h_kind == FUSE_KIND_RAW) {
+        error = scp_raw_write(h->h_file, data, size, off, durable ? (int)SC_OPT_FUA : 0, &done);
+    } else {
+        error = scp_block_write(h->h_block, data, size, off, &done);
+        if (error == 0 && durable)
+            error = fp_ioctl(h->h_file, DKFLUSH, 0, 0);
+    }
+    FUSE_ASSERT(done <= size);
+    if (SC_UNLIKELY(error != 0 && (done == 0 || durable)))
+        fuse_fail(req, error);
+    else
+        fuse_reply_write(req, done);
+}
+
+void fuse_disk_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct fuse_handle *h = fuse_handle_of(fi);
+    bool disk = h->h_kind == FUSE_KIND_RAW || h->h_kind == FUSE_KIND_BLOCK;
+
+    (void)ino;
+    fuse_fail(req, disk && h->h_writable ? fuse_disk_flush_dirty(h) : 0);
+}
+
+void fuse_disk_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    struct fuse_handle *h = fuse_handle_of(fi);
+
+    (void)ino;
+    (void)datasync; /* a disk has no metadata */
+    if (h->h_kind != FUSE_KIND_RAW && h->h_kind != FUSE_KIND_BLOCK)
+        fuse_reply_err(req, EINVAL);
+    else
+        fuse_fail(req, fp_ioctl(h->h_file, DKFLUSH, 0, 0));
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fuse_impl.h - private to src/fuse: inodes, open handles, and what the files share.
+ */
+#ifndef FUSE_IMPL_H
+#define FUSE_IMPL_H
+
+#define FUSE_USE_VERSION 314
+
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+#include "fuse_serve.h"
+
+/* Our own bug: stays on in release, as in the core. */
+#define FUSE_ASSERT(cond) KASSERT(cond)
+
+/* Nothing in the mount changes behind the kernel's back, so it may remember for as long as it likes. */
+#define FUSE_TIMEOUT_S 86400.0
+
+/* What an inode is. */
+enum fuse_kind {
+    FUSE_KIND_NONE,
+    FUSE_KIND_ROOT,
+    FUSE_KIND_CTL_DIR, /* .scpair */
+    FUSE_KIND_ADAPTER, /* scsi0 */
+    FUSE_KIND_BLOCK,   /* hdiskN */
+    FUSE_KIND_RAW,     /* rhdiskN */
+    FUSE_KIND_STAT,    /* .scpair/... */
+    FUSE_KIND_ERRLOG,
+    FUSE_KIND_PID,
+    FUSE_KIND_SPEC,
+    FUSE_KIND_INJECT
+};
+
+/* One disk: two inodes. The first group is constant once mounted. */
+struct fuse_vdisk {
+    unsigned vd_index;
+    uint64_t vd_bytes;
+    uint32_t vd_block_bytes; /* a power of two, at most a page */
+    bool vd_read_only;
+    bool vd_unmap; /* the device unmaps, and unmapped blocks read as zeroes */
+
+    atomic_bool vd_dirty;       /* written since the last flush: close(2) has to flush */
+    pthread_mutex_t vd_mutex;   /* vd_block, vd_block_opens */
+    struct scp_block *vd_block; /* one for all opens: its lock is what keeps partial blocks whole */
+    unsigned vd_block_opens;
+};
+
+/* An open file. Owned by the kernel's file handle, from open to release. */
+struct fuse_handle {
+    struct fuse_handle *h_next, *h_prev; /* pr_handles */
+    enum fuse_kind h_kind;
+    bool h_writable;
+    struct fuse_vdisk *h_disk; /* disks */
+    struct file *h_file;       /* adapter and disks: where ioctls go */
+    struct scp_block *h_block; /* FUSE_KIND_BLOCK */
+    char *h_text;              /* .scpair: what a reader sees, made at open */
+    size_t h_text_bytes;
+};
+
+/* The mount. */
+struct fuse_pair {
+    struct scp *pr_scp;
+    const struct fuse_serve_config *pr_cfg;
+    struct timespec pr_since;    /* every time stamp */
+    pthread_key_t pr_buffer_key; /* frees a worker's buffer with the worker */
+
+    pthread_mutex_t pr_mutex; /* the rest */
+    struct fuse_handle *pr_handles;
+    char pr_inject_error[SCP_ERROR_MAX]; /* why the last rule was refused */
+
+    unsigned pr_ndisks;
+    struct fuse_vdisk pr_disks[SCP_DISKS_MAX];
+};
+
+static inline struct fuse_pair *fuse_pair_of(fuse_req_t req) { return fuse_req_userdata(req); }
+static inline struct fuse_handle *fuse_handle_of(const struct fuse_file_info *fi)
+{
+    return (struct fuse_handle *)(uintptr_t)fi->fh;
+}
+
+/* Answer with an errno of ours. */
+static inline void fuse_fail(fuse_req_t req, int error) { fuse_reply_err(req, scp_host_errno(error)); }
+
+/* fuse_tree.c: which inode is what; the operations on names and attributes. */
+enum fuse_kind fuse_tree_kind(const struct fuse_pair *pr, fuse_ino_t ino, unsigned *disk);
+void fuse_tree_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void fuse_tree_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fuse_tree_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                       struct fuse_file_info *fi);
+void fuse_tree_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void fuse_tree_statfs(fuse_req_t req, fuse_ino_t ino);
+
+/* fuse_file.c: open, release and the dispatch on what kind of file it is. */
+void fuse_file_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fuse_file_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fuse_file_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void fuse_file_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
+                     struct fuse_file_info *fi);
+/* Close what is still open when the mount goes; the kernel need not say release for each. */
+void fuse_file_close_all(struct fuse_pair *pr);
+
+/* fuse_disk.c: the disks' data. */
+int fuse_disk_probe(struct fuse_pair *pr, unsigned disk, char *err, size_t size);
+void fuse_disk_fini(struct fuse_vdisk *vd);
+int fuse_disk_open(struct fuse_pair *pr, struct fuse_handle *h);
+void fuse_disk_close(struct fuse_handle *h);
+void fuse_disk_read(fuse_req_t req, struct fuse_handle *h, size_t size, uint64_t off);
+void fuse_disk_write(fuse_req_t req, struct fuse_handle *h, const char *data, size_t size, uint64_t off,
+                     bool durable);
+void fuse_disk_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fuse_disk_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+
+/* fuse_space.c: which parts of a disk hold data. */
+void fuse_space_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t length,
+                          struct fuse_file_info *fi);
+void fuse_space_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
+
+/* fuse_ioctl.c */
+void fuse_ioctl_call(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,
+                     unsigned flags, const void *in, size_t in_bytes, size_t out_bytes);
+
+/* fuse_ctl.c: the files of .scpair. */
+int fuse_ctl_open(struct fuse_pair *pr, struct fuse_handle *h);
+void fuse_ctl_read(fuse_req_t req, struct fuse_handle *h, size_t size, uint64_t off);
+void fuse_ctl_write(fuse_req_t req, struct fuse_handle *h, const char *data, size_t size);
+
+#endif /* FUSE_IMPL_H */
