@@ -1,0 +1,104 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# smoke.sh BUILD - a mount and every command on it: names, sizes, ioctls, reports, injection, copy.
+set -u
+. "$(dirname "$0")/lib.sh"
+
+truncate -s 64M "$work/a.img"
+truncate -s 32M "$work/b.img"
+check "mount two disks" "$scpair" mount --disk "$work/a.img" --disk "$work/b.img,block=4096,ro" "$mnt"
+equal "names in the mount" "hdisk0 hdisk1 rhdisk0 rhdisk1 scsi0" "$(ls "$mnt" | sort | tr '\n' ' ' | sed 's/ $//')"
+equal "names in .scpair" "errlog inject pid spec stat" "$(ls "$mnt/.scpair" | sort | tr '\n' ' ' | sed 's/ $//')"
+equal "size of hdisk0" $((64 << 20)) "$(stat -c %s "$mnt/hdisk0")"
+equal "size of rhdisk1" $((32 << 20)) "$(stat -c %s "$mnt/rhdisk1")"
+equal "mode of scsi0" "600 0" "$(stat -c '%a %s' "$mnt/scsi0")"
+equal "file system type" fuse.scpair "$(findmnt -n -o FSTYPE "$mnt" 2>/dev/null || echo fuse.scpair)"
+check "statfs" df "$mnt"
+
+# Every ioctl of the contract, from C.
+check "ioctls" "$build/tests/fuse/ioctl_probe" "$mnt"
+
+# Data, both ways.
+head -c 5000000 /dev/urandom >"$work/data"
+check "write on hdisk0 at an odd offset" dd if="$work/data" of="$mnt/hdisk0" bs=64k oflag=seek_bytes seek=1234567 conv=notrunc,fsync
+dd if="$mnt/rhdisk0" bs=512 iflag=skip_bytes,count_bytes skip=1234432 count=5000704 2>/dev/null |
+    tail -c +136 | head -c 5000000 | cmp - "$work/data" && ok "read back from rhdisk0" || fail "read back from rhdisk0"
+if dd if=/dev/zero of="$mnt/hdisk1" bs=4096 count=1 conv=notrunc 2>"$work/err"; then
+    fail "a read-only disk was written to"
+else
+    grep -q 'Read-only' "$work/err" && ok "read-only disk: EROFS" || fail "read-only disk: $(cat "$work/err")"
+fi
+check "the whole disk, and no more" sh -c "test \$(dd if='$mnt/hdisk0' bs=1M 2>/dev/null | wc -c) = $((64 << 20))"
+dd if=/dev/zero of="$mnt/hdisk0" bs=1M seek=60 conv=notrunc >/dev/null 2>"$work/err" && fail "a write past the end worked" || ok "a write past the end fails"
+equal "and did not make the disk larger" $((64 << 20)) "$(stat -c %s "$mnt/hdisk0")"
+: >"$mnt/hdisk0" 2>/dev/null
+equal "O_TRUNC does not cut it" $((64 << 20)) "$(stat -c %s "$mnt/hdisk0")"
+truncate -s 1M "$mnt/hdisk0" 2>/dev/null && fail "truncate worked" || ok "truncate is refused"
+rm "$mnt/hdisk0" 2>/dev/null && fail "rm worked" || ok "rm is refused"
+
+# Consolidation: page-size bufs of one large block write go down as spanned commands.
+before=$(stat_of spanned_bufs)
+dd if=/dev/zero of="$mnt/hdisk0" bs=1M count=8 conv=notrunc,fsync 2>/dev/null
+after=$(stat_of spanned_bufs)
+[ $((after - before)) -ge 1024 ] && ok "8 MiB on hdisk0 are spanned ($((after - before)) bufs)" || fail "spanned bufs: $before then $after"
+
+# Reports.
+check "info" "$scpair" info "$mnt"
+equal "info --json: maximum transfer" 1048576 "$("$scpair" info --json "$mnt" | jq .adapter.max_transfer)"
+equal "info --json: block" "512 4096" "$("$scpair" info --json "$mnt" | jq -r '[.disks[].block] | join(" ")')"
+check "stat" "$scpair" stat "$mnt"
+check "stat --json has the promised names" sh -c "'$scpair' stat --json '$mnt' | jq -e '.adapter and (.disks[0] |
+    has(\"name\") and has(\"bufs\") and has(\"commands\") and has(\"spanned_commands\") and has(\"spanned_bufs\") and
+    has(\"fragments\") and has(\"gathered\") and has(\"pending\") and has(\"in_process\") and has(\"completed\") and
+    has(\"errors\") and has(\"retries\"))'"
+equal "conservation: bufs = pending + in_process + recovering + completed" true \
+    "$("$scpair" stat --json "$mnt" | jq '.disks[0] | .bufs == .pending + .in_process + .recovering + .completed')"
+
+# Misbehaviour, and its trace.
+check "inject a medium error" "$scpair" inject "$mnt" hdisk0 op=read lba=2048-2055 do=check:3/11/00
+"$scpair" inject --list "$mnt" | grep -q 'check:3/11/00' && ok "inject --list" || fail "inject --list"
+dd if="$mnt/rhdisk0" of=/dev/null bs=4096 skip=256 count=1 2>/dev/null && fail "the bad block was read" || ok "the bad block gives EIO"
+check "the block before it reads" dd if="$mnt/rhdisk0" of=/dev/null bs=4096 skip=255 count=1
+"$scpair" errlog --json "$mnt" | jq -e 'select(.resource == "hdisk0")' >/dev/null && ok "errlog has it" || fail "errlog is silent"
+check "errlog as text" "$scpair" errlog "$mnt"
+check "inject --clear" "$scpair" inject --clear "$mnt"
+check "the block reads again" dd if="$mnt/rhdisk0" of=/dev/null bs=4096 skip=256 count=1
+"$scpair" inject "$mnt" hdisk0 do=nonsense >"$work/out" 2>&1
+equal "a bad rule: exit code 2" 2 $?
+grep -q 'nonsense' "$work/out" && ok "a bad rule: says which word" || fail "a bad rule: $(cat "$work/out")"
+
+# Moving data.
+check "verify --write rhdisk0" "$scpair" verify --write "$mnt/rhdisk0"
+check "verify hdisk0: the same bytes through the block device" "$scpair" verify "$mnt/hdisk0"
+check "copy a disk to a file" "$scpair" copy --verify "$mnt/rhdisk0" "$work/copy.img"
+check "the copy is the image" cmp "$work/copy.img" "$work/a.img"
+check "copy an odd-sized file to a disk" "$scpair" copy --verify "$work/data" "$mnt/rhdisk0"
+check "the rest of the last block is untouched" "$scpair" verify "$work/data" "$mnt/hdisk0"
+printf x | dd of="$mnt/hdisk0" bs=1 seek=77 conv=notrunc,fsync 2>/dev/null
+"$scpair" verify "$work/data" "$mnt/rhdisk0" >"$work/out" 2>&1
+equal "verify finds one changed byte: exit code 1" 1 $?
+grep -q 'byte 77' "$work/out" && ok "verify says where" || fail "verify: $(cat "$work/out")"
+check "bench on a path" "$scpair" bench --time 1 --depth 2 "$mnt/rhdisk0"
+
+# A busy mount stays, then goes.
+exec 9<"$mnt/hdisk0"
+"$scpair" umount "$mnt" >"$work/out" 2>&1
+equal "umount of a busy mount: exit code 1" 1 $?
+exec 9<&-
+pid=$(cat "$mnt/.scpair/pid")
+check "umount" "$scpair" umount "$mnt"
+kill -0 "$pid" 2>/dev/null && fail "the server is still there" || ok "the server is gone"
+check "mount again, with ram and null disks" "$scpair" mount --disk ram:16M --disk null:1T "$mnt"
+check "verify on the ram disk" "$scpair" verify --write "$mnt/rhdisk0"
+check "umount again" "$scpair" umount "$mnt"
+
+# Without a mount.
+check "info --disk" "$scpair" info --disk "$work/a.img"
+check "verify --write --disk" "$scpair" verify --write --disk "$work/a.img,block=4096"
+check "verify --disk" "$scpair" verify --disk "$work/a.img"
+check "copy --from-disk --to-disk" "$scpair" copy --verify --from-disk "$work/b.img" --to-disk ram:32M
+check "stat --disk" "$scpair" stat --json --disk "$work/a.img"
+check "bench --disk" "$scpair" bench --time 1 --disk ram:16M
+check "bench --disk with latency" "$scpair" bench --time 1 --depth 4 --disk ram:16M,latency=1000
+finish

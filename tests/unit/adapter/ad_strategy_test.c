@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ad_strategy_test.c - what the adapter driver's strategy routine accepts and what it refuses.
+ */
+#include "ad_fake.h"
+
+static uint8_t pages[8 * SC_PAGE_SIZE] __attribute__((aligned(4096)));
+
+/* A refusal: errno, nothing at the device, queue as it was, everything untransferred. */
+static void refused(struct req *r, int error)
+{
+    unsigned starts = fake.starts;
+    uint8_t state = fake_lun->lun_state;
+
+    r->done = 0;
+    req_expect(r, error);
+    ck_assert_uint_eq(fake.starts, starts);
+    ck_assert_uint_eq(fake_lun->lun_state, state);
+    ck_assert_uint_eq(r->sb.bufstruct.b_resid, r->sb.bufstruct.b_bcount);
+    ck_assert_uint_eq(r->sb.status_validity, 0);
+    fake_check(fake_lun);
+}
+
+START_TEST(test_AIX_02_chained_sc_buf_refused)
+{
+    struct req a, b;
+
+    fake_up(true, FAKE_INLINE);
+    req_init(&a);
+    req_init(&b);
+    a.sb.bufstruct.av_forw = &b.sb.bufstruct;
+    refused(&a, EINVAL);
+    ck_assert_uint_eq(b.done, 0);
+    req_init(&a);
+    req_expect(&a, 0);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_03_eight_outstanding_and_strategy_returns)
+{
+    static struct req r[8];
+
+    fake_up(true, FAKE_PEND);
+    for (unsigned i = 0; i < 8; i++) {
+        req_init(&r[i]);
+        req_send(&r[i]); /* the checked host panics if this sleeps */
+        ck_assert_uint_eq(r[i].done, 0);
+    }
+    ck_assert_uint_eq(fake.nkept, 8);
+    fake_check(fake_lun);
+    while (fake.nkept > 0)
+        fake_end(fake.nkept - 1);
+    for (unsigned i = 0; i < 8; i++)
+        ck_assert_uint_eq(r[i].done, 1);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_05_span_chain_reaches_the_chip_in_order)
+{
+    struct req r;
+    struct buf b[3];
+
+    fake_up(true, FAKE_INLINE);
+    req_init(&r);
+    memset(b, 0, sizeof(b));
+    for (unsigned i = 0; i < 3; i++) {
+        b[i].b_flags = B_READ;
+        b[i].av_forw = i < 2 ? &b[i + 1] : NULL;
+    }
+    /* Not neighbours in memory: three segments. The first begins and the last ends anywhere. */
+    b[0].b_un.b_addr = pages + 100;
+    b[0].b_bcount = SC_PAGE_SIZE - 100;
+    b[1].b_un.b_addr = pages + 4 * SC_PAGE_SIZE;
+    b[1].b_bcount = SC_PAGE_SIZE;
+    b[2].b_un.b_addr = pages + 2 * SC_PAGE_SIZE;
+    b[2].b_bcount = 10;
+    r.sb.bp = b;
+    r.sb.bufstruct.b_bcount = b[0].b_bcount + b[1].b_bcount + b[2].b_bcount;
+    req_expect(&r, 0);
+    ck_assert_uint_eq(fake.nsegs_last, 3);
+    ck_assert_uint_eq(fake.first_byte[0], (unsigned long)(pages + 100));
+    /* Neighbours in memory are one segment. */
+    b[1].b_un.b_addr = pages + SC_PAGE_SIZE;
+    r.done = 0;
+    req_expect(&r, 0);
+    ck_assert_uint_eq(fake.nsegs_last, 1);
+    fake_down();
+}
+END_TEST
+
+/* Build two bufs the test then breaks. */
+static void span_two(struct req *r, struct buf *b)
+{
+    req_init(r);
+    memset(b, 0, 2 * sizeof(*b));
+    for (unsigned i = 0; i < 2; i++) {
+        b[i].b_flags = B_READ;
+        b[i].b_un.b_addr = pages + 2 * i * SC_PAGE_SIZE;
+        b[i].b_bcount = SC_PAGE_SIZE;
+    }
+    b[0].av_forw = &b[1];
+    r->sb.bp = b;
+    r->sb.bufstruct.b_bcount = 2 * SC_PAGE_SIZE;
+}
+
+START_TEST(test_AIX_05_broken_spans_refused)
+{
+    struct req r;
+    struct buf b[2];
+
+    fake_up(true, FAKE_INLINE);
+    span_two(&r, b);
+    req_expect(&r, 0);
+    span_two(&r, b);
+    r.sb.bufstruct.b_bcount--; /* total */
+    refused(&r, EINVAL);
+    span_two(&r, b);
+    b[1].b_flags = B_WRITE; /* AIX-06: one direction */
+    refused(&r, EINVAL);
+    span_two(&r, b);
+    b[1].b_un.b_addr = pages + 2 * SC_PAGE_SIZE + 1; /* AIX-09: start of a later one */
+    refused(&r, EINVAL);
+    span_two(&r, b);
+    b[0].b_bcount -= 512; /* AIX-09: end of the first */
+    r.sb.bufstruct.b_bcount -= 512;
+    refused(&r, EINVAL);
+    span_two(&r, b);
+    b[1].b_un.b_addr = NULL;
+    refused(&r, EINVAL);
+    span_two(&r, b);
+    b[1].b_bcount = 0;
+    r.sb.bufstruct.b_bcount = SC_PAGE_SIZE;
+    refused(&r, EINVAL);
+    span_two(&r, b);
+    b[0].b_xmemd.aspace_id = XMEM_INVAL;
+    refused(&r, EINVAL);
+    span_two(&r, b);
+    b[1].av_forw = &b[0]; /* a ring: must end */
+    refused(&r, EINVAL);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_05_long_span_takes_a_list_and_258_is_the_limit)
+{
+    static struct buf b[AD_SEGS_LONG + 1];
+    struct req r;
+
+    fake_up(true, FAKE_INLINE);
+    for (unsigned n = AD_SEGS_INLINE; n <= AD_SEGS_LONG + 1; n++) {
+        req_init(&r);
+        memset(b, 0, sizeof(b));
+        for (unsigned i = 0; i < n; i++) {
+            /* Every second page, so that none touch; short ends keep the total at 1 MiB. */
+            b[i].b_flags = B_READ;
+            b[i].b_un.b_addr = (void *)(uintptr_t)((2 * i + 2) * SC_PAGE_SIZE);
+            b[i].b_bcount = SC_PAGE_SIZE;
+            b[i].av_forw = i + 1 < n ? &b[i + 1] : NULL;
+        }
+        b[0].b_un.b_addr = (char *)b[0].b_un.b_addr + SC_PAGE_SIZE - 4;
+        b[0].b_bcount = 4;
+        b[n - 1].b_bcount = 4;
+        r.sb.bp = b;
+        r.sb.bufstruct.b_bcount = (n - 2) * SC_PAGE_SIZE + 8;
+        if (n <= AD_SEGS_LONG - 1) {
+            req_expect(&r, 0);
+            ck_assert_uint_eq(fake.nsegs_last, n);
+        } else {
+            refused(&r, EINVAL); /* 258 bufs are 1 MiB and 8 bytes; 259 are too many anyway */
+        }
+        fake_check(fake_lun);
+    }
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_10_maximum_transfer_is_exact_and_no_command_above)
+{
+    struct req r;
+
+    fake_up(true, FAKE_INLINE);
+    req_init(&r);
+    r.sb.bufstruct.b_bcount = SC_MAXREQUEST;
+    req_expect(&r, 0);
+    r.done = 0;
+    r.sb.bufstruct.b_bcount = 1u << 20;
+    req_expect(&r, 0);
+    r.sb.bufstruct.b_bcount = (1u << 20) + 1;
+    refused(&r, EINVAL);
+    r.sb.bufstruct.b_bcount = SIZE_MAX;
+    refused(&r, EINVAL);
+    ck_assert_uint_eq(fake.starts, 2);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_10_adapter_below_SC_MAXREQUEST_cannot_attach)
+{
+    struct ad_config cfg = {.cfg_ops = &fake_ops, .cfg_hw = &fake, .cfg_dev = &fake.dev};
+
+    shim_test_begin_det(1);
+    fake_prepare();
+    cfg.cfg_transfer_bytes_max = SC_MAXREQUEST - 1;
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), EINVAL);
+    cfg.cfg_transfer_bytes_max = SC_MAXREQUEST;
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), 0);
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), EEXIST);
+    ck_assert_int_eq(ad_detach(FAKE_DEVNO), 0);
+    ck_assert_int_eq(ad_detach(FAKE_DEVNO), ENXIO);
+    shim_test_end();
+}
+END_TEST
+
+START_TEST(test_AIX_02_bad_fields_refused)
+{
+    struct req r;
+
+    fake_up(true, FAKE_INLINE);
+    for (unsigned length = 0; length < 256; length++) {
+        req_init(&r);
+        r.sb.scsi_command.scsi_length = (uint8_t)length;
+        if (length == 6 || length == 10 || length == 12 || length == 16)
+            req_expect(&r, 0);
+        else
+            refused(&r, EINVAL);
+    }
+    for (unsigned q = 0; q < 256; q++) {
+        req_init(&r);
+        r.sb.q_tag_msg = (uint8_t)q;
+        if (q == SC_NO_Q || q == SC_SIMPLE_Q || q == SC_HEAD_OF_Q || q == SC_ORDERED_Q)
+            req_expect(&r, 0);
+        else
+            refused(&r, EINVAL);
+    }
+    req_init(&r);
+    r.sb.resvd2 = 1;
+    refused(&r, EINVAL);
+    req_init(&r);
+    r.sb.scsi_command.scsi_resvd = 1;
+    refused(&r, EINVAL);
+    req_init(&r);
+    r.sb.scsi_command.scsi_flags = 0x01;
+    refused(&r, EINVAL);
+    req_init(&r);
+    r.sb.flags = 0x10;
+    refused(&r, EINVAL);
+    req_init(&r);
+    r.sb.flags = SC_Q_CLR | SC_Q_RESUME;
+    refused(&r, EINVAL);
+    req_init(&r);
+    r.sb.flags = SC_Q_CLR; /* nothing to clear: the queue was not kept */
+    refused(&r, EINVAL);
+    req_init(&r);
+    r.sb.bufstruct.b_un.b_addr = NULL;
+    refused(&r, EINVAL);
+    req_init(&r);
+    r.sb.bufstruct.b_xmemd.aspace_id = XMEM_INVAL;
+    refused(&r, EINVAL);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_25_unknown_or_unstarted_address_refused)
+{
+    struct req r;
+
+    fake_up(true, FAKE_INLINE);
+    for (unsigned id = 0; id < 256; id += 5)
+        for (unsigned no = 0; no < 256; no += 3) {
+            if (id == FAKE_ID && no == 0)
+                continue;
+            req_init(&r);
+            r.sb.scsi_command.scsi_id = (uint8_t)id;
+            r.sb.lun = (uint8_t)no;
+            req_expect(&r, EINVAL);
+        }
+    req_init(&r);
+    r.sb.bufstruct.b_dev = SC_MAKEDEV(9, 5); /* no such adapter */
+    req_expect(&r, EINVAL);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTOP, SC_ARG(FAKE_ID, 0), 0), 0);
+    req_init(&r);
+    req_expect(&r, EINVAL);
+    ck_assert_uint_eq(fake.starts, 0);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_28_scsi_flags_reach_the_chip)
+{
+    struct req r;
+
+    fake_up(true, FAKE_INLINE);
+    req_init(&r);
+    req_expect(&r, 0);
+    ck_assert_uint_eq(fake.xflags[0], 0);
+    r.done = 0;
+    r.sb.scsi_command.scsi_flags = SC_ASYNC;
+    req_expect(&r, 0);
+    ck_assert_uint_eq(fake.xflags[1], AD_XFER_ASYNC);
+    r.done = 0;
+    r.sb.scsi_command.scsi_flags = SC_NODISC;
+    req_expect(&r, 0);
+    ck_assert_uint_eq(fake.xflags[2], AD_XFER_NODISC);
+    fake_down();
+}
+END_TEST
+
+/*
+ * AIX-29: whatever the CDB bytes are, the adapter driver does the same and hands them on as they
+ * were.
+ */
+START_TEST(test_AIX_29_cdb_bytes_make_no_difference)
+{
+    struct req r;
+    uint8_t cdb[16];
+
+    fake_up(true, FAKE_INLINE);
+    for (unsigned round = 0; round < 20000; round++) {
+        req_init(&r);
+        for (unsigned i = 0; i < 16; i++)
+            cdb[i] = round < 256 ? (uint8_t)(i == 0 ? round : 0) : (uint8_t)shim_det_random();
+        memcpy(&r.sb.scsi_command.scsi_cmd, cdb, 16);
+        req_expect(&r, 0);
+        ck_assert_mem_eq(fake.cdb_last, cdb, 16);
+        ck_assert_mem_eq(&r.sb.scsi_command.scsi_cmd, cdb, 16);
+        ck_assert_uint_eq(fake.qmsg[fake.starts % FAKE_LOG_MAX ? fake.starts % FAKE_LOG_MAX - 1 : FAKE_LOG_MAX - 1],
+                          SC_SIMPLE_Q);
+    }
+    fake_down();
+}
+END_TEST
+
+/* ---------------------------------------------------------------- gathered writes */
+
+struct gather {
+    struct req r;
+    struct uio uio;
+    struct iovec iov[4];
+    uint8_t mem[4][600];
+};
+
+static void gather_init(struct gather *g, int16_t segflg)
+{
+    static const size_t lengths[4] = {1, 0, 511, 512};
+
+    req_init(&g->r);
+    memset(&g->uio, 0, sizeof(g->uio));
+    for (unsigned i = 0; i < 4; i++) {
+        memset(g->mem[i], (int)(0x40 + i), sizeof(g->mem[i]));
+        g->iov[i].iov_base = g->mem[i];
+        g->iov[i].iov_len = lengths[i];
+    }
+    g->uio.uio_iov = g->iov;
+    g->uio.uio_iovcnt = 4;
+    g->uio.uio_resid = 1024;
+    g->uio.uio_segflg = segflg;
+    g->r.sb.bufstruct.b_flags = B_WRITE;
+    g->r.sb.bufstruct.b_bcount = 1024;
+    g->r.sb.bufstruct.b_un.b_addr = NULL; /* ignored */
+    g->r.sb.resvd1 = &g->uio;
+}
+
+static uint8_t gathered[1024];
+
+/* What a chip would send. */
+static void gather_look(struct fake *f, struct ad_xfer *xfer)
+{
+    size_t at = 0;
+
+    (void)f;
+    for (uint32_t i = 0; i < xfer->xfer_map->map_nsegs; i++) {
+        memcpy(gathered + at, (void *)(uintptr_t)xfer->xfer_map->map_segs[i].seg_addr,
+               (size_t)xfer->xfer_map->map_segs[i].seg_bytes);
+        at += (size_t)xfer->xfer_map->map_segs[i].seg_bytes;
+    }
+}
+
+static void gather_verify(void)
+{
+    ck_assert_uint_eq(gathered[0], 0x40);
+    for (unsigned i = 1; i < 512; i++)
+        ck_assert_uint_eq(gathered[i], 0x42);
+    for (unsigned i = 512; i < 1024; i++)
+        ck_assert_uint_eq(gathered[i], 0x43);
+}
+
+START_TEST(test_AIX_14_gather_of_odd_pieces_shared_and_user_memory)
+{
+    struct gather g;
+
+    fake_up(true, FAKE_INLINE);
+    fake.on_start = gather_look;
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), 0);
+    gather_init(&g, UIO_SYSSPACE);
+    req_expect(&g.r, 0);
+    gather_verify();
+    ck_assert_uint_eq(fake.nsegs_last, 3);
+    memset(gathered, 0, sizeof(gathered));
+    gather_init(&g, UIO_USERSPACE);
+    req_expect(&g.r, 0);
+    gather_verify();
+    ck_assert_uint_eq(fake.nsegs_last, 1);
+    /* Copies go back: many more than there is memory for at once. */
+    for (unsigned i = 0; i < 100; i++) {
+        gather_init(&g, UIO_USERSPACE);
+        req_expect(&g.r, 0);
+    }
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_14_gather_of_more_pieces_than_a_list_is_copied)
+{
+    static struct iovec iov[600];
+    static uint8_t mem[1200];
+    struct gather g;
+
+    fake_up(true, FAKE_INLINE);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), 0);
+    gather_init(&g, UIO_SYSSPACE);
+    for (unsigned i = 0; i < 600; i++)
+        iov[i] = (struct iovec){mem + 2 * i, 1};
+    g.uio.uio_iov = iov;
+    g.uio.uio_iovcnt = 600;
+    g.uio.uio_resid = g.r.sb.bufstruct.b_bcount = 600;
+    req_expect(&g.r, 0);
+    ck_assert_uint_eq(fake.nsegs_last, 1);
+    fake_down();
+}
+END_TEST
+
+static struct gather late;
+static void gather_from_iodone(struct req *r)
+{
+    (void)r;
+    req_send(&late.r);
+}
+
+START_TEST(test_AIX_13_each_broken_condition_is_refused)
+{
+    struct gather g;
+    struct req r;
+    struct buf b;
+
+    fake_up(true, FAKE_INLINE);
+    gather_init(&g, UIO_SYSSPACE);
+    g.r.sb.bufstruct.b_flags = B_READ; /* not a write */
+    refused(&g.r, EINVAL);
+    gather_init(&g, UIO_SYSSPACE);
+    memset(&b, 0, sizeof(b));
+    g.r.sb.bp = &b; /* bp not NULL */
+    refused(&g.r, EINVAL);
+    gather_init(&g, UIO_SYSSPACE);
+    g.r.sb.bufstruct.b_bcount = 1023; /* total */
+    refused(&g.r, EINVAL);
+    gather_init(&g, UIO_SYSSPACE);
+    g.uio.uio_resid = 1000;
+    refused(&g.r, EINVAL);
+    gather_init(&g, UIO_SYSSPACE);
+    g.iov[2].iov_len = SIZE_MAX; /* a sum that wraps */
+    refused(&g.r, EINVAL);
+    gather_init(&g, UIO_SYSSPACE);
+    g.r.sb.resvd1 = NULL; /* no uio: then it is an ordinary write without an address */
+    refused(&g.r, EINVAL);
+    /* Not at process level, which is also AIX-17's retry from iodone. */
+    gather_init(&late, UIO_SYSSPACE);
+    req_init(&r);
+    r.then = gather_from_iodone;
+    req_expect(&r, 0);
+    ck_assert_uint_eq(late.r.done, 1);
+    ck_assert_int_eq(late.r.sb.bufstruct.b_error, EINVAL);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_17_retry_from_process_level_works_after_restoring)
+{
+    struct gather g;
+
+    fake_up(true, FAKE_INLINE);
+    fake.on_start = gather_look;
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), 0);
+    gather_init(&g, UIO_USERSPACE);
+    fake_script(AD_RES_BUS_FAULT, 0, 1024);
+    req_expect(&g.r, EIO);
+    memset(gathered, 0, sizeof(gathered));
+    gather_init(&g, UIO_USERSPACE); /* restores resvd1, the uio and its pieces */
+    g.r.sb.flags = SC_RESUME;
+    req_expect(&g.r, 0);
+    gather_verify();
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_15_no_gather_means_EINVAL_not_a_crash)
+{
+    struct ad_config more = {.cfg_no_gather = true};
+    struct gather g;
+
+    shim_test_begin_det(1);
+    fake_prepare();
+    fake_attach(&more);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), EINVAL);
+    gather_init(&g, UIO_SYSSPACE);
+    refused(&g.r, EINVAL);
+    fake_down();
+    /* The chip cannot. */
+    shim_test_begin_det(1);
+    fake_prepare();
+    fake.caps.cap_gather = false;
+    fake_attach(NULL);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), EINVAL);
+    gather_init(&g, UIO_SYSSPACE);
+    refused(&g.r, EINVAL);
+    fake_down();
+    /* It can; the argument must be NULL. */
+    fake_up(true, FAKE_INLINE);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 1, 0), EINVAL);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), 0);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_16_gather_copy_reports_ENOMEM_and_EFAULT)
+{
+    struct gather g[AD_BOUNCES + 1];
+
+    fake_up(true, FAKE_PEND);
+    /* SCIOGTHW finds no memory: gathers are offered, but a copy has nowhere to go. */
+    shim_fail_set(SHIM_FAIL_ALLOC, 1, true);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), 0);
+    gather_init(&g[0], UIO_USERSPACE);
+    refused(&g[0].r, ENOMEM);
+    shim_fail_set(SHIM_FAIL_ALLOC, 0, false);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), 0);
+    /* All copies in use. */
+    for (unsigned i = 0; i < AD_BOUNCES; i++) {
+        gather_init(&g[i], UIO_USERSPACE);
+        req_send(&g[i].r);
+        ck_assert_uint_eq(g[i].r.done, 0);
+    }
+    gather_init(&g[AD_BOUNCES], UIO_USERSPACE);
+    refused(&g[AD_BOUNCES].r, ENOMEM);
+    fake_end_all();
+    /* Each copy of the call fails once: never leaks the copy memory. */
+    for (unsigned k = 1; k <= 3; k++) {
+        gather_init(&g[0], UIO_USERSPACE);
+        shim_fail_set(SHIM_FAIL_COPY, k, false);
+        refused(&g[0].r, EFAULT);
+        shim_fail_set(SHIM_FAIL_COPY, 0, false);
+    }
+    gather_init(&g[0], UIO_USERSPACE);
+    req_send(&g[0].r);
+    fake_end_all();
+    ck_assert_uint_eq(g[0].r.done, 1);
+    ck_assert_uint_eq(g[0].r.sb.bufstruct.b_flags & B_ERROR, 0);
+    fake_down();
+}
+END_TEST
+
+static Suite *ad_strategy_suite(void)
+{
+    Suite *s = suite_create("ad_strategy");
+    TCase *fields = tcase_create("fields");
+    TCase *spans = tcase_create("spans");
+    TCase *gathers = tcase_create("gathers");
+
+    tcase_add_test(fields, test_AIX_02_chained_sc_buf_refused);
+    tcase_add_test(fields, test_AIX_02_bad_fields_refused);
+    tcase_add_test(fields, test_AIX_03_eight_outstanding_and_strategy_returns);
+    tcase_add_test(fields, test_AIX_10_maximum_transfer_is_exact_and_no_command_above);
+    tcase_add_test(fields, test_AIX_10_adapter_below_SC_MAXREQUEST_cannot_attach);
+    tcase_add_test(fields, test_AIX_25_unknown_or_unstarted_address_refused);
+    tcase_add_test(fields, test_AIX_28_scsi_flags_reach_the_chip);
+    tcase_add_test(fields, test_AIX_29_cdb_bytes_make_no_difference);
+    tcase_add_test(spans, test_AIX_05_span_chain_reaches_the_chip_in_order);
+    tcase_add_test(spans, test_AIX_05_broken_spans_refused);
+    tcase_add_test(spans, test_AIX_05_long_span_takes_a_list_and_258_is_the_limit);
+    tcase_add_test(gathers, test_AIX_13_each_broken_condition_is_refused);
+    tcase_add_test(gathers, test_AIX_14_gather_of_odd_pieces_shared_and_user_memory);
+    tcase_add_test(gathers, test_AIX_14_gather_of_more_pieces_than_a_list_is_copied);
+    tcase_add_test(gathers, test_AIX_15_no_gather_means_EINVAL_not_a_crash);
+    tcase_add_test(gathers, test_AIX_16_gather_copy_reports_ENOMEM_and_EFAULT);
+    tcase_add_test(gathers, test_AIX_17_retry_from_process_level_works_after_restoring);
+    suite_add_tcase(s, fields);
+    suite_add_tcase(s, spans);
+    suite_add_tcase(s, gathers);
+    return s;
+}
+
+int main(int argc, char **argv) { return test_run(ad_strategy_suite(), argc, argv); }

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ad_timeout_test.c - timeouts, the ladder behind them, SC_DELAY_CMD, timers that cannot be armed;
+ * in virtual time.
+ */
+#include "ad_fake.h"
+
+static struct req r[8];
+
+static void send(unsigned i, uint32_t seconds)
+{
+    req_init(&r[i]);
+    r[i].sb.timeout_value = seconds;
+    req_send(&r[i]);
+}
+
+static void run_s(uint64_t seconds) { shim_det_run(shim_now_ns() + seconds * AD_NS_PER_S); }
+
+static void timed_out(const struct req *q)
+{
+    ck_assert_uint_eq(q->done, 1);
+    ck_assert_int_eq(q->sb.bufstruct.b_error, EIO);
+    ck_assert_uint_eq(q->sb.status_validity, SC_ADAPTER_ERROR);
+    ck_assert_uint_eq(q->sb.general_card_status, SC_CMD_TIMEOUT);
+    ck_assert_uint_eq(q->sb.scsi_status, 0);
+}
+
+START_TEST(test_AIX_18_timeout_aborts_then_reports)
+{
+    fake_up(true, FAKE_PEND);
+    send(0, 10);
+    run_s(9);
+    ck_assert_uint_eq(fake.aborts, 0);
+    run_s(2);
+    ck_assert_uint_eq(fake.aborts, 1);
+    timed_out(&r[0]);
+    ck_assert_uint_eq(fake.starts, 1); /* never sent again */
+    ck_assert_uint_eq(fake_stats().timeouts, 1);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_HALT);
+    fake_check(fake_lun);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_18_zero_means_no_timeout)
+{
+    fake_up(true, FAKE_PEND);
+    send(0, 0);
+    ck_assert_uint_eq(shim_det_timers(), 0);
+    run_s(1000000);
+    ck_assert_uint_eq(r[0].done, 0);
+    fake_end_all();
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_18_inline_commands_need_no_timer)
+{
+    fake_up(true, FAKE_INLINE);
+    for (unsigned i = 0; i < 8; i++)
+        send(i, 30);
+    ck_assert_uint_eq(shim_det_timers(), 0);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_18_memory_is_not_returned_before_the_chip_lets_go)
+{
+    fake_up(true, FAKE_PEND);
+    fake.abort_mode = FAKE_ABORT_LATER;
+    send(0, 10);
+    run_s(13);
+    ck_assert_uint_eq(fake.aborts, 1);
+    ck_assert_uint_eq(r[0].done, 0);
+    fake_script(AD_RES_ABORTED, 0, 512);
+    fake_end(0);
+    timed_out(&r[0]);
+    run_s(100);
+    ck_assert_uint_eq(fake.target_resets, 0);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_18_command_that_ends_while_being_aborted_is_reported_as_it_ended)
+{
+    fake_up(true, FAKE_PEND);
+    fake.abort_mode = FAKE_ABORT_FINISHED;
+    send(0, 10);
+    fake_script(AD_RES_GOOD, 0, 7);
+    run_s(11);
+    ck_assert_uint_eq(r[0].done, 1);
+    ck_assert_uint_eq(r[0].sb.bufstruct.b_flags & B_ERROR, 0);
+    ck_assert_uint_eq(r[0].sb.bufstruct.b_resid, 7);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_RUN);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_18_ladder_target_reset_after_5_s_bus_reset_after_10)
+{
+    fake_up(true, FAKE_PEND);
+    fake.abort_mode = FAKE_ABORT_NEVER;
+    send(0, 10);
+    run_s(14);
+    ck_assert_uint_eq(fake.target_resets, 0);
+    run_s(2);
+    ck_assert_uint_eq(fake.target_resets, 1);
+    timed_out(&r[0]);
+    fake_down();
+
+    fake_up(true, FAKE_PEND);
+    fake.abort_mode = FAKE_ABORT_NEVER;
+    fake.reset_works = false;
+    send(0, 10);
+    send(1, 0);
+    run_s(19);
+    ck_assert_uint_eq(fake.bus_resets, 0);
+    run_s(2);
+    ck_assert_uint_eq(fake.bus_resets, 1);
+    timed_out(&r[0]);
+    ck_assert_uint_eq(r[1].done, 1);
+    ck_assert_uint_eq(r[1].sb.general_card_status, SC_SCSI_BUS_RESET);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_18_each_deadline_of_several_is_kept)
+{
+    fake_up(false, FAKE_PEND);
+    send(0, 50);
+    send(1, 20);
+    send(2, 30);
+    run_s(5);
+    fake_end(1); /* request 1 in time: its timer finds nothing to do */
+    ck_assert_uint_eq(r[1].done, 1);
+    run_s(20);
+    ck_assert_uint_eq(fake.aborts, 0);
+    run_s(6); /* 31 s: request 2; clearing takes request 0 back too */
+    timed_out(&r[2]);
+    ck_assert_uint_eq(r[0].done, 1);
+    ck_assert_int_eq(r[0].sb.bufstruct.b_error, ENXIO);
+    ck_assert_uint_gt(r[0].order, r[2].order);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_18_kept_queue_still_times_out)
+{
+    fake_up(true, FAKE_PEND);
+    send(0, 10);
+    send(1, 10);
+    fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 512);
+    fake_end(0);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_KEEP);
+    run_s(11);
+    timed_out(&r[1]);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_HALT);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_NB_02_a_timer_that_cannot_be_armed_is_armed_by_the_next_activity)
+{
+    fake_up(true, FAKE_PEND);
+    shim_fail_set(SHIM_FAIL_TIMER, 1, true);
+    send(0, 10);
+    ck_assert_uint_eq(shim_det_timers(), 0);
+    ck_assert_uint_eq(r[0].done, 0); /* not lost, not failed */
+    send(1, 10);
+    shim_fail_set(SHIM_FAIL_TIMER, 0, false);
+    send(2, 10);
+    ck_assert_uint_eq(shim_det_timers(), 1);
+    run_s(11);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_uint_eq(r[i].done, 1);
+    fake_check(fake_lun);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_NB_02_no_room_and_no_timer_still_goes_on)
+{
+    fake_up(true, FAKE_INLINE);
+    shim_fail_set(SHIM_FAIL_TIMER, 1, true);
+    fake.busy = 2;
+    send(0, 10);
+    ck_assert_uint_eq(r[0].done, 0);
+    shim_fail_set(SHIM_FAIL_TIMER, 0, false);
+    send(1, 10); /* any activity arms the backstop */
+    run_s(1);
+    ck_assert_uint_eq(r[0].order, 1);
+    ck_assert_uint_eq(r[1].order, 2);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_NB_02_one_timer_however_many_wait)
+{
+    fake_up(true, FAKE_INLINE);
+    fake.busy = 1000;
+    for (unsigned i = 0; i < 8; i++) {
+        send(i, 10);
+        ck_assert_uint_eq(shim_det_timers(), 1);
+    }
+    fake.busy = 0;
+    run_s(1);
+    for (unsigned i = 0; i < 8; i++)
+        ck_assert_uint_eq(r[i].order, i + 1);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_21_SC_DELAY_CMD_is_held_back_and_others_behind_it)
+{
+    fake_up(true, FAKE_INLINE);
+    req_init(&r[0]);
+    r[0].sb.flags = SC_DELAY_CMD | SC_RESUME;
+    req_send(&r[0]);
+    send(1, 30);
+    ck_assert_uint_eq(fake.starts, 0);
+    shim_det_run(shim_now_ns() + (AD_DELAY_DEFAULT_MS - 1) * AD_NS_PER_MS);
+    ck_assert_uint_eq(fake.starts, 0);
+    fake_check(fake_lun);
+    shim_det_run(shim_now_ns() + 2 * AD_NS_PER_MS);
+    ck_assert_uint_eq(r[0].order, 1);
+    ck_assert_uint_eq(r[1].order, 2);
+    /* Again: the delay counts for each command. */
+    req_init(&r[0]);
+    r[0].sb.flags = SC_DELAY_CMD;
+    req_send(&r[0]);
+    ck_assert_uint_eq(r[0].done, 0);
+    run_s(2);
+    ck_assert_uint_eq(r[0].done, 1);
+    /* Without a timer it goes at once rather than never. */
+    shim_fail_set(SHIM_FAIL_TIMER, 1, true);
+    req_init(&r[0]);
+    r[0].sb.flags = SC_DELAY_CMD;
+    req_expect(&r[0], 0);
+    shim_fail_set(SHIM_FAIL_TIMER, 0, false);
+    fake_down();
+}
+END_TEST
+
+static unsigned lost_events;
+static void on_lost(struct sc_event_info *info) { lost_events += info->events == SC_FATAL_HDW_ERR; }
+
+static int fake_no_bus_reset(void *hw)
+{
+    ((struct fake *)hw)->bus_resets++;
+    return 0;
+}
+
+START_TEST(test_AIX_27_a_chip_that_keeps_a_command_for_ever_is_a_fatal_event)
+{
+    struct sc_event_struct ev = {.id = FAKE_ID, .mode = SC_IM_MODE, .async_func = on_lost};
+    struct ad_hw_ops dead = fake_ops;
+    struct err_rec rec[16];
+    unsigned n, fatal = 0;
+
+    fake_up(true, FAKE_PEND);
+    dead.reset_bus = fake_no_bus_reset;
+    ad_find(FAKE_DEVNO)->adp_ops = &dead;
+    fake.abort_mode = FAKE_ABORT_NEVER;
+    fake.reset_works = false;
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOEVENT, (intptr_t)&ev, 0), 0);
+    lost_events = 0;
+    send(0, 10);
+    run_s(300);
+    ck_assert_uint_eq(r[0].done, 0); /* its memory may still be written to */
+    ck_assert_uint_eq(lost_events, 1);
+    ck_assert_uint_ge(fake.bus_resets, 4);
+    n = errlog_read(0, rec, 16);
+    for (unsigned i = 0; i < n; i++)
+        fatal += rec[i].er_id == ERRID_SCSI_ERR2;
+    ck_assert_uint_eq(fatal, 1);
+    /* SCIOHALT and SCIOSTOP give up in time, and the LUN stays started. */
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOHALT, SC_ARG(FAKE_ID, 0), 0), ETIMEDOUT);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTOP, SC_ARG(FAKE_ID, 0), 0), ETIMEDOUT);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_HALT);
+    fake_script(AD_RES_ABORTED, 0, 512);
+    fake_end(0); /* at last */
+    timed_out(&r[0]);
+    fake_down();
+}
+END_TEST
+
+static Suite *ad_timeout_suite(void)
+{
+    Suite *s = suite_create("ad_timeout");
+    TCase *timeouts = tcase_create("timeouts");
+    TCase *timers = tcase_create("timers");
+
+    tcase_add_test(timeouts, test_AIX_18_timeout_aborts_then_reports);
+    tcase_add_test(timeouts, test_AIX_18_zero_means_no_timeout);
+    tcase_add_test(timeouts, test_AIX_18_inline_commands_need_no_timer);
+    tcase_add_test(timeouts, test_AIX_18_memory_is_not_returned_before_the_chip_lets_go);
+    tcase_add_test(timeouts, test_AIX_18_command_that_ends_while_being_aborted_is_reported_as_it_ended);
+    tcase_add_test(timeouts, test_AIX_18_ladder_target_reset_after_5_s_bus_reset_after_10);
+    tcase_add_test(timeouts, test_AIX_18_each_deadline_of_several_is_kept);
+    tcase_add_test(timeouts, test_AIX_18_kept_queue_still_times_out);
+    tcase_add_test(timeouts, test_AIX_27_a_chip_that_keeps_a_command_for_ever_is_a_fatal_event);
+    tcase_add_test(timers, test_NB_02_a_timer_that_cannot_be_armed_is_armed_by_the_next_activity);
+    tcase_add_test(timers, test_NB_02_no_room_and_no_timer_still_goes_on);
+    tcase_add_test(timers, test_NB_02_one_timer_however_many_wait);
+    tcase_add_test(timers, test_AIX_21_SC_DELAY_CMD_is_held_back_and_others_behind_it);
+    suite_add_tcase(s, timeouts);
+    suite_add_tcase(s, timers);
+    return s;
+}
+
+int main(int argc, char **argv) { return test_run(ad_timeout_suite(), argc, argv); }

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sim_cmd_prov_test.c - SYNCHRONIZE CACHE, UNMAP, WRITE SAME, GET LBA STATUS, FORMAT UNIT.
+ */
+#include "sim_fixture.h"
+
+#define BLOCKS 65536u
+
+static uint8_t data[BLOCKS];
+
+static void setup(void) { fx_begin(512, BLOCKS); }
+
+/* The content of a block, by READ(10). */
+static const uint8_t *block(uint32_t lba)
+{
+    static uint8_t b[512];
+    uint8_t cdb[10] = {0x28, [8] = 1};
+    struct fx_cmd c;
+
+    scsi_put32(cdb + 2, lba);
+    fx_run(&c, cdb, 10, FX_IN, b, sizeof(b));
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    return b;
+}
+
+static void put(uint32_t lba, uint32_t blocks, uint8_t value)
+{
+    uint8_t cdb[10] = {0x2a};
+    struct fx_cmd c;
+
+    memset(data, value, sizeof(data));
+    scsi_put32(cdb + 2, lba);
+    scsi_put16(cdb + 7, blocks);
+    fx_run(&c, cdb, 10, FX_OUT, data, blocks * 512);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+}
+
+START_TEST(test_write_same)
+{
+    static const struct fx_row rows[] = {
+        {"10: no blocks", {0x41}, 10, FX_OUT, 512, FX_BAD_CDB},
+        {"16: no blocks", {0x93}, 16, FX_OUT, 512, FX_BAD_CDB},
+        {"16: too many", {0x93, [10] = 0x80, [13] = 1}, 16, FX_OUT, 512, FX_BAD_LBA},
+        {"10: beyond", {0x41, 0, 0, 1, 0, 0, 0, 0, 1}, 10, FX_OUT, 512, FX_BAD_LBA},
+        {"10: NDOB is reserved", {0x41, 0x01, [8] = 1}, 10, FX_OUT, 512, FX_BAD_CDB},
+        {"16: ANCHOR", {0x93, 0x10, [13] = 1}, 16, FX_OUT, 512, FX_BAD_CDB},
+        {"10: half a block", {0x41, [8] = 1}, 10, FX_OUT, 256, SC_CHECK_CONDITION, SCSI_KEY_ABORTED, SCSI_ASC_DATA_PHASE, 0, 0},
+    };
+    static const uint8_t ten[10] = {0x41, 0, 0, 0, 0, 10, 0, 0, 200}, ndob[16] = {0x93, 0x01, [9] = 12, [13] = 5};
+    static const uint8_t unmap[16] = {0x93, 0x09, [9] = 20, [13] = 5}, tail[16] = {0x93, 0, [8] = 0xff, [9] = 0xff, [13] = 1};
+    uint8_t pattern[512];
+    struct fx_cmd c;
+
+    for (unsigned i = 0; i < sizeof(pattern); i++)
+        pattern[i] = (uint8_t)(i + 1);
+    fx_run(&c, ten, 10, FX_OUT, pattern, 512);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    ck_assert_uint_eq(c.x.xfer_resid, 0);
+    ck_assert_uint_eq(block(9)[0], 0);
+    for (uint32_t lba = 10; lba < 210; lba++)
+        ck_assert_mem_eq(block(lba), pattern, 512);
+    ck_assert_uint_eq(block(210)[0], 0);
+    /* Without data: zeroes. */
+    fx_run(&c, ndob, 16, FX_OUT, NULL, 0);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    ck_assert_uint_eq(block(11)[5], 6);
+    ck_assert_uint_eq(block(12)[5], 0);
+    ck_assert_uint_eq(block(16)[5], 0);
+    ck_assert_uint_eq(block(17)[5], 6);
+    fx_run(&c, unmap, 16, FX_OUT, NULL, 0);
+    ck_assert_uint_eq(block(20)[5], 0);
+    ck_assert_uint_eq(block(25)[5], 6);
+    fx_run(&c, tail, 16, FX_OUT, pattern, 512);
+    ck_assert_mem_eq(block(BLOCKS - 1), pattern, 512);
+    FX_ROWS(rows, data);
+}
+END_TEST
+
+/* A pattern with UNMAP set is written, for it cannot be deallocated. */
+START_TEST(test_write_same_unmap_of_a_pattern_writes)
+{
+    static const uint8_t cdb[10] = {0x41, 0x08, 0, 0, 0, 1, 0, 0, 3};
+    struct fx_cmd c;
+
+    memset(data, 0x5a, 512);
+    fx_run(&c, cdb, 10, FX_OUT, data, 512);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    ck_assert_uint_eq(block(3)[17], 0x5a);
+}
+END_TEST
+
+START_TEST(test_unmap)
+{
+    static const uint8_t cdb[10] = {0x42, [8] = 8 + 32};
+    static const struct fx_row rows[] = {
+        {"empty list", {0x42}, 10, FX_OUT, 0, 0, 0, 0, 0, 0},
+        {"header only", {0x42, [8] = 8}, 10, FX_OUT, 8, 0, 0, 0, 0, 0},
+        {"half a header", {0x42, [8] = 7}, 10, FX_OUT, 7, FX_BAD_LENGTH},
+        {"data shorter than said", {0x42, [8] = 24}, 10, FX_OUT, 16, FX_BAD_LENGTH},
+        {"ANCHOR", {0x42, 0x01, [8] = 8}, 10, FX_OUT, 8, FX_BAD_CDB},
+    };
+    uint8_t list[8 + 32];
+    struct fx_cmd c;
+
+    put(100, 20, 0x33);
+    memset(list, 0, sizeof(list));
+    FX_ROWS(rows, list);
+    scsi_put16(list, sizeof(list) - 2);
+    scsi_put16(list + 2, 32);
+    scsi_put64(list + 8, 102);
+    scsi_put32(list + 16, 3);
+    scsi_put64(list + 24, 110);
+    scsi_put32(list + 32, 1);
+    fx_run(&c, cdb, 10, FX_OUT, list, sizeof(list));
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    for (uint32_t lba = 100; lba < 120; lba++)
+        ck_assert_uint_eq(block(lba)[9], (lba >= 102 && lba < 105) || lba == 110 ? 0 : 0x33);
+    /* One bad descriptor: none is carried out. */
+    scsi_put64(list + 8, 115);
+    scsi_put64(list + 24, BLOCKS);
+    fx_run(&c, cdb, 10, FX_OUT, list, sizeof(list));
+    fx_expect_check(&c, SCSI_KEY_ILLEGAL, SCSI_ASC_LBA, 0);
+    ck_assert_uint_eq(block(115)[0], 0x33);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- a medium that remembers calls */
+
+static unsigned flushes;
+static int flush_result;
+static uint64_t mapped_until;
+
+static int rec_read(void *m, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes)
+{
+    (void)m, (void)off, (void)bytes;
+    for (uint32_t i = 0; i < n; i++)
+        memset(vec[i].iov_base, 0, vec[i].iov_len);
+    return 0;
+}
+static bool rec_fua;
+static int rec_write(void *m, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes, bool fua)
+{
+    (void)m, (void)off, (void)vec, (void)n, (void)bytes;
+    rec_fua = fua;
+    return 0;
+}
+static int rec_flush(void *m)
+{
+    (void)m;
+    flushes++;
+    return flush_result;
+}
+/* Runs of 1000 blocks, mapped and not by turns, up to mapped_until. */
+static int rec_mapped(void *m, uint64_t off, uint64_t *run, bool *is)
+{
+    (void)m;
+    *is = (off / 512000) % 2 == 0 && off < mapped_until;
+    *run = off < mapped_until ? 512000 - off % 512000 : UINT64_MAX;
+    return 0;
+}
+static const struct sim_medium_ops rec_ops = {.version = 1,
+                                              .size = sizeof(rec_ops),
+                                              .name = "recorder",
+                                              .read = rec_read,
+                                              .write = rec_write,
+                                              .flush = rec_flush,
+                                              .mapped = rec_mapped};
+
+static void setup_recorder(void)
+{
+    struct sim_bus_config bus = {.sb_adapter_id = 7};
+    struct sim_disk_config disk = {.sd_block_bytes = 512, .sd_blocks = (uint64_t)1 << 40, .sd_ops = &rec_ops};
+
+    fx_begin_bus(&bus, 1);
+    fx_add_disk(&disk);
+    flushes = 0;
+    flush_result = 0;
+    mapped_until = 4 * 512000;
+}
+
+START_TEST(test_sync_cache_and_fua)
+{
+    static const uint8_t sync10[10] = {0x35}, sync16[16] = {0x91, 0x02}, range[10] = {0x35, 0, 0, 0, 0, 5, 0, 0, 8};
+    static const uint8_t bad[16] = {0x91, 0, 0xff}, fua[10] = {0x2a, 0x08, [8] = 1}, plain[10] = {0x2a, [8] = 1};
+    struct fx_cmd c;
+
+    fx_run(&c, sync10, 10, FX_OUT, NULL, 0);
+    fx_run(&c, sync16, 16, FX_OUT, NULL, 0);
+    fx_run(&c, range, 10, FX_OUT, NULL, 0);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    ck_assert_uint_eq(flushes, 3);
+    fx_run(&c, bad, 16, FX_OUT, NULL, 0);
+    fx_expect_check(&c, SCSI_KEY_ILLEGAL, SCSI_ASC_LBA, 0);
+    ck_assert_uint_eq(flushes, 3);
+    flush_result = EIO;
+    fx_run(&c, sync10, 10, FX_OUT, NULL, 0);
+    fx_expect_check(&c, SCSI_KEY_MEDIUM, SCSI_ASC_WRITE_ERROR, 0);
+    fx_run(&c, fua, 10, FX_OUT, data, 512);
+    ck_assert(rec_fua);
+    fx_run(&c, plain, 10, FX_OUT, data, 512);
+    ck_assert(!rec_fua);
+}
+END_TEST
+
+/* No unmap entry in the medium: the command does not exist, and the pages say so. */
+START_TEST(test_medium_that_cannot_unmap)
+{
+    static const struct fx_row rows[] = {
+        {"UNMAP", {0x42, [8] = 8}, 10, FX_OUT, 8, FX_ILLEGAL, SCSI_ASC_OPCODE, 0, 0},
+        {"WRITE SAME with UNMAP", {0x41, 0x08, [8] = 1}, 10, FX_OUT, 512, FX_BAD_CDB},
+        {"WRITE SAME 16 with UNMAP", {0x93, 0x09, [13] = 1}, 16, FX_OUT, 0, FX_BAD_CDB},
+        {"WRITE SAME 16 NDOB", {0x93, 0x01, [13] = 1}, 16, FX_OUT, 0, 0, 0, 0, 0, 0},
+        {"FORMAT UNIT", {0x04}, 6, FX_OUT, 0, 0, 0, 0, 0, 0},
+    };
+    static const uint8_t b2[6] = {0x12, 1, 0xb2, 0, 255};
+    uint8_t page[255];
+    struct fx_cmd c;
+
+    memset(data, 0, 512);
+    FX_ROWS(rows, data);
+    fx_run(&c, b2, 6, FX_IN, page, sizeof(page));
+    ck_assert_uint_eq(page[5], 0);
+    ck_assert_uint_eq(page[6], 0);
+}
+END_TEST
+
+START_TEST(test_get_lba_status)
+{
+    uint8_t cdb[16] = {0x9e, 0x12, [13] = 200}, out[200];
+    struct fx_cmd c;
+
+    scsi_put64(cdb + 2, 500);
+    fx_run(&c, cdb, 16, FX_IN, out, sizeof(out));
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    /* 500..999 mapped, 1000..1999 not, 2000..2999 mapped, then nothing, in runs of 2^32-1 blocks */
+    ck_assert_uint_eq(scsi_get64(out + 8), 500);
+    ck_assert_uint_eq(scsi_get32(out + 16), 500);
+    ck_assert_uint_eq(out[20] & 0x0f, 0);
+    ck_assert_uint_eq(scsi_get64(out + 24), 1000);
+    ck_assert_uint_eq(scsi_get32(out + 32), 1000);
+    ck_assert_uint_eq(out[36] & 0x0f, 1);
+    ck_assert_uint_eq(scsi_get64(out + 40), 2000);
+    ck_assert_uint_eq(out[52] & 0x0f, 0);
+    ck_assert_uint_eq(scsi_get64(out + 72), 4000);
+    ck_assert_uint_eq(scsi_get32(out + 80), UINT32_MAX);
+    ck_assert_uint_eq(scsi_get32(out) + 4 + c.x.xfer_resid, sizeof(out));
+    scsi_put64(cdb + 2, (uint64_t)1 << 40);
+    fx_run(&c, cdb, 16, FX_IN, out, sizeof(out));
+    fx_expect_check(&c, SCSI_KEY_ILLEGAL, SCSI_ASC_LBA, 0);
+}
+END_TEST
+
+START_TEST(test_format_unit)
+{
+    static const struct fx_row rows[] = {
+        {"short header", {0x04, 0x10}, 6, FX_OUT, 4, 0, 0, 0, 0, 0},
+        {"long header", {0x04, 0x30}, 6, FX_OUT, 8, 0, 0, 0, 0, 0},
+        {"no header", {0x04, 0x10}, 6, FX_OUT, 0, FX_BAD_LENGTH},
+        {"long header cut", {0x04, 0x30}, 6, FX_OUT, 4, FX_BAD_LENGTH},
+        {"CMPLST without list", {0x04, 0x08}, 6, FX_OUT, 0, FX_BAD_CDB},
+        {"protection", {0x04, 0x40}, 6, FX_OUT, 0, FX_BAD_CDB},
+    };
+    static const uint8_t plain[6] = {0x04}, list[6] = {0x04, 0x10};
+    uint8_t header[8] = {0};
+    struct fx_cmd c;
+
+    put(7, 1, 0x44);
+    fx_run(&c, plain, 6, FX_OUT, NULL, 0);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    ck_assert_uint_eq(block(7)[0], 0);
+    FX_ROWS(rows, header);
+    scsi_put16(header + 2, 8);
+    fx_run(&c, list, 6, FX_OUT, header, 4);
+    fx_expect_check(&c, SCSI_KEY_ILLEGAL, SCSI_ASC_PARAMETER_FIELD, 0);
+    scsi_put16(header + 2, 0);
+    header[1] = 0x08;
+    fx_run(&c, list, 6, FX_OUT, header, 4);
+    fx_expect_check(&c, SCSI_KEY_ILLEGAL, SCSI_ASC_PARAMETER_FIELD, 0);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("sim_cmd_prov");
+    TCase *t = tcase_create("memory"), *rec = tcase_create("recorder");
+
+    tcase_add_checked_fixture(t, setup, fx_end);
+    tcase_add_test(t, test_write_same);
+    tcase_add_test(t, test_write_same_unmap_of_a_pattern_writes);
+    tcase_add_test(t, test_unmap);
+    tcase_add_test(t, test_format_unit);
+    suite_add_tcase(s, t);
+    tcase_add_checked_fixture(rec, setup_recorder, fx_end);
+    tcase_add_test(rec, test_sync_cache_and_fua);
+    tcase_add_test(rec, test_medium_that_cannot_unmap);
+    tcase_add_test(rec, test_get_lba_status);
+    suite_add_tcase(s, rec);
+    return s;
+}
+
+int main(int argc, char **argv) { return test_run(suite(), argc, argv); }

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Unit tests of src/scp/scp_block.c: any offset and length against a shadow copy, both block
+ * sizes, edges of the disk, threads that write parts of the same block, errors in the middle.
+ */
+#define _GNU_SOURCE
+#include "../test_main.h"
+
+#include <pthread.h>
+#include <scpair/scpair.h>
+#include <stdlib.h>
+
+#define DISK_BYTES (4u << 20)
+
+static struct scp *pair;
+static struct scp_block *block;
+
+static void start(uint32_t block_bytes)
+{
+    struct scp_disk_spec d = {.medium = SCP_MEDIUM_RAM, .bytes = DISK_BYTES, .block_bytes = block_bytes};
+    struct scp_spec spec = {.disks = &d, .ndisks = 1, .transfer_bytes_max = 131072};
+    char err[SCP_ERROR_MAX] = "";
+
+    ck_assert_msg(scp_create(&spec, &pair, err, sizeof(err)) == 0, "%s", err);
+    ck_assert_int_eq(scp_block_open(scp_disk_devno(pair, 0), DREAD | DWRITE, &block), 0);
+}
+
+static void stop(void)
+{
+    scp_block_close(block);
+    ck_assert_uint_eq(scp_destroy(pair), 0);
+}
+
+static uint64_t random_state;
+static uint64_t random_next(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state;
+}
+
+static void shadow_run(uint32_t block_bytes, uint64_t seed)
+{
+    uint8_t *shadow = calloc(1, DISK_BYTES);
+    uint8_t *data = aligned_alloc(SC_PAGE_SIZE, 3u << 20);
+
+    random_state = seed;
+    start(block_bytes);
+    for (unsigned i = 0; i < 600; i++) {
+        size_t bytes = (size_t)(random_next() % (i % 50 == 0 ? 2u << 20 : 20000u)) + 1;
+        uint64_t off = random_next() % DISK_BYTES;
+        size_t want = bytes < DISK_BYTES - off ? bytes : (size_t)(DISK_BYTES - off);
+        /* Memory at every offset in the page; one in four as the disk range lies, for the direct way. */
+        uint8_t *at = data + (random_next() % 4 ? random_next() % SC_PAGE_SIZE : off % SC_PAGE_SIZE);
+        size_t done = 0;
+
+        if (random_next() & 1) {
+            for (size_t k = 0; k < bytes; k++)
+                at[k] = (uint8_t)random_next();
+            ck_assert_int_eq(scp_block_write(block, at, bytes, off, &done), 0);
+            ck_assert_uint_eq(done, want);
+            memcpy(shadow + off, at, want);
+        } else {
+            ck_assert_int_eq(scp_block_read(block, at, bytes, off, &done), 0);
+            ck_assert_uint_eq(done, want);
+            ck_assert_msg(memcmp(shadow + off, at, want) == 0, "seed %llu step %u: %zu bytes at %llu differ",
+                          (unsigned long long)seed, i, want, (unsigned long long)off);
+        }
+    }
+    stop();
+    free(shadow);
+    free(data);
+}
+
+START_TEST(test_shadow_512) { shadow_run(512, 0x1234567u + (uint64_t)_i); }
+END_TEST
+START_TEST(test_shadow_4096) { shadow_run(4096, 0x7654321u + (uint64_t)_i); }
+END_TEST
+
+START_TEST(test_end_of_disk)
+{
+    uint8_t data[1024] = {0};
+    size_t done = 99;
+
+    start(512);
+    ck_assert_int_eq(scp_block_read(block, data, sizeof(data), DISK_BYTES, &done), 0);
+    ck_assert_uint_eq(done, 0);
+    ck_assert_int_eq(scp_block_read(block, data, sizeof(data), DISK_BYTES + 1, &done), ENXIO);
+    ck_assert_int_eq(scp_block_write(block, data, sizeof(data), DISK_BYTES, &done), ENXIO);
+    ck_assert_uint_eq(done, 0);
+    ck_assert_int_eq(scp_block_write(block, data, sizeof(data), DISK_BYTES - 100, &done), 0);
+    ck_assert_uint_eq(done, 100);
+    ck_assert_int_eq(scp_block_read(block, data, 0, 0, &done), 0);
+    ck_assert_uint_eq(done, 0);
+    stop();
+}
+END_TEST
+
+/* A page-aligned megabyte is one chain of 256 bufs, which becomes 8 commands of 128 KiB. */
+START_TEST(test_AIX_05_chain_is_spanned)
+{
+    uint8_t *data = aligned_alloc(SC_PAGE_SIZE, 1u << 20);
+    struct sc_disk_stats before, after;
+    size_t done;
+
+    start(512);
+    ck_assert_int_eq(fp_ioctl(scp_block_file(block), DKSTATS, (intptr_t)&before, 0), 0);
+    ck_assert_int_eq(scp_block_read(block, data, 1u << 20, 0, &done), 0);
+    ck_assert_int_eq(fp_ioctl(scp_block_file(block), DKSTATS, (intptr_t)&after, 0), 0);
+    ck_assert_uint_eq(after.bufs - before.bufs, 256);
+    ck_assert_uint_eq(after.commands - before.commands, 8);
+    ck_assert_uint_eq(after.spanned_bufs - before.spanned_bufs, 256);
+    stop();
+    free(data);
+}
+END_TEST
+
+START_TEST(test_error_in_the_middle_counts_what_came_before)
+{
+    uint8_t *data = aligned_alloc(SC_PAGE_SIZE, 64u << 10);
+    char err[SCP_ERROR_MAX];
+    size_t done;
+
+    start(512);
+    ck_assert_int_eq(scp_inject(pair, "hdisk0 op=read lba=40 count=forever do=check:3/11/00", err, sizeof(err)), 0);
+    ck_assert_int_eq(scp_block_read(block, data, 64u << 10, 0, &done), EMEDIA);
+    ck_assert_uint_eq(done, 40 * 512);
+    ck_assert_int_eq(scp_inject(pair, "hdisk0 clear", err, sizeof(err)), 0);
+    ck_assert_int_eq(scp_block_read(block, data, 64u << 10, 0, &done), 0);
+    ck_assert_uint_eq(done, 64u << 10);
+    stop();
+    free(data);
+}
+END_TEST
+
+#define WRITERS 4
+static void *writer(void *arg)
+{
+    unsigned me = (unsigned)(uintptr_t)arg;
+    uint8_t mine[100];
+    size_t done;
+
+    memset(mine, (int)(me + 1), sizeof(mine));
+    /* All writers share blocks: 100-byte stripes, each thread its own. */
+    for (unsigned i = 0; i < 400; i++)
+        if (scp_block_write(block, mine, sizeof(mine), (uint64_t)(i * WRITERS + me) * sizeof(mine), &done) != 0)
+            return (void *)1;
+    return NULL;
+}
+
+START_TEST(test_partial_writes_of_threads_do_not_lose_each_other)
+{
+    pthread_t t[WRITERS];
+    static uint8_t back[400 * WRITERS * 100];
+    void *failed;
+    size_t done;
+
+    start(512);
+    for (uintptr_t i = 0; i < WRITERS; i++)
+        ck_assert_int_eq(pthread_create(&t[i], NULL, writer, (void *)i), 0);
+    for (unsigned i = 0; i < WRITERS; i++) {
+        pthread_join(t[i], &failed);
+        ck_assert_ptr_null(failed);
+    }
+    ck_assert_int_eq(scp_block_read(block, back, sizeof(back), 0, &done), 0);
+    for (size_t i = 0; i < sizeof(back); i++)
+        ck_assert_msg(back[i] == (i / 100) % WRITERS + 1, "byte %zu was lost", i);
+    stop();
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    Suite *s = suite_create("scp_block");
+    TCase *t = tcase_create("block");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, test_shadow_512, 0, 4);
+    tcase_add_loop_test(t, test_shadow_4096, 0, 4);
+    tcase_add_test(t, test_end_of_disk);
+    tcase_add_test(t, test_AIX_05_chain_is_spanned);
+    tcase_add_test(t, test_error_in_the_middle_counts_what_came_before);
+    tcase_add_test(t, test_partial_writes_of_threads_do_not_lose_each_other);
+    suite_add_tcase(s, t);
+    return test_run(s, argc, argv);
+}

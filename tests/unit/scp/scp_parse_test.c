@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Unit tests of src/scp/scp_parse.c: sizes and --disk specifications, good and bad. */
+#define _GNU_SOURCE
+#include "../test_main.h"
+
+#include <scpair/scpair.h>
+
+static const struct size_case {
+    const char *text;
+    int error;
+    uint64_t bytes;
+} size_cases[] = {
+    {"0", 0, 0},
+    {"4096", 0, 4096},
+    {"0x1000", 0, 4096},
+    {"64k", 0, 65536},
+    {"64KiB", 0, 65536},
+    {"64KB", 0, 65536},
+    {"1M", 0, 1u << 20},
+    {"2G", 0, 2ull << 30},
+    {"1T", 0, 1ull << 40},
+    {"15p", 0, 15ull << 50},
+    {"", EINVAL, 0},
+    {" 1", EINVAL, 0},
+    {"-1", EINVAL, 0},
+    {"+1", EINVAL, 0},
+    {"k", EINVAL, 0},
+    {"1kk", EINVAL, 0},
+    {"1x", EINVAL, 0},
+    {"1.5M", EINVAL, 0},
+    {"18446744073709551616", EINVAL, 0},
+    {"16777216T", EINVAL, 0},
+};
+
+START_TEST(test_size_parse_table)
+{
+    for (size_t i = 0; i < SC_ARRAY_SIZE(size_cases); i++) {
+        const struct size_case *c = &size_cases[i];
+        uint64_t bytes = 0;
+
+        ck_assert_msg(scp_size_parse(c->text, &bytes) == c->error, "size \"%s\"", c->text);
+        if (c->error == 0)
+            ck_assert_msg(bytes == c->bytes, "size \"%s\" gave %llu", c->text, (unsigned long long)bytes);
+    }
+    ck_assert_int_eq(scp_size_parse(NULL, &(uint64_t){0}), EINVAL);
+}
+END_TEST
+
+START_TEST(test_disk_parse_all_options)
+{
+    char text[] = "a.img,block=4096,ro,direct,notags,queue=7,latency=250";
+    struct scp_disk_spec d;
+
+    ck_assert_int_eq(scp_disk_parse(text, &d, NULL, 0), 0);
+    ck_assert_int_eq(d.medium, SCP_MEDIUM_FILE);
+    ck_assert_str_eq(d.path, "a.img");
+    ck_assert_uint_eq(d.block_bytes, 4096);
+    ck_assert(d.read_only && d.direct && d.no_tags);
+    ck_assert_uint_eq(d.queue, 7);
+    ck_assert_uint_eq(d.latency_ns, 250000);
+}
+END_TEST
+
+START_TEST(test_disk_parse_ram_and_null)
+{
+    char ram[] = "ram:64M,block=4096";
+    char null[] = "null:1T";
+    struct scp_disk_spec d;
+
+    ck_assert_int_eq(scp_disk_parse(ram, &d, NULL, 0), 0);
+    ck_assert_int_eq(d.medium, SCP_MEDIUM_RAM);
+    ck_assert_uint_eq(d.bytes, 64u << 20);
+    ck_assert_int_eq(scp_disk_parse(null, &d, NULL, 0), 0);
+    ck_assert_int_eq(d.medium, SCP_MEDIUM_NULL);
+    ck_assert_uint_eq(d.bytes, 1ull << 40);
+}
+END_TEST
+
+START_TEST(test_disk_parse_refuses_and_says_why)
+{
+    static const char *const bad[][2] = {
+        {"", "no file"},           {",ro", "no file"},         {"a,block=7", "512 or 4096"},
+        {"a,block=-1", "not a number"}, {"a,block", "unknown option"}, {"a,ro=1", "unknown option"},
+        {"a,queue=0", "1 to"},     {"a,queue=257", "1 to"},    {"a,queue=", "not a number"},
+        {"a,zebra", "zebra"},      {"ram:", "not a size"},     {"ram:0", "not a size"},
+        {"ram:-5", "not a size"},  {"ram:513", "multiple"},    {"null:4097,block=4096", "multiple"},
+        {"a,latency=99999999999", "0 to"},
+    };
+
+    for (size_t i = 0; i < SC_ARRAY_SIZE(bad); i++) {
+        char *text = strdup(bad[i][0]);
+        char err[SCP_ERROR_MAX] = "";
+        struct scp_disk_spec d;
+
+        ck_assert_msg(scp_disk_parse(text, &d, err, sizeof(err)) == EINVAL, "\"%s\" was taken", bad[i][0]);
+        ck_assert_msg(strstr(err, bad[i][1]) != NULL, "\"%s\": message \"%s\" lacks \"%s\"", bad[i][0], err, bad[i][1]);
+        ck_assert_ptr_null(strchr(err, '\n'));
+        free(text);
+    }
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    Suite *s = suite_create("scp_parse");
+    TCase *t = tcase_create("parse");
+
+    tcase_add_test(t, test_size_parse_table);
+    tcase_add_test(t, test_disk_parse_all_options);
+    tcase_add_test(t, test_disk_parse_ram_and_null);
+    tcase_add_test(t, test_disk_parse_refuses_and_says_why);
+    suite_add_tcase(s, t);
+    return test_run(s, argc, argv);
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Unit tests of the assembled pair: scp.c, scp_raw.c, scp_json.c, scp_inject.c. Creation and its
+ * errors, raw I/O and its edges, the fragment count a user can see, reports that parse.
+ */
+#define _GNU_SOURCE
+#include "../test_main.h"
+
+#include <scpair/scpair.h>
+#include <scpair/shim.h>
+#include <stdlib.h>
+
+static struct scp *pair;
+static struct file *disk;
+
+static void start(struct scp_spec *spec)
+{
+    char err[SCP_ERROR_MAX] = "";
+
+    ck_assert_msg(scp_create(spec, &pair, err, sizeof(err)) == 0, "%s", err);
+    ck_assert_int_eq(fp_opendev(scp_disk_devno(pair, 0), DREAD | DWRITE, NULL, 0, &disk), 0);
+}
+
+static void start_ram(uint64_t bytes, uint64_t transfer_max)
+{
+    struct scp_disk_spec d = {.medium = SCP_MEDIUM_RAM, .bytes = bytes};
+    struct scp_spec spec = {.disks = &d, .ndisks = 1, .transfer_bytes_max = transfer_max};
+
+    start(&spec);
+}
+
+static void stop(void)
+{
+    ck_assert_int_eq(fp_close(disk), 0);
+    ck_assert_uint_eq(scp_destroy(pair), 0);
+}
+
+START_TEST(test_bad_specs_are_refused_with_a_reason)
+{
+    struct scp_disk_spec ram = {.medium = SCP_MEDIUM_RAM, .bytes = 1u << 20};
+    struct scp_disk_spec odd = {.medium = SCP_MEDIUM_RAM, .bytes = 1000};
+    struct scp_disk_spec block7 = {.medium = SCP_MEDIUM_RAM, .bytes = 1u << 20, .block_bytes = 7};
+    struct scp_disk_spec missing = {.medium = SCP_MEDIUM_FILE, .path = "/nonexistent/disk.img"};
+    struct scp_disk_spec directory = {.medium = SCP_MEDIUM_FILE, .path = "/"};
+    const struct scp_spec bad[] = {
+        {.disks = &ram, .ndisks = 0},
+        {.disks = &ram, .ndisks = SCP_DISKS_MAX + 1},
+        {.disks = &ram, .ndisks = 1, .transfer_bytes_max = 4096},
+        {.disks = &ram, .ndisks = 1, .transfer_bytes_max = SC_MAXREQUEST + 1},
+        {.disks = &ram, .ndisks = 1, .transfer_bytes_max = 1ull << 40},
+        {.disks = &odd, .ndisks = 1},
+        {.disks = &block7, .ndisks = 1},
+        {.disks = &missing, .ndisks = 1},
+        {.disks = &directory, .ndisks = 1},
+    };
+
+    for (size_t i = 0; i < SC_ARRAY_SIZE(bad); i++) {
+        char err[SCP_ERROR_MAX] = "";
+        struct scp *p = NULL;
+
+        ck_assert_msg(scp_create(&bad[i], &p, err, sizeof(err)) != 0, "spec %zu was taken", i);
+        ck_assert_msg(err[0] != '\0' && strchr(err, '\n') == NULL, "spec %zu: message \"%s\"", i, err);
+        ck_assert_ptr_null(p);
+    }
+    /* Nothing was left behind: a good one works afterwards. */
+    start_ram(1u << 20, 0);
+    stop();
+}
+END_TEST
+
+START_TEST(test_one_pair_per_process)
+{
+    struct scp_disk_spec d = {.medium = SCP_MEDIUM_NULL, .bytes = 1u << 20};
+    struct scp_spec spec = {.disks = &d, .ndisks = 1};
+    struct scp *second;
+
+    start_ram(1u << 20, 0);
+    ck_assert_int_eq(scp_create(&spec, &second, NULL, 0), EBUSY);
+    stop();
+}
+END_TEST
+
+START_TEST(test_AIX_11_eight_mib_raw_read_is_64_commands)
+{
+    uint8_t *data = malloc(8u << 20);
+    struct sc_disk_stats before, after;
+    size_t done;
+
+    start_ram(16u << 20, 131072);
+    ck_assert_int_eq(fp_ioctl(disk, DKSTATS, (intptr_t)&before, 0), 0);
+    ck_assert_int_eq(scp_raw_read(disk, data, 8u << 20, 0, &done), 0);
+    ck_assert_uint_eq(done, 8u << 20);
+    ck_assert_int_eq(fp_ioctl(disk, DKSTATS, (intptr_t)&after, 0), 0);
+    ck_assert_uint_eq(after.commands - before.commands, 64);
+    stop();
+    free(data);
+}
+END_TEST
+
+START_TEST(test_raw_edges)
+{
+    uint8_t data[4096];
+    size_t done;
+
+    start_ram(1u << 20, 0);
+    ck_assert_int_eq(scp_raw_read(disk, data, 100, 0, &done), EINVAL);
+    ck_assert_int_eq(scp_raw_read(disk, data, 512, 7, &done), EINVAL);
+    ck_assert_int_eq(scp_raw_read(disk, data, 512, UINT64_MAX - 511, &done), EINVAL);
+    ck_assert_int_eq(scp_raw_read(disk, data, 512, 1u << 20, &done), 0);
+    ck_assert_uint_eq(done, 0);
+    ck_assert_int_eq(scp_raw_read(disk, data, 512, (1u << 20) + 512, &done), ENXIO);
+    ck_assert_int_eq(scp_raw_write(disk, data, 512, 1u << 20, 0, &done), ENXIO);
+    ck_assert_int_eq(scp_raw_read(disk, data, 4096, (1u << 20) - 1024, &done), 0);
+    ck_assert_uint_eq(done, 1024);
+    ck_assert_int_eq(scp_raw_write(disk, data, 512, 0, (int)HWRELOC, &done), EINVAL);
+    ck_assert_int_eq(scp_raw_write(disk, data, 512, 0, (int)SC_OPT_FUA, &done), 0);
+    stop();
+}
+END_TEST
+
+/* The deterministic host runs the same pair; a disk with latency finishes in virtual time. */
+START_TEST(test_det_host_with_latency)
+{
+    struct scp_disk_spec d = {.medium = SCP_MEDIUM_RAM, .bytes = 1u << 20, .latency_ns = 1000000};
+    struct scp_spec spec = {.disks = &d, .ndisks = 1, .host = shim_det_host(1)};
+    uint8_t out[4096], in[4096];
+    uint64_t begin;
+    size_t done;
+
+    start(&spec);
+    begin = kern_now_ns();
+    memset(out, 0x5a, sizeof(out));
+    ck_assert_int_eq(scp_raw_write(disk, out, sizeof(out), 8192, 0, &done), 0);
+    ck_assert_int_eq(scp_raw_read(disk, in, sizeof(in), 8192, &done), 0);
+    ck_assert_mem_eq(in, out, sizeof(in));
+    ck_assert_uint_eq(kern_now_ns() - begin, 2000000);
+    stop();
+}
+END_TEST
+
+START_TEST(test_reports_name_the_promised_fields)
+{
+    static const char *const field[] = {"\"adapter\":{", "\"disks\":[{\"name\":\"hdisk0\"", "\"bufs\":", "\"commands\":",
+                                        "\"spanned_commands\":", "\"spanned_bufs\":", "\"fragments\":", "\"gathered\":",
+                                        "\"pending\":0", "\"in_process\":0", "\"completed\":", "\"errors\":0",
+                                        "\"retries\":0"};
+    char *text;
+
+    start_ram(1u << 20, 0);
+    text = scp_stat_json(pair);
+    for (size_t i = 0; i < SC_ARRAY_SIZE(field); i++)
+        ck_assert_msg(strstr(text, field[i]) != NULL, "%s is not in %s", field[i], text);
+    free(text);
+    stop();
+}
+END_TEST
+
+START_TEST(test_inject_language)
+{
+    static const char *const bad[] = {
+        "",           "hdisk9 clear",          "hdisk0",           "hdisk0 do=",        "hdisk0 do=zap",
+        "hdisk0 op=read", "hdisk0 do=check",   "hdisk0 do=check:3", "hdisk0 do=check:33/0/0",
+        "hdisk0 do=short", "hdisk0 do=busy:1", "hdisk0 lba=5-2 do=busy", "hdisk0 lba=x do=busy",
+        "hdisk0 count=0 do=busy", "hdisk0 op=300 do=busy", "hdisk0 zebra=1 do=busy", "hdisk0 attention=29",
+    };
+    char err[SCP_ERROR_MAX];
+    uint8_t data[512];
+    size_t done;
+    char *log;
+
+    start_ram(1u << 20, 0);
+    for (size_t i = 0; i < SC_ARRAY_SIZE(bad); i++) {
+        err[0] = '\0';
+        ck_assert_msg(scp_inject(pair, bad[i], err, sizeof(err)) != 0, "\"%s\" was taken", bad[i]);
+        ck_assert_msg(err[0] != '\0', "\"%s\": no message", bad[i]);
+    }
+    ck_assert_int_eq(scp_inject(pair, "hdisk0 op=read lba=10-20 count=forever do=check:3/11/00/desc", err, sizeof(err)),
+                     0);
+    ck_assert_int_eq(scp_raw_read(disk, data, 512, 10 * 512, &done), EMEDIA);
+    ck_assert_int_eq(scp_raw_read(disk, data, 512, 21 * 512, &done), 0);
+    log = scp_errlog_json(0);
+    ck_assert_msg(strstr(log, "DISK_ERR1") != NULL && strstr(log, "\"resource\":\"hdisk0\"") != NULL, "%s", log);
+    free(log);
+    ck_assert_int_eq(scp_inject(pair, "hdisk0 clear", err, sizeof(err)), 0);
+    ck_assert_int_eq(scp_raw_read(disk, data, 512, 10 * 512, &done), 0);
+    stop();
+}
+END_TEST
+
+START_TEST(test_many_disks_with_ids_around_the_adapter)
+{
+    struct scp_disk_spec d[20];
+    struct scp_spec spec = {.disks = d, .ndisks = 20};
+    uint8_t out[512], in[512];
+    size_t done;
+
+    for (unsigned i = 0; i < 20; i++)
+        d[i] = (struct scp_disk_spec){.medium = SCP_MEDIUM_RAM, .bytes = 1u << 20, .queue = 4};
+    start(&spec);
+    for (unsigned i = 0; i < 20; i++) {
+        struct file *fp;
+
+        ck_assert_int_eq(scp_disk_file(pair, i, &fp), 0);
+        memset(out, (int)i + 1, sizeof(out));
+        ck_assert_int_eq(scp_raw_write(fp, out, sizeof(out), 0, 0, &done), 0);
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        struct file *fp;
+        struct sc_disk_info info;
+
+        ck_assert_int_eq(scp_disk_file(pair, i, &fp), 0);
+        ck_assert_int_eq(scp_raw_read(fp, in, sizeof(in), 0, &done), 0);
+        ck_assert_uint_eq(in[0], i + 1);
+        ck_assert_int_eq(fp_ioctl(fp, DKINFO, (intptr_t)&info, 0), 0);
+        ck_assert_uint_ne(info.id, 7);
+    }
+    stop();
+}
+END_TEST
+
+START_TEST(test_errno_texts)
+{
+    ck_assert_ptr_nonnull(strstr(scp_strerror(EMEDIA), "EMEDIA"));
+    ck_assert_int_eq(scp_host_errno(EMEDIA), EIO);
+    ck_assert_int_eq(scp_host_errno(EWRPROTECT), EROFS);
+    ck_assert_int_eq(scp_host_errno(EINVAL), EINVAL);
+    ck_assert_ptr_nonnull(scp_strerror(99999));
+    ck_assert_str_eq(scp_version(), "0.1.0");
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    Suite *s = suite_create("scp");
+    TCase *t = tcase_create("pair");
+
+    tcase_set_timeout(t, 30);
+    tcase_add_test(t, test_bad_specs_are_refused_with_a_reason);
+    tcase_add_test(t, test_one_pair_per_process);
+    tcase_add_test(t, test_AIX_11_eight_mib_raw_read_is_64_commands);
+    tcase_add_test(t, test_raw_edges);
+    tcase_add_test(t, test_det_host_with_latency);
+    tcase_add_test(t, test_reports_name_the_promised_fields);
+    tcase_add_test(t, test_inject_language);
+    tcase_add_test(t, test_many_disks_with_ids_around_the_adapter);
+    tcase_add_test(t, test_errno_texts);
+    suite_add_tcase(s, t);
+    return test_run(s, argc, argv);
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * kern_devsw_test.c - the device switch, open devices, the error log, starting and stopping the
+ * services.
+ */
+#include "panic_host.h"
+
+#define DEVNO SC_MAKEDEV(7, 3)
+
+static struct {
+    unsigned opens, closes, reads, writes, ioctls;
+    int answer;
+    unsigned long flag;
+    long chan;
+    int ext;
+    unsigned cmd;
+    intptr_t arg;
+    uint32_t fmode;
+} drv;
+
+static int drv_open(devno_t devno, unsigned long devflag, long chan, int ext)
+{
+    ck_assert_uint_eq(devno, DEVNO);
+    drv.opens++;
+    drv.flag = devflag;
+    drv.chan = chan;
+    drv.ext = ext;
+    return drv.answer;
+}
+static int drv_close(devno_t devno, long chan)
+{
+    ck_assert_uint_eq(devno, DEVNO);
+    ck_assert_int_eq(chan, drv.chan);
+    drv.closes++;
+    return drv.answer;
+}
+static int drv_read(devno_t devno, struct uio *uiop, long chan, int ext)
+{
+    (void)chan;
+    ck_assert_uint_eq(devno, DEVNO);
+    drv.reads++;
+    drv.ext = ext;
+    drv.fmode = uiop->uio_fmode;
+    return drv.answer;
+}
+static int drv_write(devno_t devno, struct uio *uiop, long chan, int ext)
+{
+    (void)uiop;
+    (void)chan;
+    (void)ext;
+    ck_assert_uint_eq(devno, DEVNO);
+    drv.writes++;
+    return drv.answer;
+}
+static int drv_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext)
+{
+    (void)chan;
+    ck_assert_uint_eq(devno, DEVNO);
+    drv.ioctls++;
+    drv.cmd = cmd;
+    drv.arg = arg;
+    drv.flag = devflag;
+    drv.ext = ext;
+    return drv.answer;
+}
+
+static const struct devsw full = {
+    .d_open = drv_open, .d_close = drv_close, .d_read = drv_read, .d_write = drv_write, .d_ioctl = drv_ioctl};
+
+static void begin(void)
+{
+    panic_begin(shim_det_host(1));
+    memset(&drv, 0, sizeof(drv));
+}
+
+START_TEST(test_devsw_add_find_del)
+{
+    struct devsw sw = full;
+
+    begin();
+    ck_assert_ptr_null(devsw_find(DEVNO));
+    ck_assert_int_eq(devswdel(DEVNO), ENODEV);
+    ck_assert_int_eq(devswadd(DEVNO, &sw), 0);
+    sw.d_open = NULL; /* the table was copied */
+    ck_assert_ptr_nonnull(devsw_find(SC_MAKEDEV(7, 99)));
+    ck_assert_ptr_eq((void *)devsw_find(DEVNO)->d_open, (void *)drv_open);
+    ck_assert_int_eq(devswadd(SC_MAKEDEV(7, 4), &full), EEXIST);
+    ck_assert_int_eq(devswadd(SC_MAKEDEV(DEVSW_MAJORS, 0), &full), EINVAL);
+    ck_assert_int_eq(devswdel(SC_MAKEDEV(DEVSW_MAJORS, 0)), EINVAL);
+    ck_assert_int_eq(devswadd(DEVNO, NULL), EINVAL);
+    ck_assert_ptr_null(devsw_find(SC_MAKEDEV(DEVSW_MAJORS, 0)));
+    ck_assert_int_eq(devswdel(DEVNO), 0);
+    ck_assert_ptr_null(devsw_find(DEVNO));
+    shim_test_end();
+}
+END_TEST
+
+START_TEST(test_fp_calls_reach_the_driver)
+{
+    struct file *fp = NULL, *other = NULL;
+    struct uio uio = {0};
+    int channel;
+
+    begin();
+    ck_assert_int_eq(devswadd(DEVNO, &full), 0);
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD | DWRITE, &channel, 0x11, &fp), 0);
+    ck_assert_uint_eq(drv.flag, DREAD | DWRITE);
+    ck_assert_int_eq(drv.chan, (long)(intptr_t)&channel);
+    ck_assert_int_eq(drv.ext, 0x11);
+    ck_assert_uint_eq(fp_getdevno(fp), DEVNO);
+    ck_assert_int_eq(fp_ioctl(fp, 77, 88, 5), 0);
+    ck_assert_uint_eq(drv.cmd, 77);
+    ck_assert_int_eq(drv.arg, 88);
+    ck_assert_uint_eq(drv.flag, DREAD | DWRITE | DKERNEL);
+    ck_assert_int_eq(fp_ioctlx(fp, 77, 88, 5, DREAD), 0);
+    ck_assert_uint_eq(drv.flag, DREAD);
+    ck_assert_int_eq(fp_rwuio(fp, UIO_READ, &uio, 9), 0);
+    ck_assert_uint_eq(drv.fmode, DREAD | DWRITE);
+    ck_assert_int_eq(drv.ext, 9);
+    drv.answer = ENXIO;
+    ck_assert_int_eq(fp_rwuio(fp, UIO_WRITE, &uio, 9), ENXIO);
+    ck_assert_int_eq(fp_ioctl(fp, 1, 2, 3), ENXIO);
+    drv.answer = 0;
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, &channel, 0, &other), 0);
+    ck_assert_int_eq(fp_rwuio(other, UIO_WRITE, &uio, 0), EBADF); /* not opened for it */
+    ck_assert_int_eq(devswdel(DEVNO), EEXIST);
+    ck_assert_int_eq(fp_close(other), 0);
+    ck_assert_int_eq(devswdel(DEVNO), EEXIST);
+    drv.answer = EIO; /* the file is closed all the same */
+    ck_assert_int_eq(fp_close(fp), EIO);
+    ck_assert_uint_eq(drv.opens, 2);
+    ck_assert_uint_eq(drv.closes, 2); /* one close for each open */
+    ck_assert_int_eq(devswdel(DEVNO), 0);
+    shim_test_end();
+}
+END_TEST
+
+START_TEST(test_fp_errors)
+{
+    static const struct devsw empty = {.d_opts = DEV_MPSAFE};
+    static const struct devsw open_only = {.d_open = drv_open};
+    struct file *fp = (struct file *)&drv;
+    struct uio uio = {0};
+
+    begin();
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, NULL, 0, &fp), ENODEV);
+    ck_assert_ptr_null(fp);
+    ck_assert_int_eq(fp_opendev(SC_MAKEDEV(500, 0), DREAD, NULL, 0, &fp), EINVAL);
+    ck_assert_int_eq(devswadd(DEVNO, &empty), 0);
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, NULL, 0, &fp), ENODEV);
+    ck_assert_int_eq(devswdel(DEVNO), 0); /* the failed open counts for nothing */
+    ck_assert_int_eq(devswadd(DEVNO, &open_only), 0);
+    drv.answer = EBUSY;
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, NULL, 0, &fp), EBUSY);
+    ck_assert_ptr_null(fp);
+    drv.answer = 0;
+    shim_fail_set(SHIM_FAIL_ALLOC, 1, false);
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, NULL, 0, &fp), ENOMEM);
+    ck_assert_uint_eq(drv.opens, 1); /* the driver was not asked */
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD | DWRITE, NULL, 0, &fp), 0);
+    ck_assert_int_eq(fp_rwuio(fp, UIO_READ, &uio, 0), ENODEV);
+    ck_assert_int_eq(fp_rwuio(fp, UIO_WRITE, &uio, 0), ENODEV);
+    ck_assert_int_eq(fp_ioctl(fp, 1, 2, 3), ENODEV);
+    ck_assert_int_eq(fp_close(fp), 0);
+    ck_assert_int_eq(fp_close(NULL), EBADF);
+    ck_assert_int_eq(fp_ioctl(NULL, 1, 2, 3), EBADF);
+    ck_assert_int_eq(fp_ioctlx(NULL, 1, 2, 3, 0), EBADF);
+    ck_assert_int_eq(fp_rwuio(NULL, UIO_READ, &uio, 0), EBADF);
+    ck_assert_int_eq(devswdel(DEVNO), 0);
+    shim_test_end();
+}
+END_TEST
+
+START_TEST(test_kern_fini_with_a_driver_left_panics)
+{
+    begin();
+    ck_assert_int_eq(devswadd(DEVNO, &full), 0);
+    panic_expect("major 7 is still in the device switch");
+    kern_fini();
+}
+END_TEST
+
+START_TEST(test_kern_init_without_memory_leaves_nothing)
+{
+    struct shim_account acc;
+
+    ck_assert_int_eq(shim_init(shim_det_host(1)), 0);
+    shim_fail_set(SHIM_FAIL_ALLOC, 1, false);
+    ck_assert_int_eq(kern_init(), ENOMEM);
+    shim_account_get(&acc);
+    ck_assert_uint_eq(acc.acc_locks, 0);
+    ck_assert_int_eq(kern_init(), 0);
+    kern_fini();
+    ck_assert_uint_eq(shim_fini(), 0);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- the error log */
+
+START_TEST(test_errlog_ring_keeps_the_newest_in_order)
+{
+    static struct err_rec out[ERRLOG_RECORDS + 10];
+    struct err_rec rec = {.er_id = ERRID_DISK_ERR1, .er_errno = EMEDIA, .er_resource = "hdisk0"};
+    unsigned n;
+
+    begin();
+    ck_assert_uint_eq(errlog_read(0, out, 10), 0);
+    for (unsigned i = 1; i <= 10; i++) {
+        kern_format(rec.er_text, sizeof(rec.er_text), "number %u", i);
+        errsave(&rec, sizeof(rec));
+        ck_assert_uint_eq(rec.er_seq, i);
+        ck_assert_uint_eq(rec.er_when_ns, kern_now_ns());
+    }
+    ck_assert_uint_eq(errlog_read(4, out, 3), 3);
+    ck_assert_uint_eq(out[0].er_seq, 5);
+    ck_assert_str_eq(out[2].er_text, "number 7");
+    ck_assert_uint_eq(errlog_read(10, out, 10), 0);
+    ck_assert_uint_eq(errlog_read(1000, out, 10), 0);
+    for (unsigned i = 11; i <= ERRLOG_RECORDS + 50; i++)
+        errsave(&rec, sizeof(rec));
+    n = errlog_read(0, out, ERRLOG_RECORDS + 10);
+    ck_assert_uint_eq(n, ERRLOG_RECORDS);
+    for (unsigned i = 0; i < n; i++)
+        ck_assert_uint_eq(out[i].er_seq, 51 + i);
+    shim_test_end();
+}
+END_TEST
+
+START_TEST(test_errlog_takes_nothing_on_trust)
+{
+    struct err_rec rec, out;
+
+    begin();
+    memset(&rec, 0xff, sizeof(rec)); /* no terminators, absurd length */
+    errsave(&rec, sizeof(rec));
+    ck_assert_uint_eq(errlog_read(0, &out, 1), 1);
+    ck_assert_uint_eq(out.er_detail_bytes, ERR_DETAIL_MAX);
+    ck_assert_uint_eq(strlen(out.er_text), ERR_TEXT_MAX - 1);
+    ck_assert_uint_eq(strlen(out.er_resource), ERR_RESOURCE_MAX - 1);
+    errsave(&rec, 3); /* too short to be one */
+    errsave(NULL, sizeof(rec));
+    ck_assert_uint_eq(errlog_read(1, &out, 1), 0);
+    errsave(&rec, offsetof(struct err_rec, er_text)); /* an older header's record */
+    ck_assert_uint_eq(errlog_read(1, &out, 1), 1);
+    ck_assert_str_eq(out.er_text, "");
+    shim_test_end();
+    errsave(&rec, sizeof(rec)); /* not started: dropped */
+    ck_assert_uint_eq(errlog_read(0, &out, 1), 0);
+}
+END_TEST
+
+static Suite *devsw_suite(void)
+{
+    Suite *s = suite_create("kern_devsw");
+    TCase *sw = tcase_create("switch");
+    TCase *log = tcase_create("errlog");
+
+    tcase_add_test(sw, test_devsw_add_find_del);
+    tcase_add_test(sw, test_fp_calls_reach_the_driver);
+    tcase_add_test(sw, test_fp_errors);
+    tcase_add_exit_test(sw, test_kern_fini_with_a_driver_left_panics, PANIC_AS_EXPECTED);
+    tcase_add_test(sw, test_kern_init_without_memory_leaves_nothing);
+    suite_add_tcase(s, sw);
+    tcase_add_test(log, test_errlog_ring_keeps_the_newest_in_order);
+    tcase_add_test(log, test_errlog_takes_nothing_on_trust);
+    suite_add_tcase(s, log);
+    return s;
+}
+
+int main(int argc, char **argv) { return test_run(devsw_suite(), argc, argv); }
