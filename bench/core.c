@@ -68,8 +68,9 @@ static struct {
     struct buf bufs[CORE_DEPTH_MAX];
     struct buf *done_head; /* finished, in the order of their completion */
     struct buf **done_tail;
-    char *data;        /* the bufs' memory: depth blocks, page-aligned */
-    char *floor;       /* the floor's "disk" */
+    char *data;  /* the bufs' memory: depth blocks, page-aligned */
+    char *floor; /* the floor's "disk" */
+    uint64_t disk_huge_bytes, floor_huge_bytes;
     uint32_t *offsets; /* random block numbers */
     uint64_t next;     /* position in the row's sequence of blocks */
     bool mixed;        /* write rows have run: blocks no longer hold their numbers */
@@ -248,8 +249,8 @@ static struct sc_disk_stats core_stats(void)
     return stats;
 }
 
-/* Bytes of huge pages in mappings at least as large as the disk: the floor's, or all others. */
-static uint64_t core_huge_bytes(bool of_floor)
+/* Bytes of huge pages in mappings at least as large as the disk. */
+static uint64_t core_huge_bytes(void)
 {
     FILE *f = fopen("/proc/self/smaps", "re");
     char line[512];
@@ -259,8 +260,7 @@ static uint64_t core_huge_bytes(bool of_floor)
     while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
         if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
             continue;
-        if (sscanf(line, "AnonHugePages: %llu kB", &kib) == 1 && to - from >= core_opt.disk_bytes &&
-            (core.floor == NULL || from > (uintptr_t)core.floor || to <= (uintptr_t)core.floor))
+        if (to - from >= core_opt.disk_bytes && sscanf(line, "AnonHugePages: %llu kB", &kib) == 1)
             sum += kib * 1024u;
     }
     if (f != NULL)
@@ -286,10 +286,17 @@ static void core_fill(void)
     }
     if (core_opt.once != 0)
         return;
-    huge = core_disk_huge_bytes() > core_opt.disk_bytes / 2;
+    core.disk_huge_bytes = core_huge_bytes();
+    /* There is nothing to match beside a null disk; the faster floor is the stricter one. */
+    huge = core.kind == CORE_NULL || core.disk_huge_bytes > core_opt.disk_bytes / 2;
     core.floor = core_map(core_opt.disk_bytes);
     (void)madvise(core.floor, core_opt.disk_bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     memset(core.floor, 0x5a, core_opt.disk_bytes);
+    core.floor_huge_bytes = core_huge_bytes() - core.disk_huge_bytes;
+    if (core.kind == CORE_RAM && !core_opt.json)
+        printf("huge pages: %llu MiB of the RAM disk, %llu MiB of the floor's memory\n",
+               (unsigned long long)(core.disk_huge_bytes >> 20),
+               (unsigned long long)(core.floor_huge_bytes >> 20));
 }
 
 /* Every buf of a read row must hold the number of the block it was last sent for. */

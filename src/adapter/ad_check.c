@@ -30,23 +30,40 @@ void ad_state_set_locked(struct ad_lun *lun, enum ad_lun_state to)
 {
     SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
     SHIM_ASSERT(to < AD_LUN_STATES && ad_state_move_ok((enum ad_lun_state)lun->lun_state, to));
+    if (to != AD_LUN_RUN)
+        ad_lane_close_locked(lun);
     lun->lun_state = (uint8_t)to;
+}
+
+/* Commands that came and went in the lane. */
+static uint64_t ad_lane_done_locked(const struct ad_lun *lun)
+{
+    uint64_t n = 0;
+
+    if (lun->lun_state != AD_LUN_STOPPED)
+        for (uint32_t i = 0; i < lun->lun_openings && i < AD_LANE_SLOTS; i++)
+            n += atomic_load_explicit(&lun->lun_cmds[i].cmd_lane_done, memory_order_relaxed);
+    return n;
 }
 
 /* SCIOLUNSTAT. Context: any. */
 void ad_lun_stats_get(struct ad_lun *lun, struct sc_lun_stats *out)
 {
+    uint64_t in_lane;
+
     memset(out, 0, sizeof(*out));
     shim_lock_enter(&lun->lun_lock);
     out->id = lun->lun_id;
     out->lun = lun->lun_lun;
     out->state = lun->lun_state;
     out->queued = lun->lun_queued;
-    out->active = lun->lun_active;
-    out->active_max = lun->lun_active_max;
+    in_lane = ad_lane_done_locked(lun);
+    out->active = lun->lun_active + ad_lane_active_locked(lun);
+    /* The lane does not measure its depth; a command that went through it was at least alone. */
+    out->active_max = lun->lun_active_max == 0 && in_lane != 0 ? 1 : lun->lun_active_max;
     out->openings = lun->lun_openings;
-    out->accepted = lun->lun_accepted;
-    out->completed = lun->lun_completed;
+    out->accepted = lun->lun_accepted + in_lane + ad_lane_active_locked(lun);
+    out->completed = lun->lun_completed + in_lane;
     out->errors = lun->lun_errors;
     out->flushed = lun->lun_flushed;
     out->timeouts = lun->lun_timeouts;
@@ -72,13 +89,13 @@ void ad_stats_get(struct ad_adapter *adp, struct sc_adapter_stats *out)
         if (lun == NULL)
             continue;
         shim_lock_enter(&lun->lun_lock);
-        out->commands += lun->lun_accepted;
-        out->completed += lun->lun_completed;
+        out->commands += lun->lun_accepted + ad_lane_done_locked(lun) + ad_lane_active_locked(lun);
+        out->completed += lun->lun_completed + ad_lane_done_locked(lun);
         out->errors += lun->lun_errors;
         out->responses_pending += lun->lun_responses;
         out->luns_started += lun->lun_state != AD_LUN_STOPPED;
         if (!lun->lun_shared && lun->lun_state != AD_LUN_STOPPED)
-            out->credits_free += lun->lun_openings + 1u - lun->lun_active;
+            out->credits_free += lun->lun_openings + 1u - lun->lun_active - ad_lane_active_locked(lun);
         shim_lock_exit(&lun->lun_lock);
     }
 }
@@ -101,8 +118,22 @@ static uint32_t ad_list_length(const struct ad_list *l)
 /* The slots: counts, tags, flags. */
 static const char *ad_slots_check_locked(const struct ad_lun *lun)
 {
-    uint32_t active = 0, starting = 0, cancelled = 0, aborts = 0, untagged = 0, lists = 0;
+    const uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
+    uint32_t active = 0, starting = 0, cancelled = 0, aborts = 0, untagged = 0, lists = 0, left = 0;
 
+    if (lane & AD_LANE_OPEN) {
+        if (lun->lun_state != AD_LUN_RUN || lun->lun_gate || lun->lun_queued || lun->lun_flushing ||
+            lun->lun_shared || lun->lun_lane_left)
+            return "the lane is open and should not be";
+        if ((lane & ~AD_LANE_OPEN) & ~lun->lun_lane_slots)
+            return "the lane has slots that are not its own";
+    } else if (lane != 0) {
+        return "a closed lane has slots";
+    }
+    for (uint32_t i = 0; i < lun->lun_nfree; i++)
+        if ((lane & AD_LANE_OPEN) && lun->lun_free[i] < AD_LANE_SLOTS &&
+            (lun->lun_lane_slots & (1u << lun->lun_free[i])))
+            return "a slot is free and in the lane";
     for (uint32_t i = 0; i < lun->lun_nfree; i++)
         if (lun->lun_free[i] >= lun->lun_openings || lun->lun_cmds[lun->lun_free[i]].cmd_state != AD_CMD_FREE)
             return "a tag on the free stack is not free";
@@ -114,7 +145,10 @@ static const char *ad_slots_check_locked(const struct ad_lun *lun)
         const struct ad_cmd *cmd = &lun->lun_cmds[i];
 
         if (cmd->cmd_state == AD_CMD_FREE) {
-            if (cmd->cmd_flags || cmd->cmd_pins || cmd->cmd_long || cmd->cmd_map.map_nsegs || cmd->cmd_deadline_ns)
+            if (ad_lane_has_locked(lun, cmd))
+                continue;
+            if (cmd->cmd_flags || cmd->cmd_pins || cmd->cmd_long || cmd->cmd_map.map_nsegs ||
+                cmd->cmd_deadline_ns)
                 return "a free slot is not clean";
             continue;
         }
@@ -122,6 +156,7 @@ static const char *ad_slots_check_locked(const struct ad_lun *lun)
         starting += cmd->cmd_state == AD_CMD_STARTING;
         cancelled += (cmd->cmd_flags & AD_CMD_CANCEL) != 0;
         aborts += (cmd->cmd_flags & AD_CMD_WANT_ABORT) != 0;
+        left += (cmd->cmd_flags & AD_CMD_FROM_LANE) != 0;
         untagged += (cmd->cmd_flags & AD_CMD_UNTAGGED) && !(cmd->cmd_flags & AD_CMD_REC);
         if (cmd->cmd_long != 0)
             lists |= 1u << (cmd->cmd_long - 1u);
@@ -129,7 +164,7 @@ static const char *ad_slots_check_locked(const struct ad_lun *lun)
             return "the spare slot is in use by no recovery command";
     }
     if (active != lun->lun_active || starting != lun->lun_starting || cancelled != lun->lun_cancelled ||
-        aborts != lun->lun_aborts)
+        aborts != lun->lun_aborts || left != lun->lun_lane_left)
         return "the slots do not add up";
     if (active > lun->lun_openings + (lun->lun_cmds[lun->lun_openings].cmd_state != AD_CMD_FREE))
         return "more commands than openings";

@@ -154,7 +154,8 @@ void ad_credit_unreserve(struct ad_run *run, struct ad_lun *lun)
     uint32_t credits;
 
     shim_lock_enter(&adp->adp_lock);
-    for (struct ad_lun *w = adp->adp_wait_head; lun->lun_waiting && w != NULL; prev = w, w = w->lun_wait_next) {
+    for (struct ad_lun *w = adp->adp_wait_head; lun->lun_waiting && w != NULL;
+         prev = w, w = w->lun_wait_next) {
         if (w != lun)
             continue;
         if (prev == NULL)

@@ -4,7 +4,8 @@
  *
  * Outline: start, requeue, take back, end, the chip's callback.
  *
- * The end of a command has one order, in one function nobody bypasses, ad_complete() (XEN-01..07):
+ * The end of a command has one order, in one function, ad_complete() (XEN-01..07); ad_lane.c says
+ * how a command may end without it and still keep the order:
  *
  *   1. the memory is unmapped, the tag, the opening, the segment list are free again
  *   2. the response is queued: lun_responses counts it
@@ -76,7 +77,7 @@ static int ad_start_again(struct ad_cmd *cmd)
     int said;
 
     shim_lock_enter(&lun->lun_lock);
-    lun->lun_gate |= AD_GATE_HW;
+    ad_gate_set_locked(lun, AD_GATE_HW);
     shim_lock_exit(&lun->lun_lock);
     said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
     if (said != AD_HW_BUSY) {
@@ -95,7 +96,7 @@ static bool ad_map_failed(struct ad_run *run, struct ad_cmd *cmd, int mapped)
     if (mapped == SHIM_MAP_LATER) {
         /* As with the chip: note, then look once more. */
         shim_lock_enter(&lun->lun_lock);
-        lun->lun_gate |= AD_GATE_HW;
+        ad_gate_set_locked(lun, AD_GATE_HW);
         shim_lock_exit(&lun->lun_lock);
         atomic_store(&lun->lun_adp->adp_map_wait, 1u);
         mapped = ad_map(cmd);
@@ -119,23 +120,10 @@ static bool ad_map_failed(struct ad_run *run, struct ad_cmd *cmd, int mapped)
 }
 
 /*
- * Carry a command to the chip and, if it ends there, to its end.
- * Context: any. Locks: none held; takes lun_lock. Owns: cmd comes from ad_pick_locked(); afterwards
- * it is the chip's, or gone. Returns true when the LUN needs another look.
+ * start() has said something about a mapped command. Context, locks, value: as ad_exec().
  */
-bool ad_exec(struct ad_run *run, struct ad_cmd *cmd)
+bool ad_exec_said(struct ad_run *run, struct ad_cmd *cmd, int said)
 {
-    struct ad_adapter *adp = cmd->cmd_lun->lun_adp;
-    int said;
-
-    if (SC_LIKELY(cmd->cmd_xfer.xfer_bytes != 0)) {
-        int mapped = ad_map(cmd);
-
-        if (SC_UNLIKELY(mapped != SHIM_MAP_OK) && !ad_map_failed(run, cmd, mapped))
-            return true;
-        shim_dma_sync(adp->adp_dev, &cmd->cmd_map, SHIM_SYNC_BEFORE, cmd->cmd_xfer.xfer_dir);
-    }
-    said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
     if (SC_UNLIKELY(said == AD_HW_BUSY))
         said = ad_start_again(cmd);
     if (SC_LIKELY(said == AD_HW_DONE))
@@ -147,6 +135,28 @@ bool ad_exec(struct ad_run *run, struct ad_cmd *cmd)
     return true;
 }
 
+/* ad_map() has said something. Context, locks, value: as ad_exec(). */
+bool ad_exec_mapped(struct ad_run *run, struct ad_cmd *cmd, int mapped)
+{
+    struct ad_adapter *adp = cmd->cmd_lun->lun_adp;
+
+    if (SC_UNLIKELY(mapped != SHIM_MAP_OK) && !ad_map_failed(run, cmd, mapped))
+        return true;
+    if (cmd->cmd_xfer.xfer_bytes != 0)
+        shim_dma_sync(adp->adp_dev, &cmd->cmd_map, SHIM_SYNC_BEFORE, cmd->cmd_xfer.xfer_dir);
+    return ad_exec_said(run, cmd, adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer));
+}
+
+/*
+ * Carry a command to the chip and, if it ends there, to its end.
+ * Context: any. Locks: none held; takes lun_lock. Owns: cmd comes from ad_pick_locked(); afterwards
+ * it is the chip's, or gone. Returns true when the LUN needs another look.
+ */
+bool ad_exec(struct ad_run *run, struct ad_cmd *cmd)
+{
+    return ad_exec_mapped(run, cmd, cmd->cmd_xfer.xfer_bytes != 0 ? ad_map(cmd) : SHIM_MAP_OK);
+}
+
 /* ---------------------------------------------------------------- slots */
 
 /* Give a slot back. Nothing of the command may be live any more. */
@@ -156,7 +166,9 @@ static inline void ad_release_locked(struct ad_lun *lun, struct ad_cmd *cmd)
     if (cmd->cmd_state == AD_CMD_STARTING)
         ad_arrived_locked(lun, cmd);
     SHIM_ASSERT(!(cmd->cmd_flags & AD_CMD_WANT_ABORT));
-    if (SC_UNLIKELY(cmd->cmd_flags & (AD_CMD_CANCEL | AD_CMD_UNTAGGED))) {
+    if (SC_UNLIKELY(cmd->cmd_flags & (AD_CMD_CANCEL | AD_CMD_UNTAGGED | AD_CMD_FROM_LANE))) {
+        if (cmd->cmd_flags & AD_CMD_FROM_LANE)
+            lun->lun_lane_left--;
         if ((cmd->cmd_flags & AD_CMD_CANCEL) && --lun->lun_cancelled == 0)
             lun->lun_gate &= ~AD_GATE_CANCEL;
         if (cmd->cmd_flags & AD_CMD_UNTAGGED && !(cmd->cmd_flags & AD_CMD_REC))
@@ -222,7 +234,8 @@ void ad_requeue(struct ad_run *run, struct ad_cmd *cmd, uint32_t gate)
     /* A list may have come back since: then the gate is not needed, and would never open. */
     if (gate == AD_GATE_SEGS && lun->lun_long_free != 0)
         gate = 0;
-    lun->lun_gate |= gate;
+    if (gate != 0)
+        ad_gate_set_locked(lun, gate);
     if (gate == AD_GATE_HW) {
         lun->lun_retry_at_ns = shim_now_ns() + AD_RETRY_NS;
         (void)ad_timer_want_locked(lun, lun->lun_retry_at_ns);
@@ -250,6 +263,8 @@ void ad_clear_locked(struct ad_lun *lun)
     struct sc_buf *sb;
 
     SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
+    ad_lane_close_locked(lun);
+    lun->lun_delay_sb = NULL;
     for (uint32_t i = 0; i <= lun->lun_openings && lun->lun_active != 0; i++) {
         struct ad_cmd *cmd = &lun->lun_cmds[i];
 
@@ -324,7 +339,7 @@ static void ad_halt_locked(struct ad_lun *lun, struct sc_buf *sb, uint8_t flags)
     if (sb->bufstruct.b_iodone == ad_icmd_done) {
         if (sense && sb->scsi_status == SC_CHECK_CONDITION) {
             lun->lun_holds++;
-            lun->lun_gate |= AD_GATE_HOLD;
+            ad_gate_set_locked(lun, AD_GATE_HOLD);
         }
         return;
     }
@@ -389,6 +404,7 @@ bool ad_complete(struct ad_run *run, struct ad_cmd *cmd)
     struct ad_list out = {NULL, NULL};
     uint32_t sleepers;
     bool failed = false;
+    bool inside;
     bool shared;
     bool again;
 
@@ -398,8 +414,9 @@ bool ad_complete(struct ad_run *run, struct ad_cmd *cmd)
 
     shim_lock_enter(&lun->lun_lock);
     lun->lun_responses++;
+    inside = cmd->cmd_state == AD_CMD_STARTING;
     if (SC_LIKELY(cmd->cmd_xfer.xfer_result == AD_RES_GOOD && cmd->cmd_xfer.xfer_resid == 0 &&
-                  (cmd->cmd_flags & (uint8_t)~(AD_CMD_UNTAGGED | AD_CMD_ORDERED)) == 0)) {
+                  (cmd->cmd_flags & (uint8_t) ~(AD_CMD_UNTAGGED | AD_CMD_ORDERED | AD_CMD_FROM_LANE)) == 0)) {
         ad_release_locked(lun, cmd);
         ad_list_append(&out, sb);
         lun->lun_completed++;
@@ -409,6 +426,9 @@ bool ad_complete(struct ad_run *run, struct ad_cmd *cmd)
     }
     lun->lun_gate &= ~AD_GATE_HW; /* something ended, so there is room */
     lun->lun_responses = 0;
+    lun->lun_lane_streak = inside ? lun->lun_lane_streak + 1u : 0;
+    if (SC_UNLIKELY(lun->lun_lane_streak >= AD_LANE_STREAK))
+        ad_lane_open_locked(lun);
     again = lun->lun_queue.l_head != NULL || lun->lun_rec_sb != NULL || lun->lun_aborts != 0;
     sleepers = lun->lun_sleepers;
     shared = lun->lun_shared;
@@ -442,6 +462,8 @@ void ad_hw_done(struct ad_adapter *ad, struct ad_xfer *xfer)
 
     SHIM_ASSERT(lun->lun_adp == ad);
     shim_lock_enter(&lun->lun_lock);
+    if (cmd->cmd_state == AD_CMD_FREE && ad_lane_has_locked(lun, cmd))
+        ad_lane_close_locked(lun);
     if (cmd->cmd_state == AD_CMD_PENDING) {
         cmd->cmd_state = AD_CMD_DONE;
         mine = cmd->cmd_pins == 0;

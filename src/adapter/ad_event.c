@@ -25,7 +25,8 @@ int ad_event_register(struct ad_adapter *adp, const struct sc_event_struct *ev, 
     if (lun == NULL || ev->mode != SC_IM_MODE || ev->async_func == NULL)
         return EINVAL;
     shim_lock_enter(&lun->lun_lock);
-    if (lun->lun_state != AD_LUN_STOPPED && lun->lun_state != AD_LUN_STOPPING && lun->lun_async_func == NULL) {
+    if (lun->lun_state != AD_LUN_STOPPED && lun->lun_state != AD_LUN_STOPPING &&
+        lun->lun_async_func == NULL) {
         lun->lun_async_func = ev->async_func;
         lun->lun_async_correlator = ev->async_correlator;
         error = 0;
@@ -37,7 +38,7 @@ int ad_event_register(struct ad_adapter *adp, const struct sc_event_struct *ev, 
 /* Tell one LUN's device driver, if it wants to know. */
 static void ad_event_tell(struct ad_adapter *adp, struct ad_lun *lun, uint32_t events)
 {
-    void (*func)(struct sc_event_info *info);
+    void (*func)(struct sc_event_info * info);
     struct sc_event_info info;
     uint32_t sleepers;
 

@@ -99,6 +99,8 @@ struct ad_hw_ops {
     /*
      * Take one command back. When it comes back (by ad_hw_done with AD_RES_ABORTED, or having
      * finished on its own) the device can no longer reach its memory. Asynchronous; any context.
+     * The chip may have given the transfer back at the same moment: then this does nothing. The
+     * core does not use the transfer for another command before abort() has returned.
      */
     void (*abort)(void *hw, struct ad_xfer *xfer);
     /* Bus device reset: every command of that id comes back AD_RES_ABORTED. Asynchronous. 0 or errno. */

@@ -186,7 +186,8 @@ static int ad_icmd_ready(struct ad_adapter *adp, intptr_t arg, unsigned long dev
 }
 
 /* SCIOREAD, with the caller's structure in kernel memory. */
-static int ad_icmd_read_block(struct ad_adapter *adp, struct sc_readblk *rb, intptr_t arg, unsigned long devflag)
+static int ad_icmd_read_block(struct ad_adapter *adp, struct sc_readblk *rb, intptr_t arg,
+                              unsigned long devflag)
 {
     struct sc_buf sb;
     struct ad_lun *lun;
@@ -232,7 +233,8 @@ static uint8_t ad_passthru_check(const struct ad_adapter *adp, const struct sc_p
         return 7;
     if (pt->flags & ~SC_PT_READ)
         return 8;
-    if (pt->command_length != 6 && pt->command_length != 10 && pt->command_length != 12 && pt->command_length != 16)
+    if (pt->command_length != 6 && pt->command_length != 10 && pt->command_length != 12 &&
+        pt->command_length != 16)
         return 9;
     if (pt->autosense_length > SC_PASSTHRU_SENSE)
         return 10;
@@ -298,7 +300,8 @@ static int ad_passthru_send(struct ad_adapter *adp, struct ad_lun *lun, struct s
 }
 
 /* SCIOCMD, with the caller's structure in kernel memory. */
-static int ad_icmd_passthru(struct ad_adapter *adp, struct sc_passthru *pt, intptr_t arg, unsigned long devflag)
+static int ad_icmd_passthru(struct ad_adapter *adp, struct sc_passthru *pt, intptr_t arg,
+                            unsigned long devflag)
 {
     struct ad_data d = {NULL, 0};
     struct ad_lun *lun;
@@ -328,7 +331,8 @@ static int ad_icmd_passthru(struct ad_adapter *adp, struct sc_passthru *pt, intp
         }
         error = ad_passthru_send(adp, lun, pt, d.data);
         if ((pt->flags & SC_PT_READ) && pt->residual < pt->data_length)
-            copied = kcopyout(d.data, (intptr_t)pt->buffer, (size_t)(pt->data_length - pt->residual), devflag);
+            copied =
+                kcopyout(d.data, (intptr_t)pt->buffer, (size_t)(pt->data_length - pt->residual), devflag);
         ad_data_put(&d);
     }
     if (copied == 0)

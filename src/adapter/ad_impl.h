@@ -21,23 +21,27 @@
 
 /* ---------------------------------------------------------------- limits, with their reasons */
 
-#define AD_MINORS_MAX 32u      /* adapters per process: the table is static and read without a lock */
-#define AD_OPENINGS_MAX 256u   /* a tag message carries one byte */
-#define AD_OPENINGS_DEFAULT 64 /* tunable ad_openings: the depth the memory budget is stated for */
-#define AD_SEGS_INLINE 8u      /* segments inside every command: enough for raw I/O and short spans */
-#define AD_SEGS_LONG 258u      /* 1 MiB in pages, and one part page at either end */
-#define AD_LONG_LISTS 16u      /* long lists per LUN: long spans are few because they are long */
-#define AD_BOUNCES 2u          /* software gathers under way at once, per adapter */
+#define AD_MINORS_MAX       32u  /* adapters per process: the table is static and read without a lock */
+#define AD_OPENINGS_MAX     256u /* a tag message carries one byte */
+#define AD_OPENINGS_DEFAULT 64   /* tunable ad_openings: the depth the memory budget is stated for */
+#define AD_SEGS_INLINE      8u   /* segments inside every command: enough for raw I/O and short spans */
+#define AD_SEGS_LONG        258u /* 1 MiB in pages, and one part page at either end */
+#define AD_LONG_LISTS       16u  /* long lists per LUN: long spans are few because they are long */
+#define AD_BOUNCES          2u   /* software gathers under way at once, per adapter */
 
-#define AD_NS_PER_MS 1000000ull
-#define AD_NS_PER_S 1000000000ull
-#define AD_STAGE_NS (5 * AD_NS_PER_S)        /* what a chip gets to bring a command back, per rung */
-#define AD_LOST_NS (60 * AD_NS_PER_S)        /* between bus resets once everything has been tried */
-#define AD_RETRY_NS (10 * AD_NS_PER_MS)      /* backstop after AD_HW_BUSY or a map that must wait */
-#define AD_HALT_WAIT_NS (20 * AD_NS_PER_S)   /* all rungs of the ladder and a little */
-#define AD_STOP_WAIT_NS (30 * AD_NS_PER_S)   /* SCIOSTOP: patience before it aborts */
-#define AD_ICMD_TIMEOUT_S 30u                /* commands of SCIOINQU, SCIOTUR */
-#define AD_DELAY_DEFAULT_MS 1000             /* tunable ad_delay_ms: what SC_DELAY_CMD means */
+#define AD_NS_PER_MS        1000000ull
+#define AD_NS_PER_S         1000000000ull
+#define AD_STAGE_NS         (5 * AD_NS_PER_S)   /* what a chip gets to bring a command back, per rung */
+#define AD_LOST_NS          (60 * AD_NS_PER_S)  /* between bus resets once everything has been tried */
+#define AD_RETRY_NS         (10 * AD_NS_PER_MS) /* backstop after AD_HW_BUSY or a map that must wait */
+#define AD_HALT_WAIT_NS     (20 * AD_NS_PER_S)  /* all rungs of the ladder and a little */
+#define AD_STOP_WAIT_NS     (30 * AD_NS_PER_S)  /* SCIOSTOP: patience before it aborts */
+#define AD_ICMD_TIMEOUT_S   30u                 /* commands of SCIOINQU, SCIOTUR */
+#define AD_DELAY_DEFAULT_MS 1000                /* tunable ad_delay_ms: what SC_DELAY_CMD means */
+
+#define AD_LANE_OPEN   0x80000000u
+#define AD_LANE_SLOTS  31u /* slots in the lane: one word, and one per thread inside start() is enough */
+#define AD_LANE_STREAK 32u /* commands that must end inside start() before the lane is opened again */
 
 /* ---------------------------------------------------------------- states */
 
@@ -62,21 +66,22 @@ enum ad_cmd_state {
 };
 
 /* cmd_flags */
-#define AD_CMD_CANCEL 0x01u     /* wanted back: ENXIO unless it ends by itself */
+#define AD_CMD_CANCEL     0x01u /* wanted back: ENXIO unless it ends by itself */
 #define AD_CMD_WANT_ABORT 0x02u /* abort() is still to be called */
-#define AD_CMD_TIMED_OUT 0x04u
-#define AD_CMD_REC 0x08u        /* the recovery command of AD_LUN_REC */
-#define AD_CMD_ORDERED 0x10u    /* nothing may be on its way to the chip beside it */
-#define AD_CMD_UNTAGGED 0x20u
-#define AD_CMD_REFUSED 0x40u    /* never reached the chip: cmd_errno says why */
+#define AD_CMD_TIMED_OUT  0x04u
+#define AD_CMD_REC        0x08u /* the recovery command of AD_LUN_REC */
+#define AD_CMD_ORDERED    0x10u /* nothing may be on its way to the chip beside it */
+#define AD_CMD_UNTAGGED   0x20u
+#define AD_CMD_REFUSED    0x40u /* never reached the chip: cmd_errno says why */
+#define AD_CMD_FROM_LANE  0x80u /* was in the lane when it was closed */
 
 /* lun_gate: reasons not to take the head of the queue. */
-#define AD_GATE_CANCEL 0x01u   /* commands are being taken back */
-#define AD_GATE_HW 0x02u       /* the chip or the mapper has no room */
-#define AD_GATE_HOLD 0x04u     /* an ioctl's command failed and its sense is being fetched */
+#define AD_GATE_CANCEL   0x01u /* commands are being taken back */
+#define AD_GATE_HW       0x02u /* the chip or the mapper has no room */
+#define AD_GATE_HOLD     0x04u /* an ioctl's command failed and its sense is being fetched */
 #define AD_GATE_UNTAGGED 0x08u /* an untagged command is at the device */
-#define AD_GATE_ORDERED 0x10u  /* an ordered command is on its way to the chip */
-#define AD_GATE_SEGS 0x20u     /* no long segment list */
+#define AD_GATE_ORDERED  0x10u /* an ordered command is on its way to the chip */
+#define AD_GATE_SEGS     0x20u /* no long segment list */
 
 struct ad_lun;
 struct ad_adapter;
@@ -93,9 +98,10 @@ struct ad_cmd {
     uint8_t cmd_stage; /* rung of the timeout ladder, 0 none */
     uint8_t cmd_pins;  /* abort() calls under way: the slot must not be reused */
     uint16_t cmd_slot;
-    uint16_t cmd_long; /* 1 + index of the long segment list, 0 none */
-    uint32_t cmd_seq;  /* order of acceptance on this LUN */
-    int32_t cmd_errno; /* with AD_CMD_REFUSED */
+    uint16_t cmd_long;            /* 1 + index of the long segment list, 0 none */
+    uint32_t cmd_seq;             /* order of acceptance on this LUN */
+    _Atomic size_t cmd_lane_done; /* commands ended in the lane; written by the slot's owner only */
+    int32_t cmd_errno;            /* with AD_CMD_REFUSED */
     struct shim_dma_map cmd_map;
     uint64_t cmd_deadline_ns; /* 0 none; only while AD_CMD_PENDING */
     struct shim_seg cmd_segs[AD_SEGS_INLINE];
@@ -117,12 +123,16 @@ struct ad_list {
 struct ad_lun {
     struct shim_lock lun_lock; /* rank SHIM_RANK_AD_LUN */
     struct ad_adapter *lun_adp;
-    uint8_t lun_id, lun_lun; /* constant */
-    uint8_t lun_state;       /* enum ad_lun_state */
-    bool lun_can_tag;        /* constant while started */
-    bool lun_shared;         /* draws credits from the adapter's pool command by command */
-    bool lun_timer_lost;     /* a timer could not be armed: the next activity tries again */
-    uint32_t lun_gate;       /* AD_GATE_* */
+    uint8_t lun_id, lun_lun;   /* constant */
+    uint8_t lun_state;         /* enum ad_lun_state */
+    bool lun_can_tag;          /* constant while started */
+    bool lun_shared;           /* draws credits from the adapter's pool command by command */
+    bool lun_timer_lost;       /* a timer could not be armed: the next activity tries again */
+    uint32_t lun_gate;         /* AD_GATE_* */
+    _Atomic uint32_t lun_lane; /* AD_LANE_OPEN and the free slots of the lane; ad_lane.c */
+    uint32_t lun_lane_slots;   /* the slots that are the lane's while it is open */
+    uint32_t lun_lane_left;    /* AD_CMD_FROM_LANE commands: their threads have yet to see it closed */
+    uint32_t lun_lane_streak;  /* commands in a row that ended inside start() */
 
     struct ad_list lun_queue;  /* accepted, in order of acceptance; b_work is the sequence number */
     struct ad_list lun_flush;  /* to be given back ENXIO when the last cancelled command is home */
@@ -149,21 +159,21 @@ struct ad_lun {
     size_t lun_mem_bytes;
 
     struct shim_timer lun_timer;
-    uint64_t lun_timer_at_ns;      /* armed for; UINT64_MAX none */
-    uint64_t lun_retry_at_ns;      /* backstop for AD_GATE_HW; 0 none */
-    uint64_t lun_delay_until_ns;   /* for SC_DELAY_CMD */
+    uint64_t lun_timer_at_ns;          /* armed for; UINT64_MAX none */
+    uint64_t lun_retry_at_ns;          /* backstop for AD_GATE_HW; 0 none */
+    uint64_t lun_delay_until_ns;       /* for SC_DELAY_CMD */
     const struct sc_buf *lun_delay_sb; /* whom it is for */
-    struct shim_event lun_event;   /* SCIOHALT and SCIOSTOP wait here */
+    struct shim_event lun_event;       /* SCIOHALT and SCIOSTOP wait here */
 
     void (*lun_async_func)(struct sc_event_info *info); /* SCIOEVENT */
     void *lun_async_correlator;
     uint32_t lun_async_running; /* calls under way; SCIOSTOP waits for them */
 
     /* Protected by adp_lock. */
-    uint32_t lun_reserved;        /* credits this LUN holds for good; 0 with lun_shared */
-    uint32_t lun_granted;         /* credits handed over to it and not used yet */
-    bool lun_waiting;             /* on adp_waiters */
-    bool lun_run_queued;          /* on some thread's struct ad_run */
+    uint32_t lun_reserved; /* credits this LUN holds for good; 0 with lun_shared */
+    uint32_t lun_granted;  /* credits handed over to it and not used yet */
+    bool lun_waiting;      /* on adp_waiters */
+    bool lun_run_queued;   /* on some thread's struct ad_run */
     struct ad_lun *lun_wait_next;
     struct ad_lun *lun_run_next;
 
@@ -209,12 +219,12 @@ struct ad_adapter {
     uint32_t adp_opens;
     bool adp_diag; /* open with SC_DIAGNOSTIC */
 
-    struct shim_lock adp_lock; /* rank SHIM_RANK_AD: credits, waiters, bounces */
-    uint32_t adp_credits;      /* all */
-    uint32_t adp_credits_free; /* in the pool */
+    struct shim_lock adp_lock;    /* rank SHIM_RANK_AD: credits, waiters, bounces */
+    uint32_t adp_credits;         /* all */
+    uint32_t adp_credits_free;    /* in the pool */
     struct ad_lun *adp_wait_head; /* LUNs without a credit, oldest first */
     struct ad_lun *adp_wait_tail;
-    uint32_t adp_kick_next;    /* where the next kick begins, for fairness */
+    uint32_t adp_kick_next; /* where the next kick begins, for fairness */
     void *adp_bounce_mem;
     struct ad_bounce adp_bounces[AD_BOUNCES];
     uint64_t adp_resets, adp_events;
@@ -273,6 +283,9 @@ void ad_list_append(struct ad_list *l, struct sc_buf *sb);
 struct sc_buf *ad_list_take(struct ad_list *l);
 /* Hand requests out, oldest first. No lock held. */
 void ad_respond(struct ad_list *l);
+/* Carry on after ad_map() said `mapped`, or start() said `said`. As ad_exec(). */
+bool ad_exec_mapped(struct ad_run *run, struct ad_cmd *cmd, int mapped);
+bool ad_exec_said(struct ad_run *run, struct ad_cmd *cmd, int said);
 /* Carry a command to the chip and, if it ends there, to its end. True when its LUN needs another look. */
 bool ad_exec(struct ad_run *run, struct ad_cmd *cmd);
 /* The one way a command ends. True when its LUN needs another look. */
@@ -280,6 +293,52 @@ bool ad_complete(struct ad_run *run, struct ad_cmd *cmd);
 /* Back to the queue: it never reached the chip. */
 void ad_requeue(struct ad_run *run, struct ad_cmd *cmd, uint32_t gate);
 void ad_state_set_locked(struct ad_lun *lun, enum ad_lun_state to);
+
+/* What the chip is to see of a request; the rest was set at SCIOSTART. */
+static inline void ad_xfer_fill(struct ad_cmd *cmd, struct sc_buf *sb, uint8_t qmsg)
+{
+    struct ad_xfer *xfer = &cmd->cmd_xfer;
+    const uint8_t flags = sb->scsi_command.scsi_flags;
+
+    cmd->cmd_sb = sb;
+    sb->bufstruct.b_work = (uintptr_t)cmd;
+    xfer->xfer_cdb = (const uint8_t *)&sb->scsi_command.scsi_cmd;
+    xfer->xfer_cdb_len = sb->scsi_command.scsi_length;
+    xfer->xfer_qmsg = qmsg;
+    xfer->xfer_dir = sb->bufstruct.b_flags & B_READ ? SHIM_DIR_FROM_DEVICE : SHIM_DIR_TO_DEVICE;
+    xfer->xfer_flags = 0;
+    if (SC_UNLIKELY(flags != 0))
+        xfer->xfer_flags =
+            (uint8_t)((flags & SC_NODISC ? AD_XFER_NODISC : 0) | (flags & SC_ASYNC ? AD_XFER_ASYNC : 0));
+    xfer->xfer_bytes = sb->bufstruct.b_bcount;
+    xfer->xfer_result = AD_RES_GOOD;
+    xfer->xfer_scsi_status = SC_GOOD_STATUS;
+    xfer->xfer_resid = 0;
+}
+
+/* ---------------------------------------------------------------- ad_lane.c */
+
+/* Take a request down the lane: true when it has been dealt with, false when it must go to ad_submit(). */
+bool ad_lane_submit(struct ad_lun *lun, struct sc_buf *sb);
+/* Open it if nothing speaks against it. */
+void ad_lane_open_locked(struct ad_lun *lun);
+/* Close it: what is in it is an ordinary command from now on. */
+void ad_lane_close_locked(struct ad_lun *lun);
+/* Is this slot in use in the lane? */
+bool ad_lane_has_locked(const struct ad_lun *lun, const struct ad_cmd *cmd);
+/* Set a gate, which the lane knows nothing of. */
+static inline void ad_gate_set_locked(struct ad_lun *lun, uint32_t gate)
+{
+    ad_lane_close_locked(lun);
+    lun->lun_gate |= gate;
+}
+/* Commands in the lane now. */
+static inline uint32_t ad_lane_active_locked(const struct ad_lun *lun)
+{
+    uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
+
+    return lane & AD_LANE_OPEN ? (uint32_t)__builtin_popcount(lun->lun_lane_slots & ~lane) : 0;
+}
 
 /* ---------------------------------------------------------------- ad_status.c */
 
@@ -299,7 +358,8 @@ void ad_log(const struct ad_adapter *adp, uint32_t id, bool temp, const char *te
 
 void ad_credit_reserve(struct ad_lun *lun, uint32_t want);
 void ad_credit_unreserve(struct ad_run *run, struct ad_lun *lun);
-/* The next two only for a LUN with lun_shared, lun_lock held. One credit for one command; false and on the waiters' list when there is none. */
+/* The next two only for a LUN with lun_shared, lun_lock held. One credit for one command; false and on the
+ * waiters' list when there is none. */
 bool ad_credit_take_locked(struct ad_lun *lun);
 /* Grants that cannot be used now go to the next waiter. */
 void ad_credit_drop_locked(struct ad_run *run, struct ad_lun *lun);

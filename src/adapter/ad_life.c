@@ -110,14 +110,16 @@ static bool ad_config_ok(const struct ad_config *cfg)
 }
 
 /* Work out the limits from what the chip, the mapper and the administrator say. 0 or EINVAL. */
-static int ad_limits_set(struct ad_adapter *adp, const struct ad_config *cfg, const struct shim_dma_limits *dma)
+static int ad_limits_set(struct ad_adapter *adp, const struct ad_config *cfg,
+                         const struct shim_dma_limits *dma)
 {
     const struct ad_hw_caps *caps = &adp->adp_caps;
     int64_t openings = shim_tunable("ad_openings", AD_OPENINGS_DEFAULT);
     int64_t delay_ms = shim_tunable("ad_delay_ms", AD_DELAY_DEFAULT_MS);
 
-    if (caps->cap_transfer_bytes_max < SC_MAXREQUEST || caps->cap_commands_max == 0 || caps->cap_segs_max == 0 ||
-        caps->cap_ids == 0 || caps->cap_ids > SC_IDS_MAX || caps->cap_luns == 0 || caps->cap_luns > SC_LUNS_MAX)
+    if (caps->cap_transfer_bytes_max < SC_MAXREQUEST || caps->cap_commands_max == 0 ||
+        caps->cap_segs_max == 0 || caps->cap_ids == 0 || caps->cap_ids > SC_IDS_MAX || caps->cap_luns == 0 ||
+        caps->cap_luns > SC_LUNS_MAX)
         return EINVAL;
     adp->adp_transfer_max = caps->cap_transfer_bytes_max;
     if (cfg->cfg_transfer_bytes_max != 0 && cfg->cfg_transfer_bytes_max < adp->adp_transfer_max)

@@ -97,6 +97,7 @@ int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned no)
             lun->lun_active_max = 0;
             ad_credit_reserve(lun, lun->lun_openings + 1u);
             ad_state_set_locked(lun, AD_LUN_RUN);
+            ad_lane_open_locked(lun);
             error = 0;
         }
         shim_lock_exit(&lun->lun_lock);
@@ -108,6 +109,7 @@ int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned no)
 /* Nothing of this LUN is anywhere but with its owner. */
 static bool ad_lun_idle_locked(const struct ad_lun *lun)
 {
+    SHIM_ASSERT(ad_lane_active_locked(lun) == 0);
     return lun->lun_active == 0 && lun->lun_queued == 0 && lun->lun_flushing == 0 && lun->lun_holds == 0;
 }
 

@@ -228,6 +228,7 @@ void ad_submit(struct ad_lun *lun, struct sc_buf *sb)
     int error = 0;
 
     shim_lock_enter(&lun->lun_lock);
+    ad_lane_close_locked(lun);
     if (SC_LIKELY(lun->lun_state == AD_LUN_RUN && (sb->flags & (SC_Q_CLR | SC_Q_RESUME)) == 0))
         ad_enqueue_locked(lun, sb);
     else
@@ -281,6 +282,7 @@ bool ad_submit_sense(struct ad_lun *lun, struct sc_buf *sb)
     bool taken;
 
     shim_lock_enter(&lun->lun_lock);
+    SHIM_ASSERT(ad_lane_active_locked(lun) == 0); /* the gate has kept it closed */
     ad_hold_end_locked(lun);
     taken = lun->lun_state == AD_LUN_RUN;
     if (taken) {
@@ -334,29 +336,13 @@ static bool ad_delay_over_locked(struct ad_lun *lun, const struct sc_buf *sb)
 /* Fill a slot for this request and count it as on its way to the chip. */
 static inline void ad_cmd_take_locked(struct ad_lun *lun, struct ad_cmd *cmd, struct sc_buf *sb, uint8_t qmsg)
 {
-    struct ad_xfer *xfer = &cmd->cmd_xfer;
-
     SHIM_ASSERT(cmd->cmd_state == AD_CMD_FREE);
-    cmd->cmd_sb = sb;
     cmd->cmd_state = AD_CMD_STARTING;
     cmd->cmd_flags = qmsg == SC_NO_Q ? AD_CMD_UNTAGGED : 0;
     cmd->cmd_stage = 0;
     cmd->cmd_seq = (uint32_t)sb->bufstruct.b_work;
     cmd->cmd_deadline_ns = 0;
-    sb->bufstruct.b_work = (uintptr_t)cmd;
-
-    xfer->xfer_cdb = (const uint8_t *)&sb->scsi_command.scsi_cmd;
-    xfer->xfer_cdb_len = sb->scsi_command.scsi_length;
-    xfer->xfer_qmsg = qmsg;
-    xfer->xfer_dir = sb->bufstruct.b_flags & B_READ ? SHIM_DIR_FROM_DEVICE : SHIM_DIR_TO_DEVICE;
-    xfer->xfer_flags = sb->scsi_command.scsi_flags == 0
-                           ? 0
-                           : (uint8_t)((sb->scsi_command.scsi_flags & SC_NODISC ? AD_XFER_NODISC : 0) |
-                                       (sb->scsi_command.scsi_flags & SC_ASYNC ? AD_XFER_ASYNC : 0));
-    xfer->xfer_bytes = sb->bufstruct.b_bcount;
-    xfer->xfer_result = AD_RES_GOOD;
-    xfer->xfer_scsi_status = SC_GOOD_STATUS;
-    xfer->xfer_resid = 0;
+    ad_xfer_fill(cmd, sb, qmsg);
 
     lun->lun_queued--;
     lun->lun_starting++;

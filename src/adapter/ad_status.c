@@ -33,8 +33,8 @@ static const struct ad_outcome {
     /* Taken back, though nobody asked for this command: a reset of its target hit it too. */
     [AD_RES_ABORTED] = {EIO, SC_ADAPTER_ERROR, SC_SCSI_BUS_RESET, EIO, 0, "lost in a device reset"},
 };
-static const struct ad_outcome ad_outcome_timeout = {EIO, SC_ADAPTER_ERROR, SC_CMD_TIMEOUT,
-                                                     ETIMEDOUT, 0, "timeout"};
+static const struct ad_outcome ad_outcome_timeout = {EIO, SC_ADAPTER_ERROR, SC_CMD_TIMEOUT, ETIMEDOUT,
+                                                     0,   "timeout"};
 
 /* Everything clear: the status fields mean something only after iodone. */
 void ad_status_clear(struct sc_buf *sb)
@@ -65,8 +65,8 @@ void ad_status_result(struct sc_buf *sb, const struct ad_xfer *xfer, bool timed_
     else if (result == AD_RES_STATUS && xfer->xfer_scsi_status == SC_GOOD_STATUS)
         o = &ad_outcomes[AD_RES_GOOD];
     /* A residual larger than the request would send its owner out of bounds. */
-    sb->bufstruct.b_resid = xfer->xfer_resid < xfer->xfer_bytes ? (size_t)xfer->xfer_resid
-                                                                : (size_t)xfer->xfer_bytes;
+    sb->bufstruct.b_resid =
+        xfer->xfer_resid < xfer->xfer_bytes ? (size_t)xfer->xfer_resid : (size_t)xfer->xfer_bytes;
     if (o->out_errno == 0)
         return;
     sb->bufstruct.b_flags |= B_ERROR;

@@ -3,7 +3,8 @@
  * ad_strategy.c - the adapter driver's strategy routine: what an sc_buf must look like.
  *
  * A request that does not keep the rules is completed here, with B_ERROR and an errno, and has no
- * effect on the queue of its LUN: it never was in it. What is accepted goes to ad_submit().
+ * effect on the queue of its LUN: it never was in it. What is accepted goes down the lane
+ * (ad_lane.c) or to ad_submit().
  *
  * The bytes of the CDB are none of our business (AIX-29): only their number is checked.
  *
@@ -55,7 +56,8 @@ static inline int ad_fields_check(const struct ad_adapter *adp, const struct sc_
 
     if (sb->bufstruct.av_forw != NULL || sb->bufstruct.b_bcount > adp->adp_transfer_max)
         return EINVAL;
-    if ((sb->flags & ~AD_FLAGS_KNOWN) | (sc->scsi_flags & ~(SC_NODISC | SC_ASYNC)) | sc->scsi_resvd | sb->resvd2)
+    if ((sb->flags & ~AD_FLAGS_KNOWN) | (sc->scsi_flags & ~(SC_NODISC | SC_ASYNC)) | sc->scsi_resvd |
+        sb->resvd2)
         return EINVAL;
     if (sb->q_tag_msg != SC_NO_Q && (sb->q_tag_msg < SC_SIMPLE_Q || sb->q_tag_msg > SC_ORDERED_Q))
         return EINVAL;
@@ -93,7 +95,8 @@ static void ad_refuse(struct ad_lun *lun, struct sc_buf *sb, int error)
         lun->lun_refused++;
         shim_lock_exit(&lun->lun_lock);
     }
-    shim_log(SHIM_LOG_VERBOSE, "ad: request for %d,%d refused: errno %d", sb->scsi_command.scsi_id, sb->lun, error);
+    shim_log(SHIM_LOG_VERBOSE, "ad: request for %d,%d refused: errno %d", sb->scsi_command.scsi_id, sb->lun,
+             error);
     ad_status_refused(sb, error);
     iodone(&sb->bufstruct);
 }
@@ -126,5 +129,6 @@ void ad_strategy(struct buf *bp)
         ad_refuse(lun, sb, error);
         return;
     }
-    ad_submit(lun, sb);
+    if (SC_UNLIKELY(!ad_lane_submit(lun, sb)))
+        ad_submit(lun, sb);
 }

@@ -33,6 +33,7 @@ bool ad_timer_want_locked(struct ad_lun *lun, uint64_t when_ns)
     if (lun->lun_timer_at_ns <= when_ns)
         return true;
     if (shim_timer_arm(&lun->lun_timer, when_ns) != 0) {
+        ad_lane_close_locked(lun); /* what passes there would not look */
         lun->lun_timer_lost = true;
         return false;
     }
@@ -43,6 +44,7 @@ bool ad_timer_want_locked(struct ad_lun *lun, uint64_t when_ns)
 /* Arm for the earliest of everything this LUN waits for. Locks: lun_lock. */
 void ad_timer_rearm_locked(struct ad_lun *lun)
 {
+    const uint64_t now = shim_now_ns();
     uint64_t when = UINT64_MAX;
 
     lun->lun_timer_lost = false;
@@ -54,7 +56,8 @@ void ad_timer_rearm_locked(struct ad_lun *lun)
     }
     if ((lun->lun_gate & AD_GATE_HW) && lun->lun_retry_at_ns != 0 && lun->lun_retry_at_ns < when)
         when = lun->lun_retry_at_ns;
-    if (lun->lun_delay_sb != NULL && lun->lun_delay_until_ns < when)
+    /* A delay that is over waits for something else than time. */
+    if (lun->lun_delay_sb != NULL && lun->lun_delay_until_ns > now && lun->lun_delay_until_ns < when)
         when = lun->lun_delay_until_ns;
     if (when != UINT64_MAX)
         (void)ad_timer_want_locked(lun, when);

@@ -160,11 +160,14 @@ int cli_pair_disk(struct cli_pair *pair, const char *text)
         free(pair->p_texts[n]);
         return cli_fail(CLI_USAGE, "%s", err);
     }
-    if (d->medium == SCP_MEDIUM_FILE && stat(d->path, &st) == 0)
-        for (unsigned i = 0; i < n; i++)
-            if (cli_pair_same(pair, i, &st))
-                return cli_fail(CLI_USAGE, "--disk %s: the same file as disk %u; give each disk its own",
-                                d->path, i);
+    for (unsigned i = 0; i < n && d->medium == SCP_MEDIUM_FILE && stat(d->path, &st) == 0; i++) {
+        if (cli_pair_same(pair, i, &st)) {
+            (void)cli_fail(CLI_USAGE, "--disk %s: the same file as disk %u; give each disk its own", d->path,
+                           i);
+            free(pair->p_texts[n]);
+            return CLI_USAGE;
+        }
+    }
     pair->p_spec.ndisks = n + 1;
     return CLI_OK;
 }

@@ -13,35 +13,35 @@
 
 #define CTL_GROW 65536u
 
-int cli_ctl_open(const char *mount, const char *name, int flags)
+int cli_ctl_open(const char *mount, const char *name, int flags, int *rc)
 {
     char path[4096];
     struct stat st;
     int fd;
 
     if ((size_t)snprintf(path, sizeof(path), "%s/.scpair/%s", mount, name) >= sizeof(path)) {
-        (void)cli_fail(CLI_USAGE, "%.64s...: the path is too long", mount);
+        *rc = cli_fail(CLI_USAGE, "%.64s...: the path is too long", mount);
         return -1;
     }
     fd = open(path, flags | O_CLOEXEC);
     if (fd >= 0)
         return fd;
     if (errno == ENOTCONN)
-        (void)cli_fail(CLI_FAILED, "%s: its server is gone; run scpair umount %s", mount, mount);
+        *rc = cli_fail(CLI_FAILED, "%s: its server is gone; run scpair umount %s", mount, mount);
     else if (errno == EACCES || errno == EPERM)
-        (void)cli_fail(CLI_FAILED, "%s: not allowed; be root or the user who mounted it", mount);
+        *rc = cli_fail(CLI_FAILED, "%s: not allowed; be root or the user who mounted it", mount);
     else if (stat(mount, &st) < 0)
-        (void)cli_fail(CLI_USAGE, "%s: %s; give the directory scpair mount was given", mount,
-                       strerror(errno));
+        *rc =
+            cli_fail(CLI_USAGE, "%s: %s; give the directory scpair mount was given", mount, strerror(errno));
     else
-        (void)cli_fail(CLI_USAGE, "%s: not an scpair mount; make one with scpair mount --disk FILE %s", mount,
+        *rc = cli_fail(CLI_USAGE, "%s: not an scpair mount; make one with scpair mount --disk FILE %s", mount,
                        mount);
     return -1;
 }
 
-char *cli_ctl_read(const char *mount, const char *name)
+char *cli_ctl_read(const char *mount, const char *name, int *rc)
 {
-    int fd = cli_ctl_open(mount, name, O_RDONLY);
+    int fd = cli_ctl_open(mount, name, O_RDONLY, rc);
     size_t used = 0, size = 0;
     char *text = NULL, *more;
     ssize_t n = 1;
@@ -62,7 +62,7 @@ char *cli_ctl_read(const char *mount, const char *name)
     }
     (void)close(fd);
     if (n != 0) {
-        (void)cli_fail(CLI_FAILED, "%s/.scpair/%s: %s", mount, name, strerror(n < 0 ? errno : ENOMEM));
+        *rc = cli_fail(CLI_FAILED, "%s/.scpair/%s: %s", mount, name, strerror(n < 0 ? errno : ENOMEM));
         free(text);
         return NULL;
     }
@@ -70,9 +70,9 @@ char *cli_ctl_read(const char *mount, const char *name)
     return text;
 }
 
-json_t *cli_ctl_json(const char *mount, const char *name)
+json_t *cli_ctl_json(const char *mount, const char *name, int *rc)
 {
-    char *text = cli_ctl_read(mount, name);
+    char *text = cli_ctl_read(mount, name, rc);
     json_error_t error;
     json_t *value;
 
@@ -81,7 +81,7 @@ json_t *cli_ctl_json(const char *mount, const char *name)
     value = json_loads(text, 0, &error);
     free(text);
     if (value == NULL)
-        (void)cli_fail(CLI_FAILED, "%s/.scpair/%s: not JSON (%s); is it an scpair of another version?", mount,
+        *rc = cli_fail(CLI_FAILED, "%s/.scpair/%s: not JSON (%s); is it an scpair of another version?", mount,
                        name, error.text);
     return value;
 }

@@ -71,10 +71,10 @@ static int errlog_run(const struct cli_command *cmd, int argc, char **argv)
     if (!cli_arguments(cmd, argc, 1))
         return CLI_USAGE;
     do {
-        char *text = cli_ctl_read(argv[optind], "errlog");
+        char *text = cli_ctl_read(argv[optind], "errlog", &rc);
 
         if (text == NULL)
-            return CLI_FAILED;
+            return rc;
         rc = errlog_show(text, json, &seq);
         free(text);
         if (follow)

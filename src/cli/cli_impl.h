@@ -87,12 +87,12 @@ int cli_pair_end(struct cli_pair *pair, int rc);
 
 /* ------------------------------------------------------------------ cli_ctl.c: a mount's .scpair */
 
-/* Open MOUNT/.scpair/NAME; -1 after saying what is wrong. */
-int cli_ctl_open(const char *mount, const char *name, int flags);
-/* All of it, malloc()ed, or NULL after saying what is wrong. */
-char *cli_ctl_read(const char *mount, const char *name);
+/* Open MOUNT/.scpair/NAME; -1 after saying what is wrong, and *rc is the exit code. */
+int cli_ctl_open(const char *mount, const char *name, int flags, int *rc);
+/* All of it, malloc()ed, or NULL and *rc in the same way. */
+char *cli_ctl_read(const char *mount, const char *name, int *rc);
 /* The same, parsed. */
-json_t *cli_ctl_json(const char *mount, const char *name);
+json_t *cli_ctl_json(const char *mount, const char *name, int *rc);
 
 /* ------------------------------------------------------------------ cli_end.c: something with blocks */
 

@@ -91,17 +91,17 @@ static json_t *info_of_pair(struct cli_pair *pair)
     return json_pack("{s:o,s:o}", "adapter", adapter, "disks", disks);
 }
 
-static json_t *info_of_mount(const char *mount)
+static json_t *info_of_mount(const char *mount, int *rc)
 {
-    json_t *spec = cli_ctl_json(mount, "spec");
-    json_t *disks = json_array();
-    json_t *disk, *adapter = NULL;
+    json_t *spec = cli_ctl_json(mount, "spec", rc);
+    json_t *disks, *disk, *adapter;
     struct cli_end end = {.e_fd = -1};
     char path[4096];
     size_t i;
 
     if (spec == NULL)
         return NULL;
+    disks = json_array();
     (void)snprintf(path, sizeof(path), "%s/scsi0", mount);
     end.e_fd = open(path, O_RDONLY | O_CLOEXEC);
     adapter = end.e_fd >= 0 ? info_adapter(&end) : json_null();
@@ -185,8 +185,9 @@ static int info_run(const struct cli_command *cmd, int argc, char **argv)
     if (rc == CLI_OK && pair.p_spec.ndisks > 0)
         rc = cli_pair_create(&pair);
     if (rc == CLI_OK) {
-        all = pair.p_scp != NULL ? info_of_pair(&pair) : info_of_mount(argv[optind]);
-        rc = all == NULL ? CLI_USAGE : json ? cli_json_print(all) : info_print(all);
+        all = pair.p_scp != NULL ? info_of_pair(&pair) : info_of_mount(argv[optind], &rc);
+        if (all != NULL)
+            rc = json ? cli_json_print(all) : info_print(all);
     }
     return cli_pair_end(&pair, rc);
 }

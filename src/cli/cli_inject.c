@@ -16,13 +16,14 @@
 /* Send one rule; what was wrong with it is read back from the server. */
 static int inject_send(const char *mount, const char *rule)
 {
-    int fd = cli_ctl_open(mount, "inject", O_WRONLY);
+    int rc = CLI_OK;
+    int fd = cli_ctl_open(mount, "inject", O_WRONLY, &rc);
     json_t *state;
     ssize_t n;
-    int error, rc;
+    int error;
 
     if (fd < 0)
-        return CLI_FAILED;
+        return rc;
     n = write(fd, rule, strlen(rule));
     error = errno;
     (void)close(fd);
@@ -30,9 +31,9 @@ static int inject_send(const char *mount, const char *rule)
         return CLI_OK;
     if (error != EINVAL)
         return cli_fail(CLI_FAILED, "%s: %s", mount, strerror(error));
-    state = cli_ctl_json(mount, "inject");
+    state = cli_ctl_json(mount, "inject", &rc);
     if (state == NULL)
-        return CLI_USAGE;
+        return rc;
     rc = cli_fail(CLI_USAGE, "inject: %s", json_string_value(json_object_get(state, "last_error")));
     json_decref(state);
     return rc;
@@ -40,10 +41,10 @@ static int inject_send(const char *mount, const char *rule)
 
 static int inject_clear(const char *mount)
 {
-    json_t *spec = cli_ctl_json(mount, "spec");
+    int rc = CLI_OK;
+    json_t *spec = cli_ctl_json(mount, "spec", &rc);
     char rule[INJECT_RULE_MAX];
     json_t *disk;
-    int rc = spec != NULL ? CLI_OK : CLI_FAILED;
     size_t i;
 
     json_array_foreach(json_object_get(spec, "disks"), i, disk)
@@ -88,13 +89,14 @@ static void inject_print(const json_t *rule)
 
 static int inject_list(const char *mount, bool json)
 {
-    json_t *state = cli_ctl_json(mount, "inject");
+    int rc = CLI_OK;
+    json_t *state = cli_ctl_json(mount, "inject", &rc);
     json_t *rules = json_object_get(state, "rules");
     json_t *rule;
     size_t i;
 
     if (state == NULL)
-        return CLI_FAILED;
+        return rc;
     if (json)
         return cli_json_print(state);
     json_array_foreach(rules, i, rule) inject_print(rule);

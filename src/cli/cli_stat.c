@@ -124,11 +124,12 @@ static void stat_print(const json_t *all)
 /* One report, from a mount or from a pair in this process. */
 static int stat_once(const char *mount, struct cli_pair *pair, bool json)
 {
-    char *text = mount != NULL ? cli_ctl_read(mount, "stat") : scp_stat_json(pair->p_scp);
+    int rc = CLI_FAILED;
+    char *text = mount != NULL ? cli_ctl_read(mount, "stat", &rc) : scp_stat_json(pair->p_scp);
     json_t *all;
 
     if (text == NULL)
-        return CLI_FAILED;
+        return rc;
     all = json_loads(text, 0, NULL);
     if (all == NULL) {
         free(text);

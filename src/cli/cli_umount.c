@@ -24,7 +24,8 @@
 /* A descriptor for the mount's server, or -1 when there is none to wait for. */
 static int umount_server(const char *point)
 {
-    char *text = cli_ctl_read(point, "pid");
+    int rc;
+    char *text = cli_ctl_read(point, "pid", &rc);
     long pid = text != NULL ? strtol(text, NULL, 10) : 0;
 
     free(text);
@@ -60,7 +61,10 @@ static int umount_check(const char *point, bool *dead)
         return cli_fail(CLI_USAGE, "%s: %s; give the directory scpair mount was given", point,
                         strerror(errno));
     (void)snprintf(path, sizeof(path), "%s/.scpair/pid", point);
-    if (stat(path, &st) < 0)
+    /* The kernel may still know the directory itself when the server is dead. */
+    if (stat(path, &st) < 0 && errno == ENOTCONN)
+        *dead = true;
+    else if (stat(path, &st) < 0)
         return cli_fail(CLI_USAGE, "%s: not an scpair mount; nothing to unmount", point);
     return CLI_OK;
 }

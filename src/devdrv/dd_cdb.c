@@ -13,9 +13,9 @@
  */
 #include "dd_impl.h"
 
-#define CDB6_LBA_END (UINT64_C(1) << 21)
-#define CDB6_BLOCKS_MAX 256u
-#define CDB10_LBA_END (UINT64_C(1) << 32)
+#define CDB6_LBA_END     (UINT64_C(1) << 21)
+#define CDB6_BLOCKS_MAX  256u
+#define CDB10_LBA_END    (UINT64_C(1) << 32)
 #define CDB10_BLOCKS_MAX 0xffffu
 
 /*
@@ -63,8 +63,8 @@ uint8_t dd_cdb_rw(uint8_t *cdb, bool read, uint32_t options, uint64_t lba, uint3
 }
 
 /*
- * Make the sc_buf of a READ or WRITE from the command's own fields. Members that never change (b_dev, b_iodone,
- * ids) were set when the pool was made; the whole structure is not cleared, it is 200 bytes.
+ * Make the sc_buf of a READ or WRITE from the command's own fields. Members that never change (b_dev,
+ * b_iodone, ids) were set when the pool was made; the whole structure is not cleared, it is 200 bytes.
  * Context: any. Locks: none: the command is in process but not sent, so it is ours alone.
  */
 void dd_cdb_build(struct dd_unit *un, struct dd_cmd *cmd)

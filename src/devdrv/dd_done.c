@@ -2,13 +2,13 @@
 /*
  * dd_done.c - a command came back: the good case, and the way to all others.
  *
- * Completion has two steps. Under the LUN lock the command leaves the in-process queue, its structure goes back to
- * the pool and the responses of its bufs are queued (dd_release_locked); afterwards, without the lock,
- * the loop in dd_start.c pushes them with iodone. A submitter that reacts to its completion therefore
+ * Completion has two steps. Under the LUN lock the command leaves the in-process queue, its structure goes
+ * back to the pool and the responses of its bufs are queued (dd_release_locked); afterwards, without the
+ * lock, the loop in dd_start.c pushes them with iodone. A submitter that reacts to its completion therefore
  * finds everything its request used free again (XEN-01).
  *
- * A short transfer without B_ERROR is not an error: bufs before the point where it stopped are complete, the rest
- * carry the residual.
+ * A short transfer without B_ERROR is not an error: bufs before the point where it stopped are complete, the
+ * rest carry the residual.
  *
  * Does not contain: errors (dd_recover.c), fragments' records (dd_frag.c).
  */

@@ -68,8 +68,8 @@ bool dd_frag_cut_locked(struct dd_unit *un, struct dd_cmd *cmd)
     cmd->cmd_nbufs = 0;
     cmd->cmd_off = frag->frag_off;
     cmd->cmd_bytes = (uint32_t)bytes;
-    cmd->cmd_lba = ((uint64_t)frag->frag_bp->b_blkno + (frag->frag_off >> DEV_BSHIFT)) >>
-                   (un->un_shift - DEV_BSHIFT);
+    cmd->cmd_lba =
+        ((uint64_t)frag->frag_bp->b_blkno + (frag->frag_off >> DEV_BSHIFT)) >> (un->un_shift - DEV_BSHIFT);
     cmd->cmd_read = (uint8_t)(frag->frag_bp->b_flags & B_READ);
     frag->frag_off += bytes;
     frag->frag_left++;

@@ -8,15 +8,15 @@
  * each time from a fresh copy of the caller's uio (AIX-17). It never enters the buf queue, from which a
  * completion might start it.
  *
- * Used only when SCIOGTHW said yes at open (AIX-15), the pieces are more than one and the total fits one command.
- * Otherwise, or when the adapter driver has no memory for its copy even after some waiting, dd_rdwr.c
- * goes another way.
+ * Used only when SCIOGTHW said yes at open (AIX-15), the pieces are more than one and the total fits one
+ * command. Otherwise, or when the adapter driver has no memory for its copy even after some waiting,
+ * dd_rdwr.c goes another way.
  */
 #include "dd_impl.h"
 
-#define GATHER_PIECES_MAX 64
+#define GATHER_PIECES_MAX  64
 #define GATHER_NOMEM_TRIES 3
-#define GATHER_NOMEM_NS UINT64_C(10000000)
+#define GATHER_NOMEM_NS    UINT64_C(10000000)
 
 /* The command, and the copy of the uio that is handed down. */
 struct dd_gather {
@@ -73,9 +73,8 @@ static int gather_send(struct dd_unit *un, struct dd_gather *ga)
 
 /*
  * Write the whole uio with one command.
- * Context: process. Locks: none. Returns 0 with the uio advanced; EFAULT or a device error with the uio as it was;
- * EOPNOTSUPP when it must go another way.
- * Requirements: AIX-13, AIX-14, AIX-15, AIX-16, AIX-17.
+ * Context: process. Locks: none. Returns 0 with the uio advanced; EFAULT or a device error with the uio as it
+ * was; EOPNOTSUPP when it must go another way. Requirements: AIX-13, AIX-14, AIX-15, AIX-16, AIX-17.
  */
 int dd_gather_write(struct dd_unit *un, struct uio *uiop, uint32_t options)
 {
@@ -86,8 +85,8 @@ int dd_gather_write(struct dd_unit *un, struct uio *uiop, uint32_t options)
     int error, old;
 
     if (!un->un_gather || uiop->uio_iovcnt < 2 || uiop->uio_iovcnt > GATHER_PIECES_MAX ||
-        bytes > un->un_transfer_max ||
-        ((uint64_t)uiop->uio_offset + bytes) >> DEV_BSHIFT > un->un_sectors || bytes == 0)
+        bytes > un->un_transfer_max || ((uint64_t)uiop->uio_offset + bytes) >> DEV_BSHIFT > un->un_sectors ||
+        bytes == 0)
         return EOPNOTSUPP;
     dd_sync_init(sy, SCSI_WRITE_10, NULL, (uint32_t)bytes, false);
     ga.ga_from = uiop;

@@ -19,28 +19,28 @@
 
 /* ------------------------------------------------------------------ limits */
 
-#define DD_UNITS_MAX 256u        /* minors */
-#define DD_DEPTH_MAX 256u
-#define DD_DEPTH_DEFAULT 64u
-#define DD_SPAN_BUFS_MAX 258u    /* 1 MiB of pages plus two ragged ends: the adapter's segment list */
-#define DD_BATCH_MAX 32u         /* commands sent per lock hold: bounds how long a completion waits */
-#define DD_PLUGS 16u             /* threads that can be plugged at once; a power of two */
-#define DD_ATTENTION_MAX 3u      /* unit attentions in a row that cost no retry */
-#define DD_REQUEUE_MAX 100u      /* times a command may come back ENXIO or QUEUE FULL before we give up */
+#define DD_UNITS_MAX       256u /* minors */
+#define DD_DEPTH_MAX       256u
+#define DD_DEPTH_DEFAULT   64u
+#define DD_SPAN_BUFS_MAX   258u /* 1 MiB of pages plus two ragged ends: the adapter's segment list */
+#define DD_BATCH_MAX       32u  /* commands sent per lock hold: bounds how long a completion waits */
+#define DD_PLUGS           16u  /* threads that can be plugged at once; a power of two */
+#define DD_ATTENTION_MAX   3u   /* unit attentions in a row that cost no retry */
+#define DD_REQUEUE_MAX     100u /* times a command may come back ENXIO or QUEUE FULL before we give up */
 #define DD_SENSE_TRIES_MAX 3u
-#define DD_DEPTH_CLIMB 1024u     /* good commands before a depth lowered by QUEUE FULL grows by one */
+#define DD_DEPTH_CLIMB     1024u /* good commands before a depth lowered by QUEUE FULL grows by one */
 #define DD_READY_TRIES_MAX 8u    /* TEST UNIT READY at open: attentions and odd errors */
-#define DD_RW_TIMEOUT_S 30u
+#define DD_RW_TIMEOUT_S    30u
 #define DD_START_TIMEOUT_S 60u
-#define DD_RETRIES 3u
-#define DD_RESTART_MS 500
-#define DD_BUSY_MS 1000
-#define DD_QFULL_MS 100
-#define DD_SENSE_BYTES 252u      /* asked for; below 256, so pinned memory is enough */
-#define DD_AREA_BYTES 65536u     /* the driver's own data pages ... */
-#define DD_AREA_ARG_BYTES 16384u /* ... the first of them hold ioctl structures */
+#define DD_RETRIES         3u
+#define DD_RESTART_MS      500
+#define DD_BUSY_MS         1000
+#define DD_QFULL_MS        100
+#define DD_SENSE_BYTES     252u   /* asked for; below 256, so pinned memory is enough */
+#define DD_AREA_BYTES      65536u /* the driver's own data pages ... */
+#define DD_AREA_ARG_BYTES  16384u /* ... the first of them hold ioctl structures */
 #define DD_AREA_DATA_BYTES (DD_AREA_BYTES - DD_AREA_ARG_BYTES)
-#define DD_UPHYSIO_BUFS 8u
+#define DD_UPHYSIO_BUFS    8u
 
 /* ------------------------------------------------------------------ b_work of a buf we own */
 
@@ -48,13 +48,13 @@
  * Upper bits: bytes to move (b_bcount, or less when the request crosses the end of the disk), always
  * a multiple of 512. Low bits: where the buf is, and whether it may join a span.
  */
-#define DD_BUF_FREE 0u
+#define DD_BUF_FREE    0u
 #define DD_BUF_PENDING 1u
-#define DD_BUF_INPROC 2u
+#define DD_BUF_INPROC  2u
 #define DD_BUF_RECOVER 3u
-#define DD_BUF_STATE 3u
-#define DD_BUF_NOSPAN 4u
-#define DD_BUF_FLAGS ((uintptr_t)(DEV_BSIZE - 1u))
+#define DD_BUF_STATE   3u
+#define DD_BUF_NOSPAN  4u
+#define DD_BUF_FLAGS   ((uintptr_t)(DEV_BSIZE - 1u))
 
 static inline size_t dd_buf_bytes(const struct buf *bp) { return (size_t)(bp->b_work & ~DD_BUF_FLAGS); }
 static inline unsigned dd_buf_state(const struct buf *bp) { return (unsigned)(bp->b_work & DD_BUF_STATE); }
@@ -79,10 +79,10 @@ enum dd_kind {
 };
 enum dd_cmd_state {
     DD_CMD_FREE = 0,
-    DD_CMD_HELD,    /* taken for a synchronous command, not sent yet */
-    DD_CMD_INPROC,  /* with the adapter driver */
-    DD_CMD_FAILED,  /* parked for recovery */
-    DD_CMD_RESEND   /* to be sent again, before anything pending */
+    DD_CMD_HELD,   /* taken for a synchronous command, not sent yet */
+    DD_CMD_INPROC, /* with the adapter driver */
+    DD_CMD_FAILED, /* parked for recovery */
+    DD_CMD_RESEND  /* to be sent again, before anything pending */
 };
 
 struct dd_unit;
@@ -91,55 +91,55 @@ struct dd_sync;
 
 /* Lives in the unit's pool; never freed while the unit exists. */
 struct dd_cmd {
-    struct sc_buf cmd_sc;     /* first: iodone hands back its address */
-    struct dd_cmd *cmd_next;  /* free, to-send, done, failed or resend list */
+    struct sc_buf cmd_sc;                       /* first: iodone hands back its address */
+    struct dd_cmd *cmd_next;                    /* free, to-send, done, failed or resend list */
     struct dd_cmd *cmd_inp_next, *cmd_inp_prev; /* in-process queue */
     struct dd_unit *cmd_unit;
-    struct buf *cmd_bp;       /* RW: first original; FRAG: the buf */
-    struct buf *cmd_tail;     /* RW: last original */
+    struct buf *cmd_bp;   /* RW: first original; FRAG: the buf */
+    struct buf *cmd_tail; /* RW: last original */
     struct dd_frag *cmd_frag;
     struct dd_sync *cmd_sync;
     uint64_t cmd_lba;
-    uint64_t cmd_time_ns;     /* 0 not sampled; start, then duration */
-    size_t cmd_off;           /* FRAG: offset in the buf */
+    uint64_t cmd_time_ns; /* 0 not sampled; start, then duration */
+    size_t cmd_off;       /* FRAG: offset in the buf */
     uint32_t cmd_bytes;
-    uint32_t cmd_nbufs;       /* RW */
-    uint32_t cmd_seq;         /* order of first dispatch: resends keep it */
-    uint8_t cmd_kind;         /* enum dd_kind */
-    uint8_t cmd_state;        /* enum dd_cmd_state */
-    uint8_t cmd_sendflags;    /* sc_buf.flags of the next send */
+    uint32_t cmd_nbufs;    /* RW */
+    uint32_t cmd_seq;      /* order of first dispatch: resends keep it */
+    uint8_t cmd_kind;      /* enum dd_kind */
+    uint8_t cmd_state;     /* enum dd_cmd_state */
+    uint8_t cmd_sendflags; /* sc_buf.flags of the next send */
     uint8_t cmd_read;
     uint8_t cmd_retries;
-    uint8_t cmd_attentions;   /* in a row */
+    uint8_t cmd_attentions; /* in a row */
     uint8_t cmd_requeues;
-    uint8_t cmd_bus_fault;    /* the last failure was one */
+    uint8_t cmd_bus_fault; /* the last failure was one */
 };
 
 /* A buf larger than one command. */
 struct dd_frag {
     struct dd_frag *frag_next;
     struct buf *frag_bp;
-    size_t frag_off;       /* next byte to cut */
-    size_t frag_bytes;     /* bytes to move in all */
-    size_t frag_stop;      /* everything below was moved, as far as known; frag_bytes at first */
-    int32_t frag_error;    /* of the piece that begins the gap at frag_stop */
-    uint32_t frag_left;    /* pieces out */
+    size_t frag_off;    /* next byte to cut */
+    size_t frag_bytes;  /* bytes to move in all */
+    size_t frag_stop;   /* everything below was moved, as far as known; frag_bytes at first */
+    int32_t frag_error; /* of the piece that begins the gap at frag_stop */
+    uint32_t frag_left; /* pieces out */
 };
 
 /* A synchronous command: filled by the caller, on its stack while it sleeps. */
 struct dd_sync {
     uint8_t sy_cdb[16];
     uint8_t sy_cdb_bytes;
-    uint8_t sy_read;         /* direction of the data */
-    uint8_t sy_flags;        /* DD_SYNC_* */
-    uint8_t sy_untagged;     /* SC_NO_Q whatever the disk can do */
+    uint8_t sy_read;     /* direction of the data */
+    uint8_t sy_flags;    /* DD_SYNC_* */
+    uint8_t sy_untagged; /* SC_NO_Q whatever the disk can do */
     uint32_t sy_timeout_s;
     void *sy_data;
     uint32_t sy_bytes;
-    struct uio *sy_uio;      /* gathered write (part of a struct dd_gather); sy_bytes is the total */
+    struct uio *sy_uio; /* gathered write (part of a struct dd_gather); sy_bytes is the total */
     /* out */
-    uint8_t sy_done;         /* under the LUN lock */
-    uint8_t sy_again;        /* retry from process level */
+    uint8_t sy_done;  /* under the LUN lock */
+    uint8_t sy_again; /* retry from process level */
     uint8_t sy_validity, sy_scsi_status, sy_adapter_status, sy_adap_q;
     uint8_t sy_sense_bytes;
     int32_t sy_error;
@@ -147,9 +147,9 @@ struct dd_sync {
     struct scsi_sense sy_sense;
     uint8_t sy_sense_data[DD_SENSE_BYTES];
 };
-#define DD_SYNC_RAW 0x01u     /* as given: no retry, no log (DKIOCMD, DK_PASSTHRU, DKIORDSE) */
+#define DD_SYNC_RAW     0x01u /* as given: no retry, no log (DKIOCMD, DK_PASSTHRU, DKIORDSE) */
 #define DD_SYNC_NOSENSE 0x02u /* the caller wants to fetch the sense itself */
-#define DD_SYNC_QUIET 0x04u   /* failing is normal: no log */
+#define DD_SYNC_QUIET   0x04u /* failing is normal: no log */
 
 /* ------------------------------------------------------------------ the plug (dd_start.c) */
 
@@ -158,12 +158,12 @@ struct dd_sync {
  * to the holder alone; pl_open is its permission to itself to append to them.
  */
 struct dd_plug {
-    _Alignas(64) _Atomic uintptr_t pl_holder; /* thread, 0 free */
-    _Atomic uintptr_t pl_open;        /* the holder while a nested call may append, else 0 */
-    struct dd_chain pl_submitted;     /* accepted bufs, on their way to pending */
+    _Alignas(64) _Atomic uintptr_t pl_holder;   /* thread, 0 free */
+    _Atomic uintptr_t pl_open;                  /* the holder while a nested call may append, else 0 */
+    struct dd_chain pl_submitted;               /* accepted bufs, on their way to pending */
     struct dd_cmd *pl_done_head, *pl_done_tail; /* commands that came back */
-    bool pl_again;                    /* look at the queues once more */
-    _Atomic uint32_t pl_responses;    /* queued, not yet pushed (XEN-05) */
+    bool pl_again;                              /* look at the queues once more */
+    _Atomic uint32_t pl_responses;              /* queued, not yet pushed (XEN-05) */
 };
 
 static inline void dd_plug_open(struct dd_plug *plug, uintptr_t me)
@@ -203,47 +203,47 @@ struct dd_rule {
     uint16_t rule_flags;                   /* DD_RULE_* */
     int16_t rule_error;                    /* errno when it fails, or retries are used up */
 };
-#define DD_ANY 0xffu
-#define DD_RULE_SPLIT 0x01u     /* a span: send its bufs one by one, the blame is one buf's */
-#define DD_RULE_FREE 0x02u      /* the first DD_ATTENTION_MAX in a row cost no retry */
-#define DD_RULE_DELAY 0x04u     /* wait dd_busy_ms first */
-#define DD_RULE_ONCE 0x08u      /* at most one retry */
-#define DD_RULE_RESERVE 0x10u   /* the reservation is gone: take it again first */
-#define DD_RULE_RESET 0x20u     /* the device was reset: next command with SC_DELAY_CMD */
-#define DD_RULE_QFULL 0x40u     /* lower the depth */
+#define DD_ANY           0xffu
+#define DD_RULE_SPLIT    0x01u  /* a span: send its bufs one by one, the blame is one buf's */
+#define DD_RULE_FREE     0x02u  /* the first DD_ATTENTION_MAX in a row cost no retry */
+#define DD_RULE_DELAY    0x04u  /* wait dd_busy_ms first */
+#define DD_RULE_ONCE     0x08u  /* at most one retry */
+#define DD_RULE_RESERVE  0x10u  /* the reservation is gone: take it again first */
+#define DD_RULE_RESET    0x20u  /* the device was reset: next command with SC_DELAY_CMD */
+#define DD_RULE_QFULL    0x40u  /* lower the depth */
 #define DD_RULE_BUSFAULT 0x80u  /* last retry asynchronous (AIX-28) */
-#define DD_RULE_INFO 0x100u     /* sense INFORMATION tells the failing block */
+#define DD_RULE_INFO     0x100u /* sense INFORMATION tells the failing block */
 
 struct dd_rec {
     enum dd_rec_state rec_state;
-    bool rec_ready;              /* rec_cmd waits to be sent */
-    bool rec_kept;               /* the adapter driver kept its queue: it must hear SC_Q_RESUME */
-    bool rec_delay;              /* before the next step */
+    bool rec_ready; /* rec_cmd waits to be sent */
+    bool rec_kept;  /* the adapter driver kept its queue: it must hear SC_Q_RESUME */
+    bool rec_delay; /* before the next step */
     bool rec_qfull;
     bool rec_reserve;
     uint8_t rec_tries;
     struct dd_cmd *rec_failed_head, *rec_failed_tail;
-    struct dd_cmd *rec_cmd;      /* the reserved structure */
-    struct dd_cmd *rec_current;  /* the failed command being looked at */
+    struct dd_cmd *rec_cmd;     /* the reserved structure */
+    struct dd_cmd *rec_current; /* the failed command being looked at */
     uint8_t rec_sense[DD_SENSE_BYTES + 4];
 };
 
 /* ------------------------------------------------------------------ one disk */
 
 #define DD_HOLD_RECOVER 0x1u /* no new commands: recovery */
-#define DD_HOLD_RESUME 0x2u  /* the command with SC_RESUME goes first */
+#define DD_HOLD_RESUME  0x2u /* the command with SC_RESUME goes first */
 
 /* Why a unit is not simply open. */
 enum dd_mode { DD_MODE_CLOSED = 0, DD_MODE_NORMAL, DD_MODE_DIAGNOSTIC };
 
 struct dd_unit {
-    Simple_lock un_lock;          /* LOCK_CLASS_DD: everything below, unless said otherwise */
+    Simple_lock un_lock; /* LOCK_CLASS_DD: everything below, unless said otherwise */
     /* queues */
     struct dd_chain un_pending;
     struct dd_cmd *un_inp_head, *un_inp_tail; /* in process */
-    struct dd_cmd *un_resend;     /* by cmd_seq */
+    struct dd_cmd *un_resend;                 /* by cmd_seq */
     struct dd_cmd *un_free;
-    struct dd_frag *un_frag_cur;  /* being cut */
+    struct dd_frag *un_frag_cur; /* being cut */
     struct dd_frag *un_frag_free;
     struct dd_frag *un_frag_busy; /* cut to the end or being cut */
     struct dd_chain un_resp;      /* completed by recovery, to be pushed by whoever comes by */
@@ -254,21 +254,21 @@ struct dd_unit {
     uint32_t un_sleepers;         /* on un_event */
     uint32_t un_seq;
     uint32_t un_good_run;
-    bool un_need_resume;          /* the next command must carry SC_RESUME */
-    bool un_need_delay;           /* and SC_DELAY_CMD */
+    bool un_need_resume; /* the next command must carry SC_RESUME */
+    bool un_need_delay;  /* and SC_DELAY_CMD */
     bool un_want_grow;
     bool un_restart_armed;
-    bool un_dirty;                /* written since the last SYNCHRONIZE CACHE */
+    bool un_dirty; /* written since the last SYNCHRONIZE CACHE */
     /* constant while open; read without the lock */
-    uint8_t un_shift;             /* block size is 1 << un_shift */
-    uint8_t un_lun_bits;          /* LUN << 5 for byte 1 of a CDB */
-    uint8_t un_tag;               /* SC_SIMPLE_Q or SC_NO_Q */
+    uint8_t un_shift;    /* block size is 1 << un_shift */
+    uint8_t un_lun_bits; /* LUN << 5 for byte 1 of a CDB */
+    uint8_t un_tag;      /* SC_SIMPLE_Q or SC_NO_Q */
     bool un_read_only;
-    _Atomic uint8_t un_mode;      /* enum dd_mode */
+    _Atomic uint8_t un_mode; /* enum dd_mode */
     uint32_t un_depth_max;
-    uint32_t un_transfer_max;     /* one command, bytes */
+    uint32_t un_transfer_max; /* one command, bytes */
     uint32_t un_span_max;
-    uint64_t un_sectors;          /* capacity in DEV_BSIZE units */
+    uint64_t un_sectors; /* capacity in DEV_BSIZE units */
     devno_t un_devno;
     struct scdisk_dds un_dds;
     struct sc_disk_stats un_stats;
@@ -277,11 +277,11 @@ struct dd_unit {
     /* open and close; un_lock */
     struct file *un_fp;
     uint32_t un_opens;
-    bool un_busy;                 /* an open or close is under way */
+    bool un_busy; /* an open or close is under way */
     bool un_single, un_retain, un_reserved;
     bool un_area_busy;
     bool un_gather;
-    bool un_lbprz;                /* unmapped blocks read as zeroes */
+    bool un_lbprz; /* unmapped blocks read as zeroes */
     bool un_ws_unmap;
     uint32_t un_unmap_blocks_max;
     uint32_t un_device_blocks_max; /* one READ or WRITE, as the device says; 0 no limit */
@@ -290,7 +290,7 @@ struct dd_unit {
     /* since configuration */
     struct trb *un_restart_trb, *un_delay_trb;
     uint64_t un_busy_ns, un_qfull_ns;
-    void *un_area;                /* DD_AREA_BYTES, whole pages */
+    void *un_area; /* DD_AREA_BYTES, whole pages */
     struct dd_chunk *un_chunks;
     uint32_t un_pool_total, un_pool_max;
     struct dd_frag *un_frags;
@@ -432,7 +432,7 @@ uint64_t dd_check_invariants(devno_t devno);
 /* Bytes of memory held for this unit. For tests. */
 size_t dd_memory_bytes(devno_t devno);
 /* One line in the error log. `cmd` may be NULL. */
-void dd_log(struct dd_unit *un, const struct dd_cmd *cmd, uint32_t id, bool temp, int error,
-            const char *rule, const char *did, const uint8_t *sense, uint32_t sense_bytes);
+void dd_log(struct dd_unit *un, const struct dd_cmd *cmd, uint32_t id, bool temp, int error, const char *rule,
+            const char *did, const uint8_t *sense, uint32_t sense_bytes);
 
 #endif /* DD_IMPL_H */

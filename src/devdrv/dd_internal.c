@@ -3,8 +3,8 @@
  * dd_internal.c - commands of the driver's own, sent and waited for at process level, and its data pages.
  *
  * Probing, ioctls, flushes and gathered writes use the same command structures, queue depth and recovery as
- * READs and WRITEs. Who needs one sleeps until a structure and room at the device are there; while anybody does,
- * no new READ or WRITE is started, so waiting is short. A retry is made by the sleeper, never from
+ * READs and WRITEs. Who needs one sleeps until a structure and room at the device are there; while anybody
+ * does, no new READ or WRITE is started, so waiting is short. A retry is made by the sleeper, never from
  * completion: recovery hands the command back with sy_again.
  *
  * Data of at most 256 bytes may be anywhere in pinned memory. Longer data goes through the area: whole
@@ -153,8 +153,8 @@ int dd_sync_run(struct dd_unit *un, struct dd_sync *sy)
 }
 
 /*
- * A synchronous command is finished, or (again) has to be sent again by its sleeper, who then keeps the structure.
- * Context: completion. Locks: un_lock held.
+ * A synchronous command is finished, or (again) has to be sent again by its sleeper, who then keeps the
+ * structure. Context: completion. Locks: un_lock held.
  */
 void dd_sync_finish_locked(struct dd_unit *un, struct dd_cmd *cmd, int error, bool again)
 {

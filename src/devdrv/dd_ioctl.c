@@ -3,8 +3,9 @@
  * dd_ioctl.c - the ioctl entry point.
  *
  * Structures are copied into the driver's own pages (the area, one user at a time) and back. A structure with
- * a pointer also has an inline area; a user's pointer cannot be followed through a FUSE mount, so from a caller
- * without DKERNEL it is refused with EFAULT and the inline area is the way. A kernel caller may use either.
+ * a pointer also has an inline area; a user's pointer cannot be followed through a FUSE mount, so from a
+ * caller without DKERNEL it is refused with EFAULT and the inline area is the way. A kernel caller may use
+ * either.
  *
  * Pass-through commands are sent as given: no retry, no log; the result goes to the caller as it is.
  *

@@ -19,7 +19,8 @@ struct dd_unit *dd_unit_of(devno_t devno)
 {
     unsigned minor = SC_MINOR(devno);
 
-    return SC_LIKELY(minor < DD_UNITS_MAX) ? atomic_load_explicit(&dd_units[minor], memory_order_acquire) : NULL;
+    return SC_LIKELY(minor < DD_UNITS_MAX) ? atomic_load_explicit(&dd_units[minor], memory_order_acquire)
+                                           : NULL;
 }
 
 /* Fill in what no command ever changes. */
@@ -215,7 +216,7 @@ static int life_init(devno_t devno, struct uio *uiop)
     un->un_depth = un->un_depth_max = 1;
     un->un_shift = DEV_BSHIFT;
     un->un_tag = SC_NO_Q;
-    un->un_lun_bits = dds.lun_id < 8 ? (uint8_t)(dds.lun_id << 5) : 0;
+    un->un_lun_bits = (uint8_t)(dds.lun_id < 8 ? dds.lun_id << 5 : 0);
     error = life_fill(un);
     if (error) {
         life_free(un);

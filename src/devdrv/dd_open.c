@@ -2,9 +2,9 @@
 /*
  * dd_open.c - open and close.
  *
- * The first open builds the path and asks the device who it is (dd_probe.c); the last close waits for all I/O,
- * makes the cache durable, gives the reservation back and takes the path down. Opens in between only count.
- * No lock is held across any of it: un_busy keeps a second open or close out.
+ * The first open builds the path and asks the device who it is (dd_probe.c); the last close waits for all
+ * I/O, makes the cache durable, gives the reservation back and takes the path down. Opens in between only
+ * count. No lock is held across any of it: un_busy keeps a second open or close out.
  *
  * ext flags:                    open                           close
  *   none                        RESERVE per policy             RELEASE
@@ -19,7 +19,7 @@
  */
 #include "dd_impl.h"
 
-#define OPEN_EXT_ALL (SC_DIAGNOSTIC | SC_FORCED_OPEN | SC_RETAIN_RESERVATION | SC_NO_RESERVE | SC_SINGLE)
+#define OPEN_EXT_ALL      (SC_DIAGNOSTIC | SC_FORCED_OPEN | SC_RETAIN_RESERVATION | SC_NO_RESERVE | SC_SINGLE)
 #define OPEN_TRANSFER_MIN SC_PAGE_SIZE
 
 static intptr_t open_path_arg(const struct dd_unit *un)
@@ -101,8 +101,8 @@ static int open_reserve(struct dd_unit *un, uint8_t opcode)
 /* Everything idle, for close. Locks: un_lock held, dropped while asleep. */
 static void open_wait_idle_locked(struct dd_unit *un)
 {
-    while (un->un_active || un->un_pending.ch_head || un->un_resend || un->un_frag_busy || un->un_resp.ch_head ||
-           un->un_hold || un->un_rec.rec_state != DD_REC_NONE || un->un_area_busy)
+    while (un->un_active || un->un_pending.ch_head || un->un_resend || un->un_frag_busy ||
+           un->un_resp.ch_head || un->un_hold || un->un_rec.rec_state != DD_REC_NONE || un->un_area_busy)
         dd_sleep_locked(un);
 }
 
@@ -205,8 +205,8 @@ static int open_join_locked(const struct dd_unit *un, unsigned long devflag, int
 }
 
 /*
- * Context: process. 0; EACCES, EBUSY, EINVAL (ext), ENXIO (not configured), EWRPROTECT; what the adapter or the
- * device answered.
+ * Context: process. 0; EACCES, EBUSY, EINVAL (ext), ENXIO (not configured), EWRPROTECT; what the adapter or
+ * the device answered.
  */
 int dd_open(devno_t devno, unsigned long devflag, long chan, int ext)
 {

@@ -11,9 +11,9 @@
 #include "dd_impl.h"
 
 #define PROBE_INQUIRY_BYTES 96u
-#define PROBE_VPD_BYTES 252u
-#define PROBE_MODE_BYTES 192u
-#define PROBE_SECOND_NS UINT64_C(1000000000)
+#define PROBE_VPD_BYTES     252u
+#define PROBE_MODE_BYTES    192u
+#define PROBE_SECOND_NS     UINT64_C(1000000000)
 
 /* Sleep at process level. */
 static void probe_sleep(uint64_t ns)
@@ -331,6 +331,7 @@ int dd_probe_capacity(struct dd_unit *un)
     if (!error)
         error = probe_capacity_set(un, last, block_bytes);
     if (error == EFORMAT)
-        dd_log(un, NULL, ERRID_DISK_INFO, false, error, "READ CAPACITY makes no sense", "open failed", NULL, 0);
+        dd_log(un, NULL, ERRID_DISK_INFO, false, error, "READ CAPACITY makes no sense", "open failed", NULL,
+               0);
     return error;
 }

@@ -2,21 +2,23 @@
 /*
  * dd_range.c - UNMAP, zeroing and provisioning status of byte ranges.
  *
- * Ranges are multiples of the block size and lie within the disk. Long ones become several commands, none longer than
- * what the device says it takes. A device without WRITE SAME gets plain writes of zeroes; one that cannot
- * UNMAP, or does not promise that unmapped blocks read as zeroes, answers DKUNMAP with EOPNOTSUPP.
+ * Ranges are multiples of the block size and lie within the disk. Long ones become several commands, none
+ * longer than what the device says it takes. A device without WRITE SAME gets plain writes of zeroes; one
+ * that cannot UNMAP, or does not promise that unmapped blocks read as zeroes, answers DKUNMAP with
+ * EOPNOTSUPP.
  *
  * Does not contain: how commands are sent (dd_internal.c).
  */
 #include "dd_impl.h"
 
-#define RANGE_UNMAP_BYTES 24u /* parameter list: header and one descriptor */
-#define RANGE_STATUS_BYTES 24u
-#define RANGE_SAME_BLOCKS_MAX (1u << 17) /* one WRITE SAME: what a slow disk writes within its timeout */
+#define RANGE_UNMAP_BYTES      24u /* parameter list: header and one descriptor */
+#define RANGE_STATUS_BYTES     24u
+#define RANGE_SAME_BLOCKS_MAX  (1u << 17) /* one WRITE SAME: what a slow disk writes within its timeout */
 #define RANGE_UNMAP_BLOCKS_MAX (1u << 22)
 
 /* The range in blocks. 0; EINVAL not whole blocks; ENXIO not within the disk. */
-static int range_blocks(const struct dd_unit *un, const struct sc_range *range, uint64_t *lba, uint64_t *blocks)
+static int range_blocks(const struct dd_unit *un, const struct sc_range *range, uint64_t *lba,
+                        uint64_t *blocks)
 {
     uint64_t mask = dd_block_bytes(un) - 1u;
     uint64_t end = un->un_sectors << DEV_BSHIFT;
@@ -72,8 +74,9 @@ int dd_range_unmap(struct dd_unit *un, const struct sc_range *range)
 /* WRITE SAME(16) of a block of zeroes. EOPNOTSUPP: the device does not know it. The area is ours. */
 static int range_write_same(struct dd_unit *un, uint64_t *lba, uint64_t *blocks, bool unmap)
 {
-    uint64_t most = un->un_ws_blocks_max && un->un_ws_blocks_max < RANGE_SAME_BLOCKS_MAX ? un->un_ws_blocks_max
-                                                                                        : RANGE_SAME_BLOCKS_MAX;
+    uint64_t most = un->un_ws_blocks_max && un->un_ws_blocks_max < RANGE_SAME_BLOCKS_MAX
+                        ? un->un_ws_blocks_max
+                        : RANGE_SAME_BLOCKS_MAX;
 
     while (*blocks > 0) {
         uint32_t n = (uint32_t)(*blocks < most ? *blocks : most);

@@ -10,8 +10,8 @@
  *   3. Pieces that are not whole blocks, and no gathering: through the driver's own pages, a copy. Slow and
  *      one at a time, but writev() of odd pieces must not depend on what an adapter can do.
  *
- * At the end of the disk: a read that starts there gives 0 bytes, a write ENXIO; a request that crosses it moves
- * what is there.
+ * At the end of the disk: a read that starts there gives 0 bytes, a write ENXIO; a request that crosses it
+ * moves what is there.
  *
  * Does not contain: gathering itself (dd_gather.c), the block path (dd_strategy.c).
  */

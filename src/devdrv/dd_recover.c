@@ -15,8 +15,8 @@
  *   ─► delay asked for?                                                            [DELAY, QFULL]
  *   ─► release the hold; the first command carries SC_RESUME if nothing has yet
  *
- * Commands returned ENXIO were never executed: they go to the resend list, which is ordered by first dispatch, so
- * that whatever comes back, and in whatever order, is sent again in the original one.
+ * Commands returned ENXIO were never executed: they go to the resend list, which is ordered by first
+ * dispatch, so that whatever comes back, and in whatever order, is sent again in the original one.
  *
  * Several commands can be parked at once, when the adapter was working on several. They are judged one
  * after the other; the adapter's queue is resumed once, after the last.
@@ -159,8 +159,8 @@ static void recover_rule_effects_locked(struct dd_unit *un, const struct dd_rule
  * Carry out what the table says about the command being looked at.
  * Context: completion. Locks: un_lock held. The caller goes on with recover_next_locked.
  */
-static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rule, const struct scsi_sense *sense,
-                                   uint32_t sense_bytes)
+static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rule,
+                                   const struct scsi_sense *sense, uint32_t sense_bytes)
 {
     struct dd_rec *rec = &un->un_rec;
     struct dd_cmd *cmd = rec->rec_current;
@@ -183,7 +183,8 @@ static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rul
     }
     recover_rule_effects_locked(un, rule);
     /* A span that may have one bad block is taken apart at once; its bufs have their own retries. */
-    if (act == DD_ACT_RETRY && !(span && (rule->rule_flags & DD_RULE_INFO)) && recover_may_retry(un, cmd, rule)) {
+    if (act == DD_ACT_RETRY && !(span && (rule->rule_flags & DD_RULE_INFO)) &&
+        recover_may_retry(un, cmd, rule)) {
         un->un_stats.retries++;
         if (!sy || !(sy->sy_flags & DD_SYNC_QUIET))
             dd_log(un, cmd, ERRID_DISK_ERR4, true, 0, rule->rule_name, "retried", bytes, sense_bytes);
@@ -322,8 +323,8 @@ void dd_recover_error_locked(struct dd_unit *un, struct dd_cmd *cmd)
         rec->rec_failed_head = cmd;
     rec->rec_failed_tail = cmd;
     un->un_need_resume = true;
-    if (cmd->cmd_sc.adap_q_status & SC_DID_NOT_CLEAR_Q)
-        rec->rec_kept = true;
+    /* The latest error counts: one that clears also clears what an earlier one had kept. */
+    rec->rec_kept = (cmd->cmd_sc.adap_q_status & SC_DID_NOT_CLEAR_Q) != 0;
     un->un_hold |= DD_HOLD_RECOVER;
     if (rec->rec_state == DD_REC_NONE)
         recover_next_locked(un);

@@ -38,9 +38,10 @@ static const struct dd_rule dd_sense_rules[] = {
     {"unknown sense", ANY, ANY, ANY, DD_ACT_RETRY, DD_RULE_SPLIT, EIO},
 };
 /* About an earlier command: this one is not to blame and goes again. */
-static const struct dd_rule dd_rule_deferred = {"deferred error", ANY, ANY, ANY, DD_ACT_RETRY, DD_RULE_FREE, EIO};
-static const struct dd_rule dd_rule_nosense = {"sense not available", ANY, ANY, ANY, DD_ACT_RETRY,
-                                               DD_RULE_SPLIT, EIO};
+static const struct dd_rule dd_rule_deferred = {"deferred error", ANY,          ANY, ANY,
+                                                DD_ACT_RETRY,     DD_RULE_FREE, EIO};
+static const struct dd_rule dd_rule_nosense = {"sense not available", ANY,           ANY, ANY,
+                                               DD_ACT_RETRY,          DD_RULE_SPLIT, EIO};
 
 /*
  * The row for sense data. Never NULL. Context: any. Locks: none.

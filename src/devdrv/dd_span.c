@@ -4,9 +4,9 @@
  *
  * A span is made of whole requests (AIX-07), all in one direction and with the same options (AIX-06),
  * consecutive on the medium and not larger than the adapter's maximum (AIX-08), and wherever two of
- * them meet both edges are on a page boundary (AIX-09). Checking every junction that way also makes each middle
- * buffer a whole number of pages. Only direct successors in the queue are considered: looking further would
- * reorder requests, and a pending queue that the caller filled in order has its neighbours in order.
+ * them meet both edges are on a page boundary (AIX-09). Checking every junction that way also makes each
+ * middle buffer a whole number of pages. Only direct successors in the queue are considered: looking further
+ * would reorder requests, and a pending queue that the caller filled in order has its neighbours in order.
  *
  * A request that breaks a rule is not an error; it begins the next command.
  *

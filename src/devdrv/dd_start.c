@@ -6,9 +6,10 @@
  * and the in-process queue; choosing the next command; the loop.
  *
  * Shortage: a command structure is taken before a buf leaves pending (NB-04), so without one nothing has
- * to be undone: the buf stays at the head (NB-01). A completion tries again, and for the case where nothing is out
- * one timer does (NB-02). The pool is primed at configuration with enough for the queue depth, so this
- * happens only to those who configured a smaller one; those also get one try at enlarging it, at process level.
+ * to be undone: the buf stays at the head (NB-01). A completion tries again, and for the case where nothing
+ * is out one timer does (NB-02). The pool is primed at configuration with enough for the queue depth, so this
+ * happens only to those who configured a smaller one; those also get one try at enlarging it, at process
+ * level.
  *
  * Does not contain: what makes a command (dd_span.c, dd_frag.c), what a completion means (dd_done.c).
  */
@@ -45,8 +46,8 @@ static struct dd_plug *plug_take(struct dd_unit *un, struct dd_plug *local, uint
     uintptr_t nobody = 0;
 
     if (SC_LIKELY(atomic_load_explicit(&plug->pl_holder, memory_order_relaxed) == 0 &&
-                  atomic_compare_exchange_strong_explicit(&plug->pl_holder, &nobody, me,
-                                                          memory_order_acquire, memory_order_relaxed))) {
+                  atomic_compare_exchange_strong_explicit(&plug->pl_holder, &nobody, me, memory_order_acquire,
+                                                          memory_order_relaxed))) {
         KASSERT(!plug->pl_submitted.ch_head && !plug->pl_done_head);
         return plug;
     }
@@ -273,7 +274,8 @@ static void run_send(struct dd_unit *un, struct dd_plug *plug, struct dd_cmd *cm
     }
 }
 
-/* Queue what was submitted; release, or begin to recover, what came back. Locks: un_lock held. Requirements: XEN-01, XEN-02. */
+/* Queue what was submitted; release, or begin to recover, what came back. Locks: un_lock held. Requirements:
+ * XEN-01, XEN-02. */
 static void run_collect_locked(struct dd_unit *un, struct dd_plug *plug, struct dd_chain *resp)
 {
     struct dd_chain *in = &plug->pl_submitted;
@@ -373,7 +375,8 @@ void dd_kick(struct dd_unit *un)
         dd_run(un, &nothing);
 }
 
-/* The restart timer: exactly one, armed by start_shortage_locked. Context: completion. Requirements: NB-02. */
+/* The restart timer: exactly one, armed by start_shortage_locked. Context: completion. Requirements: NB-02.
+ */
 void dd_restart_fired(struct trb *t)
 {
     struct dd_unit *un = t->func_data;

@@ -103,13 +103,13 @@ size_t dd_memory_bytes(devno_t devno)
  * status, sense bytes. Diagnostic mode and pass-through commands are not logged.
  * Context: any; un_lock may be held.
  */
-void dd_log(struct dd_unit *un, const struct dd_cmd *cmd, uint32_t id, bool temp, int error,
-            const char *rule, const char *did, const uint8_t *sense, uint32_t sense_bytes)
+void dd_log(struct dd_unit *un, const struct dd_cmd *cmd, uint32_t id, bool temp, int error, const char *rule,
+            const char *did, const uint8_t *sense, uint32_t sense_bytes)
 {
     struct err_rec rec = {0};
     uint8_t *d = rec.er_detail;
-    size_t name_bytes = sizeof(rec.er_resource) < sizeof(un->un_dds.name) ? sizeof(rec.er_resource)
-                                                                          : sizeof(un->un_dds.name);
+    size_t name_bytes =
+        sizeof(rec.er_resource) < sizeof(un->un_dds.name) ? sizeof(rec.er_resource) : sizeof(un->un_dds.name);
 
     if (atomic_load_explicit(&un->un_mode, memory_order_relaxed) == DD_MODE_DIAGNOSTIC)
         return;
@@ -142,8 +142,9 @@ void dd_log(struct dd_unit *un, const struct dd_cmd *cmd, uint32_t id, bool temp
                     d[3], (unsigned long long)cmd->cmd_lba, cmd->cmd_bytes >> un->un_shift, parsed.key,
                     parsed.asc, parsed.ascq, rule, did);
     } else {
-        kern_format(rec.er_text, sizeof(rec.er_text), "opcode %02x block %llu+%u: status %02x/%02x/%02x: %s: %s",
-                    d[3], (unsigned long long)cmd->cmd_lba, cmd->cmd_bytes >> un->un_shift, d[19], d[20], d[21],
+        kern_format(rec.er_text, sizeof(rec.er_text),
+                    "opcode %02x block %llu+%u: status %02x/%02x/%02x: %s: %s", d[3],
+                    (unsigned long long)cmd->cmd_lba, cmd->cmd_bytes >> un->un_shift, d[19], d[20], d[21],
                     rule, did);
     }
     errsave(&rec, sizeof(rec));

@@ -141,6 +141,8 @@ int fuse_ctl_open(struct fuse_pair *pr, struct fuse_handle *h)
 
 void fuse_ctl_read(fuse_req_t req, struct fuse_handle *h, size_t size, uint64_t off)
 {
+    char *copy;
+
     FUSE_ASSERT(h->h_text != NULL);
     if (off >= h->h_text_bytes) {
         fuse_reply_buf(req, NULL, 0);
@@ -148,7 +150,15 @@ void fuse_ctl_read(fuse_req_t req, struct fuse_handle *h, size_t size, uint64_t 
     }
     if (size > h->h_text_bytes - off)
         size = h->h_text_bytes - (size_t)off;
-    fuse_reply_buf(req, h->h_text + off, size);
+    /* A copy: the reader may have closed the file, and the handle be gone, before the reply returns. */
+    copy = malloc(size);
+    if (copy == NULL) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    memcpy(copy, h->h_text + off, size);
+    fuse_reply_buf(req, copy, size);
+    free(copy);
 }
 
 /* Apply every line of one write(2); stops at the first that is refused. */

@@ -102,7 +102,7 @@ void fuse_disk_fini(struct fuse_vdisk *vd)
 }
 
 /* Join the disk's block device, opening it for the first. Always for writing if the disk can be. */
-static int fuse_disk_block_join(struct fuse_pair *pr, struct fuse_vdisk *vd, struct scp_block **out)
+int fuse_disk_block_join(struct fuse_pair *pr, struct fuse_vdisk *vd, struct scp_block **out)
 {
     unsigned long devflag = DREAD | (vd->vd_read_only ? 0 : DWRITE);
     int error = 0;
@@ -118,7 +118,7 @@ static int fuse_disk_block_join(struct fuse_pair *pr, struct fuse_vdisk *vd, str
     return error;
 }
 
-static void fuse_disk_block_leave(struct fuse_vdisk *vd)
+void fuse_disk_block_leave(struct fuse_vdisk *vd)
 {
     pthread_mutex_lock(&vd->vd_mutex);
     FUSE_ASSERT(vd->vd_block_opens > 0);
@@ -167,9 +167,16 @@ void fuse_disk_close(struct fuse_handle *h)
         fuse_disk_block_leave(h->h_disk);
     else
         (void)fp_close(h->h_file);
+    fuse_split_forget(h);
 }
 
 /* ------------------------------------------------------------------ data */
+
+/* Whole blocks, as nearly always? */
+static inline bool fuse_disk_whole(const struct fuse_handle *h, size_t size, uint64_t off)
+{
+    return ((off | size) & (h->h_disk->vd_block_bytes - 1u)) == 0;
+}
 
 /*
  * Context: process (a libfuse worker). A failed read of the raw device returns what came before the
@@ -178,9 +185,9 @@ void fuse_disk_close(struct fuse_handle *h)
  */
 void fuse_disk_read(fuse_req_t req, struct fuse_handle *h, size_t size, uint64_t off)
 {
-    /* At the disk's place within a page, so that hdiskN needs no bounce copy. */
+    /* At the disk's place within a page, so that hdiskN needs no bounce copy; and a page for a cut block. */
     size_t skip = h->h_kind == FUSE_KIND_BLOCK ? (size_t)(off & SC_PAGE_MASK) : 0;
-    uint8_t *data = fuse_buffer_get(fuse_pair_of(req), size + skip);
+    uint8_t *data = fuse_buffer_get(fuse_pair_of(req), size + SC_PAGE_SIZE);
     size_t done = 0;
     int error;
 
@@ -190,7 +197,10 @@ void fuse_disk_read(fuse_req_t req, struct fuse_handle *h, size_t size, uint64_t
     }
     data += skip;
     if (h->h_kind == FUSE_KIND_RAW) {
-        error = scp_raw_read(h->h_file, data, size, off, &done);
+        if (SC_LIKELY(fuse_disk_whole(h, size, off)))
+            error = scp_raw_read(h->h_file, data, size, off, &done);
+        else
+            error = fuse_split_read(req, h, data, size, off, &done);
         if (done > 0)
             error = 0;
     } else {
@@ -214,10 +224,11 @@ void fuse_disk_write(fuse_req_t req, struct fuse_handle *h, const char *data, si
     /* Looked at first: most writes find it set, and then the cache line stays shared. */
     if (!atomic_load_explicit(&vd->vd_dirty, memory_order_relaxed))
         atomic_store(&vd->vd_dirty, true);
-    if (h->h_kind == FUSE_KIND_RAW) {
+    if (h->h_kind == FUSE_KIND_RAW && SC_LIKELY(fuse_disk_whole(h, size, off))) {
         error = scp_raw_write(h->h_file, data, size, off, durable ? (int)SC_OPT_FUA : 0, &done);
     } else {
-        error = scp_block_write(h->h_block, data, size, off, &done);
+        error = h->h_kind == FUSE_KIND_RAW ? fuse_split_write(req, h, data, size, off, &done)
+                                           : scp_block_write(h->h_block, data, size, off, &done);
         if (error == 0 && durable)
             error = fp_ioctl(h->h_file, DKFLUSH, 0, 0);
     }

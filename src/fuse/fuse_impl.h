@@ -20,6 +20,9 @@
 /* Nothing in the mount changes behind the kernel's back, so it may remember for as long as it likes. */
 #define FUSE_TIMEOUT_S 86400.0
 
+/* The kernel's own largest request, and what we ask for. */
+#define FUSE_REQUEST_BYTES (1u << 20)
+
 /* What an inode is. */
 enum fuse_kind {
     FUSE_KIND_NONE,
@@ -54,10 +57,11 @@ struct fuse_handle {
     struct fuse_handle *h_next, *h_prev; /* pr_handles */
     enum fuse_kind h_kind;
     bool h_writable;
-    struct fuse_vdisk *h_disk; /* disks */
-    struct file *h_file;       /* adapter and disks: where ioctls go */
-    struct scp_block *h_block; /* FUSE_KIND_BLOCK */
-    char *h_text;              /* .scpair: what a reader sees, made at open */
+    struct fuse_vdisk *h_disk;   /* disks */
+    struct file *h_file;         /* adapter and disks: where ioctls go */
+    struct scp_block *h_block;   /* FUSE_KIND_BLOCK */
+    struct fuse_split *h_splits; /* FUSE_KIND_RAW; under pr_mutex */
+    char *h_text;                /* .scpair: what a reader sees, made at open */
     size_t h_text_bytes;
 };
 
@@ -108,11 +112,20 @@ int fuse_disk_probe(struct fuse_pair *pr, unsigned disk, char *err, size_t size)
 void fuse_disk_fini(struct fuse_vdisk *vd);
 int fuse_disk_open(struct fuse_pair *pr, struct fuse_handle *h);
 void fuse_disk_close(struct fuse_handle *h);
+int fuse_disk_block_join(struct fuse_pair *pr, struct fuse_vdisk *vd, struct scp_block **out);
+void fuse_disk_block_leave(struct fuse_vdisk *vd);
 void fuse_disk_read(fuse_req_t req, struct fuse_handle *h, size_t size, uint64_t off);
 void fuse_disk_write(fuse_req_t req, struct fuse_handle *h, const char *data, size_t size, uint64_t off,
                      bool durable);
 void fuse_disk_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fuse_disk_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+
+/* fuse_split.c: raw requests the kernel has cut inside a block. */
+int fuse_split_read(fuse_req_t req, struct fuse_handle *h, uint8_t *data, size_t size, uint64_t off,
+                    size_t *done);
+int fuse_split_write(fuse_req_t req, struct fuse_handle *h, const char *data, size_t size, uint64_t off,
+                     size_t *done);
+void fuse_split_forget(struct fuse_handle *h);
 
 /* fuse_space.c: which parts of a disk hold data. */
 void fuse_space_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t length,

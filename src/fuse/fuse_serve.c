@@ -33,9 +33,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SERVE_REQUEST_BYTES (1u << 20) /* the kernel's own largest */
-#define SERVE_BACKGROUND    128u       /* asynchronous requests at once: above any queue depth that helps */
-#define SERVE_NUDGE_NS      50000000L  /* how often the loop is woken until it has noticed */
+#define SERVE_BACKGROUND 128u      /* asynchronous requests at once: above any queue depth that helps */
+#define SERVE_NUDGE_NS   50000000L /* how often the loop is woken until it has noticed */
 
 extern char **environ;
 
@@ -52,8 +51,8 @@ struct fuse_serving {
 static void fuse_serve_init(void *userdata, struct fuse_conn_info *conn)
 {
     (void)userdata;
-    conn->max_write = SERVE_REQUEST_BYTES;
-    conn->max_readahead = SERVE_REQUEST_BYTES;
+    conn->max_write = FUSE_REQUEST_BYTES;
+    conn->max_readahead = FUSE_REQUEST_BYTES;
     conn->max_background = SERVE_BACKGROUND;
     conn->congestion_threshold = SERVE_BACKGROUND;
     /* Sizes and times never change by themselves; O_TRUNC must come as a setattr we can ignore. */

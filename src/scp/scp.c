@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 #define SCP_STRING2(x) #x
-#define SCP_STRING(x) SCP_STRING2(x)
+#define SCP_STRING(x)  SCP_STRING2(x)
 
 /* The adapter's own id, as on every parallel SCSI bus. */
 #define SCP_ADAPTER_ID 7u
@@ -60,7 +60,8 @@ static int scp_spec_check(const struct scp_spec *spec, char *err, size_t size)
     if (spec->ndisks == 0)
         return scp_fail(err, size, EINVAL, "no disk given; name at least one with --disk");
     if (spec->ndisks > SCP_DISKS_MAX)
-        return scp_fail(err, size, EINVAL, "%u disks given; the bus takes at most %u", spec->ndisks, SCP_DISKS_MAX);
+        return scp_fail(err, size, EINVAL, "%u disks given; the bus takes at most %u", spec->ndisks,
+                        SCP_DISKS_MAX);
     if (spec->transfer_bytes_max != 0 &&
         (spec->transfer_bytes_max < SC_MAXREQUEST || spec->transfer_bytes_max % SC_PAGE_SIZE != 0 ||
          spec->transfer_bytes_max > SCP_TRANSFER_MAX))
@@ -75,7 +76,8 @@ static int scp_spec_check(const struct scp_spec *spec, char *err, size_t size)
         if (block != 512 && block != 4096)
             return scp_fail(err, size, EINVAL, "disk %u: block size %u: must be 512 or 4096", i, block);
         if (d->queue > SCP_QUEUE_MAX)
-            return scp_fail(err, size, EINVAL, "disk %u: queue depth %u: must be 1 to %u", i, d->queue, SCP_QUEUE_MAX);
+            return scp_fail(err, size, EINVAL, "disk %u: queue depth %u: must be 1 to %u", i, d->queue,
+                            SCP_QUEUE_MAX);
         if (d->medium == SCP_MEDIUM_FILE && d->path == NULL)
             return scp_fail(err, size, EINVAL, "disk %u: no file named", i);
     }
@@ -126,10 +128,12 @@ static int scp_disk_put(struct scp *p, const struct scp_spec *spec, unsigned i, 
     cfg.sd_no_tags = d->no_tags;
     cfg.sd_latency_ns = d->latency_ns;
     if (bytes == 0 || bytes % cfg.sd_block_bytes != 0) {
-        error = scp_fail(err, size, EINVAL,
-                         bytes == 0 ? "%s: size %llu bytes: empty; make it larger, for example truncate -s 64M"
-                                    : "%s: size %llu bytes is not a multiple of the block size; use truncate -s or another block=",
-                         d->path ? d->path : dk->dk_name, (unsigned long long)bytes);
+        error =
+            scp_fail(err, size, EINVAL,
+                     bytes == 0 ? "%s: size %llu bytes: empty; make it larger, for example truncate -s 64M"
+                                : "%s: size %llu bytes is not a multiple of the block size; use truncate -s "
+                                  "or another block=",
+                     d->path ? d->path : dk->dk_name, (unsigned long long)bytes);
     } else {
         error = sim_disk_add(p->p_bus, &cfg);
         if (error != 0)

@@ -27,8 +27,8 @@
 #include <stdlib.h>
 
 /* One request moves at most this much; larger ones loop. */
-#define BLOCK_CHUNK_BYTES (1u << 20)
-#define BLOCK_BUFS (BLOCK_CHUNK_BYTES / SC_PAGE_SIZE + 2u)
+#define BLOCK_CHUNK_BYTES  (1u << 20)
+#define BLOCK_BUFS         (BLOCK_CHUNK_BYTES / SC_PAGE_SIZE + 2u)
 #define BLOCK_BOUNCE_BYTES ((size_t)BLOCK_BUFS * SC_PAGE_SIZE)
 
 struct block_io;
@@ -40,21 +40,21 @@ struct block_buf {
 
 /* What one call works with; recycled through the owner's list. */
 struct block_io {
-    struct block_io *io_next;      /* free list */
-    _Atomic uint32_t io_left;      /* bufs not yet done, plus one for the submitter */
+    struct block_io *io_next; /* free list */
+    _Atomic uint32_t io_left; /* bufs not yet done, plus one for the submitter */
     event_t io_event;
     unsigned io_nbufs;
-    uint8_t *io_bounce;            /* BLOCK_BOUNCE_BYTES, page-aligned */
+    uint8_t *io_bounce; /* BLOCK_BOUNCE_BYTES, page-aligned */
     struct block_buf io_bufs[BLOCK_BUFS];
 };
 
 struct scp_block {
     struct file *bl_file;
     devno_t bl_devno;
-    uint32_t bl_block_bytes;       /* a power of two */
+    uint32_t bl_block_bytes; /* a power of two */
     uint64_t bl_disk_bytes;
-    pthread_rwlock_t bl_edges;     /* see above */
-    pthread_mutex_t bl_mutex;      /* bl_free */
+    pthread_rwlock_t bl_edges; /* see above */
+    pthread_mutex_t bl_mutex;  /* bl_free */
     struct block_io *bl_free;
 };
 
@@ -173,9 +173,9 @@ static int block_move(struct scp_block *b, struct block_io *io, void *memory, ui
 
 /* A byte range inside one chunk and the whole blocks around it. */
 struct block_range {
-    uint64_t r_first;  /* start rounded down to a block */
-    size_t r_bytes;    /* rounded out */
-    size_t r_skip;     /* wanted start - r_first */
+    uint64_t r_first; /* start rounded down to a block */
+    size_t r_bytes;   /* rounded out */
+    size_t r_skip;    /* wanted start - r_first */
 };
 
 static struct block_range block_range_of(const struct scp_block *b, uint64_t off, size_t bytes)
@@ -201,8 +201,8 @@ static size_t block_clip(size_t moved, size_t skip, size_t want)
     return useful < want ? useful : want;
 }
 
-static int block_read_chunk(struct scp_block *b, struct block_io *io, uint8_t *data, size_t bytes, uint64_t off,
-                            size_t *got)
+static int block_read_chunk(struct scp_block *b, struct block_io *io, uint8_t *data, size_t bytes,
+                            uint64_t off, size_t *got)
 {
     struct block_range r = block_range_of(b, off, bytes);
     size_t moved = 0;
@@ -222,8 +222,8 @@ static int block_read_chunk(struct scp_block *b, struct block_io *io, uint8_t *d
 }
 
 /* Fill the bounce area's first and last block from the disk where the write does not cover them. */
-static int block_edges_read(struct scp_block *b, struct block_io *io, const struct block_range *r, size_t bytes,
-                            uint8_t *bounce)
+static int block_edges_read(struct scp_block *b, struct block_io *io, const struct block_range *r,
+                            size_t bytes, uint8_t *bounce)
 {
     size_t block = b->bl_block_bytes;
     size_t tail = r->r_skip + bytes;
@@ -289,9 +289,9 @@ int scp_block_open(devno_t devno, unsigned long devflag, struct scp_block **out)
         return error;
     }
     error = fp_ioctl(b->bl_file, IOCINFO, (intptr_t)&info, 0);
-    if (error == 0 && (info.devtype != DD_SCDISK || info.un.scdk.blksize == 0 ||
-                       (info.un.scdk.blksize & (info.un.scdk.blksize - 1)) != 0 ||
-                       info.un.scdk.blksize > SC_PAGE_SIZE))
+    if (error == 0 &&
+        (info.devtype != DD_SCDISK || info.un.scdk.blksize == 0 ||
+         (info.un.scdk.blksize & (info.un.scdk.blksize - 1)) != 0 || info.un.scdk.blksize > SC_PAGE_SIZE))
         error = EINVAL;
     if (error != 0) {
         (void)fp_close(b->bl_file);

@@ -13,15 +13,15 @@
 #include "../adapter/sim/sim.h"
 
 struct scp_disk {
-    char dk_name[16];         /* "hdisk0" */
+    char dk_name[16]; /* "hdisk0" */
     uint8_t dk_id, dk_lun;
-    bool dk_configured;       /* scdisk_config(CFG_INIT) done */
-    struct file *dk_file;     /* scp_disk_file()'s handle, or NULL */
+    bool dk_configured;   /* scdisk_config(CFG_INIT) done */
+    struct file *dk_file; /* scp_disk_file()'s handle, or NULL */
 };
 
 struct scp {
     bool p_shim_up, p_kern_up, p_attached;
-    bool p_posix;             /* the host is ours to stop */
+    bool p_posix; /* the host is ours to stop */
     struct sim_bus *p_bus;
     unsigned p_ndisks;
     struct scp_disk p_disks[SCP_DISKS_MAX];

@@ -91,16 +91,18 @@ static int inject_do(char *value, struct sim_fault *f, char *err, size_t size)
             continue;
         if (a->a_param ? !inject_number(param, 0, UINT32_MAX, &f->f_param) : param != NULL)
             return scp_fail(err, size, EINVAL, "do=%s: %s", name,
-                            a->a_param ? "wants a number, as in do=short:512 or do=delay:1000" : "takes no number");
+                            a->a_param ? "wants a number, as in do=short:512 or do=delay:1000"
+                                       : "takes no number");
         f->f_action = a->a_action;
         if (a->a_action == SIM_FAULT_DELAY)
             f->f_param *= 1000u;
         return 0;
     }
-    return scp_fail(err, size, EINVAL,
-                    "do=%s: unknown; known: check:K/A/Q busy qfull reserved hang noresponse busfault busreset "
-                    "hwfail short:BYTES delay:USEC corrupt",
-                    name);
+    return scp_fail(
+        err, size, EINVAL,
+        "do=%s: unknown; known: check:K/A/Q busy qfull reserved hang noresponse busfault busreset "
+        "hwfail short:BYTES delay:USEC corrupt",
+        name);
 }
 
 static int inject_word(char *word, struct sim_fault *f, char *err, size_t size)
@@ -137,8 +139,8 @@ static int inject_word(char *word, struct sim_fault *f, char *err, size_t size)
         ok = inject_number(value, 0, UINT32_MAX, &v);
         f->f_skip = (uint32_t)v;
     } else {
-        return scp_fail(err, size, EINVAL, "\"%s\": unknown; a rule is DISK [op=] [lba=] [count=] [skip=] do=ACTION",
-                        name);
+        return scp_fail(err, size, EINVAL,
+                        "\"%s\": unknown; a rule is DISK [op=] [lba=] [count=] [skip=] do=ACTION", name);
     }
     return ok ? 0 : scp_fail(err, size, EINVAL, "%s=%s: not a valid value", name, value);
 }
@@ -159,8 +161,8 @@ static int inject_rule(struct sim_disk *disk, const char *name, char *rest, char
     if (f.f_action == SIM_FAULT_NONE)
         return scp_fail(err, size, EINVAL, "%s: the rule has no do=ACTION", name);
     if (sim_fault_add(disk, &f) < 0)
-        return scp_fail(err, size, EINVAL, "%s: %u rules are the limit; use \"%s clear\" first", name, SIM_FAULTS_MAX,
-                        name);
+        return scp_fail(err, size, EINVAL, "%s: %u rules are the limit; use \"%s clear\" first", name,
+                        SIM_FAULTS_MAX, name);
     return 0;
 }
 
@@ -184,14 +186,16 @@ int scp_inject(struct scp *p, const char *text, char *err, size_t size)
     if (disk == NULL)
         return scp_fail(err, size, ENOENT, "\"%s\": no such disk; the first is hdisk0", name);
     if (rest == NULL)
-        return scp_fail(err, size, EINVAL, "%s: nothing to do; add do=ACTION, clear or attention=ASC/ASCQ", name);
+        return scp_fail(err, size, EINVAL, "%s: nothing to do; add do=ACTION, clear or attention=ASC/ASCQ",
+                        name);
     if (strcmp(rest, "clear") == 0) {
         sim_fault_clear(disk);
         return 0;
     }
     if (strncmp(rest, "attention=", 10) == 0) {
         if (!inject_sense(rest + 10, 2, sense, NULL))
-            return scp_fail(err, size, EINVAL, "%s: attention wants ASC/ASCQ in hexadecimal, for example 29/00", name);
+            return scp_fail(err, size, EINVAL,
+                            "%s: attention wants ASC/ASCQ in hexadecimal, for example 29/00", name);
         sim_disk_attention(disk, sense[0], sense[1]);
         return 0;
     }

@@ -55,9 +55,9 @@ static void json_adapter(FILE *f, struct scp *p)
         json_string(f, scp_strerror(error));
     }
     fprintf(f,
-            ",\"max_transfer\":%" PRIu64 ",\"commands\":%" PRIu64 ",\"completed\":%" PRIu64 ",\"errors\":%" PRIu64
-            ",\"resets\":%" PRIu64 ",\"events\":%" PRIu64 ",\"responses_pending\":%" PRIu64
-            ",\"credits\":%u,\"credits_free\":%u,\"luns_started\":%u}",
+            ",\"max_transfer\":%" PRIu64 ",\"commands\":%" PRIu64 ",\"completed\":%" PRIu64
+            ",\"errors\":%" PRIu64 ",\"resets\":%" PRIu64 ",\"events\":%" PRIu64
+            ",\"responses_pending\":%" PRIu64 ",\"credits\":%u,\"credits_free\":%u,\"luns_started\":%u}",
             st.max_transfer, st.commands, st.completed, st.errors, st.resets, st.events, st.responses_pending,
             st.credits, st.credits_free, st.luns_started);
 }
@@ -75,16 +75,17 @@ static void json_disk(FILE *f, struct scp *p, unsigned i)
         fprintf(f, ",\"error\":");
         json_string(f, scp_strerror(error));
     }
-    fprintf(f,
-            ",\"bufs\":%" PRIu64 ",\"commands\":%" PRIu64 ",\"spanned_commands\":%" PRIu64 ",\"spanned_bufs\":%" PRIu64
-            ",\"fragments\":%" PRIu64 ",\"gathered\":%" PRIu64 ",\"internal\":%" PRIu64 ",\"pending\":%" PRIu64
-            ",\"in_process\":%" PRIu64 ",\"recovering\":%" PRIu64 ",\"completed\":%" PRIu64 ",\"errors\":%" PRIu64
-            ",\"retries\":%" PRIu64 ",\"requeued\":%" PRIu64 ",\"alloc_failures\":%" PRIu64 ",\"restarts\":%" PRIu64
-            ",\"responses_queued\":%" PRIu64 ",\"bytes_read\":%" PRIu64 ",\"bytes_written\":%" PRIu64
-            ",\"latency_sample\":%u",
-            st.bufs, st.commands, st.spanned_commands, st.spanned_bufs, st.fragments, st.gathered, st.internal,
-            st.pending, st.in_process, st.recovering, st.completed, st.errors, st.retries, st.requeued,
-            st.alloc_failures, st.restarts, st.responses_queued, st.bytes_read, st.bytes_written, SC_LAT_SAMPLE);
+    fprintf(
+        f,
+        ",\"bufs\":%" PRIu64 ",\"commands\":%" PRIu64 ",\"spanned_commands\":%" PRIu64
+        ",\"spanned_bufs\":%" PRIu64 ",\"fragments\":%" PRIu64 ",\"gathered\":%" PRIu64
+        ",\"internal\":%" PRIu64 ",\"pending\":%" PRIu64 ",\"in_process\":%" PRIu64 ",\"recovering\":%" PRIu64
+        ",\"completed\":%" PRIu64 ",\"errors\":%" PRIu64 ",\"retries\":%" PRIu64 ",\"requeued\":%" PRIu64
+        ",\"alloc_failures\":%" PRIu64 ",\"restarts\":%" PRIu64 ",\"responses_queued\":%" PRIu64
+        ",\"bytes_read\":%" PRIu64 ",\"bytes_written\":%" PRIu64 ",\"latency_sample\":%u",
+        st.bufs, st.commands, st.spanned_commands, st.spanned_bufs, st.fragments, st.gathered, st.internal,
+        st.pending, st.in_process, st.recovering, st.completed, st.errors, st.retries, st.requeued,
+        st.alloc_failures, st.restarts, st.responses_queued, st.bytes_read, st.bytes_written, SC_LAT_SAMPLE);
     json_buckets(f, "latency_read_log2ns", st.lat_read);
     json_buckets(f, "latency_write_log2ns", st.lat_write);
     fputc('}', f);
@@ -130,16 +131,26 @@ char *scp_stat_json(struct scp *p)
 static const char *errid_text(uint32_t id)
 {
     switch (id) {
-    case ERRID_SCSI_ERR1: return "SCSI_ERR1";
-    case ERRID_SCSI_ERR2: return "SCSI_ERR2";
-    case ERRID_SCSI_ERR3: return "SCSI_ERR3";
-    case ERRID_SCSI_ERR4: return "SCSI_ERR4";
-    case ERRID_DISK_ERR1: return "DISK_ERR1";
-    case ERRID_DISK_ERR2: return "DISK_ERR2";
-    case ERRID_DISK_ERR3: return "DISK_ERR3";
-    case ERRID_DISK_ERR4: return "DISK_ERR4";
-    case ERRID_DISK_INFO: return "DISK_INFO";
-    default: return "UNKNOWN";
+    case ERRID_SCSI_ERR1:
+        return "SCSI_ERR1";
+    case ERRID_SCSI_ERR2:
+        return "SCSI_ERR2";
+    case ERRID_SCSI_ERR3:
+        return "SCSI_ERR3";
+    case ERRID_SCSI_ERR4:
+        return "SCSI_ERR4";
+    case ERRID_DISK_ERR1:
+        return "DISK_ERR1";
+    case ERRID_DISK_ERR2:
+        return "DISK_ERR2";
+    case ERRID_DISK_ERR3:
+        return "DISK_ERR3";
+    case ERRID_DISK_ERR4:
+        return "DISK_ERR4";
+    case ERRID_DISK_INFO:
+        return "DISK_INFO";
+    default:
+        return "UNKNOWN";
     }
 }
 
@@ -152,8 +163,8 @@ static void json_record(FILE *f, const struct err_rec *r)
     /* A head driver of somebody else's may have filled these to the brim. */
     memcpy(resource, r->er_resource, ERR_RESOURCE_MAX);
     memcpy(text, r->er_text, ERR_TEXT_MAX);
-    fprintf(f, "{\"seq\":%" PRIu64 ",\"when_ns\":%" PRIu64 ",\"id\":\"%s\",\"type\":\"%s\",\"resource\":", r->er_seq,
-            r->er_when_ns, errid_text(r->er_id), r->er_temp ? "TEMP" : "PERM");
+    fprintf(f, "{\"seq\":%" PRIu64 ",\"when_ns\":%" PRIu64 ",\"id\":\"%s\",\"type\":\"%s\",\"resource\":",
+            r->er_seq, r->er_when_ns, errid_text(r->er_id), r->er_temp ? "TEMP" : "PERM");
     json_string(f, resource);
     fprintf(f, ",\"errno\":%u,\"text\":", r->er_errno);
     json_string(f, text);

@@ -46,7 +46,8 @@ int scp_size_parse(const char *text, uint64_t *bytes)
 }
 
 /* One "name" or "name=value" after the file name. */
-static int scp_disk_option(const char *name, const char *value, struct scp_disk_spec *d, char *err, size_t size)
+static int scp_disk_option(const char *name, const char *value, struct scp_disk_spec *d, char *err,
+                           size_t size)
 {
     uint64_t number = 0;
     bool flag = value == NULL;
@@ -73,9 +74,10 @@ static int scp_disk_option(const char *name, const char *value, struct scp_disk_
                             SCP_LATENCY_US_MAX);
         d->latency_ns = number * 1000u;
     } else {
-        return scp_fail(err, size, EINVAL,
-                        "--disk: unknown option \"%s\"; known: block=512|4096 ro direct notags queue=N latency=USEC",
-                        name);
+        return scp_fail(
+            err, size, EINVAL,
+            "--disk: unknown option \"%s\"; known: block=512|4096 ro direct notags queue=N latency=USEC",
+            name);
     }
     return 0;
 }
@@ -94,8 +96,8 @@ int scp_disk_parse(char *text, struct scp_disk_spec *out, char *err, size_t size
 
         d.medium = word[0] == 'r' ? SCP_MEDIUM_RAM : SCP_MEDIUM_NULL;
         if (scp_size_parse(number, &d.bytes) != 0 || d.bytes == 0)
-            return scp_fail(err, size, EINVAL, "--disk: %s: \"%s\" is not a size; write for example ram:64M", word,
-                            number);
+            return scp_fail(err, size, EINVAL, "--disk: %s: \"%s\" is not a size; write for example ram:64M",
+                            word, number);
     } else {
         d.medium = SCP_MEDIUM_FILE;
         d.path = word;

@@ -8,7 +8,8 @@
 #define _GNU_SOURCE
 #include "scp_impl.h"
 
-static int scp_raw_io(struct file *fp, enum uio_rw rw, void *data, size_t bytes, uint64_t off, int ext, size_t *done)
+static int scp_raw_io(struct file *fp, enum uio_rw rw, void *data, size_t bytes, uint64_t off, int ext,
+                      size_t *done)
 {
     struct iovec vec = {data, bytes};
     /* The caller's memory and the core's are the same address space, so no copy is ever needed. */

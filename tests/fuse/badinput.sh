@@ -105,8 +105,8 @@ bad 2 "$work/missing" umount "$work/missing"
 bad 2 "$work/dir" stat "$work/dir"
 bad 2 "$work/missing" info "$work/missing"
 bad 2 missing.img info --disk "$work/missing.img"
-bad 1 "$work/dir" errlog "$work/dir"
-bad 1 "$work/dir" inject "$work/dir" hdisk0 clear
+bad 2 "$work/dir" errlog "$work/dir"
+bad 2 "$work/dir" inject "$work/dir" hdisk0 clear
 bad 2 rule inject "$work/dir"
 bad 2 "$work/missing" copy "$work/missing" "$work/new"
 bad 2 "the same" copy "$g" "$g"

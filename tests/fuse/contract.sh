@@ -9,7 +9,8 @@ set -u
 for block in 512 4096; do
     rm -f "$work/disk.img"
     truncate -s 64M "$work/disk.img"
-    check "mount with block=$block" "$scpair" mount --max-transfer 131072 --disk "$work/disk.img,block=$block" "$mnt"
+    check "mount with block=$block" \
+        "$scpair" mount --max-transfer 131072 --disk "$work/disk.img,block=$block" "$mnt"
     if python3 "$here/contract.py" "$mnt" "$work/disk.img" "$block"; then
         ok "contract.py with block=$block"
     else

@@ -175,7 +175,7 @@ static void probe_sense(int fd)
     pt.command_length = 6;
     pt.timeout_value = 10;
     pt.autosense_length = 18;
-    pt.scsi_cdb[0] = 0xff; /* no such command */
+    pt.scsi_cdb[0] = 0x02; /* no such command */
     check("DK_PASSTHRU of an unknown command: EIO", call(fd, DK_PASSTHRU, &pt) == EIO);
     check("its status comes back",
           pt.status_validity == SC_SCSI_ERROR && pt.scsi_bus_status == SC_CHECK_CONDITION);

@@ -17,8 +17,8 @@ if ! [ -x "$scpair" ]; then
     echo "$scpair: not there; build it first" >&2
     exit 1
 fi
-if ! [ -r /dev/fuse ] || ! [ -w /dev/fuse ]; then
-    echo "skipped: FUSE is not available here (/dev/fuse is missing or not ours)"
+if ! [ -c /dev/fuse ]; then
+    echo "skipped: FUSE is not available here (/dev/fuse is missing)"
     exit 77
 fi
 
@@ -71,6 +71,20 @@ check() {
         fail "$name: $*"
         sed 's/^/     | /' "$work/out" | tail -n 10
     fi
+}
+# refuse NAME COMMAND...: the command fails.
+refuse() {
+    name=$1
+    shift
+    if "$@" >"$work/out" 2>&1; then
+        fail "$name: it worked: $*"
+    else
+        ok "$name"
+    fi
+}
+# says NAME PATTERN FILE: the file has the pattern.
+says() {
+    if grep -q -e "$2" "$3"; then ok "$1"; else fail "$1: $(tail -n 3 "$3")"; fi
 }
 # equal NAME WANTED GOT
 equal() {

@@ -47,13 +47,16 @@ static void unclaim(struct world_disk *d, bool write, uint64_t off, size_t bytes
     }
 }
 
-/* A write of `bytes` ended having moved the first `moved`. */
+/*
+ * A write of `bytes` ended having moved the first `moved`. A block of which only a part crossed the
+ * bus may or may not be on the medium.
+ */
 static void shadow_written(struct world_disk *d, uint64_t off, const uint8_t *data, size_t bytes,
                            size_t moved)
 {
     memcpy(d->dk_shadow + off, data, moved);
     for (uint64_t s = off / WORLD_SECTOR; s < (off + bytes) / WORLD_SECTOR; s++)
-        d->dk_unsure[s] = (s + 1) * WORLD_SECTOR > off + moved;
+        d->dk_unsure[s] = (s + 1) * WORLD_SECTOR > off + moved / d->dk_block * d->dk_block;
 }
 
 /* Compare what was read, sector by sector where a failed write left doubt. */
@@ -156,8 +159,10 @@ static void slot_done(struct buf *bp)
     memset(bp, 0x6b, sizeof(*bp));
     s->slot_busy = false;
     w->w_disks[s->slot_disk].dk_outstanding--;
-    if (!w->w_draining && rng_percent(&w->w_rng, w->w_resubmit_percent))
+    if (!w->w_draining && w->w_resubmits > 0 && rng_percent(&w->w_rng, w->w_resubmit_percent)) {
+        w->w_resubmits--;
         send_some(w);
+    }
 }
 
 /* ---------------------------------------------------------------- bufs and chains */

@@ -243,6 +243,7 @@ void world_run(struct world *w, uint64_t seed, unsigned steps, bool verbose)
         describe(w);
     build(w);
     for (w->w_step = 0; w->w_step < w->w_steps; w->w_step++) {
+        w->w_resubmits = WORLD_RESUBMITS;
         if (rng_percent(&w->w_rng, w->w_fault_percent))
             faults_act(w);
         caller_act(w);

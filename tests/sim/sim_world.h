@@ -23,6 +23,7 @@
 #define WORLD_DISKS_MAX   3u
 #define WORLD_SLOTS       200u /* bufs in flight, all disks together */
 #define WORLD_SECTOR      512u
+#define WORLD_RESUBMITS   24u /* from iodone, in one step */
 #define WORLD_DRAIN_STEPS 2000000u
 
 /* The test's own generator, so that a change in the product does not shift the requests. */
@@ -78,8 +79,9 @@ struct world {
     uint64_t w_transfer_max;
     struct world_disk w_disks[WORLD_DISKS_MAX];
     struct world_slot w_slots[WORLD_SLOTS];
-    bool w_draining;  /* nothing new from iodone */
-    bool w_disturbed; /* a fault was set: errors are possible */
+    unsigned w_resubmits; /* left in this step: a chain from each of a chain's completions never ends */
+    bool w_draining;      /* nothing new from iodone */
+    bool w_disturbed;     /* a fault was set: errors are possible */
     unsigned w_step;
     uint64_t w_digest; /* of everything observed: same seed, same digest */
     uint64_t w_bufs, w_raw, w_ioctls, w_errors, w_rules;

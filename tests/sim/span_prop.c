@@ -151,6 +151,46 @@ static void judge_plain(const struct sc_buf *sb, uint64_t lba)
     MUST(false, "a command for blocks nobody asked for: LBA %llu", (unsigned long long)lba);
 }
 
+/*
+ * The request below is a copy: a driver in the middle may not change b_dev or b_iodone of what it
+ * was given, and scdisk relies on that.
+ */
+static struct shell {
+    struct sc_buf sh_copy;
+    struct sc_buf *sh_orig; /* NULL: free */
+} shells[80];
+
+static void shell_done(struct buf *bp)
+{
+    struct shell *sh = SC_CONTAINER_OF(bp, struct shell, sh_copy.bufstruct);
+    struct sc_buf *orig = sh->sh_orig;
+
+    orig->bufstruct.b_flags |= bp->b_flags & B_ERROR;
+    orig->bufstruct.b_error = bp->b_error;
+    orig->bufstruct.b_resid = bp->b_resid;
+    orig->status_validity = sh->sh_copy.status_validity;
+    orig->scsi_status = sh->sh_copy.scsi_status;
+    orig->general_card_status = sh->sh_copy.general_card_status;
+    orig->adap_q_status = sh->sh_copy.adap_q_status;
+    sh->sh_orig = NULL;
+    iodone(&orig->bufstruct);
+}
+
+static void pass_on(struct sc_buf *sb)
+{
+    struct shell *sh = shells;
+
+    while (sh < shells + SC_ARRAY_SIZE(shells) && sh->sh_orig)
+        sh++;
+    MUST(sh < shells + SC_ARRAY_SIZE(shells), "more commands under way than the queue depth allows");
+    sh->sh_orig = sb;
+    sh->sh_copy = *sb;
+    sh->sh_copy.bufstruct.b_dev = real_devno;
+    sh->sh_copy.bufstruct.b_iodone = shell_done;
+    sb->bufstruct.b_flags &= ~(uint32_t)(B_ERROR | B_DONE);
+    MUST(devstrat(&sh->sh_copy.bufstruct) == 0, "devstrat");
+}
+
 static void recorder_strategy(struct buf *bp)
 {
     struct sc_buf *sb = (struct sc_buf *)(void *)bp;
@@ -168,8 +208,7 @@ static void recorder_strategy(struct buf *bp)
         else
             judge_plain(sb, lba);
     }
-    bp->b_dev = real_devno;
-    MUST(devstrat(bp) == 0, "devstrat");
+    pass_on(sb);
 }
 
 static int recorder_open(devno_t devno, unsigned long devflag, long chan, int ext)

@@ -19,6 +19,7 @@ void sim_cmd_ready(struct sim_cmd *c) { SHIM_ASSERT(c->c_disk != NULL); }
 void sim_cmd_inquiry(struct sim_cmd *c)
 {
     static const uint16_t versions[] = {0x0060 /* SAM-3 */, 0x0460 /* SPC-4 */, 0x04c0 /* SBC-3 */};
+    static const char names[28] = "SCPAIR  SIMULATED DISK  0001"; /* vendor, product, revision */
     uint8_t data[96];
 
     if (c->c_cdb[1] & SCSI_INQUIRY_EVPD) {
@@ -35,9 +36,9 @@ void sim_cmd_inquiry(struct sim_cmd *c)
     data[3] = 0x12;                    /* LUNs are reported by REPORT LUNS; response format 2 */
     data[4] = sizeof(data) - 5;
     data[7] = c->c_disk && c->c_disk->dk_tags ? 0x02 : 0x00;
-    memcpy(data + 8, "SCPAIR  SIMULATED DISK  0001", 28);
+    memcpy(data + 8, names, sizeof(names));
     for (unsigned i = 0; i < SC_ARRAY_SIZE(versions); i++)
-        scsi_put16(data + 58 + 2 * i, versions[i]);
+        scsi_put16(data + 58 + (size_t)2 * i, versions[i]);
     sim_data_in(c, data, sizeof(data), scsi_get16(c->c_cdb + 3));
 }
 

@@ -129,15 +129,15 @@ void sim_cmd_unmap(struct sim_cmd *c)
         return;
     }
     for (uint32_t i = 0; i < descs; i++) {
-        c->c_lba = scsi_get64(list + 8 + 16 * i);
-        c->c_blocks = scsi_get32(list + 16 + 16 * i);
+        c->c_lba = scsi_get64(list + 8 + (size_t)16 * i);
+        c->c_blocks = scsi_get32(list + 16 + (size_t)16 * i);
         c->c_range = true;
         if (!sim_range_ok(c))
             return;
     }
     for (uint32_t i = 0; i < descs; i++) {
-        uint64_t lba = scsi_get64(list + 8 + 16 * i);
-        uint64_t blocks = scsi_get32(list + 16 + 16 * i);
+        uint64_t lba = scsi_get64(list + 8 + (size_t)16 * i);
+        uint64_t blocks = scsi_get32(list + 16 + (size_t)16 * i);
         int error = blocks ? disk->dk_ops->unmap(disk->dk_medium, lba << disk->dk_block_shift,
                                                  blocks << disk->dk_block_shift)
                            : 0;

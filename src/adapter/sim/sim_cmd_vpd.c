@@ -35,13 +35,14 @@ static uint64_t sim_serial_hash(const struct sim_disk *disk)
 /* 83: vendor and serial in text, and a locally assigned NAA name. Returns the payload's length. */
 static uint32_t sim_vpd_device_id(const struct sim_disk *disk, uint8_t *p)
 {
+    static const char vendor[8] = "SCPAIR  ";
     uint32_t serial = sim_serial_bytes(disk);
     uint8_t *naa = p + 4 + 8 + serial;
 
     p[0] = 0x02; /* ASCII */
     p[1] = 0x01; /* of the logical unit; T10 vendor identification */
     p[3] = (uint8_t)(8 + serial);
-    memcpy(p + 4, "SCPAIR  ", 8);
+    memcpy(p + 4, vendor, sizeof(vendor));
     memcpy(p + 12, disk->dk_serial, serial);
     naa[0] = 0x01; /* binary */
     naa[1] = 0x03; /* NAA */
@@ -95,25 +96,33 @@ void sim_cmd_inquiry_vpd(struct sim_cmd *c)
     memset(data, 0, sizeof(data));
     data[0] = disk ? 0x00 : 0x7f;
     data[1] = page;
-    if (page == SCSI_VPD_SUPPORTED) {
+    if (!disk && page != SCSI_VPD_SUPPORTED) {
+        sim_check_cdb(c, 2, 8);
+        return;
+    }
+    switch (page) {
+    case SCSI_VPD_SUPPORTED:
         /* A LUN that is not there knows this page alone. */
         bytes = disk ? sizeof(sim_vpd_pages) : 1;
         memcpy(payload, sim_vpd_pages, bytes);
-    } else if (!disk) {
-        sim_check_cdb(c, 2, 8);
-        return;
-    } else if (page == SCSI_VPD_SERIAL) {
+        break;
+    case SCSI_VPD_SERIAL:
         bytes = sim_serial_bytes(disk);
         memcpy(payload, disk->dk_serial, bytes);
-    } else if (page == SCSI_VPD_DEVICE_ID) {
+        break;
+    case SCSI_VPD_DEVICE_ID:
         bytes = sim_vpd_device_id(disk, payload);
-    } else if (page == SCSI_VPD_BLOCK_LIMITS) {
+        break;
+    case SCSI_VPD_BLOCK_LIMITS:
         bytes = sim_vpd_limits(disk, payload);
-    } else if (page == SCSI_VPD_BLOCK_CHARACTER) {
+        break;
+    case SCSI_VPD_BLOCK_CHARACTER:
         bytes = sim_vpd_character(payload);
-    } else if (page == SCSI_VPD_PROVISIONING) {
+        break;
+    case SCSI_VPD_PROVISIONING:
         bytes = sim_vpd_provisioning(disk, payload);
-    } else {
+        break;
+    default:
         sim_check_cdb(c, 2, 8);
         return;
     }

@@ -18,7 +18,8 @@ static int fake_dev_open(struct shim_dev *dev, struct shim_dma_limits *limits)
     return 0;
 }
 
-static int fake_dev_map(struct shim_dev *dev, const struct iovec *vec, uint32_t n, int dir, struct shim_dma_map *map)
+static int fake_dev_map(struct shim_dev *dev, const struct iovec *vec, uint32_t n, int dir,
+                        struct shim_dma_map *map)
 {
     struct fake *f = (struct fake *)(void *)dev;
 

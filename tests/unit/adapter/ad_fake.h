@@ -15,10 +15,10 @@
 #include "adapter/ad_impl.h"
 #include "test_main.h"
 
-#define FAKE_DEVNO SC_MAKEDEV(9, 0)
+#define FAKE_DEVNO    SC_MAKEDEV(9, 0)
 #define FAKE_KEPT_MAX 512u
-#define FAKE_LOG_MAX 4096u
-#define FAKE_ID 3u
+#define FAKE_LOG_MAX  4096u
+#define FAKE_ID       3u
 
 enum fake_mode { FAKE_INLINE, FAKE_PEND, FAKE_EARLY /* ad_hw_done() before start() returns */ };
 enum fake_abort { FAKE_ABORT_NOW, FAKE_ABORT_LATER, FAKE_ABORT_NEVER, FAKE_ABORT_FINISHED };
@@ -36,8 +36,8 @@ struct fake {
     struct ad_hw_caps caps;
     enum fake_mode mode;
     enum fake_abort abort_mode;
-    unsigned busy;        /* say BUSY that many times */
-    unsigned map_later;   /* say LATER that many times */
+    unsigned busy;      /* say BUSY that many times */
+    unsigned map_later; /* say LATER that many times */
     bool map_never;
     bool reset_works;
     struct fake_result script[64];
@@ -73,17 +73,17 @@ extern struct ad_lun *fake_lun;
 void fake_end(unsigned i);
 void fake_end_all(void);
 /* Have every invariant of a LUN checked. */
-#define fake_check(lun)                                       \
-    do {                                                      \
-        const char *broken = ad_lun_check(lun);               \
-        ck_assert_msg(broken == NULL, "%s", broken ? broken : ""); \
+#define fake_check(lun)                                                                                      \
+    do {                                                                                                     \
+        const char *broken = ad_lun_check(lun);                                                              \
+        ck_assert_msg(broken == NULL, "%s", broken ? broken : "");                                           \
     } while (0)
 
 /* A request, and what became of it. */
 struct req {
     struct sc_buf sb;
-    unsigned done;       /* iodone calls */
-    unsigned order;      /* 1, 2, 3 ... over all requests since fake_prepare() */
+    unsigned done;  /* iodone calls */
+    unsigned order; /* 1, 2, 3 ... over all requests since fake_prepare() */
     uint8_t data[512];
     void (*then)(struct req *r); /* called from iodone */
 };
@@ -92,11 +92,11 @@ extern unsigned req_orders;
 void req_init(struct req *r);
 void req_send(struct req *r);
 /* Send and check how it came back at once. */
-#define req_expect(r, error)                                                                   \
-    do {                                                                                       \
-        req_send(r);                                                                           \
-        ck_assert_uint_eq((r)->done, 1);                                                       \
-        ck_assert_int_eq((r)->sb.bufstruct.b_flags & B_ERROR ? (r)->sb.bufstruct.b_error : 0, error); \
+#define req_expect(r, error)                                                                                 \
+    do {                                                                                                     \
+        req_send(r);                                                                                         \
+        ck_assert_uint_eq((r)->done, 1);                                                                     \
+        ck_assert_int_eq((r)->sb.bufstruct.b_flags &B_ERROR ? (r)->sb.bufstruct.b_error : 0, error);         \
     } while (0)
 void fake_script(uint8_t result, uint8_t status, uint64_t resid);
 struct sc_lun_stats fake_stats(void);

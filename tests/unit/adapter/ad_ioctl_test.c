@@ -21,7 +21,8 @@ START_TEST(test_AIX_25_nothing_but_IOCINFO_before_SCIOSTART)
     struct sc_ready ready = {.scsi_id = 4};
     static struct sc_readblk rb = {.scsi_id = 4, .blklen = 512};
     static struct sc_passthru pt = {.version = SC_VERSION_1, .scsi_id = 4, .command_length = 6};
-    struct sc_event_struct ev = {.id = 4, .mode = SC_IM_MODE, .async_func = (void (*)(struct sc_event_info *))abort};
+    struct sc_event_struct ev = {
+        .id = 4, .mode = SC_IM_MODE, .async_func = (void (*)(struct sc_event_info *))abort};
     struct sc_lun_stats st = {.id = 4};
 
     fake_up(true, FAKE_INLINE);
@@ -54,7 +55,7 @@ START_TEST(test_AIX_25_start_refuses_used_own_and_impossible_addresses)
     ck_assert_int_eq(scio(SCIOSTART, SC_ARG(7, 0)), EINVAL);       /* the adapter's own */
     ck_assert_int_eq(scio(SCIOSTART, SC_ARG(16, 0)), EINVAL);
     ck_assert_int_eq(scio(SCIOSTART, SC_ARG(255, 255)), EINVAL);
-    ck_assert_int_eq(scio(SCIOSTART, SC_ARG(4, 8)), EINVAL); /* this adapter has 8 LUNs */
+    ck_assert_int_eq(scio(SCIOSTART, SC_ARG(4, 8)), EINVAL);           /* this adapter has 8 LUNs */
     ck_assert_int_eq(scio(SCIOSTART, SC_ARG(4, 0) | 0x10000), EINVAL); /* reserved bytes */
     ck_assert_int_eq(scio(SCIOSTART, -1), EINVAL);
     ck_assert_int_eq(scio(SCIOSTART, SC_ARG(4, 7)), 0);
@@ -260,7 +261,8 @@ static void on_event(struct sc_event_info *info)
 START_TEST(test_AIX_27_event_rules)
 {
     int mark;
-    struct sc_event_struct ev = {.id = FAKE_ID, .mode = SC_IM_MODE, .async_func = on_event, .async_correlator = &mark};
+    struct sc_event_struct ev = {
+        .id = FAKE_ID, .mode = SC_IM_MODE, .async_func = on_event, .async_correlator = &mark};
     struct sc_event_struct bad = ev;
 
     fake_up(true, FAKE_INLINE);
@@ -348,9 +350,12 @@ START_TEST(test_AIX_25_errno_table_of_commands)
         uint8_t result, status;
         int error;
     } rows[] = {
-        {AD_RES_STATUS, SC_CHECK_CONDITION, EIO}, {AD_RES_STATUS, SC_BUSY_STATUS, EIO},
-        {AD_RES_SELECT_TIMEOUT, 0, ENODEV},       {AD_RES_BUS_FAULT, 0, ENOCONNECT},
-        {AD_RES_HW_FAILURE, 0, EIO},              {AD_RES_BUS_RESET, 0, EIO},
+        {AD_RES_STATUS, SC_CHECK_CONDITION, EIO},
+        {AD_RES_STATUS, SC_BUSY_STATUS, EIO},
+        {AD_RES_SELECT_TIMEOUT, 0, ENODEV},
+        {AD_RES_BUS_FAULT, 0, ENOCONNECT},
+        {AD_RES_HW_FAILURE, 0, EIO},
+        {AD_RES_BUS_RESET, 0, EIO},
     };
     struct sc_ready ready = {.scsi_id = FAKE_ID};
     struct sc_startunit su = {.scsi_id = FAKE_ID, .start_flag = 1, .timeout_value = 60};
@@ -361,7 +366,8 @@ START_TEST(test_AIX_25_errno_table_of_commands)
         fake_script(rows[i].result, rows[i].status, 0);
         ck_assert_int_eq(scio(SCIOTUR, (intptr_t)&ready), rows[i].error);
         ck_assert_uint_eq(ready.scsi_status, rows[i].status);
-        ck_assert_uint_eq(ready.status_validity, rows[i].result == AD_RES_STATUS ? SC_SCSI_ERROR : SC_ADAPTER_ERROR);
+        ck_assert_uint_eq(ready.status_validity,
+                          rows[i].result == AD_RES_STATUS ? SC_SCSI_ERROR : SC_ADAPTER_ERROR);
         /* A tool's error does not halt the queue of whoever uses the disk. */
         req_init(&r);
         req_expect(&r, 0);
@@ -443,12 +449,12 @@ static void pt_init(void)
 START_TEST(test_AIX_25_pass_through_names_the_wrong_field)
 {
     fake_up(true, FAKE_INLINE);
-#define WRONG(field, value, number)                            \
-    do {                                                       \
-        pt_init();                                             \
-        pt.field = value;                                      \
-        ck_assert_int_eq(scio(SCIOCMD, (intptr_t)&pt), EINVAL); \
-        ck_assert_uint_eq(pt.einval_arg, number);              \
+#define WRONG(field, value, number)                                                                          \
+    do {                                                                                                     \
+        pt_init();                                                                                           \
+        pt.field = value;                                                                                    \
+        ck_assert_int_eq(scio(SCIOCMD, (intptr_t)&pt), EINVAL);                                              \
+        ck_assert_uint_eq(pt.einval_arg, number);                                                            \
     } while (0)
     WRONG(version, 2, 1);
     WRONG(q_tag_msg, 1, 6);

@@ -246,6 +246,41 @@ START_TEST(test_NB_09_ordered_tags_keep_their_place)
 }
 END_TEST
 
+/* While request 0 is on its way to the chip another thread sends 1, ordered; and then 2 beside that. */
+static void order_cut_in(struct fake *f, struct ad_xfer *xfer)
+{
+    unsigned mine = ++order_n;
+
+    (void)f;
+    (void)xfer;
+    if (mine < 3) {
+        req_send(&q[mine]);
+        ck_assert_uint_eq(fake.starts, mine); /* it waits until this one has arrived */
+    }
+}
+
+START_TEST(test_NB_09_ordered_waits_until_the_others_have_arrived)
+{
+    for (int mode = FAKE_INLINE; mode <= FAKE_PEND; mode++) {
+        for (uint8_t tag = SC_HEAD_OF_Q; tag <= SC_ORDERED_Q; tag++) {
+            fake_up(true, (enum fake_mode)mode);
+            order_n = 0;
+            fake.on_start = order_cut_in;
+            reqs_init(3);
+            q[1].sb.q_tag_msg = tag;
+            req_send(&q[0]);
+            ck_assert_uint_eq(fake.starts, 3);
+            ck_assert_uint_eq(fake.qmsg[0], SC_SIMPLE_Q);
+            ck_assert_uint_eq(fake.qmsg[1], tag);
+            ck_assert_uint_eq(fake.qmsg[2], SC_SIMPLE_Q);
+            fake_check(fake_lun);
+            fake_end_all();
+            fake_down();
+        }
+    }
+}
+END_TEST
+
 /* ---------------------------------------------------------------- status, table AIX-19 */
 
 START_TEST(test_AIX_19_one_status_or_none)
@@ -269,7 +304,8 @@ START_TEST(test_AIX_19_one_status_or_none)
 
     for (int keeps = 0; keeps < 2; keeps++) {
         for (unsigned i = 0; i < SC_ARRAY_SIZE(rows); i++) {
-            bool kept = keeps && (rows[i].scsi == SC_CHECK_CONDITION || rows[i].scsi == SC_COMMAND_TERMINATED);
+            bool kept =
+                keeps && (rows[i].scsi == SC_CHECK_CONDITION || rows[i].scsi == SC_COMMAND_TERMINATED);
 
             fake_up(keeps != 0, FAKE_INLINE);
             fake_script(rows[i].result, rows[i].status, 200);
@@ -711,7 +747,7 @@ static void trace_iodone(struct req *r)
 {
     (void)r;
     trace_maps_at_iodone += fake.maps_live;
-    ck_assert_uint_eq(fake_lun->lun_responses, 0); /* XEN-05: pushed */
+    ck_assert_uint_eq(fake_lun->lun_responses, 0);  /* XEN-05: pushed */
     ck_assert_uint_eq(shim_self()->self_nlocks, 0); /* XEN-07 */
     fake_check(fake_lun);
 }
@@ -732,6 +768,44 @@ START_TEST(test_XEN_02_release_lies_between_queueing_and_pushing)
     fake_end(0);
     for (unsigned i = 0; i < 20; i++)
         ck_assert_uint_eq(q[i].done, 1);
+    fake_down();
+}
+END_TEST
+
+/* Counter 1: seen from outside between any two steps it is 0, however many responses one push carries. */
+START_TEST(test_XEN_05_nothing_stays_queued_after_a_push)
+{
+    struct sc_adapter_stats st;
+
+    fake_up(false, FAKE_PEND);
+    reqs_init(30);
+    for (unsigned i = 0; i < 30; i++) {
+        q[i].then = trace_iodone; /* looks at the counter inside every iodone */
+        req_send(&q[i]);
+    }
+    fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 0);
+    fake_end(0); /* one push: the failed one and 29 flushed */
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTAT, (intptr_t)&st, 0), 0);
+    ck_assert_uint_eq(st.responses_pending, 0);
+    ck_assert_uint_eq(st.completed, 30);
+    ck_assert_uint_eq(st.errors, 1);
+    fake_down();
+}
+END_TEST
+
+/* No lock is held when the owner is told, on any way a request can come back. */
+START_TEST(test_XEN_07_owner_is_told_with_no_lock_held)
+{
+    fake_up(true, FAKE_INLINE);
+    reqs_init(4);
+    for (unsigned i = 0; i < 4; i++)
+        q[i].then = trace_iodone;
+    req_expect(&q[0], 0);
+    q[1].sb.resvd2 = 1;
+    req_expect(&q[1], EINVAL);
+    fake_script(AD_RES_BUS_FAULT, 0, 512);
+    req_expect(&q[2], EIO);
+    req_expect(&q[3], ENXIO);
     fake_down();
 }
 END_TEST
@@ -900,6 +974,7 @@ static Suite *ad_queue_suite(void)
     tcase_add_test(depth, test_NB_09_untagged_command_runs_alone);
     tcase_add_test(depth, test_NB_09_tags_unique_and_openings_kept);
     tcase_add_test(depth, test_NB_09_ordered_tags_keep_their_place);
+    tcase_add_test(depth, test_NB_09_ordered_waits_until_the_others_have_arrived);
     tcase_add_test(depth, test_NB_05_credits_are_never_overdrawn_and_every_lun_gets_its_turn);
     tcase_add_test(depth, test_NB_05_credit_waiters_inline_do_not_recurse);
     tcase_add_test(depth, test_NB_05_reserved_credits_return_at_stop);
@@ -922,6 +997,8 @@ static Suite *ad_queue_suite(void)
     tcase_add_test(kept, test_AIX_23_control_transactions_do_not_touch_the_bus);
     tcase_add_test(release, test_XEN_01_resubmit_from_iodone_with_pools_of_one);
     tcase_add_test(release, test_XEN_02_release_lies_between_queueing_and_pushing);
+    tcase_add_test(release, test_XEN_05_nothing_stays_queued_after_a_push);
+    tcase_add_test(release, test_XEN_07_owner_is_told_with_no_lock_held);
     tcase_add_test_raise_signal(release, test_XEN_04_release_without_the_mutex_is_caught, SIGABRT);
     tcase_add_test(release, test_XEN_06_every_error_counted_once);
     tcase_add_test(room, test_AIX_18_chip_without_room_is_kicked);

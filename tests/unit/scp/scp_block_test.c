@@ -123,7 +123,8 @@ START_TEST(test_error_in_the_middle_counts_what_came_before)
     size_t done;
 
     start(512);
-    ck_assert_int_eq(scp_inject(pair, "hdisk0 op=read lba=40 count=forever do=check:3/11/00", err, sizeof(err)), 0);
+    ck_assert_int_eq(
+        scp_inject(pair, "hdisk0 op=read lba=40 count=forever do=check:3/11/00", err, sizeof(err)), 0);
     ck_assert_int_eq(scp_block_read(block, data, 64u << 10, 0, &done), EMEDIA);
     ck_assert_uint_eq(done, 40 * 512);
     ck_assert_int_eq(scp_inject(pair, "hdisk0 clear", err, sizeof(err)), 0);
@@ -144,7 +145,8 @@ static void *writer(void *arg)
     memset(mine, (int)(me + 1), sizeof(mine));
     /* All writers share blocks: 100-byte stripes, each thread its own. */
     for (unsigned i = 0; i < 400; i++)
-        if (scp_block_write(block, mine, sizeof(mine), (uint64_t)(i * WRITERS + me) * sizeof(mine), &done) != 0)
+        if (scp_block_write(block, mine, sizeof(mine), (uint64_t)(i * WRITERS + me) * sizeof(mine), &done) !=
+            0)
             return (void *)1;
     return NULL;
 }

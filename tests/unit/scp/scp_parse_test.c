@@ -79,11 +79,21 @@ END_TEST
 START_TEST(test_disk_parse_refuses_and_says_why)
 {
     static const char *const bad[][2] = {
-        {"", "no file"},           {",ro", "no file"},         {"a,block=7", "512 or 4096"},
-        {"a,block=-1", "not a number"}, {"a,block", "unknown option"}, {"a,ro=1", "unknown option"},
-        {"a,queue=0", "1 to"},     {"a,queue=257", "1 to"},    {"a,queue=", "not a number"},
-        {"a,zebra", "zebra"},      {"ram:", "not a size"},     {"ram:0", "not a size"},
-        {"ram:-5", "not a size"},  {"ram:513", "multiple"},    {"null:4097,block=4096", "multiple"},
+        {"", "no file"},
+        {",ro", "no file"},
+        {"a,block=7", "512 or 4096"},
+        {"a,block=-1", "not a number"},
+        {"a,block", "unknown option"},
+        {"a,ro=1", "unknown option"},
+        {"a,queue=0", "1 to"},
+        {"a,queue=257", "1 to"},
+        {"a,queue=", "not a number"},
+        {"a,zebra", "zebra"},
+        {"ram:", "not a size"},
+        {"ram:0", "not a size"},
+        {"ram:-5", "not a size"},
+        {"ram:513", "multiple"},
+        {"null:4097,block=4096", "multiple"},
         {"a,latency=99999999999", "0 to"},
     };
 
@@ -93,7 +103,8 @@ START_TEST(test_disk_parse_refuses_and_says_why)
         struct scp_disk_spec d;
 
         ck_assert_msg(scp_disk_parse(text, &d, err, sizeof(err)) == EINVAL, "\"%s\" was taken", bad[i][0]);
-        ck_assert_msg(strstr(err, bad[i][1]) != NULL, "\"%s\": message \"%s\" lacks \"%s\"", bad[i][0], err, bad[i][1]);
+        ck_assert_msg(strstr(err, bad[i][1]) != NULL, "\"%s\": message \"%s\" lacks \"%s\"", bad[i][0], err,
+                      bad[i][1]);
         ck_assert_ptr_null(strchr(err, '\n'));
         free(text);
     }

@@ -140,9 +140,18 @@ END_TEST
 
 START_TEST(test_reports_name_the_promised_fields)
 {
-    static const char *const field[] = {"\"adapter\":{", "\"disks\":[{\"name\":\"hdisk0\"", "\"bufs\":", "\"commands\":",
-                                        "\"spanned_commands\":", "\"spanned_bufs\":", "\"fragments\":", "\"gathered\":",
-                                        "\"pending\":0", "\"in_process\":0", "\"completed\":", "\"errors\":0",
+    static const char *const field[] = {"\"adapter\":{",
+                                        "\"disks\":[{\"name\":\"hdisk0\"",
+                                        "\"bufs\":",
+                                        "\"commands\":",
+                                        "\"spanned_commands\":",
+                                        "\"spanned_bufs\":",
+                                        "\"fragments\":",
+                                        "\"gathered\":",
+                                        "\"pending\":0",
+                                        "\"in_process\":0",
+                                        "\"completed\":",
+                                        "\"errors\":0",
                                         "\"retries\":0"};
     char *text;
 
@@ -158,10 +167,23 @@ END_TEST
 START_TEST(test_inject_language)
 {
     static const char *const bad[] = {
-        "",           "hdisk9 clear",          "hdisk0",           "hdisk0 do=",        "hdisk0 do=zap",
-        "hdisk0 op=read", "hdisk0 do=check",   "hdisk0 do=check:3", "hdisk0 do=check:33/0/0",
-        "hdisk0 do=short", "hdisk0 do=busy:1", "hdisk0 lba=5-2 do=busy", "hdisk0 lba=x do=busy",
-        "hdisk0 count=0 do=busy", "hdisk0 op=300 do=busy", "hdisk0 zebra=1 do=busy", "hdisk0 attention=29",
+        "",
+        "hdisk9 clear",
+        "hdisk0",
+        "hdisk0 do=",
+        "hdisk0 do=zap",
+        "hdisk0 op=read",
+        "hdisk0 do=check",
+        "hdisk0 do=check:3",
+        "hdisk0 do=check:33/0/0",
+        "hdisk0 do=short",
+        "hdisk0 do=busy:1",
+        "hdisk0 lba=5-2 do=busy",
+        "hdisk0 lba=x do=busy",
+        "hdisk0 count=0 do=busy",
+        "hdisk0 op=300 do=busy",
+        "hdisk0 zebra=1 do=busy",
+        "hdisk0 attention=29",
     };
     char err[SCP_ERROR_MAX];
     uint8_t data[512];
@@ -174,12 +196,14 @@ START_TEST(test_inject_language)
         ck_assert_msg(scp_inject(pair, bad[i], err, sizeof(err)) != 0, "\"%s\" was taken", bad[i]);
         ck_assert_msg(err[0] != '\0', "\"%s\": no message", bad[i]);
     }
-    ck_assert_int_eq(scp_inject(pair, "hdisk0 op=read lba=10-20 count=forever do=check:3/11/00/desc", err, sizeof(err)),
-                     0);
+    ck_assert_int_eq(
+        scp_inject(pair, "hdisk0 op=read lba=10-20 count=forever do=check:3/11/00/desc", err, sizeof(err)),
+        0);
     ck_assert_int_eq(scp_raw_read(disk, data, 512, 10 * 512, &done), EMEDIA);
     ck_assert_int_eq(scp_raw_read(disk, data, 512, 21 * 512, &done), 0);
     log = scp_errlog_json(0);
-    ck_assert_msg(strstr(log, "DISK_ERR1") != NULL && strstr(log, "\"resource\":\"hdisk0\"") != NULL, "%s", log);
+    ck_assert_msg(strstr(log, "DISK_ERR1") != NULL && strstr(log, "\"resource\":\"hdisk0\"") != NULL, "%s",
+                  log);
     free(log);
     ck_assert_int_eq(scp_inject(pair, "hdisk0 clear", err, sizeof(err)), 0);
     ck_assert_int_eq(scp_raw_read(disk, data, 512, 10 * 512, &done), 0);
@@ -200,9 +224,10 @@ START_TEST(test_many_disks_with_ids_around_the_adapter)
     for (unsigned i = 0; i < 20; i++) {
         struct file *fp;
 
-        ck_assert_int_eq(scp_disk_file(pair, i, &fp), 0);
+        ck_assert_int_eq(fp_opendev(scp_disk_devno(pair, i), DREAD | DWRITE, NULL, 0, &fp), 0);
         memset(out, (int)i + 1, sizeof(out));
         ck_assert_int_eq(scp_raw_write(fp, out, sizeof(out), 0, 0, &done), 0);
+        ck_assert_int_eq(fp_close(fp), 0);
     }
     for (unsigned i = 0; i < 20; i++) {
         struct file *fp;

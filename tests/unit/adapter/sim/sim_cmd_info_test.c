@@ -82,7 +82,8 @@ END_TEST
 
 START_TEST(test_capacity)
 {
-    static const uint8_t ten[10] = {0x25}, sixteen[16] = {0x9e, 0x10, [13] = 32}, cut[16] = {0x9e, 0x10, [13] = 12};
+    static const uint8_t ten[10] = {0x25}, sixteen[16] = {0x9e, 0x10, [13] = 32},
+                         cut[16] = {0x9e, 0x10, [13] = 12};
     static const struct fx_row rows[] = {
         {"10: address without PMI", {0x25, [5] = 1}, 10, FX_IN, 8, FX_BAD_CDB},
         {"10: reserved", {0x25, [6] = 1}, 10, FX_IN, 8, FX_BAD_CDB},
@@ -146,8 +147,11 @@ START_TEST(test_absent_luns_and_targets)
     static const struct {
         const uint8_t *cdb;
         uint8_t bytes, status;
-    } row[] = {{inq, 6, SC_GOOD_STATUS},        {sense, 6, SC_GOOD_STATUS},     {luns, 12, SC_GOOD_STATUS},
-               {tur, 6, SC_CHECK_CONDITION},    {vpd, 6, SC_CHECK_CONDITION}};
+    } row[] = {{inq, 6, SC_GOOD_STATUS},
+               {sense, 6, SC_GOOD_STATUS},
+               {luns, 12, SC_GOOD_STATUS},
+               {tur, 6, SC_CHECK_CONDITION},
+               {vpd, 6, SC_CHECK_CONDITION}};
     struct fx_cmd c;
 
     for (unsigned i = 0; i < SC_ARRAY_SIZE(row); i++) {
@@ -178,7 +182,8 @@ END_TEST
 
 START_TEST(test_sense_formats)
 {
-    static const uint8_t fixed[6] = {0x03, 0, 0, 0, 252}, desc[6] = {0x03, 1, 0, 0, 252}, four[6] = {0x03, 0, 0, 0, 4};
+    static const uint8_t fixed[6] = {0x03, 0, 0, 0, 252}, desc[6] = {0x03, 1, 0, 0, 252},
+                         four[6] = {0x03, 0, 0, 0, 4};
     static const uint8_t none[6] = {0x03}, bad[10] = {0x28, 0x04, 0, 0, 0, 0, 0, 0, 1};
     struct fx_cmd c;
 
@@ -207,7 +212,8 @@ END_TEST
 /* An untagged command clears waiting sense; tagged ones leave it, and step back with BUSY. */
 START_TEST(test_waiting_sense_belongs_to_its_command)
 {
-    static const uint8_t bad[10] = {0x28, 0x04, 0, 0, 0, 0, 0, 0, 1}, good[10] = {0x28, 0, 0, 0, 0, 0, 0, 0, 1};
+    static const uint8_t bad[10] = {0x28, 0x04, 0, 0, 0, 0, 0, 0, 1},
+                         good[10] = {0x28, 0, 0, 0, 0, 0, 0, 0, 1};
     static const uint8_t beyond[10] = {0x28, 0, 1, 0, 0, 0, 0, 0, 1};
     struct fx_cmd c;
     unsigned busy = 0;
@@ -246,7 +252,8 @@ END_TEST
 
 START_TEST(test_unit_attention)
 {
-    static const uint8_t tur[6] = {0}, inq[6] = {0x12, 0, 0, 0, 36}, rd[10] = {0x28, [8] = 1}, sense[6] = {0x03, 0, 0, 0, 18};
+    static const uint8_t tur[6] = {0}, inq[6] = {0x12, 0, 0, 0, 36}, rd[10] = {0x28, [8] = 1},
+                         sense[6] = {0x03, 0, 0, 0, 18};
     struct fx_cmd c;
 
     /* INQUIRY neither reports nor clears it; a read reports it and moves nothing; then it is gone. */

@@ -44,10 +44,21 @@ START_TEST(test_write_same)
         {"10: beyond", {0x41, 0, 0, 1, 0, 0, 0, 0, 1}, 10, FX_OUT, 512, FX_BAD_LBA},
         {"10: NDOB is reserved", {0x41, 0x01, [8] = 1}, 10, FX_OUT, 512, FX_BAD_CDB},
         {"16: ANCHOR", {0x93, 0x10, [13] = 1}, 16, FX_OUT, 512, FX_BAD_CDB},
-        {"10: half a block", {0x41, [8] = 1}, 10, FX_OUT, 256, SC_CHECK_CONDITION, SCSI_KEY_ABORTED, SCSI_ASC_DATA_PHASE, 0, 0},
+        {"10: half a block",
+         {0x41, [8] = 1},
+         10,
+         FX_OUT,
+         256,
+         SC_CHECK_CONDITION,
+         SCSI_KEY_ABORTED,
+         SCSI_ASC_DATA_PHASE,
+         0,
+         0},
     };
-    static const uint8_t ten[10] = {0x41, 0, 0, 0, 0, 10, 0, 0, 200}, ndob[16] = {0x93, 0x01, [9] = 12, [13] = 5};
-    static const uint8_t unmap[16] = {0x93, 0x09, [9] = 20, [13] = 5}, tail[16] = {0x93, 0, [8] = 0xff, [9] = 0xff, [13] = 1};
+    static const uint8_t ten[10] = {0x41, 0, 0, 0, 0, 10, 0, 0, 200},
+                         ndob[16] = {0x93, 0x01, [9] = 12, [13] = 5};
+    static const uint8_t unmap[16] = {0x93, 0x09, [9] = 20, [13] = 5},
+                         tail[16] = {0x93, 0, [8] = 0xff, [9] = 0xff, [13] = 1};
     uint8_t pattern[512];
     struct fx_cmd c;
 
@@ -115,6 +126,14 @@ START_TEST(test_unmap)
     ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
     for (uint32_t lba = 100; lba < 120; lba++)
         ck_assert_uint_eq(block(lba)[9], (lba >= 102 && lba < 105) || lba == 110 ? 0 : 0x33);
+    /* A descriptor length beyond the list: what was not sent does not count. */
+    scsi_put64(list + 8, 118);
+    scsi_put32(list + 16, 1);
+    scsi_put64(list + 24, 119);
+    fx_run(&c, (const uint8_t[10]){0x42, [8] = 24}, 10, FX_OUT, list, sizeof(list));
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    ck_assert_uint_eq(block(118)[0], 0);
+    ck_assert_uint_eq(block(119)[0], 0x33);
     /* One bad descriptor: none is carried out. */
     scsi_put64(list + 8, 115);
     scsi_put64(list + 24, BLOCKS);
@@ -180,8 +199,10 @@ static void setup_recorder(void)
 
 START_TEST(test_sync_cache_and_fua)
 {
-    static const uint8_t sync10[10] = {0x35}, sync16[16] = {0x91, 0x02}, range[10] = {0x35, 0, 0, 0, 0, 5, 0, 0, 8};
-    static const uint8_t bad[16] = {0x91, 0, 0xff}, fua[10] = {0x2a, 0x08, [8] = 1}, plain[10] = {0x2a, [8] = 1};
+    static const uint8_t sync10[10] = {0x35}, sync16[16] = {0x91, 0x02},
+                         range[10] = {0x35, 0, 0, 0, 0, 5, 0, 0, 8};
+    static const uint8_t bad[16] = {0x91, 0, 0xff}, fua[10] = {0x2a, 0x08, [8] = 1},
+                         plain[10] = {0x2a, [8] = 1};
     struct fx_cmd c;
 
     fx_run(&c, sync10, 10, FX_OUT, NULL, 0);
@@ -199,6 +220,18 @@ START_TEST(test_sync_cache_and_fua)
     ck_assert(rec_fua);
     fx_run(&c, plain, 10, FX_OUT, data, 512);
     ck_assert(!rec_fua);
+    /* Write cache off: every write goes through. */
+    memset(data, 0, 24);
+    data[4] = 0x08;
+    data[5] = 0x12;
+    memset(data + 8, 0xff, 2);
+    memset(data + 12, 0xff, 4);
+    data[16] = 0x80;
+    data[17] = 0x20;
+    fx_run(&c, (const uint8_t[6]){0x15, 0x10, 0, 0, 24}, 6, FX_OUT, data, 24);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    fx_run(&c, plain, 10, FX_OUT, data, 512);
+    ck_assert(rec_fua);
 }
 END_TEST
 
@@ -279,22 +312,137 @@ START_TEST(test_format_unit)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- a medium that fails */
+
+static int fail_all(void *m, uint64_t off, uint64_t bytes)
+{
+    (void)m, (void)off, (void)bytes;
+    return EIO;
+}
+static int fail_read(void *m, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes)
+{
+    (void)vec, (void)n;
+    return fail_all(m, off, bytes);
+}
+static int fail_write(void *m, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes, bool fua)
+{
+    (void)fua;
+    return fail_read(m, off, vec, n, bytes);
+}
+static int fail_flush(void *m) { return fail_all(m, 0, 0); }
+static int fail_mapped(void *m, uint64_t off, uint64_t *run, bool *is)
+{
+    *run = 1;
+    *is = true;
+    return fail_all(m, off, 0);
+}
+static const struct sim_medium_ops fail_ops = {.version = 1,
+                                               .size = sizeof(fail_ops),
+                                               .name = "failing",
+                                               .read = fail_read,
+                                               .write = fail_write,
+                                               .flush = fail_flush,
+                                               .unmap = fail_all,
+                                               .zero = fail_all,
+                                               .mapped = fail_mapped};
+
+/* Every command that touches the medium reports its failure, and with the right code. */
+START_TEST(test_failing_medium)
+{
+#define FX_WRITE_ERROR SC_CHECK_CONDITION, SCSI_KEY_MEDIUM, SCSI_ASC_WRITE_ERROR, 0, 0
+#define FX_READ_ERROR  SC_CHECK_CONDITION, SCSI_KEY_MEDIUM, SCSI_ASC_READ_ERROR, 0, 0
+    static const struct fx_row rows[] = {
+        {"SYNC CACHE", {0x35}, 10, FX_OUT, 0, FX_WRITE_ERROR},
+        {"stop flushes", {0x1b}, 6, FX_OUT, 0, FX_WRITE_ERROR},
+        {"FORMAT", {0x04}, 6, FX_OUT, 0, FX_WRITE_ERROR},
+        {"UNMAP", {0x42, [8] = 24}, 10, FX_OUT, 24, FX_WRITE_ERROR},
+        {"WRITE SAME, zeroes", {0x93, 0x01, [13] = 1}, 16, FX_OUT, 0, FX_WRITE_ERROR},
+        {"WRITE SAME, unmap", {0x93, 0x09, [13] = 1}, 16, FX_OUT, 0, FX_WRITE_ERROR},
+        {"WRITE SAME, pattern", {0x93, 0, [13] = 1}, 16, FX_OUT, 512, FX_WRITE_ERROR},
+        {"LBA STATUS", {0x9e, 0x12, [13] = 64}, 16, FX_IN, 64, FX_READ_ERROR},
+        {"VERIFY", {0x2f, [8] = 1}, 10, FX_OUT, 0, FX_READ_ERROR},
+        {"VERIFY BYTCHK", {0x2f, 0x02, [8] = 1}, 10, FX_OUT, 512, FX_READ_ERROR},
+        {"WRITE AND VERIFY", {0x2e, [8] = 1}, 10, FX_OUT, 512, FX_WRITE_ERROR},
+        {"COMPARE AND WRITE", {0x89, [13] = 1}, 16, FX_OUT, 1024, FX_READ_ERROR},
+    };
+    struct sim_bus_config bus = {.sb_adapter_id = 7};
+    struct sim_disk_config disk = {.sd_block_bytes = 512, .sd_blocks = 64, .sd_ops = &fail_ops};
+
+    fx_begin_bus(&bus, 1);
+    fx_add_disk(&disk);
+    memset(data, 0, sizeof(data));
+    scsi_put16(data + 2, 16);
+    scsi_put32(data + 16, 1);
+    FX_ROWS(rows, data);
+    fx_end();
+}
+END_TEST
+
+START_TEST(test_unmap_list_of_too_many)
+{
+    static const uint8_t cdb[10] = {0x42, [7] = (8 + 16 * 256) >> 8, [8] = (8 + 16 * 256) & 0xff};
+    struct fx_cmd c;
+
+    memset(data, 0, sizeof(data));
+    scsi_put16(data + 2, 16 * 256);
+    fx_run(&c, cdb, 10, FX_OUT, data, 8 + 16 * 256);
+    fx_expect_check(&c, SCSI_KEY_ILLEGAL, SCSI_ASC_PARAMETER_FIELD, 0);
+    /* One fewer is as many as the block limits page promises. */
+    scsi_put16(data + 2, 16 * 255);
+    fx_run(&c, cdb, 10, FX_OUT, data, 8 + 16 * 256);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+}
+END_TEST
+
+/* The null medium answers everything and touches no memory. */
+START_TEST(test_null_medium)
+{
+    static const struct fx_row rows[] = {
+        {"READ", {0x28, [8] = 4}, 10, FX_IN, 2048, 0, 0, 0, 0, 0},
+        {"WRITE", {0x2a, [8] = 4}, 10, FX_OUT, 2048, 0, 0, 0, 0, 0},
+        {"WRITE SAME", {0x93, 0x01, [12] = 1}, 16, FX_OUT, 0, 0, 0, 0, 0, 0},
+        {"FORMAT", {0x04}, 6, FX_OUT, 0, 0, 0, 0, 0, 0},
+        {"SYNC", {0x35}, 10, FX_OUT, 0, 0, 0, 0, 0, 0},
+    };
+    struct sim_bus_config bus = {.sb_adapter_id = 7};
+    struct sim_disk_config disk = {
+        .sd_block_bytes = 512, .sd_blocks = (uint64_t)1 << 50, .sd_serial = "NULL-1"};
+    const struct sim_medium_ops *none;
+    void *medium;
+
+    fx_begin_bus(&bus, 1);
+    ck_assert_int_eq(sim_medium_ram(0, &none, &medium), EINVAL);
+    ck_assert_int_eq(sim_medium_ram(UINT64_MAX, &none, &medium), ENOMEM);
+    ck_assert_int_eq(sim_medium_null(&disk.sd_ops, &disk.sd_medium), 0);
+    fx_add_disk(&disk);
+    memset(data, 0x5e, sizeof(data));
+    FX_ROWS(rows, data);
+    for (unsigned i = 0; i < 2048; i++)
+        ck_assert_uint_eq(data[i], 0x5e);
+    fx_end();
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("sim_cmd_prov");
-    TCase *t = tcase_create("memory"), *rec = tcase_create("recorder");
+    TCase *t = tcase_create("memory"), *rec = tcase_create("recorder"), *own = tcase_create("own disk");
 
     tcase_add_checked_fixture(t, setup, fx_end);
     tcase_add_test(t, test_write_same);
     tcase_add_test(t, test_write_same_unmap_of_a_pattern_writes);
     tcase_add_test(t, test_unmap);
     tcase_add_test(t, test_format_unit);
+    tcase_add_test(t, test_unmap_list_of_too_many);
     suite_add_tcase(s, t);
     tcase_add_checked_fixture(rec, setup_recorder, fx_end);
     tcase_add_test(rec, test_sync_cache_and_fua);
     tcase_add_test(rec, test_medium_that_cannot_unmap);
     tcase_add_test(rec, test_get_lba_status);
     suite_add_tcase(s, rec);
+    tcase_add_test(own, test_failing_medium);
+    tcase_add_test(own, test_null_medium);
+    suite_add_tcase(s, own);
     return s;
 }
 

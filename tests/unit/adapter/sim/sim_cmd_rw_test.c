@@ -61,8 +61,18 @@ START_TEST(test_read_write_table)
         {"READ(10) 0 blocks beyond", {0x28, 0, 0, 0, 0x10, 1, 0, 0, 0}, 10, FX_IN, 0, FX_BAD_LBA},
         {"READ(10) beyond", {0x28, 0, 0, 0, 0x10, 0, 0, 0, 1}, 10, FX_IN, 512, FX_BAD_LBA},
         {"READ(10) crossing", {0x28, 0, 0, 0, 0x0f, 0xff, 0, 0, 2}, 10, FX_IN, 1024, FX_BAD_LBA},
-        {"READ(16) wrapping", {0x88, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 2}, 16, FX_IN, 1024, FX_BAD_LBA},
-        {"READ(16) max lba", {0x88, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0}, 16, FX_IN, 0, FX_BAD_LBA},
+        {"READ(16) wrapping",
+         {0x88, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 2},
+         16,
+         FX_IN,
+         1024,
+         FX_BAD_LBA},
+        {"READ(16) max lba",
+         {0x88, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0},
+         16,
+         FX_IN,
+         0,
+         FX_BAD_LBA},
         {"READ(12) 2^32-1 blocks", {0xa8, 0, 0, 0, 0, 0, 255, 255, 255, 255}, 12, FX_IN, 512, FX_BAD_LBA},
         {"READ(10) above the maximum", {0x28, 0, 0, 0, 0, 0, 0, 0x08, 0x01}, 10, FX_IN, 512, FX_BAD_CDB},
         {"READ(12) above the maximum", {0xa8, 0, 0, 0, 0, 0, 0, 0, 8, 1}, 12, FX_IN, 512, FX_BAD_CDB},
@@ -71,6 +81,7 @@ START_TEST(test_read_write_table)
         {"READ(10) reserved group bits", {0x28, 0, 0, 0, 0, 0, 0x20, 0, 1}, 10, FX_IN, 512, FX_BAD_CDB},
         {"READ(10) NACA", {0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0x04}, 10, FX_IN, 512, FX_BAD_CDB},
         {"READ(6) control", {0x08, 0, 0, 0, 1, 0x01}, 6, FX_IN, 512, FX_BAD_CDB},
+        {"READ(16) reserved bit", {0x88, 0x01, [13] = 1}, 16, FX_IN, 512, FX_BAD_CDB},
         {"READ(16) control", {0x88, [13] = 1, [15] = 0x40}, 16, FX_IN, 512, FX_BAD_CDB},
         {"WRITE(10) beyond", {0x2a, 0, 0, 0, 0x10, 0, 0, 0, 1}, 10, FX_OUT, 512, FX_BAD_LBA},
         {"WRITE(12) reserved", {0xaa, 0x04, 0, 0, 0, 0, 0, 0, 0, 1}, 12, FX_OUT, 512, FX_BAD_CDB},
@@ -149,7 +160,8 @@ START_TEST(test_segments_of_any_size)
                 p += cut[i] + 100;
             }
             fx_prepare(&c, write ? wr : rd, 10, write ? FX_OUT : FX_IN, NULL, 0);
-            ck_assert_int_eq(shim_dma_map(sim_bus_dev(fx_bus), vec, SC_ARRAY_SIZE(cut), FX_IN, &c.map), SHIM_MAP_OK);
+            ck_assert_int_eq(shim_dma_map(sim_bus_dev(fx_bus), vec, SC_ARRAY_SIZE(cut), FX_IN, &c.map),
+                             SHIM_MAP_OK);
             ck_assert_uint_eq(c.map.map_nsegs, SC_ARRAY_SIZE(cut));
             c.x.xfer_bytes = 4096;
             sim_disk_watch(fx_disk, odd ? watch_nothing : NULL, NULL);
@@ -187,7 +199,8 @@ END_TEST
 START_TEST(test_verify_compares)
 {
     static const uint8_t wr[10] = {0x2a, 0, 0, 0, 0, 8, 0, 0, 4};
-    static const uint8_t same[10] = {0x2f, 0x02, 0, 0, 0, 8, 0, 0, 4}, one[10] = {0x2f, 0x06, 0, 0, 0, 8, 0, 0, 4};
+    static const uint8_t same[10] = {0x2f, 0x02, 0, 0, 0, 8, 0, 0, 4},
+                         one[10] = {0x2f, 0x06, 0, 0, 0, 8, 0, 0, 4};
     uint8_t out[2048];
     struct fx_cmd c;
 
@@ -216,7 +229,16 @@ START_TEST(test_compare_and_write)
         {"no blocks", {0x89}, 16, FX_OUT, 0, 0, 0, 0, 0, 0},
         {"too many", {0x89, [13] = 17}, 16, FX_OUT, 17 * 1024, FX_BAD_CDB},
         {"beyond", {0x89, [8] = 0x10, [13] = 1}, 16, FX_OUT, 1024, FX_BAD_LBA},
-        {"half the data", {0x89, [13] = 1}, 16, FX_OUT, 512, SC_CHECK_CONDITION, SCSI_KEY_ABORTED, SCSI_ASC_DATA_PHASE, 0, 0},
+        {"half the data",
+         {0x89, [13] = 1},
+         16,
+         FX_OUT,
+         512,
+         SC_CHECK_CONDITION,
+         SCSI_KEY_ABORTED,
+         SCSI_ASC_DATA_PHASE,
+         0,
+         0},
     };
     uint8_t out[2048], in[1024];
     struct scsi_sense s;
@@ -246,7 +268,8 @@ END_TEST
 
 START_TEST(test_lun_bits_in_byte_one)
 {
-    static const uint8_t own[10] = {0x28, 0x40, 0, 0, 0, 0, 0, 0, 1}, other[10] = {0x28, 0x60, 0, 0, 0, 0, 0, 0, 1};
+    static const uint8_t own[10] = {0x28, 0x40, 0, 0, 0, 0, 0, 0, 1},
+                         other[10] = {0x28, 0x60, 0, 0, 0, 0, 0, 0, 1};
     static const uint8_t tur_own[6] = {0, 0x40}, tur_other[6] = {0, 0x20};
     struct sim_disk_config disk = {.sd_lun = 2, .sd_block_bytes = 512, .sd_blocks = 8};
     static const struct {
@@ -327,10 +350,37 @@ START_TEST(test_read_only)
 {
     static const struct fx_row rows[] = {
         {"READ", {0x28, 0, 0, 0, 0, 0, 0, 0, 1}, 10, FX_IN, 512, 0, 0, 0, 0, 0},
-        {"WRITE", {0x2a, 0, 0, 0, 0, 0, 0, 0, 1}, 10, FX_OUT, 512, SC_CHECK_CONDITION, SCSI_KEY_PROTECT, 0x27, 0, 0},
+        {"WRITE",
+         {0x2a, 0, 0, 0, 0, 0, 0, 0, 1},
+         10,
+         FX_OUT,
+         512,
+         SC_CHECK_CONDITION,
+         SCSI_KEY_PROTECT,
+         0x27,
+         0,
+         0},
         {"WRITE(6)", {0x0a, 0, 0, 0, 1}, 6, FX_OUT, 512, SC_CHECK_CONDITION, SCSI_KEY_PROTECT, 0x27, 0, 0},
-        {"WRITE SAME", {0x41, 0, 0, 0, 0, 0, 0, 0, 1}, 10, FX_OUT, 512, SC_CHECK_CONDITION, SCSI_KEY_PROTECT, 0x27, 0, 0},
-        {"UNMAP", {0x42, 0, 0, 0, 0, 0, 0, 0, 8}, 10, FX_OUT, 8, SC_CHECK_CONDITION, SCSI_KEY_PROTECT, 0x27, 0, 0},
+        {"WRITE SAME",
+         {0x41, 0, 0, 0, 0, 0, 0, 0, 1},
+         10,
+         FX_OUT,
+         512,
+         SC_CHECK_CONDITION,
+         SCSI_KEY_PROTECT,
+         0x27,
+         0,
+         0},
+        {"UNMAP",
+         {0x42, 0, 0, 0, 0, 0, 0, 0, 8},
+         10,
+         FX_OUT,
+         8,
+         SC_CHECK_CONDITION,
+         SCSI_KEY_PROTECT,
+         0x27,
+         0,
+         0},
         {"FORMAT", {0x04}, 6, FX_OUT, 0, SC_CHECK_CONDITION, SCSI_KEY_PROTECT, 0x27, 0, 0},
         {"SYNC", {0x35}, 10, FX_OUT, 0, 0, 0, 0, 0, 0},
         {"VERIFY", {0x2f, 0, 0, 0, 0, 0, 0, 0, 1}, 10, FX_OUT, 0, 0, 0, 0, 0, 0},

@@ -13,12 +13,13 @@
 
 #include "../../test_main.h"
 
+#include <stdatomic.h>
 #include <sys/scsi.h>
 #include <sys/scsiproto.h>
 
 #include "adapter/sim/sim.h"
 
-#define FX_ID 3u
+#define FX_ID   3u
 #define FX_SEGS 16u
 
 /* One command, with everything the chip needs of it. */
@@ -32,7 +33,7 @@ struct fx_cmd {
 
 static struct sim_bus *fx_bus;
 static struct sim_disk *fx_disk;
-static unsigned fx_done_count, fx_kick_count, fx_event_count;
+static _Atomic unsigned fx_done_count, fx_kick_count, fx_event_count;
 static enum ad_hw_event fx_event_last;
 /* Called from ad_hw_done(), when set. */
 static void (*fx_on_done)(struct fx_cmd *c);
@@ -93,7 +94,8 @@ static inline void fx_release(struct fx_cmd *c)
 }
 
 /* Run a command that must finish inside start(). Result in c->x. */
-static inline void fx_run(struct fx_cmd *c, const void *cdb, unsigned cdb_bytes, int dir, void *data, size_t bytes)
+static inline void fx_run(struct fx_cmd *c, const void *cdb, unsigned cdb_bytes, int dir, void *data,
+                          size_t bytes)
 {
     fx_prepare(c, cdb, cdb_bytes, dir, data, bytes);
     ck_assert_int_eq(sim_hw_ops.start(fx_bus, &c->x), AD_HW_DONE);
@@ -140,15 +142,17 @@ static inline struct scsi_sense fx_sense_as(bool other, uint8_t *raw)
 static inline struct scsi_sense fx_sense(void) { return fx_sense_as(false, NULL); }
 
 /* The command ended in CHECK CONDITION with this sense; fetches it. */
-static inline struct scsi_sense fx_expect_check(const struct fx_cmd *c, unsigned key, unsigned asc, unsigned ascq)
+static inline struct scsi_sense fx_expect_check(const struct fx_cmd *c, unsigned key, unsigned asc,
+                                                unsigned ascq)
 {
     struct scsi_sense s;
 
     ck_assert_uint_eq(fx_status(c), SC_CHECK_CONDITION);
     s = fx_sense();
     ck_assert(s.valid);
-    ck_assert_msg(s.key == key && s.asc == asc && s.ascq == ascq, "op %02x: sense %x/%02x/%02x, wanted %x/%02x/%02x",
-                  c->cdb[0], s.key, s.asc, s.ascq, key, asc, ascq);
+    ck_assert_msg(s.key == key && s.asc == asc && s.ascq == ascq,
+                  "op %02x: sense %x/%02x/%02x, wanted %x/%02x/%02x", c->cdb[0], s.key, s.asc, s.ascq, key,
+                  asc, ascq);
     return s;
 }
 
@@ -171,27 +175,28 @@ static inline void fx_rows(const struct fx_row *rows, size_t n, void *data)
         struct fx_cmd c;
 
         fx_run(&c, r->cdb, r->cdb_bytes, r->dir, data, r->bytes);
-        ck_assert_msg(fx_status(&c) == r->status, "%s: status %02x, wanted %02x", r->name, fx_status(&c), r->status);
+        ck_assert_msg(fx_status(&c) == r->status, "%s: status %02x, wanted %02x", r->name, fx_status(&c),
+                      r->status);
         if (r->status == SC_CHECK_CONDITION) {
             struct scsi_sense s = fx_sense();
 
             ck_assert_msg(s.key == r->key && s.asc == r->asc && s.ascq == r->ascq,
-                          "%s: sense %x/%02x/%02x, wanted %x/%02x/%02x", r->name, s.key, s.asc, s.ascq, r->key,
-                          r->asc, r->ascq);
+                          "%s: sense %x/%02x/%02x, wanted %x/%02x/%02x", r->name, s.key, s.asc, s.ascq,
+                          r->key, r->asc, r->ascq);
         } else {
             ck_assert_msg(c.x.xfer_resid == r->resid, "%s: resid %llu, wanted %u", r->name,
                           (unsigned long long)c.x.xfer_resid, r->resid);
         }
     }
 }
-#define FX_IN SHIM_DIR_FROM_DEVICE
-#define FX_OUT SHIM_DIR_TO_DEVICE
+#define FX_IN               SHIM_DIR_FROM_DEVICE
+#define FX_OUT              SHIM_DIR_TO_DEVICE
 #define FX_ROWS(rows, data) fx_rows(rows, sizeof(rows) / sizeof((rows)[0]), data)
-#define FX_ILLEGAL SC_CHECK_CONDITION, SCSI_KEY_ILLEGAL
-#define FX_BAD_CDB FX_ILLEGAL, SCSI_ASC_CDB_FIELD, 0, 0
-#define FX_BAD_LBA FX_ILLEGAL, SCSI_ASC_LBA, 0, 0
-#define FX_BAD_LENGTH FX_ILLEGAL, SCSI_ASC_PARAMETER_LENGTH, 0, 0
-#define FX_BAD_PARAM FX_ILLEGAL, SCSI_ASC_PARAMETER_FIELD, 0, 0
+#define FX_ILLEGAL          SC_CHECK_CONDITION, SCSI_KEY_ILLEGAL
+#define FX_BAD_CDB          FX_ILLEGAL, SCSI_ASC_CDB_FIELD, 0, 0
+#define FX_BAD_LBA          FX_ILLEGAL, SCSI_ASC_LBA, 0, 0
+#define FX_BAD_LENGTH       FX_ILLEGAL, SCSI_ASC_PARAMETER_LENGTH, 0, 0
+#define FX_BAD_PARAM        FX_ILLEGAL, SCSI_ASC_PARAMETER_FIELD, 0, 0
 
 /* ---------------------------------------------------------------- set-up */
 
@@ -212,7 +217,8 @@ static inline void fx_add_disk(struct sim_disk_config *cfg)
 {
     cfg->sd_id = FX_ID;
     if (!cfg->sd_ops)
-        ck_assert_int_eq(sim_medium_ram(cfg->sd_blocks * cfg->sd_block_bytes, &cfg->sd_ops, &cfg->sd_medium), 0);
+        ck_assert_int_eq(sim_medium_ram(cfg->sd_blocks * cfg->sd_block_bytes, &cfg->sd_ops, &cfg->sd_medium),
+                         0);
     ck_assert_int_eq(sim_disk_add(fx_bus, cfg), 0);
     fx_disk = sim_disk_find(fx_bus, cfg->sd_id, cfg->sd_lun);
     ck_assert_ptr_nonnull(fx_disk);

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ad_lane.c - the good path past an idle queue: one atomic operation in, one out, no lock.
+ *
+ * Does not contain: anything about errors, waiting or order. Whatever is not plain leaves the lane.
+ *
+ * With a chip that ends commands inside start(), the queue of a LUN is empty nearly always, and
+ * two holds of lun_lock would be half the cost of a command. The lane is a word: AD_LANE_OPEN and
+ * a bit for each free slot that belongs to the lane. While it is open
+ *
+ *     the state is AD_LUN_RUN, no gate is set, nothing is queued or flushing, and the LUN's
+ *     openings are backed by reserved credits,
+ *
+ * so that a SIMPLE tagged request without flags has nothing to wait for: it takes a bit with one
+ * compare-and-swap, runs, and gives the bit back with another. Both work only on an open lane.
+ *
+ * Who is about to change any of the above closes the lane first, under lun_lock
+ * (ad_lane_close_locked). From the bits missing at that moment he knows exactly which slots are in
+ * use, and turns each into an ordinary command in AD_CMD_STARTING, older than anything queued
+ * after. Its thread finds the lane closed when it comes back and ends it under the lock, in
+ * ad_complete(), like any other. The closer never touches what that thread writes (request,
+ * transfer, map) and the thread never touches what the closer writes (state, flags, sequence),
+ * until it has seen the lane closed.
+ *
+ * A command that does not end well inside start() closes the lane itself and goes on as an
+ * ordinary one. The lane opens again after AD_LANE_STREAK ordinary commands in a row have ended
+ * inside start(); so a chip that pends, as real ones do, pays for the lane once. And not before
+ * every thread that was in it has ended its command: one that slept through closing and opening
+ * would take the new lane for the one it entered.
+ *
+ * Order of release (XEN-01): map, then slot, then iodone; there is no other resource. The slot's
+ * return is one atomic step, which is why it needs no mutex around queue, release and push.
+ *
+ * Rejected: a lock-free queue. The lane needs none, because it is open only while there is nothing
+ * to queue. Rejected: a reader-writer lock; its readers write the same word twice as well and
+ * need the tag besides.
+ */
+#include "ad_impl.h"
+
+/* Is this slot in use in the lane? Locks: lun_lock. */
+bool ad_lane_has_locked(const struct ad_lun *lun, const struct ad_cmd *cmd)
+{
+    const uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
+
+    return (lane & AD_LANE_OPEN) && cmd->cmd_slot < AD_LANE_SLOTS &&
+           (lun->lun_lane_slots & ~lane & (1u << cmd->cmd_slot));
+}
+
+/*
+ * Open the lane with the free slots it may have, unless something speaks against it. Commands that
+ * are active go on as ordinary ones beside it. Locks: lun_lock.
+ */
+void ad_lane_open_locked(struct ad_lun *lun)
+{
+    uint32_t slots = 0;
+    uint32_t kept = 0;
+
+    SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
+    lun->lun_lane_streak = 0;
+    if (lun->lun_state != AD_LUN_RUN || lun->lun_gate != 0 || lun->lun_queued != 0 ||
+        lun->lun_flushing != 0 || lun->lun_shared || !lun->lun_can_tag || lun->lun_lane_left != 0 ||
+        lun->lun_timer_lost || (atomic_load_explicit(&lun->lun_lane, memory_order_relaxed) & AD_LANE_OPEN))
+        return;
+    for (uint32_t i = 0; i < lun->lun_nfree; i++) {
+        if (lun->lun_free[i] < AD_LANE_SLOTS)
+            slots |= 1u << lun->lun_free[i];
+        else
+            lun->lun_free[kept++] = lun->lun_free[i];
+    }
+    lun->lun_nfree = kept;
+    lun->lun_lane_slots = slots;
+    /* Release: who finds the lane open also finds the memory of its slots. */
+    atomic_store_explicit(&lun->lun_lane, AD_LANE_OPEN | slots, memory_order_release);
+}
+
+/* Close it; what is in it becomes ordinary. Locks: lun_lock. */
+void ad_lane_close_locked(struct ad_lun *lun)
+{
+    uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
+
+    if (SC_LIKELY(!(lane & AD_LANE_OPEN)))
+        return;
+    SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
+    lane = atomic_exchange_explicit(&lun->lun_lane, 0, memory_order_acq_rel);
+    SHIM_ASSERT(((lane & ~AD_LANE_OPEN) & ~lun->lun_lane_slots) == 0);
+    for (uint32_t i = AD_LANE_SLOTS; i-- > 0;) {
+        struct ad_cmd *cmd = &lun->lun_cmds[i];
+
+        if (!(lun->lun_lane_slots & (1u << i)))
+            continue;
+        if (lane & (1u << i)) {
+            lun->lun_free[lun->lun_nfree++] = (uint16_t)i;
+            continue;
+        }
+        SHIM_ASSERT(cmd->cmd_state == AD_CMD_FREE && cmd->cmd_flags == 0);
+        cmd->cmd_state = AD_CMD_STARTING;
+        cmd->cmd_flags = AD_CMD_FROM_LANE;
+        cmd->cmd_stage = 0;
+        lun->lun_lane_left++;
+        cmd->cmd_seq = lun->lun_seq++;
+        lun->lun_accepted++;
+        lun->lun_starting++;
+        lun->lun_active++;
+    }
+    if (lun->lun_active > lun->lun_active_max)
+        lun->lun_active_max = lun->lun_active;
+    lun->lun_lane_slots = 0;
+}
+
+/*
+ * Give the slot back. False when the lane has been closed meanwhile: the command is ordinary now.
+ */
+static inline bool ad_lane_release(struct ad_lun *lun, struct ad_cmd *cmd)
+{
+    const size_t done = atomic_load_explicit(&cmd->cmd_lane_done, memory_order_relaxed);
+    const uint32_t bit = 1u << cmd->cmd_slot;
+    uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
+
+    atomic_store_explicit(&cmd->cmd_lane_done, done + 1, memory_order_relaxed);
+    while (SC_LIKELY(lane & AD_LANE_OPEN)) {
+        SHIM_ASSERT(!(lane & bit));
+        if (SC_LIKELY(atomic_compare_exchange_weak_explicit(&lun->lun_lane, &lane, lane | bit,
+                                                            memory_order_release, memory_order_relaxed)))
+            return true;
+    }
+    atomic_store_explicit(&cmd->cmd_lane_done, done, memory_order_relaxed);
+    return false;
+}
+
+/* Not plain, or the lane is closed: go on as an ordinary command. */
+static void ad_lane_leave(struct ad_cmd *cmd, int mapped, int said)
+{
+    struct ad_lun *lun = cmd->cmd_lun;
+    struct ad_run run = {NULL, NULL};
+    bool again;
+
+    shim_lock_enter(&lun->lun_lock);
+    ad_lane_close_locked(lun);
+    shim_lock_exit(&lun->lun_lock);
+    again = mapped != SHIM_MAP_OK ? ad_exec_mapped(&run, cmd, mapped) : ad_exec_said(&run, cmd, said);
+    if (again || run.run_head != NULL)
+        ad_run_luns(&run, again ? lun : NULL);
+}
+
+/*
+ * Take a checked request down the lane.
+ * Context: any; never sleeps. Locks: none. Owns: sb is ours when true is returned; iodone may have
+ * come. (XEN-01, AIX-03)
+ */
+bool ad_lane_submit(struct ad_lun *lun, struct sc_buf *sb)
+{
+    struct ad_adapter *adp = lun->lun_adp;
+    uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
+    struct ad_cmd *cmd;
+    int said;
+
+    if (SC_UNLIKELY(sb->flags != 0 || sb->q_tag_msg != SC_SIMPLE_Q))
+        return false;
+    do {
+        if (!(lane & AD_LANE_OPEN) || !(lane & ~AD_LANE_OPEN))
+            return false;
+    } while (SC_UNLIKELY(!atomic_compare_exchange_weak_explicit(&lun->lun_lane, &lane, lane & (lane - 1u),
+                                                                memory_order_acquire, memory_order_relaxed)));
+    cmd = &lun->lun_cmds[__builtin_ctz(lane)];
+    ad_xfer_fill(cmd, sb, SC_SIMPLE_Q);
+    if (SC_LIKELY(cmd->cmd_xfer.xfer_bytes != 0)) {
+        int mapped = ad_map(cmd);
+
+        if (SC_UNLIKELY(mapped != SHIM_MAP_OK)) {
+            ad_lane_leave(cmd, mapped, 0);
+            return true;
+        }
+        shim_dma_sync(adp->adp_dev, &cmd->cmd_map, SHIM_SYNC_BEFORE, cmd->cmd_xfer.xfer_dir);
+    }
+    said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
+    if (SC_UNLIKELY(said != AD_HW_DONE || cmd->cmd_xfer.xfer_result != AD_RES_GOOD ||
+                    cmd->cmd_xfer.xfer_resid != 0 || cmd->cmd_long != 0 || sb->resvd1 != NULL)) {
+        ad_lane_leave(cmd, SHIM_MAP_OK, said);
+        return true;
+    }
+    ad_unmap(cmd);
+    if (SC_UNLIKELY(atomic_load_explicit(&adp->adp_map_wait, memory_order_relaxed)) ||
+        SC_UNLIKELY(!ad_lane_release(lun, cmd))) {
+        ad_lane_leave(cmd, SHIM_MAP_OK, said);
+        return true;
+    }
+    iodone(&sb->bufstruct);
+    return true;
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sim_thread_test.c - many threads inside one bus, on the threaded host: the hot path, pending
+ * commands with aborts and resets racing the timer, fault rules counted exactly, COMPARE AND WRITE as
+ * a lock. Meant to be run under TSan as well.
+ */
+#include "sim_fixture.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+#define THREADS 6u
+#define ROUNDS  2000u
+#define REGION  64u /* blocks per thread */
+
+static void begin_threads(uint64_t latency_ns)
+{
+    struct sim_bus_config bus = {.sb_adapter_id = 7};
+    struct sim_disk_config disk = {.sd_block_bytes = 512, .sd_blocks = THREADS * REGION};
+    struct ad_hw_caps caps;
+    static const uint8_t sense[6] = {0x03, 0, 0, 0, 18};
+    uint8_t buf[18];
+    struct fx_cmd c;
+
+    shim_test_begin_posix();
+    ck_assert_int_eq(sim_bus_create(&bus, &fx_bus), 0);
+    ck_assert_int_eq(sim_hw_ops.attach(fx_bus, (struct ad_adapter *)&fx_bus, &caps), 0);
+    disk.sd_id = FX_ID;
+    ck_assert_int_eq(sim_medium_ram(disk.sd_blocks * 512, &disk.sd_ops, &disk.sd_medium), 0);
+    ck_assert_int_eq(sim_disk_add(fx_bus, &disk), 0);
+    fx_disk = sim_disk_find(fx_bus, FX_ID, 0);
+    fx_run(&c, sense, 6, FX_IN, buf, sizeof(buf));
+    if (latency_ns) {
+        struct sim_fault f = {.f_opcode = SIM_OPCODE_ANY,
+                              .f_lba_last = UINT64_MAX,
+                              .f_action = SIM_FAULT_DELAY,
+                              .f_param = latency_ns};
+
+        ck_assert_int_eq(sim_fault_add(fx_disk, &f), 0);
+    }
+}
+
+static void end_threads(void)
+{
+    sim_hw_ops.detach(fx_bus);
+    sim_bus_destroy(fx_bus);
+    shim_test_end();
+    shim_posix_stop();
+}
+
+static void run_threads(void *(*fn)(void *))
+{
+    pthread_t t[THREADS];
+
+    for (uintptr_t i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&t[i], NULL, fn, (void *)i), 0);
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(t[i], NULL);
+}
+
+/* The same as fx_run(), without Check's assertions, which are not made for threads. */
+static bool start_io(struct fx_cmd *c, unsigned who, bool write, uint64_t lba, uint32_t blocks, uint8_t *buf,
+                     int *said)
+{
+    struct iovec vec = {buf, blocks * 512u};
+
+    memset(c, 0, sizeof(*c));
+    c->cdb[0] = write ? 0x2a : 0x28;
+    scsi_put32(c->cdb + 2, (uint32_t)lba);
+    scsi_put16(c->cdb + 7, blocks);
+    c->map.map_segs = c->segs;
+    c->map.map_segs_max = FX_SEGS;
+    c->x.xfer_cdb = c->cdb;
+    c->x.xfer_cdb_len = 10;
+    c->x.xfer_id = FX_ID;
+    c->x.xfer_qmsg = SC_SIMPLE_Q;
+    c->x.xfer_tag = (uint16_t)who;
+    c->x.xfer_dir = write ? FX_OUT : FX_IN;
+    c->x.xfer_map = &c->map;
+    c->x.xfer_bytes = vec.iov_len;
+    if (shim_dma_map(sim_bus_dev(fx_bus), &vec, 1, c->x.xfer_dir, &c->map) != SHIM_MAP_OK)
+        return false;
+    *said = sim_hw_ops.start(fx_bus, &c->x);
+    return true;
+}
+
+static _Atomic unsigned bad, finished, aborted, struck;
+
+/* ---------------------------------------------------------------- the hot path */
+
+static void *hot(void *arg)
+{
+    unsigned who = (unsigned)(uintptr_t)arg;
+    uint8_t out[4096], in[4096];
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        uint64_t lba = who * REGION + (i * 8) % REGION;
+        struct fx_cmd c;
+        int said;
+
+        memset(out, (int)(who * 31 + i), sizeof(out));
+        if (!start_io(&c, who, true, lba, 8, out, &said) || said != AD_HW_DONE ||
+            c.x.xfer_result != AD_RES_GOOD)
+            atomic_fetch_add(&bad, 1);
+        fx_release(&c);
+        if (!start_io(&c, who, false, lba, 8, in, &said) || said != AD_HW_DONE ||
+            c.x.xfer_result != AD_RES_GOOD || memcmp(in, out, sizeof(in)) != 0)
+            atomic_fetch_add(&bad, 1);
+        fx_release(&c);
+    }
+    return NULL;
+}
+
+START_TEST(test_hot_path_from_many_threads)
+{
+    struct sim_disk_stats st;
+
+    begin_threads(0);
+    bad = 0;
+    run_threads(hot);
+    ck_assert_uint_eq(bad, 0);
+    sim_disk_stats_get(fx_disk, &st);
+    ck_assert_uint_eq(st.st_by_opcode[0x28], THREADS * ROUNDS);
+    ck_assert_uint_eq(st.st_bytes_written, (uint64_t)THREADS * ROUNDS * 4096);
+    end_threads();
+}
+END_TEST
+
+/* ---------------------------------------------------------------- faults are counted exactly */
+
+static void *counted(void *arg)
+{
+    uint8_t buf[512];
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct fx_cmd c;
+        int said;
+
+        if (!start_io(&c, (unsigned)(uintptr_t)arg, false, 0, 1, buf, &said) || said != AD_HW_DONE)
+            atomic_fetch_add(&bad, 1);
+        if (c.x.xfer_result == AD_RES_STATUS && c.x.xfer_scsi_status == SC_BUSY_STATUS)
+            atomic_fetch_add(&struck, 1);
+        fx_release(&c);
+    }
+    return NULL;
+}
+
+START_TEST(test_fault_counts_are_exact_with_threads)
+{
+    struct sim_fault f = {.f_opcode = 0x28,
+                          .f_lba_last = UINT64_MAX,
+                          .f_skip = 500,
+                          .f_count = 777,
+                          .f_action = SIM_FAULT_BUSY};
+
+    begin_threads(0);
+    bad = struck = 0;
+    ck_assert_int_eq(sim_fault_add(fx_disk, &f), 0);
+    run_threads(counted);
+    ck_assert_uint_eq(bad, 0);
+    ck_assert_uint_eq(struck, 777);
+    ck_assert(sim_fault_get(fx_disk, 0, &f));
+    ck_assert_uint_eq(f.f_hits, 777);
+    end_threads();
+}
+END_TEST
+
+/* ---------------------------------------------------------------- aborts and resets against the timer */
+
+static _Atomic unsigned slot_done[THREADS];
+
+static void slot_finished(struct fx_cmd *c)
+{
+    if (c->x.xfer_result == AD_RES_ABORTED || c->x.xfer_result == AD_RES_BUS_RESET)
+        atomic_fetch_add(&aborted, 1);
+    else
+        atomic_fetch_add(&finished, 1);
+    atomic_fetch_add_explicit(&slot_done[c->x.xfer_tag], 1, memory_order_release);
+}
+
+static void *racing(void *arg)
+{
+    unsigned who = (unsigned)(uintptr_t)arg;
+    uint8_t buf[512];
+
+    for (unsigned i = 0; i < ROUNDS / 4; i++) {
+        struct fx_cmd c;
+        int said;
+
+        atomic_store(&slot_done[who], 0);
+        if (!start_io(&c, who, false, who, 1, buf, &said)) {
+            atomic_fetch_add(&bad, 1);
+            return NULL;
+        }
+        if (said == AD_HW_PENDING) {
+            if (i % 3 == 1)
+                sim_hw_ops.abort(fx_bus, &c.x);
+            if (i % 100 == 50)
+                sim_hw_ops.reset_target(fx_bus, FX_ID);
+            while (atomic_load_explicit(&slot_done[who], memory_order_acquire) == 0)
+                sched_yield();
+            /* Time for a second completion, if there were one. */
+            sched_yield();
+            if (atomic_load(&slot_done[who]) != 1)
+                atomic_fetch_add(&bad, 1);
+        } else {
+            atomic_fetch_add(&bad, 1);
+        }
+        fx_release(&c);
+    }
+    return NULL;
+}
+
+START_TEST(test_every_pending_command_comes_back_once)
+{
+    begin_threads(20000);
+    bad = finished = aborted = 0;
+    fx_on_done = slot_finished;
+    run_threads(racing);
+    fx_on_done = NULL;
+    ck_assert_uint_eq(bad, 0);
+    ck_assert_uint_eq(finished + aborted, THREADS * (ROUNDS / 4));
+    ck_assert_uint_gt(aborted, 0);
+    end_threads();
+}
+END_TEST
+
+/* ---------------------------------------------------------------- COMPARE AND WRITE */
+
+/* Each thread counts a block up by COMPARE AND WRITE; no count may be lost. */
+static void *counting(void *arg)
+{
+    unsigned who = (unsigned)(uintptr_t)arg, won = 0;
+    uint64_t guess = 0;
+
+    for (uint64_t tries = 0; won < 100 && tries < 10000000; tries++) {
+        uint8_t buf[1024] = {0};
+        struct iovec vec = {buf, sizeof(buf)};
+        struct fx_cmd c;
+
+        memset(&c, 0, sizeof(c));
+        c.cdb[0] = SCSI_COMPARE_AND_WRITE;
+        c.cdb[13] = 1;
+        memcpy(buf, &guess, 8);
+        guess++;
+        memcpy(buf + 512, &guess, 8);
+        c.map.map_segs = c.segs;
+        c.map.map_segs_max = FX_SEGS;
+        c.x = (struct ad_xfer){.xfer_cdb = c.cdb,
+                               .xfer_cdb_len = 16,
+                               .xfer_id = FX_ID,
+                               .xfer_tag = (uint16_t)who,
+                               .xfer_dir = FX_OUT,
+                               .xfer_map = &c.map,
+                               .xfer_bytes = sizeof(buf)};
+        shim_dma_map(sim_bus_dev(fx_bus), &vec, 1, FX_OUT, &c.map);
+        if (sim_hw_ops.start(fx_bus, &c.x) != AD_HW_DONE)
+            atomic_fetch_add(&bad, 1);
+        fx_release(&c);
+        if (c.x.xfer_result == AD_RES_GOOD) {
+            won++;
+        } else {
+            /* Somebody else was faster: look what it is now. */
+            int said;
+
+            if (!start_io(&c, who, false, 0, 1, buf, &said))
+                atomic_fetch_add(&bad, 1);
+            fx_release(&c);
+            memcpy(&guess, buf, 8);
+        }
+    }
+    if (won != 100)
+        atomic_fetch_add(&bad, 1);
+    return NULL;
+}
+
+START_TEST(test_compare_and_write_is_a_lock)
+{
+    uint8_t buf[512];
+    uint64_t total;
+    struct fx_cmd c;
+    int said;
+
+    begin_threads(0);
+    bad = 0;
+    run_threads(counting);
+    ck_assert_uint_eq(bad, 0);
+    ck_assert(start_io(&c, 0, false, 0, 1, buf, &said));
+    fx_release(&c);
+    memcpy(&total, buf, 8);
+    ck_assert_uint_eq(total, THREADS * 100);
+    end_threads();
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("sim_thread");
+    TCase *t = tcase_create("threads");
+
+    tcase_set_timeout(t, 120);
+    tcase_add_test(t, test_hot_path_from_many_threads);
+    tcase_add_test(t, test_fault_counts_are_exact_with_threads);
+    tcase_add_test(t, test_every_pending_command_comes_back_once);
+    tcase_add_test(t, test_compare_and_write_is_a_lock);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+int main(int argc, char **argv) { return test_run(suite(), argc, argv); }

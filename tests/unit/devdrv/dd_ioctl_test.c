@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dd_ioctl_test.c - ioctls, probing, and devices that lie.
+ */
+#include "fake_ad.h"
+
+static uint8_t *area;
+
+static void setup(void)
+{
+    fake_begin(20480, 512);
+    area = aligned_alloc(4096, 1u << 20);
+    ck_assert_ptr_nonnull(area);
+}
+
+static void teardown(void)
+{
+    free(area);
+    fake_end();
+}
+
+#define IOCTL(fp, cmd, arg) fp_ioctl(fp, cmd, (intptr_t)(arg), 0)
+
+START_TEST(test_iocinfo_and_info)
+{
+    struct file *fp = fake_open(NULL);
+    struct devinfo di;
+    struct sc_disk_info info;
+
+    ck_assert_int_eq(IOCTL(fp, IOCINFO, &di), 0);
+    ck_assert_uint_eq(di.devtype, DD_SCDISK);
+    ck_assert_uint_eq(di.flags & DF_FIXED, DF_FIXED);
+    ck_assert_uint_eq(di.un.scdk.numblks, 20480);
+    ck_assert_uint_eq(di.un.scdk.blksize, 512);
+    ck_assert_uint_eq(di.un.scdk.max_request, 131072);
+    ck_assert_int_eq(IOCTL(fp, DKINFO, &info), 0);
+    ck_assert_str_eq(info.vendor, "FAKE");
+    ck_assert_str_eq(info.product, "disk");
+    ck_assert_str_eq(info.serial, "FAKE0001");
+    ck_assert_uint_eq(info.device_id_bytes, 8);
+    ck_assert_uint_eq(info.device_id[0], 0x50);
+    ck_assert_uint_eq(info.write_cache, 1);
+    ck_assert_uint_eq(info.tagged, 1);
+    ck_assert_uint_eq(info.gather, 1);
+    ck_assert_uint_eq(info.queue_depth, 64);
+    ck_assert_uint_eq(info.opens, 1);
+    ck_assert_int_eq(IOCTL(fp, IOCINFO, NULL), EFAULT);
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_unsupported)
+{
+    struct file *fp = fake_open(NULL);
+
+    ck_assert_int_eq(IOCTL(fp, DKPMR, 0), EINVAL);
+    ck_assert_int_eq(IOCTL(fp, DKAMR, 0), EINVAL);
+    ck_assert_int_eq(IOCTL(fp, DKEJECT, 0), EINVAL);
+    ck_assert_int_eq(IOCTL(fp, 0x12345678, 0), EINVAL);
+    ck_assert_int_eq(IOCTL(fp, DKFORMAT, 0), EACCES);
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_format_exclusive)
+{
+    struct file *fp;
+
+    ck_assert_int_eq(fake_config(NULL), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, SC_SINGLE, &fp), 0);
+    ck_assert_int_eq(IOCTL(fp, DKFORMAT, 0), 0);
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_read_with_sense)
+{
+    static struct sc_rdwrt rw;
+    struct file *fp = fake_open(NULL);
+    struct fake_fault *f;
+
+    memset(fake.mem + 512 * 9, 0x5a, 512);
+    memset(&rw, 0, sizeof(rw));
+    rw.lba = 9;
+    rw.data_length = 512;
+    rw.req_sense_length = 32;
+    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &rw), 0);
+    ck_assert_uint_eq(rw.data[511], 0x5a);
+    f = fake_fault(FAKE_RW, 9, 9, FAKE_CHECK);
+    f->key = SCSI_KEY_MEDIUM;
+    f->asc = 0x11;
+    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &rw), EIO);
+    ck_assert_uint_eq(rw.status_validity, SC_SCSI_ERROR);
+    ck_assert_uint_eq(rw.scsi_status, SC_CHECK_CONDITION);
+    ck_assert_uint_eq(rw.sense_bytes, 32);
+    ck_assert_uint_eq(rw.sense[2], SCSI_KEY_MEDIUM);
+    ck_assert_uint_eq(f->hits, 1); /* as given: no retry */
+    fake.nfaults = 0;
+    rw.req_sense_length = 256;
+    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &rw), EINVAL);
+    rw.req_sense_length = 0;
+    rw.data_length = 131072 + 512;
+    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &rw), EINVAL);
+    rw.data_length = 100;
+    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &rw), EINVAL);
+    rw.data_length = 1024;
+    rw.lba = 20479;
+    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &rw), ENXIO);
+    rw.lba = 3;
+    memset(rw.data, 0x77, 1024);
+    ck_assert_int_eq(IOCTL(fp, DKIOWRSE, &rw), 0);
+    ck_assert_uint_eq(fake.mem[3 * 512 + 1023], 0x77);
+    /* A pointer: for kernel callers only. */
+    rw.buffer = (uintptr_t)area;
+    rw.data_length = 131072;
+    rw.lba = 0;
+    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &rw), 0);
+    ck_assert_int_eq(memcmp(area, fake.mem, 131072), 0);
+    ck_assert_int_eq(fp_ioctlx(fp, DKIORDSE, (intptr_t)&rw, 0, DREAD), EFAULT);
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_passthru)
+{
+    static struct sc_passthru pt;
+    struct file *fp = fake_open(NULL);
+
+    memset(&pt, 0, sizeof(pt));
+    pt.version = SC_VERSION_1;
+    pt.flags = SC_PT_READ;
+    pt.command_length = 6;
+    pt.data_length = 96;
+    pt.scsi_cdb[0] = SCSI_INQUIRY;
+    pt.scsi_cdb[4] = 96;
+    ck_assert_int_eq(IOCTL(fp, DKIOCMD, &pt), EACCES);
+    ck_assert_int_eq(IOCTL(fp, DK_PASSTHRU, &pt), 0);
+    ck_assert_int_eq(memcmp(pt.data + 8, "FAKE", 4), 0);
+    ck_assert_uint_eq(pt.residual, 60);
+    fake_close(fp);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, SC_DIAGNOSTIC, &fp), 0);
+    ck_assert_int_eq(IOCTL(fp, DKIOCMD, &pt), 0);
+    ck_assert_int_eq(IOCTL(fp, DK_PASSTHRU, &pt), EACCES);
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_passthru_einval_arg)
+{
+    static struct sc_passthru pt;
+    struct file *fp = fake_open(NULL);
+    static const struct {
+        size_t off;
+        uint8_t value, field;
+    } rows[] = {
+        {offsetof(struct sc_passthru, version), 9, 1},
+        {offsetof(struct sc_passthru, q_tag_msg), 1, 6},
+        {offsetof(struct sc_passthru, q_flags), SC_Q_CLR, 7},
+        {offsetof(struct sc_passthru, flags), 0x80, 8},
+        {offsetof(struct sc_passthru, command_length), 7, 9},
+        {offsetof(struct sc_passthru, autosense_length), 253, 10},
+        {offsetof(struct sc_passthru, reserved), 1, 12},
+        {offsetof(struct sc_passthru, scsi_cdb), 0x7f, 19},
+    };
+
+    for (size_t i = 0; i < SC_ARRAY_SIZE(rows); i++) {
+        memset(&pt, 0, sizeof(pt));
+        pt.version = SC_VERSION_1;
+        pt.command_length = 6;
+        ((uint8_t *)&pt)[rows[i].off] = rows[i].value;
+        ck_assert_int_eq(IOCTL(fp, DK_PASSTHRU, &pt), EINVAL);
+        ck_assert_uint_eq(pt.einval_arg, rows[i].field);
+    }
+    memset(&pt, 0, sizeof(pt));
+    pt.version = SC_VERSION_1;
+    pt.command_length = 6;
+    pt.data_length = SC_PASSTHRU_INLINE + 1;
+    ck_assert_int_eq(IOCTL(fp, DK_PASSTHRU, &pt), EINVAL);
+    ck_assert_uint_eq(pt.einval_arg, SC_EINVAL_LENGTH);
+    ck_assert_uint_eq(fake.nlog, 0);
+    fake_close(fp);
+}
+END_TEST
+
+/* A failing pass-through command must not stop the others (both adapter flavours, with and without sense). */
+START_TEST(test_passthru_error_leaves_disk_working)
+{
+    static struct sc_passthru pt;
+    struct file *fp;
+
+    fake.keeps = (_i & 1) != 0;
+    fp = fake_open(NULL);
+    memset(&pt, 0, sizeof(pt));
+    pt.version = SC_VERSION_1;
+    pt.command_length = 10;
+    pt.autosense_length = _i & 2 ? 252 : 0;
+    pt.scsi_cdb[0] = 0x5e;
+    fake_fault(0x5e, 0, 0, FAKE_CHECK)->key = SCSI_KEY_ILLEGAL;
+    ck_assert_int_eq(IOCTL(fp, DK_PASSTHRU, &pt), EIO);
+    ck_assert_uint_eq(pt.scsi_bus_status, SC_CHECK_CONDITION);
+    ck_assert_uint_eq(pt.sense_bytes, _i & 2 ? 32 : 0);
+    if (_i & 2)
+        ck_assert_uint_eq(pt.autosense[2], SCSI_KEY_ILLEGAL);
+    ck_assert_int_eq(fake_rdwr(fp, true, area, 65536, 0, 0, NULL), 0);
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_flush)
+{
+    struct file *fp = fake_open(NULL);
+
+    ck_assert_int_eq(IOCTL(fp, DKFLUSH, 0), 0);
+    ck_assert_uint_eq(fake.syncs, 1);
+    fake_fault(SCSI_SYNC_CACHE_10, 0, 0, FAKE_CHECK)->key = SCSI_KEY_ILLEGAL;
+    ck_assert_int_eq(IOCTL(fp, DKFLUSH, 0), 0);
+    fake.nfaults = 0;
+    fake_fault(SCSI_SYNC_CACHE_10, 0, 0, FAKE_CHECK)->key = SCSI_KEY_HARDWARE;
+    ck_assert_int_eq(IOCTL(fp, DKFLUSH, 0), EIO);
+    fake.nfaults = 0;
+    fake_close(fp);
+    ck_assert_uint_eq(fake.syncs, 2); /* the close tried again */
+}
+END_TEST
+
+START_TEST(test_zero_and_unmap)
+{
+    struct sc_range range = {512 * 100, 512 * 5000};
+    struct file *fp;
+
+    fake.no_write_same = (_i & 1) != 0;
+    fake.unmap = (_i & 2) != 0;
+    fake.lbprz = true;
+    fp = fake_open(NULL);
+    memset(fake.mem, 0xff, fake.mem_bytes);
+    ck_assert_int_eq(IOCTL(fp, DKZERO, &range), 0);
+    ck_assert_uint_eq(fake.mem[512 * 100 - 1], 0xff);
+    ck_assert_uint_eq(fake.mem[range.offset], 0);
+    ck_assert_int_eq(memcmp(fake.mem + range.offset, fake.mem + range.offset + 1, range.length - 1), 0);
+    ck_assert_uint_eq(fake.mem[512 * 5100], 0xff);
+    memset(fake.mem, 0xff, fake.mem_bytes);
+    ck_assert_int_eq(IOCTL(fp, DKUNMAP, &range), _i & 2 ? 0 : EOPNOTSUPP);
+    ck_assert_uint_eq(fake.mem[512 * 5099], _i & 2 ? 0 : 0xff);
+    ck_assert_uint_eq(fake.mem[512 * 5100], 0xff);
+    ck_assert_int_eq(IOCTL(fp, DKZERO_UNMAP, &range), 0);
+    range.offset = 7;
+    ck_assert_int_eq(IOCTL(fp, DKZERO, &range), EINVAL);
+    range.offset = 20480 * 512;
+    ck_assert_int_eq(IOCTL(fp, DKZERO, &range), ENXIO);
+    range.offset = 512;
+    range.length = UINT64_MAX & ~UINT64_C(511);
+    ck_assert_int_eq(IOCTL(fp, DKUNMAP, &range), ENXIO);
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_extent)
+{
+    struct sc_extent ext = {.offset = 512 * 10};
+    struct file *fp;
+
+    fake.unmap = _i != 0;
+    fp = fake_open(NULL);
+    ck_assert_int_eq(IOCTL(fp, DKEXTENT, &ext), 0);
+    ck_assert_uint_eq(ext.mapped, _i ? 0 : 1);
+    ck_assert_uint_eq(ext.length, _i ? 8 * 512 : (20480 - 10) * 512);
+    ext.offset = 20480 * 512;
+    ck_assert_int_eq(IOCTL(fp, DKEXTENT, &ext), ENXIO);
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_stats)
+{
+    struct file *fp = fake_open(NULL);
+    struct sc_disk_stats st;
+    uint64_t timed = 0;
+
+    for (unsigned i = 0; i < 64; i++)
+        ck_assert_int_eq(fake_rdwr(fp, true, area, 4096, 4096 * i, 0, NULL), 0);
+    ck_assert_int_eq(IOCTL(fp, DKSTATS, &st), 0);
+    ck_assert_uint_eq(st.bufs, 64);
+    ck_assert_uint_eq(st.commands, 64);
+    ck_assert_uint_eq(st.bytes_read, 64 * 4096);
+    for (unsigned i = 0; i < SC_LAT_BUCKETS; i++)
+        timed += st.lat_read[i];
+    ck_assert_uint_eq(timed, 64 / SC_LAT_SAMPLE);
+    fake_close(fp);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ probing */
+
+static int try_open(void)
+{
+    struct file *fp;
+    int rc;
+
+    ck_assert_int_eq(fake_config(NULL), 0);
+    rc = fp_opendev(FAKE_DEV, DREAD, NULL, 0, &fp);
+    if (rc == 0)
+        fake_close(fp);
+    ck_assert_int_eq(scdisk_config(FAKE_DEV, CFG_TERM, NULL), 0);
+    return rc;
+}
+
+START_TEST(test_open_through_attentions_and_spin_up)
+{
+    struct fake_fault *f = fake_fault(SCSI_TEST_UNIT_READY, 0, 0, FAKE_CHECK);
+    uint64_t before = kern_now_ns();
+
+    f->key = SCSI_KEY_ATTENTION;
+    f->asc = 0x29;
+    f->count = 2;
+    f = fake_fault(SCSI_TEST_UNIT_READY, 0, 0, FAKE_CHECK);
+    f->key = SCSI_KEY_NOT_READY;
+    f->asc = 0x04;
+    f->ascq = 0x02;
+    f->count = 1;
+    f = fake_fault(SCSI_TEST_UNIT_READY, 0, 0, FAKE_CHECK);
+    f->key = SCSI_KEY_NOT_READY;
+    f->asc = 0x04;
+    f->ascq = 0x01;
+    f->count = 20;
+    ck_assert_int_eq(try_open(), 0);
+    ck_assert_uint_ge(kern_now_ns() - before, UINT64_C(20000000000));
+}
+END_TEST
+
+START_TEST(test_open_failures)
+{
+    static const struct {
+        int opcode;
+        enum fake_action action;
+        uint32_t code;
+        uint8_t key, asc;
+        int error;
+    } rows[] = {
+        {SCSI_TEST_UNIT_READY, FAKE_CHECK, 0, SCSI_KEY_NOT_READY, 0x3a, ENOTREADY},
+        {SCSI_TEST_UNIT_READY, FAKE_CHECK, 0, SCSI_KEY_ILLEGAL, 0x25, ENODEV},
+        {SCSI_TEST_UNIT_READY, FAKE_CHECK, 0, SCSI_KEY_HARDWARE, 0x44, EIO},
+        {SCSI_TEST_UNIT_READY, FAKE_STATUS, SC_RESERVATION_CONFLICT, 0, 0, EBUSY},
+        {SCSI_TEST_UNIT_READY, FAKE_ADAPTER, SC_NO_DEVICE_RESPONSE, 0, 0, EIO},
+        {SCSI_TEST_UNIT_READY, FAKE_ADAPTER, SC_CMD_TIMEOUT, 0, 0, ETIMEDOUT},
+        {SCSI_RESERVE_6, FAKE_STATUS, SC_RESERVATION_CONFLICT, 0, 0, EBUSY},
+        {SCSI_RESERVE_6, FAKE_CHECK, 0, SCSI_KEY_ILLEGAL, 0x20, 0},
+        {SCSI_INQUIRY, FAKE_CHECK, 0, SCSI_KEY_HARDWARE, 0, EIO},
+        {SCSI_MODE_SENSE_6, FAKE_CHECK, 0, SCSI_KEY_ILLEGAL, 0x20, 0},
+        {SCSI_READ_CAPACITY_10, FAKE_CHECK, 0, SCSI_KEY_MEDIUM, 0x31, EFORMAT},
+    };
+    struct fake_fault *f = fake_fault(rows[_i].opcode, 0, UINT64_MAX, rows[_i].action);
+
+    f->code = rows[_i].code;
+    f->key = rows[_i].key;
+    f->asc = rows[_i].asc;
+    ck_assert_int_eq(try_open(), rows[_i].error);
+}
+END_TEST
+
+static struct {
+    uint64_t last;
+    uint32_t block_bytes;
+    size_t cut;
+} lie;
+
+static size_t lying_capacity(const uint8_t *cdb, uint8_t *d, size_t n)
+{
+    (void)n;
+    if (cdb[0] == SCSI_READ_CAPACITY_10) {
+        scsi_put32(d, lie.last > 0xfffffffe ? 0xffffffff : (uint32_t)lie.last);
+        scsi_put32(d + 4, lie.block_bytes);
+        return 8 - lie.cut;
+    }
+    if (cdb[0] == SCSI_SERVICE_ACTION_IN_16) {
+        scsi_put64(d, lie.last);
+        scsi_put32(d + 8, lie.block_bytes);
+        return 32;
+    }
+    return cdb[0] == SCSI_INQUIRY && !(cdb[1] & 1) ? 36 : 0;
+}
+
+START_TEST(test_absurd_capacity)
+{
+    static const struct {
+        uint64_t last;
+        uint32_t block_bytes;
+        size_t cut;
+        int error;
+    } rows[] = {
+        {99, 7, 0, EFORMAT},
+        {99, 0, 0, EFORMAT},
+        {99, 8192, 0, EFORMAT},
+        {99, 520, 0, EFORMAT},
+        {UINT64_MAX, 512, 0, EFORMAT},
+        {UINT64_MAX >> 9, 4096, 0, EFORMAT},
+        {99, 512, 4, EFORMAT},
+        {99, 512, 0, 0},
+        {0, 4096, 0, 0},
+        {UINT64_C(1) << 40, 4096, 0, 0},
+        {99, 1024, 0, 0},
+        {99, 2048, 0, 0},
+    };
+    struct err_rec rec[4];
+
+    lie.last = rows[_i].last;
+    lie.block_bytes = rows[_i].block_bytes;
+    lie.cut = rows[_i].cut;
+    fake.reply = lying_capacity;
+    ck_assert_int_eq(try_open(), rows[_i].error);
+    ck_assert_uint_eq(errlog_read(0, rec, 4), rows[_i].error ? 1 : 0);
+}
+END_TEST
+
+static size_t noise(const uint8_t *cdb, uint8_t *d, size_t n)
+{
+    size_t got = shim_det_random() % (n + 1);
+
+    for (size_t i = 0; i < n; i++)
+        d[i] = (uint8_t)shim_det_random();
+    /* Half of the time a plausible beginning, so that the noise behind it is looked at. */
+    if (shim_det_random() % 2) {
+        if (cdb[0] == SCSI_INQUIRY && !(cdb[1] & 1))
+            d[0] = 0;
+        else if (cdb[0] == SCSI_INQUIRY)
+            d[1] = cdb[2];
+        if (cdb[0] == SCSI_INQUIRY && cdb[2] == 0 && n > 12)
+            memcpy(d + 4, "\x80\x83\xb0\xb2\x80\x83\xb0\xb2", 8);
+        if (cdb[0] == SCSI_READ_CAPACITY_10)
+            scsi_put32(d + 4, 512u << shim_det_random() % 4);
+    }
+    return cdb[0] == SCSI_READ_CAPACITY_10 ? 8 : got;
+}
+
+/* Random bytes for every answer: any result but a crash, and readable strings. */
+START_TEST(test_hostile_bytes)
+{
+    unsigned opened = 0;
+
+    fake.reply = noise;
+    for (unsigned i = 0; i < 5000; i++) {
+        struct sc_disk_info info;
+        struct file *fp;
+        int rc;
+
+        fake.nfaults = 0;
+        fake_fault(FAKE_ANY, 0, UINT64_MAX, FAKE_CHECK)->count = (unsigned)(shim_det_random() % 3) ? 1 : 0;
+        fake.faults[0].skip = (unsigned)(shim_det_random() % 12);
+        if (shim_det_random() % 4)
+            fake.nfaults = 0;
+        fake_forget();
+        ck_assert_int_eq(fake_config(NULL), 0);
+        rc = fp_opendev(FAKE_DEV, DREAD, NULL, 0, &fp);
+        if (rc == 0) {
+            opened++;
+            ck_assert_int_eq(IOCTL(fp, DKINFO, &info), 0);
+            for (const char *p = info.product; *p; p++)
+                ck_assert(*p >= 0x20 && *p < 0x7f);
+            ck_assert_uint_lt(strlen(info.serial), sizeof(info.serial));
+            ck_assert_uint_le(info.device_id_bytes, sizeof(info.device_id));
+            fake.block_bytes = info.block_bytes;
+            fake.blocks = info.blocks;
+            (void)fake_rdwr(fp, true, area, info.block_bytes, 0, 0, NULL);
+            fake_close(fp);
+        }
+        ck_assert_int_eq(scdisk_config(FAKE_DEV, CFG_TERM, NULL), 0);
+    }
+    ck_assert_uint_ge(opened, 100);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    Suite *s = suite_create("dd_ioctl");
+    TCase *t = tcase_create("ioctl");
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, test_iocinfo_and_info);
+    tcase_add_test(t, test_unsupported);
+    tcase_add_test(t, test_format_exclusive);
+    tcase_add_test(t, test_read_with_sense);
+    tcase_add_test(t, test_passthru);
+    tcase_add_test(t, test_passthru_einval_arg);
+    tcase_add_loop_test(t, test_passthru_error_leaves_disk_working, 0, 4);
+    tcase_add_test(t, test_flush);
+    tcase_add_loop_test(t, test_zero_and_unmap, 0, 4);
+    tcase_add_loop_test(t, test_extent, 0, 2);
+    tcase_add_test(t, test_stats);
+    suite_add_tcase(s, t);
+    t = tcase_create("probe");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_set_timeout(t, 120);
+    tcase_add_test(t, test_open_through_attentions_and_spin_up);
+    tcase_add_loop_test(t, test_open_failures, 0, 11);
+    tcase_add_loop_test(t, test_absurd_capacity, 0, 12);
+    tcase_add_test(t, test_hostile_bytes);
+    suite_add_tcase(s, t);
+    return test_run(s, argc, argv);
+}

@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dd_recover_test.c - errors: the tables, retries, delays, order, and who is blamed.
+ *
+ * Time is virtual: the deterministic host moves its clock to the next timer when a test asks for it.
+ */
+#include "fake_ad.h"
+
+static uint8_t *area;
+
+static void setup(void)
+{
+    fake_begin(20480, 512);
+    area = aligned_alloc(4096, 2u << 20);
+    ck_assert_ptr_nonnull(area);
+}
+
+static void teardown(void)
+{
+    free(area);
+    fake_end();
+}
+
+/* Fire timers until the bufs are done. */
+static void settle(const struct fake_buf *fb, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        while (!fb[i].done)
+            ck_assert_msg(shim_det_step(), "buf %u is stuck", i);
+    dd_check_invariants(FAKE_DEV);
+}
+
+static struct fake_fault *check_fault(uint8_t key, uint8_t asc, uint8_t ascq)
+{
+    struct fake_fault *f = fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_CHECK);
+
+    f->key = key;
+    f->asc = asc;
+    f->ascq = ascq;
+    return f;
+}
+
+static unsigned count_op(uint8_t op)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < fake.nlog; i++)
+        n += fake.log[i].cdb[0] == op && !(fake.log[i].flags & SC_Q_RESUME);
+    return n;
+}
+
+/* ------------------------------------------------------------------ tables */
+
+static const struct {
+    uint8_t key, asc, ascq;
+    int error;      /* when it fails for good */
+    unsigned sends; /* with 3 retries and the fault for good */
+} sense_rows[] = {
+    {SCSI_KEY_RECOVERED, 0x17, 0, 0, 1},
+    {SCSI_KEY_NO_SENSE, 0, 0, EIO, 4},
+    {SCSI_KEY_NOT_READY, 0x04, 0x01, ENOTREADY, 4},
+    {SCSI_KEY_NOT_READY, 0x3a, 0, ENOTREADY, 1},
+    {SCSI_KEY_NOT_READY, 0x31, 0, EFORMAT, 1},
+    {SCSI_KEY_MEDIUM, 0x11, 0, EMEDIA, 4},
+    {SCSI_KEY_MEDIUM, 0x31, 0, EFORMAT, 1},
+    {SCSI_KEY_HARDWARE, 0x44, 0, EIO, 4},
+    {SCSI_KEY_ILLEGAL, 0x24, 0, EINVAL, 1},
+    {SCSI_KEY_ATTENTION, 0x2a, 0x01, EIO, 7},
+    {SCSI_KEY_ATTENTION, 0x29, 0, EIO, 7},
+    {SCSI_KEY_ATTENTION, 0x2a, 0x03, EBUSY, 1},
+    {SCSI_KEY_PROTECT, 0x27, 0, EWRPROTECT, 1},
+    {SCSI_KEY_PROTECT, 0x27, 0x07, ENOSPC, 1},
+    {SCSI_KEY_BLANK, 0, 0, EMEDIA, 1},
+    {SCSI_KEY_ABORTED, 0x47, 0, EIO, 4},
+    {SCSI_KEY_MISCOMPARE, 0x1d, 0, EIO, 1},
+    {SCSI_KEY_OVERFLOW, 0, 0, EIO, 4},
+};
+
+START_TEST(test_sense_table)
+{
+    struct fake_buf fb;
+    struct file *fp;
+    struct fake_fault *f;
+
+    fake.keeps = (_i & 1) != 0;
+    fp = fake_open(NULL);
+    f = check_fault(sense_rows[_i / 2].key, sense_rows[_i / 2].asc, sense_rows[_i / 2].ascq);
+    f->descriptor = (_i & 1) != 0;
+    f->no_info = true;
+    fake_buf_init(&fb, true, 64, area, 4096);
+    fake_submit(&fb, 1);
+    settle(&fb, 1);
+    ck_assert_int_eq(fb.b.b_flags & B_ERROR ? fb.b.b_error : 0, sense_rows[_i / 2].error);
+    ck_assert_uint_eq(f->hits, sense_rows[_i / 2].sends);
+    ck_assert_uint_eq(fake_stats().errors, sense_rows[_i / 2].error != 0);
+    ck_assert(!fake.halted && !fake.kept);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_AIX_19_status_analysis)
+{
+    static const struct {
+        uint8_t validity, scsi, card;
+        int error;
+        unsigned flag;
+    } rows[] = {
+        {SC_SCSI_ERROR, SC_BUSY_STATUS, 0, EBUSY, DD_RULE_DELAY},
+        {SC_SCSI_ERROR, SC_QUEUE_FULL, 0, EBUSY, DD_RULE_QFULL},
+        {SC_SCSI_ERROR, SC_RESERVATION_CONFLICT, 0, EBUSY, 0},
+        {SC_SCSI_ERROR, 0x40, 0, EIO, 0},
+        {SC_ADAPTER_ERROR, 0, SC_HOST_IO_BUS_ERR, EIO, 0},
+        {SC_ADAPTER_ERROR, 0, SC_SCSI_BUS_FAULT, EIO, DD_RULE_BUSFAULT},
+        {SC_ADAPTER_ERROR, 0, SC_CMD_TIMEOUT, ETIMEDOUT, 0},
+        {SC_ADAPTER_ERROR, 0, SC_NO_DEVICE_RESPONSE, EIO, DD_RULE_DELAY},
+        {SC_ADAPTER_ERROR, 0, SC_ADAPTER_HDW_FAILURE, EIO, DD_RULE_ONCE},
+        {SC_ADAPTER_ERROR, 0, SC_ADAPTER_SFW_FAILURE, EIO, DD_RULE_ONCE},
+        {SC_ADAPTER_ERROR, 0, SC_FUSE_OR_TERMINAL_PWR, EIO, DD_RULE_ONCE},
+        {SC_ADAPTER_ERROR, 0, SC_SCSI_BUS_RESET, EIO, DD_RULE_RESET},
+        {0, SC_CHECK_CONDITION, SC_CMD_TIMEOUT, EIO, 0}, /* neither claimed: neither read */
+        {SC_ADAPTER_ERROR, SC_CHECK_CONDITION, SC_CMD_TIMEOUT, ETIMEDOUT, 0},
+        {SC_SCSI_ERROR, SC_BUSY_STATUS, SC_CMD_TIMEOUT, EBUSY, DD_RULE_DELAY},
+    };
+
+    for (size_t i = 0; i < SC_ARRAY_SIZE(rows); i++) {
+        struct sc_buf sc = {.status_validity = rows[i].validity,
+                            .scsi_status = rows[i].scsi,
+                            .general_card_status = rows[i].card};
+        const struct dd_rule *rule = dd_status_rule(&sc);
+
+        ck_assert_ptr_nonnull(rule);
+        ck_assert_int_eq(rule->rule_error, rows[i].error);
+        ck_assert_uint_eq(rule->rule_flags & rows[i].flag, rows[i].flag);
+    }
+    for (unsigned status = SC_CHECK_CONDITION; status <= SC_COMMAND_TERMINATED; status += 0x20) {
+        struct sc_buf sc = {.status_validity = SC_SCSI_ERROR, .scsi_status = (uint8_t)status};
+
+        ck_assert_ptr_null(dd_status_rule(&sc));
+    }
+}
+END_TEST
+
+/* ------------------------------------------------------------------ one command */
+
+/* Each error passes after `hits` times; the request succeeds, nobody hears of it but the log. */
+START_TEST(test_retry_then_success)
+{
+    static const struct {
+        enum fake_action action;
+        uint32_t code;
+        uint8_t key;
+        unsigned hits;
+    } rows[] = {
+        {FAKE_CHECK, 0, SCSI_KEY_ABORTED, 3},         {FAKE_CHECK, 0, SCSI_KEY_ATTENTION, 3},
+        {FAKE_STATUS, SC_BUSY_STATUS, 0, 3},          {FAKE_STATUS, SC_QUEUE_FULL, 0, 40},
+        {FAKE_ADAPTER, SC_CMD_TIMEOUT, 0, 3},         {FAKE_ADAPTER, SC_SCSI_BUS_RESET, 0, 3},
+        {FAKE_ADAPTER, SC_ADAPTER_HDW_FAILURE, 0, 1}, {FAKE_ERRNO, ENXIO, 0, 20},
+    };
+    struct fake_buf fb;
+    struct file *fp = fake_open(NULL);
+    struct err_rec rec[8];
+    struct fake_fault *f = fake_fault(FAKE_RW, 0, UINT64_MAX, rows[_i].action);
+
+    f->key = rows[_i].key;
+    f->code = rows[_i].code;
+    f->count = rows[_i].hits;
+    fake_buf_init(&fb, false, 8, area, 4096);
+    fake_submit(&fb, 1);
+    settle(&fb, 1);
+    ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
+    ck_assert_uint_eq(fb.b.b_resid, 0);
+    ck_assert_uint_eq(f->hits, rows[_i].hits);
+    if (rows[_i].action != FAKE_ERRNO) {
+        ck_assert_uint_eq(fake_stats().retries, rows[_i].hits);
+        ck_assert_uint_ge(errlog_read(0, rec, 8), 1);
+        ck_assert_str_eq(rec[0].er_resource, "hdisk0");
+        ck_assert_uint_eq(rec[0].er_temp, 1);
+    }
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_AIX_28_async_only_on_last_retry_after_bus_fault)
+{
+    struct fake_buf fb;
+    struct file *fp = fake_open(NULL);
+
+    fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_ADAPTER)->code = _i ? SC_CMD_TIMEOUT : SC_SCSI_BUS_FAULT;
+    fake_buf_init(&fb, true, 8, area, 4096);
+    fake_submit(&fb, 1);
+    settle(&fb, 1);
+    ck_assert_uint_eq(fake_nrw(), 4);
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert_uint_eq(fake_rw(i)->scsi_flags, i == 3 && !_i ? SC_ASYNC : 0);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_busy_waits_and_is_bounded)
+{
+    struct fake_buf fb;
+    struct file *fp = fake_open(NULL);
+    uint64_t before;
+
+    fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_STATUS)->code = SC_BUSY_STATUS;
+    before = kern_now_ns();
+    fake_buf_init(&fb, true, 8, area, 4096);
+    fake_submit(&fb, 1);
+    ck_assert_uint_eq(fb.done, 0);
+    ck_assert_uint_eq(shim_det_timers(), 1);
+    settle(&fb, 1);
+    ck_assert_int_eq(fb.b.b_error, EBUSY);
+    ck_assert_uint_ge(kern_now_ns() - before, UINT64_C(3000000000));
+    while (shim_det_step())
+        ;
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_queue_full_lowers_depth)
+{
+    const struct scdisk_dds dds = {.queue_depth = 8};
+    struct fake_buf fb[8];
+    struct file *fp = fake_open(&dds);
+    struct sc_disk_info info;
+
+    fake.held = true;
+    for (unsigned i = 0; i < 8; i++) {
+        fake_buf_init(&fb[i], true, 100 * i, area + 4096 * i, 4096);
+        fake_submit(&fb[i], 1);
+    }
+    fake.keeps = true;
+    fake_fault(FAKE_RW, 0, 0, FAKE_STATUS)->code = SC_QUEUE_FULL;
+    fake.faults[0].count = 1;
+    fake_complete_all();
+    settle(fb, 8);
+    ck_assert_int_eq(fp_ioctl(fp, DKINFO, (intptr_t)&info, 0), 0);
+    ck_assert_uint_eq(info.queue_depth, 7);
+    for (unsigned i = 0; i < 8; i++)
+        ck_assert_uint_eq(fb[i].b.b_flags & B_ERROR, 0);
+    fake.held = false;
+    fake_close(fp);
+}
+END_TEST
+
+/* The adapter clears its queue: seven followers come back ENXIO and go again in order. */
+START_TEST(test_followers_requeued_in_order)
+{
+    const struct scdisk_dds dds = {.queue_depth = 8};
+    struct fake_buf fb[12];
+    struct file *fp = fake_open(&dds);
+    unsigned n;
+
+    fake.held = true;
+    for (unsigned i = 0; i < 12; i++) {
+        fake_buf_init(&fb[i], true, 100 * i, area + 4096 * i, 4096);
+        fake_submit(&fb[i], 1);
+    }
+    check_fault(SCSI_KEY_ABORTED, 0, 0)->count = 1;
+    fake_forget();
+    ck_assert(fake_complete_one());
+    /* Sense, then the failed one and its followers, oldest first, then what was pending. */
+    ck_assert_uint_eq(fake.log[0].cdb[0], SCSI_REQUEST_SENSE);
+    ck_assert_uint_eq(fake.log[0].flags & SC_RESUME, SC_RESUME);
+    ck_assert_uint_eq(fake.log[0].tag, SC_NO_Q);
+    ck_assert_uint_eq(fake_stats().requeued, 7);
+    n = fake_nrw();
+    ck_assert_uint_eq(n, 8);
+    for (unsigned i = 0; i < n; i++)
+        ck_assert_uint_eq(fake_rw(i)->lba, 100 * i);
+    fake_complete_all();
+    settle(fb, 12);
+    for (unsigned i = 0; i < 12; i++)
+        ck_assert_uint_eq(fb[i].b.b_flags & B_ERROR, 0);
+    fake.held = false;
+    fake_close(fp);
+}
+END_TEST
+
+/* The adapter keeps its queue: one recovery command, then SC_Q_RESUME, which carries no command. */
+START_TEST(test_kept_queue_is_resumed)
+{
+    struct fake_buf fb[4];
+    struct file *fp;
+
+    fake.keeps = true;
+    fp = fake_open(NULL);
+    fake.held = true;
+    for (unsigned i = 0; i < 4; i++) {
+        fake_buf_init(&fb[i], true, 100 * i, area + 4096 * i, 4096);
+        fake_submit(&fb[i], 1);
+    }
+    check_fault(SCSI_KEY_ABORTED, 0, 0)->count = 1;
+    fake_forget();
+    ck_assert(fake_complete_one());
+    ck_assert_uint_eq(fake.log[0].cdb[0], SCSI_REQUEST_SENSE);
+    ck_assert_uint_eq(fake.log[1].flags, SC_Q_RESUME);
+    ck_assert_uint_eq(fake.log[2].lba, 0);
+    ck_assert_uint_eq(fake.log[2].flags, 0);
+    ck_assert(!fake.kept);
+    fake_complete_all();
+    settle(fb, 4);
+    ck_assert_uint_eq(fake_stats().requeued, 0);
+    fake.held = false;
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_deferred_error_blames_nobody)
+{
+    struct fake_buf fb;
+    struct file *fp = fake_open(NULL);
+    struct fake_fault *f = check_fault(SCSI_KEY_MEDIUM, 0x0c, 0);
+
+    f->deferred = true;
+    f->descriptor = _i != 0;
+    f->count = 1;
+    fake_buf_init(&fb, true, 8, area, 4096);
+    fake_submit(&fb, 1);
+    settle(&fb, 1);
+    ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_request_sense_fails_too)
+{
+    struct fake_buf fb;
+    struct file *fp = fake_open(NULL);
+
+    check_fault(SCSI_KEY_MEDIUM, 0x11, 0);
+    fake_fault(SCSI_REQUEST_SENSE, 0, 0, FAKE_ADAPTER)->code = SC_CMD_TIMEOUT;
+    fake_buf_init(&fb, true, 8, area, 4096);
+    fake_submit(&fb, 1);
+    settle(&fb, 1);
+    ck_assert_int_eq(fb.b.b_error, EIO);
+    ck_assert_uint_eq(count_op(SCSI_REQUEST_SENSE), 4 * DD_SENSE_TRIES_MAX);
+    for (unsigned i = 0; i < fake.nlog; i++)
+        if (fake.log[i].cdb[0] == SCSI_REQUEST_SENSE)
+            ck_assert_uint_eq(fake.log[i].flags & SC_RESUME, SC_RESUME);
+    fake.nfaults = 0;
+    ck_assert_int_eq(fake_rdwr(fp, true, area, 512, 0, 0, NULL), 0);
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_reset_reserves_again)
+{
+    struct fake_buf fb;
+    struct file *fp = fake_open(NULL);
+    unsigned before = fake.reserves;
+
+    if (_i)
+        check_fault(SCSI_KEY_ATTENTION, 0x29, 0)->count = 1;
+    else
+        fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_ADAPTER)->code = SC_SCSI_BUS_RESET;
+    fake.faults[0].count = 1;
+    fake_buf_init(&fb, true, 8, area, 4096);
+    fake_submit(&fb, 1);
+    settle(&fb, 1);
+    ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
+    ck_assert_uint_eq(fake.reserves, before + 1);
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_exact_residual_of_a_single)
+{
+    struct fake_buf fb;
+    struct file *fp = fake_open(NULL);
+    struct fake_fault *f = fake_fault(FAKE_RW, 13, 13, FAKE_CHECK);
+
+    f->key = SCSI_KEY_MEDIUM;
+    f->asc = 0x11;
+    f->descriptor = _i & 1;
+    f->no_info = (_i & 2) != 0;
+    fake_buf_init(&fb, true, 8, area, 4096);
+    fake_submit(&fb, 1);
+    settle(&fb, 1);
+    ck_assert_int_eq(fb.b.b_error, EMEDIA);
+    ck_assert_uint_eq(fb.b.b_resid, _i & 2 ? 4096 : 3 * 512);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+/* INFORMATION outside the command is not believed. */
+START_TEST(test_nonsense_information)
+{
+    struct fake_buf fb;
+    struct file *fp = fake_open(NULL);
+    struct fake_fault *f = fake_fault(FAKE_RW, 13, 13, FAKE_CHECK);
+
+    f->key = SCSI_KEY_MEDIUM;
+    f->info_set = true;
+    f->info = _i ? 16 : 7;
+    fake_buf_init(&fb, true, 8, area, 4096);
+    fake_submit(&fb, 1);
+    settle(&fb, 1);
+    ck_assert_uint_eq(fb.b.b_resid, 4096);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ spans */
+
+/* The bad block in buf k of 8: it alone fails, with the exact residual; _i & 8: the device gives no LBA. */
+START_TEST(test_AIX_04_span_blames_one)
+{
+    unsigned k = (unsigned)_i % 8;
+    struct fake_buf fb[8];
+    struct file *fp = fake_open(NULL);
+    struct fake_fault *f = fake_fault(FAKE_RW, 8 * k + 3, 8 * k + 3, FAKE_CHECK);
+
+    f->key = SCSI_KEY_MEDIUM;
+    f->asc = 0x11;
+    f->no_info = (_i & 8) != 0;
+    fake.keeps = (_i & 16) != 0;
+    for (unsigned i = 0; i < 8; i++) {
+        fake_buf_init(&fb[i], true, 8 * i, area + 4096 * i, 4096);
+        memset(fake.mem + 4096 * i, (int)(i + 1), 4096);
+    }
+    fake_submit(fb, 8);
+    settle(fb, 8);
+    for (unsigned i = 0; i < 8; i++) {
+        ck_assert_uint_eq(fb[i].done, 1);
+        ck_assert_int_eq(fb[i].b.b_flags & B_ERROR ? fb[i].b.b_error : 0, i == k ? EMEDIA : 0);
+        ck_assert_uint_eq(fb[i].b.b_resid, i == k ? (_i & 8 ? 4096 : 5 * 512) : 0);
+    }
+    ck_assert_uint_eq(fake_stats().errors, 1);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_span_of_a_protected_disk_fails_at_once)
+{
+    struct fake_buf fb[8];
+    struct file *fp = fake_open(NULL);
+
+    check_fault(SCSI_KEY_PROTECT, 0x27, 0);
+    for (unsigned i = 0; i < 8; i++)
+        fake_buf_init(&fb[i], false, 8 * i, area + 4096 * i, 4096);
+    fake_submit(fb, 8);
+    settle(fb, 8);
+    ck_assert_uint_eq(fake_nrw(), 1);
+    for (unsigned i = 0; i < 8; i++) {
+        ck_assert_int_eq(fb[i].b.b_error, EWRPROTECT);
+        ck_assert_uint_eq(fb[i].b.b_resid, 4096);
+    }
+    ck_assert_uint_eq(fake_stats().errors, 8);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+/* Several commands out, all of them fail, in both flavours: nothing is lost, everything is told once. */
+START_TEST(test_many_fail_together)
+{
+    struct fake_buf fb[16];
+    const struct scdisk_dds dds = {.queue_depth = 16};
+    struct file *fp;
+    struct sc_disk_stats st;
+
+    fake.keeps = _i != 0;
+    fp = fake_open(&dds);
+    fake.held = true;
+    for (unsigned i = 0; i < 16; i++) {
+        fake_buf_init(&fb[i], i & 1, 100 * i, area + 4096 * i, 4096);
+        fake_submit(&fb[i], 1);
+    }
+    check_fault(SCSI_KEY_HARDWARE, 0x44, 0);
+    while (fake_complete_one() || shim_det_step())
+        dd_check_invariants(FAKE_DEV);
+    st = fake_stats();
+    ck_assert_uint_eq(st.completed, 16);
+    ck_assert_uint_eq(st.errors, 16);
+    ck_assert_uint_eq(st.recovering + st.pending + st.in_process, 0);
+    for (unsigned i = 0; i < 16; i++) {
+        ck_assert_uint_eq(fb[i].done, 1);
+        ck_assert_int_eq(fb[i].b.b_error, EIO);
+    }
+    fake.nfaults = 0;
+    fake.held = false;
+    fake_close(fp);
+}
+END_TEST
+
+/* Random errors of all kinds against random requests: conservation after every step. */
+START_TEST(test_AIX_01_conservation_under_random_errors)
+{
+    static struct fake_buf fb[64];
+    const struct scdisk_dds dds = {.queue_depth = 6};
+    struct file *fp;
+    struct sc_disk_stats st;
+
+    fake.keeps = (_i & 1) != 0;
+    for (int i = 0; i < _i; i++)
+        (void)shim_det_random();
+    fp = fake_open(&dds);
+    fake.held = true;
+    for (unsigned i = 0; i < 6; i++) {
+        struct fake_fault *f = fake_fault(FAKE_RW, 0, UINT64_MAX, (enum fake_action)(shim_det_random() % 3));
+        static const uint8_t statuses[] = {SC_BUSY_STATUS, SC_QUEUE_FULL, SC_RESERVATION_CONFLICT};
+
+        f->code = f->action == FAKE_STATUS ? statuses[shim_det_random() % 3] : 1u << shim_det_random() % 8;
+        f->key = (uint8_t)(shim_det_random() % 16);
+        f->asc = (uint8_t)(shim_det_random() % 2 ? 0x29 : 0x11);
+        f->skip = (unsigned)(shim_det_random() % 20);
+        f->count = 1 + (unsigned)(shim_det_random() % 5);
+        f->descriptor = shim_det_random() % 2;
+    }
+    for (unsigned i = 0; i < 64; i++) {
+        size_t bytes = shim_det_random() % 8 ? 4096 : 300 * 1024;
+
+        fake_buf_init(&fb[i], shim_det_random() % 2, 8 * i, area + 4096 * (i % 32), bytes);
+        if (i % 7 == 6)
+            fake_submit(&fb[i - 6], 7);
+        dd_check_invariants(FAKE_DEV);
+    }
+    fake_submit(&fb[63], 1);
+    while (fake_complete_one() || shim_det_step())
+        dd_check_invariants(FAKE_DEV);
+    st = fake_stats();
+    ck_assert_uint_eq(st.bufs, 64);
+    ck_assert_uint_eq(st.completed, 64);
+    for (unsigned i = 0; i < 64; i++)
+        ck_assert_uint_eq(fb[i].done, 1);
+    fake.nfaults = 0;
+    fake.held = false;
+    fake_close(fp);
+}
+END_TEST
+
+/* Timers cannot be had: delays shrink to nothing, requests still end. */
+START_TEST(test_NB_02_no_timer_no_hang)
+{
+    struct fake_buf fb;
+    struct file *fp = fake_open(NULL);
+
+    fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_STATUS)->code = SC_BUSY_STATUS;
+    shim_fail_set(SHIM_FAIL_TIMER, 1, true);
+    fake_buf_init(&fb, true, 8, area, 4096);
+    fake_submit(&fb, 1);
+    ck_assert_uint_eq(fb.done, 1);
+    ck_assert_int_eq(fb.b.b_error, EBUSY);
+    shim_fail_set(SHIM_FAIL_TIMER, 0, false);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    Suite *s = suite_create("dd_recover");
+    TCase *t = tcase_create("tables");
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_loop_test(t, test_sense_table, 0, 2 * (int)SC_ARRAY_SIZE(sense_rows));
+    tcase_add_test(t, test_AIX_19_status_analysis);
+    suite_add_tcase(s, t);
+    t = tcase_create("single");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_loop_test(t, test_retry_then_success, 0, 8);
+    tcase_add_loop_test(t, test_AIX_28_async_only_on_last_retry_after_bus_fault, 0, 2);
+    tcase_add_test(t, test_busy_waits_and_is_bounded);
+    tcase_add_test(t, test_queue_full_lowers_depth);
+    tcase_add_test(t, test_followers_requeued_in_order);
+    tcase_add_test(t, test_kept_queue_is_resumed);
+    tcase_add_loop_test(t, test_deferred_error_blames_nobody, 0, 2);
+    tcase_add_test(t, test_request_sense_fails_too);
+    tcase_add_loop_test(t, test_reset_reserves_again, 0, 2);
+    tcase_add_loop_test(t, test_exact_residual_of_a_single, 0, 4);
+    tcase_add_loop_test(t, test_nonsense_information, 0, 2);
+    tcase_add_test(t, test_NB_02_no_timer_no_hang);
+    suite_add_tcase(s, t);
+    t = tcase_create("span");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_loop_test(t, test_AIX_04_span_blames_one, 0, 32);
+    tcase_add_test(t, test_span_of_a_protected_disk_fails_at_once);
+    tcase_add_loop_test(t, test_many_fail_together, 0, 2);
+    tcase_add_loop_test(t, test_AIX_01_conservation_under_random_errors, 0, 100);
+    suite_add_tcase(s, t);
+    return test_run(s, argc, argv);
+}
