@@ -50,7 +50,7 @@ static json_t *info_disk(const struct cli_end *end, const char *name)
         return json_pack("{s:s,s:s}", "name", name, "error", scp_strerror(error));
     o = json_pack("{s:s,s:s,s:i,s:i,s:I,s:i,s:I,s:I}", "name", name, "devtype", "DD_SCDISK", "flags", d.flags,
                   "devsubtype", d.devsubtype, "blocks", (json_int_t)d.un.scdk.numblks, "block",
-                  d.un.scdk.blksize, "bytes", (json_int_t)(d.un.scdk.numblks * d.un.scdk.blksize),
+                  d.un.scdk.blksize, "bytes", (json_int_t)d.un.scdk.numblks * d.un.scdk.blksize,
                   "max_transfer", (json_int_t)d.un.scdk.max_request);
     json_object_set_new(o, "scsi_id", json_integer(k.id));
     json_object_set_new(o, "lun", json_integer(k.lun));
@@ -94,7 +94,7 @@ static json_t *info_of_pair(struct cli_pair *pair)
 static json_t *info_of_mount(const char *mount, int *rc)
 {
     json_t *spec = cli_ctl_json(mount, "spec", rc);
-    json_t *disks, *disk, *adapter;
+    json_t *disks, *adapter;
     struct cli_end end = {.e_fd = -1};
     char path[4096];
     size_t i;
@@ -106,8 +106,8 @@ static json_t *info_of_mount(const char *mount, int *rc)
     end.e_fd = open(path, O_RDONLY | O_CLOEXEC);
     adapter = end.e_fd >= 0 ? info_adapter(&end) : json_null();
     cli_end_close(&end);
-    json_array_foreach(json_object_get(spec, "disks"), i, disk)
-    {
+    for (i = 0; i < json_array_size(json_object_get(spec, "disks")); i++) {
+        json_t *disk = json_array_get(json_object_get(spec, "disks"), i);
         const char *name = json_string_value(json_object_get(disk, "name"));
         json_t *o;
 
@@ -154,11 +154,11 @@ static void info_print_device(const json_t *o)
 
 static int info_print(json_t *all)
 {
-    json_t *disk;
-    size_t i;
+    const json_t *disks = json_object_get(all, "disks");
 
     info_print_device(json_object_get(all, "adapter"));
-    json_array_foreach(json_object_get(all, "disks"), i, disk) info_print_device(disk);
+    for (size_t i = 0; i < json_array_size(disks); i++)
+        info_print_device(json_array_get(disks, i));
     json_decref(all);
     return CLI_OK;
 }

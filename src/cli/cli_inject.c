@@ -44,11 +44,10 @@ static int inject_clear(const char *mount)
     int rc = CLI_OK;
     json_t *spec = cli_ctl_json(mount, "spec", &rc);
     char rule[INJECT_RULE_MAX];
-    json_t *disk;
-    size_t i;
 
-    json_array_foreach(json_object_get(spec, "disks"), i, disk)
-    {
+    for (size_t i = 0; i < json_array_size(json_object_get(spec, "disks")); i++) {
+        const json_t *disk = json_array_get(json_object_get(spec, "disks"), i);
+
         (void)snprintf(rule, sizeof(rule), "%s clear", json_string_value(json_object_get(disk, "name")));
         if (rc == CLI_OK)
             rc = inject_send(mount, rule);
@@ -92,14 +91,13 @@ static int inject_list(const char *mount, bool json)
     int rc = CLI_OK;
     json_t *state = cli_ctl_json(mount, "inject", &rc);
     json_t *rules = json_object_get(state, "rules");
-    json_t *rule;
-    size_t i;
 
     if (state == NULL)
         return rc;
     if (json)
         return cli_json_print(state);
-    json_array_foreach(rules, i, rule) inject_print(rule);
+    for (size_t i = 0; i < json_array_size(rules); i++)
+        inject_print(json_array_get(rules, i));
     if (json_array_size(rules) == 0)
         printf("no rules\n");
     json_decref(state);

@@ -304,7 +304,7 @@ const struct cli_command cli_mount = {
     "        notags             a disk without command queuing\n"
     "  --max-transfer BYTES     largest single command, 65536 to 1048576 (1048576)\n"
     "  --no-gather              an adapter without gathered writes\n"
-    "  --threads N              threads that serve the mount (32)\n"
+    "  --threads N              threads that serve the mount at once, at most (64)\n"
     "  --allow-other            let other users in; always so for root\n"
     "  -f, --foreground         do not go into the background\n\n"
     "Examples:\n"

@@ -60,17 +60,18 @@ static void stat_histogram(const char *what, const json_t *buckets)
         total += n;
         most = n > most ? n : most;
     }
-    if (total == 0)
+    if (total <= 0 || most <= 0)
         return;
     printf("  %s latency of %lld sampled commands: p50 under %s, p99 under %s\n", what, (long long)total,
            stat_time(stat_percentile(buckets, total, 0.50), p50, sizeof(p50)),
            stat_time(stat_percentile(buckets, total, 0.99), p99, sizeof(p99)));
     for (size_t i = 0; i < json_array_size(buckets); i++) {
         json_int_t n = json_integer_value(json_array_get(buckets, i));
-        unsigned bar = (unsigned)((uint64_t)n * STAT_BAR / (uint64_t)most);
+        unsigned bar;
 
-        if (n == 0)
+        if (n <= 0)
             continue;
+        bar = (unsigned)((uint64_t)n * STAT_BAR / (uint64_t)most);
         printf("    from %-8s %10lld ", stat_time((double)((uint64_t)1 << i), low, sizeof(low)),
                (long long)n);
         for (unsigned b = 0; b <= bar; b++)
@@ -109,8 +110,7 @@ static void stat_print(const json_t *all)
 {
     const json_t *a = json_object_get(all, "adapter");
     const json_t *memory = json_object_get(all, "memory");
-    json_t *disk;
-    size_t i;
+    const json_t *disks = json_object_get(all, "disks");
 
     printf("scsi0\n  %lld commands, %lld completed, %lld errors, %lld resets; %lld of %lld credits free\n",
            (long long)stat_number(a, "commands"), (long long)stat_number(a, "completed"),
@@ -118,22 +118,18 @@ static void stat_print(const json_t *all)
            (long long)stat_number(a, "credits_free"), (long long)stat_number(a, "credits"));
     printf("  memory of the drivers: %lld bytes, of the adapter: %lld\n",
            (long long)stat_number(memory, "dd"), (long long)stat_number(memory, "ad"));
-    json_array_foreach(json_object_get(all, "disks"), i, disk) stat_disk(disk);
+    for (size_t i = 0; i < json_array_size(disks); i++)
+        stat_disk(json_array_get(disks, i));
 }
 
-/* One report, from a mount or from a pair in this process. */
-static int stat_once(const char *mount, struct cli_pair *pair, bool json)
+/* Show one report and free it. `what` is for the message. */
+static int stat_show(const char *what, char *text, bool json)
 {
-    int rc = CLI_FAILED;
-    char *text = mount != NULL ? cli_ctl_read(mount, "stat", &rc) : scp_stat_json(pair->p_scp);
-    json_t *all;
+    json_t *all = json_loads(text, 0, NULL);
 
-    if (text == NULL)
-        return rc;
-    all = json_loads(text, 0, NULL);
     if (all == NULL) {
         free(text);
-        return cli_fail(CLI_FAILED, "%s: the counters are not JSON", mount != NULL ? mount : "disk");
+        return cli_fail(CLI_FAILED, "%s: the counters are not JSON", what);
     }
     if (json)
         (void)fputs(text, stdout);
@@ -142,6 +138,22 @@ static int stat_once(const char *mount, struct cli_pair *pair, bool json)
     json_decref(all);
     free(text);
     return fflush(stdout) == 0 ? CLI_OK : cli_fail(CLI_FAILED, "stdout: %s", strerror(errno));
+}
+
+static int stat_mount(const char *mount, bool json)
+{
+    int rc = CLI_FAILED;
+    char *text = cli_ctl_read(mount, "stat", &rc);
+
+    return text != NULL ? stat_show(mount, text, json) : rc;
+}
+
+/* A pair in this process. */
+static int stat_pair(struct cli_pair *pair, bool json)
+{
+    char *text = scp_stat_json(pair->p_scp);
+
+    return text != NULL ? stat_show("--disk", text, json) : cli_fail(CLI_FAILED, "stat: no memory");
 }
 
 static int stat_watch(const char *mount, bool json, uint64_t seconds)
@@ -153,7 +165,7 @@ static int stat_watch(const char *mount, bool json, uint64_t seconds)
     do {
         if (screen)
             printf("\033[H\033[2J");
-        rc = stat_once(mount, NULL, json);
+        rc = stat_mount(mount, json);
         cli_sleep_ns(seconds * 1000000000u);
     } while (rc == CLI_OK);
     return rc;
@@ -191,9 +203,9 @@ static int stat_run(const struct cli_command *cmd, int argc, char **argv)
         else
             rc = cli_pair_create(&pair);
         if (rc == CLI_OK)
-            rc = stat_once(NULL, &pair, json);
+            rc = stat_pair(&pair, json);
     } else if (rc == CLI_OK) {
-        rc = watch != 0 ? stat_watch(argv[optind], json, watch) : stat_once(argv[optind], NULL, json);
+        rc = watch != 0 ? stat_watch(argv[optind], json, watch) : stat_mount(argv[optind], json);
     }
     return cli_pair_end(&pair, rc);
 }

@@ -39,7 +39,7 @@ static bool verify_two(struct cli_job *job, uint8_t *buffer, size_t bytes, uint6
     while (buffer[i] == other[i])
         i++;
     return cli_job_fail(job, "%s: differs from %s at byte %llu", v->v_b->e_name, v->v_a->e_name,
-                        (unsigned long long)(off + i));
+                        (unsigned long long)off + i);
 }
 
 int cli_verify_ends(struct cli_end *a, struct cli_end *b, uint64_t bytes, size_t block, unsigned depth,
@@ -97,7 +97,7 @@ static bool verify_pattern(struct cli_job *job, uint8_t *buffer, size_t bytes, u
         memcpy(&got, buffer + i, sizeof(got));
         if (got != want)
             return cli_job_fail(job, "%s: at byte %llu is %016llx, the pattern has %016llx", v->v_a->e_name,
-                                (unsigned long long)(off + i), (unsigned long long)got,
+                                (unsigned long long)off + i, (unsigned long long)got,
                                 (unsigned long long)want);
     }
     return true;

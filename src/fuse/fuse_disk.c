@@ -7,13 +7,13 @@
  * When nothing pends the data is there on return and the same thread answers. So the costs are those
  * of a bare FUSE server plus the drivers' own: no hand-over, no queue, no lock of this folder.
  *
- * Memory. Reads go into a page-aligned buffer each worker keeps for ever; the reply hands it to the
+ * Memory. Reads go into a page-aligned buffer each worker keeps; the reply hands it to the
  * kernel as it is. Writes come from the buffer libfuse received the request in. Rejected: splice (a
  * pipe's pages cost more than the copy they save), replying from the image's mapping (there is no
  * image at this level, only a device).
  *
  * rhdiskN is the character device: FOPEN_DIRECT_IO, so what the program asks is what the driver gets,
- * block multiples or EINVAL. hdiskN is the block device: any offset and size, through the kernel's
+ * block multiples or EINVAL; but see fuse_disk_is_small. hdiskN is the block device: any offset and size, through the kernel's
  * page cache and then scp_block_*.
  *
  * The page cache is write-through. Rejected: FUSE_CAP_WRITEBACK_CACHE would merge small writes, but
@@ -38,28 +38,88 @@
 
 /* ------------------------------------------------------------------ a worker's buffer */
 
-struct fuse_buffer {
-    size_t b_bytes;
-    uint8_t *b_memory; /* page-aligned */
-};
-static _Thread_local struct fuse_buffer fuse_buffer;
-
 /*
- * The calling worker's buffer, at least `bytes` large, or NULL. It grows to the largest request and
- * is freed by the key's destructor when the thread ends.
+ * Large enough for any request, but only touched as far as requests go. Workers come and go with the
+ * load; their buffers stay, because fresh memory costs a page fault for every page of a request.
  */
-static uint8_t *fuse_buffer_get(const struct fuse_pair *pr, size_t bytes)
-{
-    struct fuse_buffer *b = &fuse_buffer;
+struct fuse_buffer {
+    struct fuse_buffer *b_next; /* fuse_buffers */
+    uint8_t *b_memory;          /* FUSE_BUFFER_BYTES, page-aligned */
+};
+#define FUSE_BUFFER_BYTES ((size_t)FUSE_REQUEST_BYTES + SC_PAGE_SIZE)
 
-    if (SC_LIKELY(bytes <= b->b_bytes))
-        return b->b_memory;
-    bytes = (bytes + SC_PAGE_MASK) & ~(size_t)SC_PAGE_MASK;
-    free(b->b_memory);
-    b->b_memory = aligned_alloc(SC_PAGE_SIZE, bytes);
-    b->b_bytes = b->b_memory != NULL ? bytes : 0;
-    (void)pthread_setspecific(pr->pr_buffer_key, b->b_memory);
+/* Static, not the mount's: a worker that is no longer needed may outlive the loop by a moment. */
+static pthread_mutex_t fuse_buffers_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct fuse_buffer *fuse_buffers; /* of workers that have ended */
+static pthread_once_t fuse_buffer_once = PTHREAD_ONCE_INIT;
+static pthread_key_t fuse_buffer_key;
+static _Thread_local struct fuse_buffer *fuse_buffer;
+
+static void fuse_buffer_put(void *arg)
+{
+    struct fuse_buffer *b = arg;
+
+    pthread_mutex_lock(&fuse_buffers_mutex);
+    b->b_next = fuse_buffers;
+    fuse_buffers = b;
+    pthread_mutex_unlock(&fuse_buffers_mutex);
+}
+
+static void fuse_buffer_key_make(void)
+{
+    FUSE_ASSERT(pthread_key_create(&fuse_buffer_key, fuse_buffer_put) == 0);
+}
+
+/* The calling worker's first request with data: take a buffer somebody left, or make one. May be NULL. */
+static struct fuse_buffer *fuse_buffer_take(void)
+{
+    struct fuse_buffer *b;
+
+    (void)pthread_once(&fuse_buffer_once, fuse_buffer_key_make);
+    pthread_mutex_lock(&fuse_buffers_mutex);
+    b = fuse_buffers;
+    if (b != NULL)
+        fuse_buffers = b->b_next;
+    pthread_mutex_unlock(&fuse_buffers_mutex);
+    if (b == NULL) {
+        b = malloc(sizeof(*b));
+        if (b == NULL)
+            return NULL;
+        b->b_memory = aligned_alloc(SC_PAGE_SIZE, FUSE_BUFFER_BYTES);
+        if (b->b_memory == NULL) {
+            free(b);
+            return NULL;
+        }
+    }
+    (void)pthread_setspecific(fuse_buffer_key, b);
+    fuse_buffer = b;
+    return b;
+}
+
+/* The calling worker's buffer, or NULL without memory. */
+static inline uint8_t *fuse_buffer_get(void)
+{
+    struct fuse_buffer *b = fuse_buffer;
+
+    if (SC_UNLIKELY(b == NULL)) {
+        b = fuse_buffer_take();
+        if (b == NULL)
+            return NULL;
+    }
     return b->b_memory;
+}
+
+void fuse_disk_buffers_free(void)
+{
+    struct fuse_buffer *b;
+
+    pthread_mutex_lock(&fuse_buffers_mutex);
+    while ((b = fuse_buffers) != NULL) {
+        fuse_buffers = b->b_next;
+        free(b->b_memory);
+        free(b);
+    }
+    pthread_mutex_unlock(&fuse_buffers_mutex);
 }
 
 /* ------------------------------------------------------------------ probe, open, close */
@@ -136,9 +196,16 @@ int fuse_disk_open(struct fuse_pair *pr, struct fuse_handle *h)
 
     if (h->h_writable && vd->vd_read_only)
         return EROFS;
-    if (h->h_kind == FUSE_KIND_RAW)
-        return fp_opendev(scp_disk_devno(pr->pr_scp, vd->vd_index), DREAD | (h->h_writable ? DWRITE : 0),
-                          NULL, 0, &h->h_file);
+    if (h->h_kind == FUSE_KIND_RAW) {
+        error = fp_opendev(scp_disk_devno(pr->pr_scp, vd->vd_index), DREAD | (h->h_writable ? DWRITE : 0),
+                           NULL, 0, &h->h_file);
+        if (error == 0 && vd->vd_block_bytes > DEV_BSIZE && !h->h_direct) {
+            error = fuse_disk_block_join(pr, vd, &h->h_block);
+            if (error != 0)
+                (void)fp_close(h->h_file);
+        }
+        return error;
+    }
     error = fuse_disk_block_join(pr, vd, &h->h_block);
     if (error == 0)
         h->h_file = scp_block_file(h->h_block);
@@ -163,14 +230,25 @@ void fuse_disk_close(struct fuse_handle *h)
 {
     /* Nobody is left to tell; close(2) has had its own flush and its error. */
     (void)fuse_disk_flush_dirty(h);
-    if (h->h_kind == FUSE_KIND_BLOCK)
+    if (h->h_block != NULL)
         fuse_disk_block_leave(h->h_disk);
-    else
+    if (h->h_kind == FUSE_KIND_RAW)
         (void)fp_close(h->h_file);
     fuse_split_forget(h);
 }
 
 /* ------------------------------------------------------------------ data */
+
+/*
+ * May this request on rhdiskN go through the buffer layer? Only on a disk with large blocks, for a
+ * program that did not ask for O_DIRECT, and in multiples of DEV_BSIZE: mkfs and fsck look for their
+ * superblock at byte 1024 of whatever they are given. All writes of such a program go that way, or a
+ * whole block could slip in between the reading and the writing back of a part of it.
+ */
+static bool fuse_disk_is_small(const struct fuse_handle *h, size_t size, uint64_t off)
+{
+    return h->h_block != NULL && ((off | size) & (DEV_BSIZE - 1u)) == 0;
+}
 
 /* Whole blocks, as nearly always? */
 static inline bool fuse_disk_whole(const struct fuse_handle *h, size_t size, uint64_t off)
@@ -187,18 +265,20 @@ void fuse_disk_read(fuse_req_t req, struct fuse_handle *h, size_t size, uint64_t
 {
     /* At the disk's place within a page, so that hdiskN needs no bounce copy; and a page for a cut block. */
     size_t skip = h->h_kind == FUSE_KIND_BLOCK ? (size_t)(off & SC_PAGE_MASK) : 0;
-    uint8_t *data = fuse_buffer_get(fuse_pair_of(req), size + SC_PAGE_SIZE);
+    uint8_t *data = fuse_buffer_get();
     size_t done = 0;
     int error;
 
-    if (SC_UNLIKELY(data == NULL)) {
-        fuse_reply_err(req, ENOMEM);
+    if (SC_UNLIKELY(data == NULL || size > FUSE_REQUEST_BYTES)) {
+        fuse_reply_err(req, data == NULL ? ENOMEM : EINVAL);
         return;
     }
     data += skip;
     if (h->h_kind == FUSE_KIND_RAW) {
         if (SC_LIKELY(fuse_disk_whole(h, size, off)))
             error = scp_raw_read(h->h_file, data, size, off, &done);
+        else if (fuse_disk_is_small(h, size, off))
+            error = scp_block_read(h->h_block, data, size, off, &done);
         else
             error = fuse_split_read(req, h, data, size, off, &done);
         if (done > 0)
@@ -221,18 +301,23 @@ void fuse_disk_write(fuse_req_t req, struct fuse_handle *h, const char *data, si
     size_t done = 0;
     int error;
 
-    /* Looked at first: most writes find it set, and then the cache line stays shared. */
-    if (!atomic_load_explicit(&vd->vd_dirty, memory_order_relaxed))
-        atomic_store(&vd->vd_dirty, true);
-    if (h->h_kind == FUSE_KIND_RAW && SC_LIKELY(fuse_disk_whole(h, size, off))) {
+    if (h->h_kind == FUSE_KIND_RAW && SC_LIKELY(h->h_block == NULL && fuse_disk_whole(h, size, off))) {
         error = scp_raw_write(h->h_file, data, size, off, durable ? (int)SC_OPT_FUA : 0, &done);
     } else {
-        error = h->h_kind == FUSE_KIND_RAW ? fuse_split_write(req, h, data, size, off, &done)
-                                           : scp_block_write(h->h_block, data, size, off, &done);
+        if (h->h_kind == FUSE_KIND_BLOCK || fuse_disk_is_small(h, size, off))
+            error = scp_block_write(h->h_block, data, size, off, &done);
+        else
+            error = fuse_split_write(req, h, data, size, off, &done);
         if (error == 0 && durable)
             error = fp_ioctl(h->h_file, DKFLUSH, 0, 0);
     }
     FUSE_ASSERT(done <= size);
+    /*
+     * After the write: a flush that ran meanwhile did not have these bytes and has cleared the flag.
+     * Looked at first: most writes find it set, and then the cache line stays shared.
+     */
+    if (!atomic_load(&vd->vd_dirty))
+        atomic_store(&vd->vd_dirty, true);
     if (SC_UNLIKELY(error != 0 && (done == 0 || durable)))
         fuse_fail(req, error);
     else

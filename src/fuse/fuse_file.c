@@ -98,6 +98,7 @@ void fuse_file_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     h->h_kind = fuse_tree_kind(pr, ino, &disk);
     h->h_disk = &pr->pr_disks[disk];
     h->h_writable = (fi->flags & O_ACCMODE) != O_RDONLY;
+    h->h_direct = (fi->flags & O_DIRECT) != 0;
     error = fuse_handle_open(pr, h);
     if (error != 0) {
         free(h);

@@ -57,6 +57,7 @@ struct fuse_handle {
     struct fuse_handle *h_next, *h_prev; /* pr_handles */
     enum fuse_kind h_kind;
     bool h_writable;
+    bool h_direct;             /* opened with O_DIRECT */
     struct fuse_vdisk *h_disk;   /* disks */
     struct file *h_file;         /* adapter and disks: where ioctls go */
     struct scp_block *h_block;   /* FUSE_KIND_BLOCK */
@@ -69,8 +70,7 @@ struct fuse_handle {
 struct fuse_pair {
     struct scp *pr_scp;
     const struct fuse_serve_config *pr_cfg;
-    struct timespec pr_since;    /* every time stamp */
-    pthread_key_t pr_buffer_key; /* frees a worker's buffer with the worker */
+    struct timespec pr_since; /* every time stamp */
 
     pthread_mutex_t pr_mutex; /* the rest */
     struct fuse_handle *pr_handles;
@@ -110,6 +110,7 @@ void fuse_file_close_all(struct fuse_pair *pr);
 /* fuse_disk.c: the disks' data. */
 int fuse_disk_probe(struct fuse_pair *pr, unsigned disk, char *err, size_t size);
 void fuse_disk_fini(struct fuse_vdisk *vd);
+void fuse_disk_buffers_free(void);
 int fuse_disk_open(struct fuse_pair *pr, struct fuse_handle *h);
 void fuse_disk_close(struct fuse_handle *h);
 int fuse_disk_block_join(struct fuse_pair *pr, struct fuse_vdisk *vd, struct scp_block **out);

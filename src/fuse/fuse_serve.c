@@ -3,8 +3,10 @@
  * fuse_serve.c - the life of a mount: session, worker threads, signals, the end.
  *
  * Workers. libfuse's multi-threaded loop with a /dev/fuse descriptor per thread (clone_fd), so that
- * a reply goes out on the queue its request came in on, and no limit on idle threads: starting and
- * ending threads under load costs more than an idle one, which sleeps in read(2).
+ * a reply goes out on the queue its request came in on. Only a few idle threads are kept: the kernel
+ * wakes them in turn, not the last one first, so each one more than needed comes with a cold buffer
+ * and gets into the others' way at the medium's locks. More are started while all are busy, up to
+ * the limit, so commands that take long hold up nobody.
  *
  * The end comes in one of two ways. Somebody unmounts: the kernel writes back what memory maps have
  * dirtied, the connection closes, the loop returns. Or a signal asks for it; then we try that same
@@ -33,10 +35,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SERVE_BACKGROUND 128u      /* asynchronous requests at once: above any queue depth that helps */
-#define SERVE_NUDGE_NS   50000000L /* how often the loop is woken until it has noticed */
-
-extern char **environ;
+#define SERVE_IDLE_PER_CPU 2u
+#define SERVE_IDLE_MIN     4u
+#define SERVE_BACKGROUND   128u      /* asynchronous requests at once: above any queue depth that helps */
+#define SERVE_NUDGE_NS     50000000L /* how often the loop is woken until it has noticed */
 
 /* What the signal thread needs. */
 struct fuse_serving {
@@ -149,6 +151,17 @@ static void *fuse_serve_signals(void *arg)
     return NULL;
 }
 
+/* How many workers to keep when there is nothing to do; see the top of the file. */
+static unsigned fuse_serve_idle(unsigned threads)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned idle = cpus > 0 ? SERVE_IDLE_PER_CPU * (unsigned)cpus : SERVE_IDLE_MIN;
+
+    if (idle < SERVE_IDLE_MIN)
+        idle = SERVE_IDLE_MIN;
+    return idle < threads ? idle : threads;
+}
+
 /* Run the workers until the session ends. 0 or an errno. */
 static int fuse_serve_loop(struct fuse_session *se, const struct fuse_serve_config *cfg)
 {
@@ -162,14 +175,14 @@ static int fuse_serve_loop(struct fuse_session *se, const struct fuse_serve_conf
     if (loop == NULL)
         return ENOMEM;
     fuse_loop_cfg_set_clone_fd(loop, 1);
-    fuse_loop_cfg_set_idle_threads(loop, threads);
+    fuse_loop_cfg_set_idle_threads(loop, fuse_serve_idle(threads));
     fuse_loop_cfg_set_max_threads(loop, threads);
     (void)sigaction(SIGRTMIN, &nudge, NULL);
     rc = pthread_create(&signals, NULL, fuse_serve_signals, &sv);
     if (rc == 0) {
         rc = -fuse_session_loop_mt(se, loop);
         atomic_store(&sv.sv_over, true);
-        (void)pthread_kill(signals, SIGTERM);
+        (void)pthread_kill(signals, SIGHUP); /* blocked and waited for there: ends nothing */
         (void)pthread_join(signals, NULL);
     }
     fuse_loop_cfg_destroy(loop);
@@ -267,8 +280,7 @@ int fuse_serve(struct scp *p, const struct fuse_serve_config *cfg, char *err, si
     unsigned probed = 0;
     int error = 0;
 
-    if (pr == NULL || pthread_key_create(&pr->pr_buffer_key, free) != 0) {
-        free(pr);
+    if (pr == NULL) {
         (void)snprintf(err, size, "no memory for the mount");
         return ENOMEM;
     }
@@ -289,7 +301,7 @@ int fuse_serve(struct scp *p, const struct fuse_serve_config *cfg, char *err, si
     for (unsigned i = 0; i < probed; i++)
         fuse_disk_fini(&pr->pr_disks[i]);
     pthread_mutex_destroy(&pr->pr_mutex);
-    (void)pthread_key_delete(pr->pr_buffer_key);
+    fuse_disk_buffers_free();
     free(pr);
     return error;
 }

@@ -10,8 +10,8 @@
 
 #include <scpair/scpair.h>
 
-/* Threads that take requests from the kernel, when nobody says otherwise; a few idle ones cost nothing. */
-#define FUSE_SERVE_THREADS     32u
+/* At most so many threads take requests from the kernel at once, when nobody says otherwise. */
+#define FUSE_SERVE_THREADS     64u
 #define FUSE_SERVE_THREADS_MAX 1024u
 
 /* What to serve, and where. */

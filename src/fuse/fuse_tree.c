@@ -226,7 +226,7 @@ void fuse_tree_statfs(fuse_req_t req, fuse_ino_t ino)
     memset(&vfs, 0, sizeof(vfs));
     vfs.f_bsize = vfs.f_frsize = SC_PAGE_SIZE;
     vfs.f_namemax = 255;
-    vfs.f_files = SC_ARRAY_SIZE(fuse_fixed) + 2u * pr->pr_ndisks;
+    vfs.f_files = SC_ARRAY_SIZE(fuse_fixed) + (size_t)pr->pr_ndisks * 2u;
     for (unsigned i = 0; i < pr->pr_ndisks; i++)
         vfs.f_blocks += (fsblkcnt_t)(pr->pr_disks[i].vd_bytes / SC_PAGE_SIZE);
     fuse_reply_statfs(req, &vfs);

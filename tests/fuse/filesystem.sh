@@ -13,7 +13,7 @@ fio_verify() {
     fio --name="$1" --filename="$mnt/$1" --rw=randrw --bsrange="$2-1m" --blockalign="$2" \
         --size=24m --io_size=24m \
         --verify=crc32c --verify_fatal=1 --ioengine=libaio --iodepth=16 --direct="$3" --allow_file_create=0 \
-        --end_fsync=1 --output="$work/fio.log" --minimal
+        --end_fsync=1 --verify_state_save=0 --output="$work/fio.log" --minimal
 }
 
 for block in 512 4096; do
