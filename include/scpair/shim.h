@@ -362,8 +362,8 @@ static inline void shim_dma_sync(struct shim_dev *dev, struct shim_dma_map *map,
 }
 
 /*
- * Our own bug: stays on in release, panics with the place. SHIM_CHECK is for the caller's bug:
- * it returns the errno and logs one line at verbose level.
+ * Our own bug: stays on in release, panics with the place. A caller's bug is a returned errno
+ * instead.
  */
 #define SHIM_ASSERT(cond)                                                          \
     do {                                                                           \

@@ -72,9 +72,10 @@ int devstrat(struct buf *bp);
 struct file;
 /*
  * Open, use and close a device. Process. channame is handed to the driver as its chan.
- * fp_opendev returns the driver's code, ENODEV/EINVAL for an unknown major, ENOMEM. fp_ioctl passes
- * DKERNEL: arg is a kernel address or a plain word, and the errno is the return value. fp_rwuio
- * reads or writes at uiop->uio_offset; EBADF when not opened for it.
+ * fp_opendev returns the driver's code, ENODEV/EINVAL for an unknown major, ENOMEM, EMFILE
+ * (4096 files are open in the process). fp_ioctl passes DKERNEL: arg is a kernel address or a plain
+ * word, and the errno is the return value. fp_rwuio reads or writes at uiop->uio_offset; EBADF when
+ * not opened for it.
  * fp_ioctlx passes the devflag bits given instead (a user's ioctl: without DKERNEL, arg is a user
  * address). EBADF for a file that is not open.
  */
@@ -192,7 +193,7 @@ struct trb {
     uint64_t timeout_ns; /* from tstart */
     void *t_host;        /* the kernel's */
 };
-/* talloc: process, NULL without memory. tstart: arms, or moves when armed; 0 or ENOMEM. Any. */
+/* talloc: process, NULL without memory. tstart: arms, or moves when armed; 0 or the host's errno. Any. */
 struct trb *talloc(void);
 int tstart(struct trb *t);
 /* tstop: 0 it will not run, 1 it was not armed, -1 it is running right now. Any. tfree: process; stopped. */

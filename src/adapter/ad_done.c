@@ -321,6 +321,28 @@ void ad_respond(struct ad_list *l)
 }
 
 /*
+ * The queue is being kept: untagged requests in it go back ENXIO. Beside tagged ones they can only
+ * be a command somebody needs in order to recover, or waits for before he does; kept, it would
+ * wait for its own owner. Locks: lun_lock.
+ */
+static void ad_keep_locked(struct ad_lun *lun)
+{
+    struct ad_list all = lun->lun_queue;
+    struct sc_buf *sb;
+
+    ad_state_set_locked(lun, AD_LUN_KEEP);
+    lun->lun_queue.l_head = NULL;
+    while ((sb = ad_list_take(&all)) != NULL) {
+        if (sb->q_tag_msg != SC_NO_Q) {
+            ad_list_append(&lun->lun_queue, sb);
+            continue;
+        }
+        ad_flush_add_locked(lun, sb, (uint32_t)sb->bufstruct.b_work);
+        lun->lun_queued--;
+    }
+}
+
+/*
  * An error came back to a LUN: what becomes of its queue. `flags` are the finished command's; its
  * slot is free already. The table is at the head of ad_queue.c.
  */
@@ -343,11 +365,11 @@ static void ad_halt_locked(struct ad_lun *lun, struct sc_buf *sb, uint8_t flags)
         }
         return;
     }
-    if (sense && !(flags & AD_CMD_UNTAGGED) && lun->lun_adp->adp_caps.cap_keeps_queue &&
+    if (sense && !(flags & (AD_CMD_UNTAGGED | AD_CMD_CANCEL)) && lun->lun_adp->adp_caps.cap_keeps_queue &&
         (kept || state == AD_LUN_RUN)) {
         sb->adap_q_status = SC_DID_NOT_CLEAR_Q;
         if (state == AD_LUN_RUN)
-            ad_state_set_locked(lun, AD_LUN_KEEP);
+            ad_keep_locked(lun);
         return;
     }
     ad_clear_locked(lun);

@@ -52,7 +52,7 @@ enum ad_lun_state {
     AD_LUN_HALT,     /* queue empty, waits for SC_RESUME */
     AD_LUN_KEEP,     /* queue kept after a tagged CHECK CONDITION, waits for the device driver */
     AD_LUN_REC,      /* the one recovery command is under way */
-    AD_LUN_REC_DONE, /* it went well: SC_Q_CLR or SC_Q_RESUME must follow */
+    AD_LUN_REC_DONE, /* it went well: another, SC_Q_CLR or SC_Q_RESUME must follow */
     AD_LUN_STOPPING, /* SCIOSTOP waits for what is left */
     AD_LUN_STATES
 };
@@ -332,12 +332,16 @@ static inline void ad_gate_set_locked(struct ad_lun *lun, uint32_t gate)
     ad_lane_close_locked(lun);
     lun->lun_gate |= gate;
 }
-/* Commands in the lane now. */
+/* Commands in the lane now. Counted by hand: a builtin would be a library call on some machines. */
 static inline uint32_t ad_lane_active_locked(const struct ad_lun *lun)
 {
-    uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
+    const uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
+    uint32_t n = 0;
 
-    return lane & AD_LANE_OPEN ? (uint32_t)__builtin_popcount(lun->lun_lane_slots & ~lane) : 0;
+    if (lane & AD_LANE_OPEN)
+        for (uint32_t used = lun->lun_lane_slots & ~lane; used != 0; used &= used - 1u)
+            n++;
+    return n;
 }
 
 /* ---------------------------------------------------------------- ad_status.c */

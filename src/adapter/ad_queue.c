@@ -41,21 +41,28 @@
  *
  *   RUN       any error, or SCIOHALT        everything wanted back, then ENXIO in order  -> HALT
  *   RUN       tagged CHECK CONDITION, and
- *             the adapter keeps queues      queue kept, SC_DID_NOT_CLEAR_Q               -> KEEP
+ *             the adapter keeps queues      queue kept but for untagged requests, which
+ *                                           go back ENXIO; SC_DID_NOT_CLEAR_Q            -> KEEP
  *   HALT      request with SC_RESUME        taken in                                     -> RUN
  *             without                       ENXIO, nothing changes
- *   KEEP      SC_RESUME + SC_NO_Q           sent alone                                   -> REC
+ *   KEEP, REC_DONE   SC_RESUME + SC_NO_Q    sent alone                                   -> REC
  *   REC       it succeeds / fails                                          -> REC_DONE / KEEP
  *   KEEP, REC_DONE   SC_Q_CLR               as an error; itself ENXIO, last              -> HALT
  *   KEEP, REC_DONE   SC_Q_RESUME            its own command, if any, first               -> RUN
  *             (in KEEP it is the first after the error and so must carry SC_RESUME)
  *   KEEP, REC, REC_DONE   anything else     ENXIO, nothing changes
  *
+ * The published text lets a device driver send one recovery command and then clear or resume. We
+ * let it send several, one after the other: after a reset it may need a RESERVE beside the REQUEST
+ * SENSE, and refusing it would only make it resume the queue of a disk it does not hold yet.
+ *
  * Commands at the device while another fails: with the queue kept they simply go on. With the
  * queue cleared they are aborted, and nothing is given back ENXIO before the chip has let go of
  * the last of them (AD_GATE_CANCEL), so that no device writes into memory its owner has again,
  * and the owner gets the failed request first and the others in their old order. A new SC_RESUME
- * request is accepted meanwhile and waits behind the gate. Rejected: giving queued ones back at
+ * request is accepted meanwhile and waits behind the gate. One of those wanted back may instead
+ * end with an error of its own; that clears again, and never keeps: what would be kept is the
+ * recovery of the first error, whose owner waits for it. Rejected: giving queued ones back at
  * once. It is sooner, but a device driver would get the younger half first.
  *
  * A command sent by an adapter ioctl never halts the queue: a tool's failing TEST UNIT READY must
@@ -185,7 +192,8 @@ static int ad_admit_locked(struct ad_lun *lun, struct sc_buf *sb, struct ad_list
         ad_enqueue_locked(lun, sb);
         return 0;
     case AD_LUN_KEEP:
-        if (control == SC_Q_RESUME && !resume)
+    case AD_LUN_REC_DONE:
+        if (control == SC_Q_RESUME && !resume && lun->lun_state == AD_LUN_KEEP)
             return ENXIO;
         if (control)
             break;
@@ -200,10 +208,6 @@ static int ad_admit_locked(struct ad_lun *lun, struct sc_buf *sb, struct ad_list
         return 0;
     case AD_LUN_REC:
         return control ? EINVAL : ENXIO;
-    case AD_LUN_REC_DONE:
-        if (control)
-            break;
-        return ENXIO;
     default: /* not started, or on the way out */
         return EINVAL;
     }

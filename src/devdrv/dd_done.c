@@ -91,6 +91,10 @@ void dd_done_other_locked(struct dd_unit *un, struct dd_cmd *cmd)
         dd_recover_reserve_done_locked(un);
         return;
     }
+    if (cmd->cmd_kind == DD_KIND_UNSTICK) {
+        dd_recover_unstick_done_locked(un);
+        return;
+    }
     dd_inproc_del_locked(un, cmd);
     if (cmd->cmd_sc.bufstruct.b_flags & B_ERROR)
         dd_recover_error_locked(un, cmd);

@@ -123,11 +123,14 @@ void dd_frag_done_locked(struct dd_unit *un, struct dd_cmd *cmd, size_t moved, i
 
     KASSERT(frag && frag->frag_left > 0 && moved <= cmd->cmd_bytes);
     if (moved < cmd->cmd_bytes || error) {
-        if (cmd->cmd_off + moved < frag->frag_stop || (error && !frag->frag_error)) {
-            /* The first in block order wins, however late it arrives. */
-            if (cmd->cmd_off + moved < frag->frag_stop)
-                frag->frag_stop = cmd->cmd_off + moved;
+        size_t at = cmd->cmd_off + moved;
+
+        /* The first in block order wins, however late it arrives. */
+        if (at < frag->frag_stop)
+            frag->frag_stop = at;
+        if (error && (!frag->frag_error || at < frag->frag_error_off)) {
             frag->frag_error = error;
+            frag->frag_error_off = at;
         }
         if (un->un_frag_cur == frag)
             un->un_frag_cur = NULL;

@@ -72,10 +72,11 @@ struct dd_chain {
 /* ------------------------------------------------------------------ one command */
 
 enum dd_kind {
-    DD_KIND_RW = 0, /* one buf, or a span */
-    DD_KIND_FRAG,   /* a piece of a larger buf */
-    DD_KIND_SYNC,   /* somebody at process level waits: internal commands, ioctls, gathered writes */
-    DD_KIND_RESERVE /* the recovery command */
+    DD_KIND_RW = 0,  /* one buf, or a span */
+    DD_KIND_FRAG,    /* a piece of a larger buf */
+    DD_KIND_SYNC,    /* somebody at process level waits: internal commands, ioctls, gathered writes */
+    DD_KIND_RESERVE, /* the recovery command */
+    DD_KIND_UNSTICK  /* SC_Q_RESUME while that is out */
 };
 enum dd_cmd_state {
     DD_CMD_FREE = 0,
@@ -119,11 +120,12 @@ struct dd_cmd {
 struct dd_frag {
     struct dd_frag *frag_next;
     struct buf *frag_bp;
-    size_t frag_off;    /* next byte to cut */
-    size_t frag_bytes;  /* bytes to move in all */
-    size_t frag_stop;   /* everything below was moved, as far as known; frag_bytes at first */
-    int32_t frag_error; /* of the piece that begins the gap at frag_stop */
-    uint32_t frag_left; /* pieces out */
+    size_t frag_off;       /* next byte to cut */
+    size_t frag_bytes;     /* bytes to move in all */
+    size_t frag_stop;      /* everything below was moved, as far as known; frag_bytes at first */
+    size_t frag_error_off; /* where the first error in block order was ... */
+    int32_t frag_error;    /* ... and which */
+    uint32_t frag_left;    /* pieces out */
 };
 
 /* A synchronous command: filled by the caller, on its stack while it sleeps. */
@@ -216,15 +218,17 @@ struct dd_rule {
 
 struct dd_rec {
     enum dd_rec_state rec_state;
-    bool rec_ready; /* rec_cmd waits to be sent */
-    bool rec_kept;  /* the adapter driver kept its queue: it must hear SC_Q_RESUME */
-    bool rec_delay; /* before the next step */
+    bool rec_ready;   /* rec_cmd waits to be sent */
+    bool rec_kept;    /* the adapter driver kept its queue: it must hear SC_Q_RESUME */
+    bool rec_unstick; /* rec_unstick_cmd wants to be sent */
+    bool rec_delay;   /* before the next step */
     bool rec_qfull;
     bool rec_reserve;
-    uint8_t rec_tries;
+    uint8_t rec_tries, rec_reserve_tries;
     struct dd_cmd *rec_failed_head, *rec_failed_tail;
-    struct dd_cmd *rec_cmd;     /* the reserved structure */
-    struct dd_cmd *rec_current; /* the failed command being looked at */
+    struct dd_cmd *rec_cmd;         /* the reserved structure */
+    struct dd_cmd *rec_unstick_cmd; /* the other one */
+    struct dd_cmd *rec_current;     /* the failed command being looked at */
     uint8_t rec_sense[DD_SENSE_BYTES + 4];
 };
 
@@ -296,7 +300,7 @@ struct dd_unit {
     struct dd_frag *un_frags;
     size_t un_memory_bytes;
     struct dd_plug un_plugs[DD_PLUGS];
-    struct dd_cmd un_reserve_cmd;
+    struct dd_cmd un_reserve_cmd, un_unstick_cmd;
 };
 
 /* Memory of command structures. */
@@ -377,7 +381,10 @@ const struct dd_rule *dd_status_rule(const struct sc_buf *sc);
 
 /* An sc_buf came back with B_ERROR. */
 void dd_recover_error_locked(struct dd_unit *un, struct dd_cmd *cmd);
-/* The recovery command came back. */
+/* What recovery wants to have sent, or NULL. */
+struct dd_cmd *dd_recover_take_locked(struct dd_unit *un);
+/* The recovery commands came back. */
+void dd_recover_unstick_done_locked(struct dd_unit *un);
 void dd_recover_reserve_done_locked(struct dd_unit *un);
 void dd_recover_delay_fired(struct trb *t);
 /* A command came back while recovery waits for one. */

@@ -62,11 +62,13 @@ static void life_chunk_add(struct dd_unit *un, struct dd_chunk *chunk)
 /* Requirements: NB-01. */
 bool dd_pool_grow(struct dd_unit *un)
 {
-    uint32_t n = un->un_pool_max - un->un_pool_total;
     struct dd_chunk *chunk;
-    int old;
+    uint32_t n;
+    int old = disable_lock(INTIODONE, &un->un_lock);
 
-    if (n == 0 || n > un->un_pool_max)
+    n = un->un_pool_max - un->un_pool_total;
+    unlock_enable(old, &un->un_lock);
+    if (n == 0)
         return false;
     chunk = life_chunk_make(un, n);
     if (!chunk)
@@ -167,7 +169,11 @@ static int life_fill(struct dd_unit *un)
     un->un_busy_ns = (uint64_t)kern_tunable("dd_busy_ms", DD_BUSY_MS) * 1000000u;
     un->un_qfull_ns = (uint64_t)kern_tunable("dd_qfull_ms", DD_QFULL_MS) * 1000000u;
     life_cmd_init(un, &un->un_reserve_cmd);
+    life_cmd_init(un, &un->un_unstick_cmd);
+    un->un_reserve_cmd.cmd_kind = DD_KIND_RESERVE;
+    un->un_unstick_cmd.cmd_kind = DD_KIND_UNSTICK;
     un->un_rec.rec_cmd = &un->un_reserve_cmd;
+    un->un_rec.rec_unstick_cmd = &un->un_unstick_cmd;
     return lock_alloc(&un->un_lock, LOCK_ALLOC_PIN, LOCK_CLASS_DD, "dd_lun");
 }
 

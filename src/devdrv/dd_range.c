@@ -135,8 +135,12 @@ int dd_range_zero(struct dd_unit *un, const struct sc_range *range, bool may_unm
     error = EOPNOTSUPP;
     if (un->un_info.write_same) {
         error = range_write_same(un, &lba, &blocks, may_unmap && un->un_ws_unmap && un->un_lbprz);
-        if (error == EOPNOTSUPP)
+        if (error == EOPNOTSUPP) {
+            int old = disable_lock(INTIODONE, &un->un_lock);
+
             un->un_info.write_same = 0;
+            unlock_enable(old, &un->un_lock);
+        }
     }
     if (error == EOPNOTSUPP)
         error = range_write_zeroes(un, lba, blocks);

@@ -10,8 +10,8 @@
  *   ─► the table (dd_sense.c) says: it was good / again / failed
  *         again: to the resend list;  failed: dd_split.c
  *   ─► more parked commands?  the next one, from the top
- *   ─► reservation lost?  RESERVE                                                       [RESERVE]
  *   ─► did the adapter driver keep its queue?  SC_Q_RESUME, which carries no command     [QUEUE]
+ *   ─► reservation lost?  RESERVE                                                       [RESERVE]
  *   ─► delay asked for?                                                            [DELAY, QFULL]
  *   ─► release the hold; the first command carries SC_RESUME if nothing has yet
  *
@@ -20,6 +20,12 @@
  *
  * Several commands can be parked at once, when the adapter was working on several. They are judged one
  * after the other; the adapter's queue is resumed once, after the last.
+ *
+ * One trap. The queue has been cleared, our recovery command has set it going again and waits its turn behind
+ * commands still at the device. One of those now fails with its queue kept: the recovery command is in
+ * that queue, and we would wait for each other. So whenever a command fails with the queue kept
+ * while a recovery command is out, a second reserved structure carries SC_Q_RESUME. If the recovery command
+ * was not stuck the adapter driver refuses that, and nothing has changed.
  *
  * Commands somebody waits for at process level (ioctls, probes, gathered writes) are never sent again from
  * here: the sleeper is told and does it. For a gathered write that is the rule (AIX-17); for the others
@@ -31,6 +37,9 @@
  * Not here yet: start unit, abort and reset ladders, reassignment, path health.
  */
 #include "dd_impl.h"
+
+#define RECOVER_CDB_BYTES 6
+#define RECOVER_SUSPECT   8u /* ENXIO that often in a row: something is wrong with the queue */
 
 /* ------------------------------------------------------------------ lists and counters */
 
@@ -62,16 +71,17 @@ static void recover_resend_locked(struct dd_unit *un, struct dd_cmd *cmd)
 
 /* ------------------------------------------------------------------ the recovery command */
 
-/* Give the reserved structure a command and have the loop send it. Locks: un_lock held. */
-static void recover_send_locked(struct dd_unit *un, enum dd_rec_state state, const uint8_t *cdb,
-                                uint8_t cdb_bytes, uint8_t flags, uint32_t data_bytes)
+/*
+ * Fill one of the two reserved structures. cdb NULL: a queue transaction, which carries no command and
+ * therefore no CDB length (AIX-23), but id and LUN. Locks: un_lock held.
+ */
+static void recover_build_locked(struct dd_unit *un, struct dd_cmd *cmd, const uint8_t *cdb, uint8_t flags,
+                                 uint32_t data_bytes)
 {
-    struct dd_cmd *cmd = un->un_rec.rec_cmd;
     struct sc_buf *sc = &cmd->cmd_sc;
 
-    KASSERT(!un->un_rec.rec_ready && cmd->cmd_state == DD_CMD_FREE);
+    KASSERT(cmd->cmd_state == DD_CMD_FREE && data_bytes <= sizeof(un->un_rec.rec_sense));
     cmd->cmd_state = DD_CMD_HELD;
-    cmd->cmd_kind = DD_KIND_RESERVE;
     sc->bufstruct.b_flags = B_READ | B_MPSAFE | B_ASYNC;
     sc->bufstruct.b_error = 0;
     sc->bufstruct.av_forw = NULL;
@@ -89,26 +99,62 @@ static void recover_send_locked(struct dd_unit *un, enum dd_rec_state state, con
     sc->adap_q_status = 0;
     sc->scsi_command.scsi_flags = 0;
     memset(&sc->scsi_command.scsi_cmd, 0, sizeof(sc->scsi_command.scsi_cmd));
-    if (cdb)
-        memcpy(&sc->scsi_command.scsi_cmd, cdb, cdb_bytes);
-    sc->scsi_command.scsi_length = cdb_bytes;
+    sc->scsi_command.scsi_length = 0;
+    if (cdb) {
+        memcpy(&sc->scsi_command.scsi_cmd, cdb, RECOVER_CDB_BYTES);
+        sc->scsi_command.scsi_length = RECOVER_CDB_BYTES;
+    }
     sc->scsi_command.scsi_cmd.lun |= un->un_lun_bits;
-    if (un->un_need_delay) {
-        sc->flags |= SC_DELAY_CMD;
+    un->un_stats.internal++;
+}
+
+/* Give the recovery structure a command and have the loop send it. Locks: un_lock held. */
+static void recover_send_locked(struct dd_unit *un, enum dd_rec_state state, const uint8_t *cdb,
+                                uint8_t flags, uint32_t data_bytes)
+{
+    struct dd_rec *rec = &un->un_rec;
+
+    KASSERT(!rec->rec_ready && (un->un_hold & DD_HOLD_RECOVER));
+    if (cdb && un->un_need_delay) {
+        flags |= SC_DELAY_CMD;
         un->un_need_delay = false;
     }
-    un->un_rec.rec_state = state;
-    un->un_rec.rec_ready = true;
-    un->un_stats.internal++;
+    recover_build_locked(un, rec->rec_cmd, cdb, flags, data_bytes);
+    rec->rec_state = state;
+    rec->rec_ready = true;
+}
+
+/*
+ * The next command to send on behalf of recovery, or NULL. Called by the loop.
+ * Locks: un_lock held.
+ */
+struct dd_cmd *dd_recover_take_locked(struct dd_unit *un)
+{
+    struct dd_rec *rec = &un->un_rec;
+    struct dd_cmd *cmd = NULL;
+
+    if (rec->rec_ready) {
+        rec->rec_ready = false;
+        cmd = rec->rec_cmd;
+    } else if (rec->rec_unstick && rec->rec_unstick_cmd->cmd_state == DD_CMD_FREE) {
+        rec->rec_unstick = false;
+        cmd = rec->rec_unstick_cmd;
+        recover_build_locked(un, cmd, NULL, SC_Q_RESUME | SC_RESUME, 0);
+    }
+    if (cmd) {
+        KASSERT(cmd->cmd_state == DD_CMD_HELD);
+        cmd->cmd_state = DD_CMD_INPROC;
+    }
+    return cmd;
 }
 
 static void recover_sense_locked(struct dd_unit *un)
 {
-    const uint8_t cdb[6] = {SCSI_REQUEST_SENSE, 0, 0, 0, DD_SENSE_BYTES, 0};
+    const uint8_t cdb[RECOVER_CDB_BYTES] = {SCSI_REQUEST_SENSE, 0, 0, 0, DD_SENSE_BYTES, 0};
 
     memset(un->un_rec.rec_sense, 0, sizeof(un->un_rec.rec_sense));
     /* Always with SC_RESUME: an error has halted the queue, whoever noticed first. */
-    recover_send_locked(un, DD_REC_SENSE, cdb, sizeof(cdb), SC_RESUME, DD_SENSE_BYTES);
+    recover_send_locked(un, DD_REC_SENSE, cdb, SC_RESUME, DD_SENSE_BYTES);
 }
 
 /* ------------------------------------------------------------------ verdicts */
@@ -140,8 +186,10 @@ static void recover_rule_effects_locked(struct dd_unit *un, const struct dd_rule
         rec->rec_delay = true;
     if (rule->rule_flags & DD_RULE_RESET)
         un->un_need_delay = true;
-    if (rule->rule_flags & DD_RULE_RESERVE && un->un_reserved)
+    if (rule->rule_flags & DD_RULE_RESERVE && un->un_reserved) {
         rec->rec_reserve = true;
+        rec->rec_reserve_tries = 0;
+    }
     if (rule->rule_flags & DD_RULE_QFULL) {
         /* The failed one is not among un_active any more, so that is "active minus one". */
         if (un->un_active == 0) {
@@ -221,18 +269,16 @@ static void recover_finish_locked(struct dd_unit *un)
 {
     struct dd_rec *rec = &un->un_rec;
 
-    if (rec->rec_reserve) {
-        const uint8_t cdb[6] = {SCSI_RESERVE_6, 0, 0, 0, 0, 0};
-
-        rec->rec_reserve = false;
-        recover_send_locked(un, DD_REC_RESERVE, cdb, sizeof(cdb), SC_RESUME, 0);
+    if (rec->rec_kept) {
+        rec->rec_kept = false;
+        recover_send_locked(un, DD_REC_QUEUE, NULL, SC_Q_RESUME | SC_RESUME, 0);
         return;
     }
-    if (rec->rec_kept) {
-        uint8_t flags = (uint8_t)(SC_Q_RESUME | (un->un_need_resume ? SC_RESUME : 0));
+    if (rec->rec_reserve) {
+        const uint8_t cdb[RECOVER_CDB_BYTES] = {SCSI_RESERVE_6, 0, 0, 0, 0, 0};
 
-        rec->rec_kept = false;
-        recover_send_locked(un, DD_REC_QUEUE, NULL, 6, flags, 0);
+        rec->rec_reserve = false;
+        recover_send_locked(un, DD_REC_RESERVE, cdb, un->un_need_resume ? SC_RESUME : 0, 0);
         return;
     }
     if (rec->rec_delay || rec->rec_qfull) {
@@ -297,6 +343,12 @@ void dd_recover_error_locked(struct dd_unit *un, struct dd_cmd *cmd)
             recover_resend_locked(un, cmd);
         }
         dd_recover_nudge_locked(un);
+        if (!(un->un_hold & DD_HOLD_RECOVER) && cmd->cmd_requeues % RECOVER_SUSPECT == 0) {
+            /* Again and again: perhaps it keeps a queue that we do not know of. */
+            un->un_hold |= DD_HOLD_RECOVER;
+            rec->rec_kept = true;
+            recover_next_locked(un);
+        }
         return;
     }
     if (error != EIO && error != 0 && error != ENXIO) {
@@ -325,6 +377,9 @@ void dd_recover_error_locked(struct dd_unit *un, struct dd_cmd *cmd)
     un->un_need_resume = true;
     /* The latest error counts: one that clears also clears what an earlier one had kept. */
     rec->rec_kept = (cmd->cmd_sc.adap_q_status & SC_DID_NOT_CLEAR_Q) != 0;
+    /* Is the recovery command itself behind it, in the kept queue? See the head of this file. */
+    if (rec->rec_kept && (rec->rec_state == DD_REC_SENSE || rec->rec_state == DD_REC_RESERVE))
+        rec->rec_unstick = true;
     un->un_hold |= DD_HOLD_RECOVER;
     if (rec->rec_state == DD_REC_NONE)
         recover_next_locked(un);
@@ -347,8 +402,7 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
 
     KASSERT(rec->rec_cmd->cmd_state == DD_CMD_INPROC);
     rec->rec_cmd->cmd_state = DD_CMD_FREE;
-    /* EINVAL means there was no kept queue to resume, which is as good. */
-    un->un_need_resume = failed && sc->bufstruct.b_error != EINVAL;
+    un->un_need_resume = failed;
     if (was == DD_REC_SENSE) {
         if (failed && ++rec->rec_tries < DD_SENSE_TRIES_MAX) {
             recover_sense_locked(un);
@@ -366,10 +420,24 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
         recover_next_locked(un);
         return;
     }
-    if (was == DD_REC_RESERVE && failed)
+    if (was == DD_REC_RESERVE && failed && ++rec->rec_reserve_tries < DD_SENSE_TRIES_MAX)
+        rec->rec_reserve = true; /* most likely the attention that the reset left behind */
+    else if (was == DD_REC_RESERVE && failed)
         dd_log(un, NULL, ERRID_DISK_INFO, true, 0, "reservation lost", "not regained", NULL, 0);
     KASSERT(was == DD_REC_RESERVE || was == DD_REC_QUEUE);
     recover_next_locked(un);
+}
+
+/* The second SC_Q_RESUME came back. Refused: the recovery command was not stuck. Locks: un_lock held. */
+void dd_recover_unstick_done_locked(struct dd_unit *un)
+{
+    struct dd_rec *rec = &un->un_rec;
+    struct dd_cmd *cmd = rec->rec_unstick_cmd;
+
+    KASSERT(cmd->cmd_state == DD_CMD_INPROC);
+    cmd->cmd_state = DD_CMD_FREE;
+    if (!(cmd->cmd_sc.bufstruct.b_flags & B_ERROR))
+        rec->rec_kept = false;
 }
 
 /* The delay is over. Context: completion, no lock. */

@@ -197,17 +197,18 @@ static bool start_pick_locked(struct dd_unit *un, struct dd_cmd **list)
     struct dd_cmd **tail = list;
     unsigned n = 0;
 
-    if (SC_UNLIKELY(un->un_rec.rec_ready)) {
-        /* The recovery command borrows the opening of the one it recovers: it does not count. */
-        struct dd_cmd *cmd = un->un_rec.rec_cmd;
+    if (SC_UNLIKELY(un->un_rec.rec_ready || un->un_rec.rec_unstick)) {
+        /* A recovery command borrows the opening of the one it recovers: it does not count. */
+        struct dd_cmd *cmd;
 
-        un->un_rec.rec_ready = false;
-        cmd->cmd_state = DD_CMD_INPROC;
-        cmd->cmd_next = NULL;
-        *tail = cmd;
-        tail = &cmd->cmd_next;
+        while ((cmd = dd_recover_take_locked(un)) != NULL) {
+            cmd->cmd_next = NULL;
+            *tail = cmd;
+            tail = &cmd->cmd_next;
+        }
     }
-    while (!un->un_hold && !un->un_sync_waiting && un->un_active < un->un_depth) {
+    /* Who waits for a slot goes before pending; resends go on, they may hold the structure he waits for. */
+    while (!un->un_hold && un->un_active < un->un_depth && (!un->un_sync_waiting || un->un_resend)) {
         struct dd_cmd *cmd;
 
         if (n == DD_BATCH_MAX)
@@ -249,7 +250,7 @@ static void run_send(struct dd_unit *un, struct dd_plug *plug, struct dd_cmd *cm
 {
     while (cmd) {
         struct dd_cmd *next = cmd->cmd_next;
-        bool resume = cmd->cmd_kind != DD_KIND_RESERVE && (cmd->cmd_sendflags & SC_RESUME);
+        bool resume = cmd->cmd_kind <= DD_KIND_FRAG && (cmd->cmd_sendflags & SC_RESUME);
         int error;
 
         if (cmd->cmd_kind <= DD_KIND_FRAG)

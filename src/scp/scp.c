@@ -158,7 +158,7 @@ static int scp_disk_configure(struct scp *p, const struct scp_spec *spec, unsign
     dds.scsi_id = dk->dk_id;
     dds.lun_id = dk->dk_lun;
     dds.queue_depth = (uint16_t)spec->disks[i].queue;
-    dds.max_coalesce = (uint32_t)spec->max_coalesce;
+    dds.max_coalesce = spec->max_coalesce < UINT32_MAX ? (uint32_t)spec->max_coalesce : UINT32_MAX;
     dds.no_tags = spec->disks[i].no_tags;
     memcpy(dds.name, dk->dk_name, sizeof(dds.name));
     error = scdisk_config(scp_disk_devno(p, i), CFG_INIT, &uio);

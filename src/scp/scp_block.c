@@ -152,10 +152,13 @@ static int block_move(struct scp_block *b, struct block_io *io, void *memory, ui
         atomic_store_explicit(&io->io_left, 0, memory_order_relaxed);
         return error;
     }
-    /* Ours is the extra count: if it is the last, everything finished inline and nobody wakes us. */
+    /*
+     * Ours is the extra count: if it is the last, everything finished inline and nobody wakes us. Otherwise
+     * the wakeup is what we wait for, not a count of 0: before it the last completion still needs io.
+     */
     if (atomic_fetch_sub_explicit(&io->io_left, 1, memory_order_acq_rel) != 1)
-        while (atomic_load_explicit(&io->io_left, memory_order_acquire) != 0)
-            (void)e_sleep_thread(&io->io_event, NULL, EVENT_SHORT);
+        (void)e_sleep_thread(&io->io_event, NULL, EVENT_SHORT);
+    SHIM_ASSERT(atomic_load_explicit(&io->io_left, memory_order_acquire) == 0);
     for (unsigned i = 0; i < io->io_nbufs; i++) {
         const struct buf *bp = &io->io_bufs[i].bb_buf;
 

@@ -45,6 +45,11 @@ int scp_size_parse(const char *text, uint64_t *bytes)
     return 0;
 }
 
+static bool scp_option_has_number(const char *name)
+{
+    return strcmp(name, "block") == 0 || strcmp(name, "queue") == 0 || strcmp(name, "latency") == 0;
+}
+
 /* One "name" or "name=value" after the file name. */
 static int scp_disk_option(const char *name, const char *value, struct scp_disk_spec *d, char *err,
                            size_t size)
@@ -52,7 +57,7 @@ static int scp_disk_option(const char *name, const char *value, struct scp_disk_
     uint64_t number = 0;
     bool flag = value == NULL;
 
-    if (!flag && scp_size_parse(value, &number) != 0)
+    if (!flag && scp_option_has_number(name) && scp_size_parse(value, &number) != 0)
         return scp_fail(err, size, EINVAL, "--disk: %s=%s: not a number", name, value);
     if (strcmp(name, "ro") == 0 && flag) {
         d->read_only = true;

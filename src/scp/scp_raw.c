@@ -20,6 +20,7 @@ static int scp_raw_io(struct file *fp, enum uio_rw rw, void *data, size_t bytes,
                       .uio_segflg = UIO_SYSSPACE};
     int error;
 
+    *done = 0;
     if (off > INT64_MAX)
         return EINVAL;
     error = fp_rwuio(fp, rw, &uio, ext);

@@ -361,11 +361,14 @@ static void sim_finish_sense(struct sim_cmd *c)
     shim_lock_enter(&disk->dk_lock);
     if (sim_sense_blocks_locked(nx, c)) {
         c->c_status = SC_BUSY_STATUS;
+        /* BUSY tells nothing: a unit attention that this command took waits for another one. */
+        if (c->c_sense.se_key == SCSI_KEY_ATTENTION)
+            sim_attention_locked(disk, c->c_nexus, c->c_sense.se_asc, c->c_sense.se_ascq);
     } else {
         nx->nx_sense = c->c_sense;
         nx->nx_busy_left = SIM_CA_BUSY_MAX;
-        sim_disk_odd_update_locked(disk);
     }
+    sim_disk_odd_update_locked(disk);
     shim_lock_exit(&disk->dk_lock);
 }
 

@@ -92,7 +92,7 @@ struct trb *talloc(void)
     return &kt->kt_trb;
 }
 
-/* Context: any. 0 or ENOMEM. */
+/* Context: any. 0, or the host's errno when no timer is to be had. */
 int tstart(struct trb *t)
 {
     uint64_t now = shim_now_ns();

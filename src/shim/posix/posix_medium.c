@@ -72,7 +72,7 @@ static const char *posix_medium_why(int error, bool read_only)
     case ETXTBSY:
         return "is a program that runs; give an image file";
     case EBUSY:
-        return "is in use by the system; unmount it first";
+        return "is in use by the system or by another program; unmount it first";
     default:
         return NULL;
     }
@@ -92,21 +92,39 @@ static int posix_medium_refuse_errno(int error, bool read_only, char *err, size_
 }
 
 /* Look before opening: to open a pipe would block and to open a tape might move it. */
-static int posix_medium_check_type(const char *path, bool read_only, char *err, size_t size)
+static int posix_medium_look(const char *path, bool read_only, struct stat *st, char *err, size_t size)
 {
-    struct stat st;
-
     if (!*path)
         return posix_medium_refuse(ENOENT, err, size, "disk",
                                    "no file name; give an image file or a block device");
-    if (stat(path, &st))
+    if (stat(path, st))
         return posix_medium_refuse_errno(errno, read_only, err, size, path);
-    if (S_ISDIR(st.st_mode))
+    if (S_ISDIR(st->st_mode))
         return posix_medium_refuse(EISDIR, err, size, path,
                                    "is a directory; give an image file or a block device");
-    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+    if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
         return posix_medium_refuse(EINVAL, err, size, path,
                                    "is neither a regular file nor a block device; give one of these");
+    return 0;
+}
+
+/*
+ * Open the file that was looked at. The name may stand for another one by now, and the two descriptors of a
+ * direct medium must never be two files. 0, or an errno in words.
+ */
+static int posix_medium_open_fd(int *fd, const char *path, int flags, const struct stat *looked,
+                                bool read_only, char *err, size_t size)
+{
+    struct stat st;
+
+    *fd = open(path, flags);
+    if (*fd < 0 && (flags & O_DIRECT))
+        return posix_medium_refuse(EINVAL, err, size, path,
+                                   "its file system cannot do direct I/O; leave out \"direct\"");
+    if (*fd < 0 || fstat(*fd, &st))
+        return posix_medium_refuse_errno(errno, read_only, err, size, path);
+    if (st.st_dev != looked->st_dev || st.st_ino != looked->st_ino)
+        return posix_medium_refuse(EBUSY, err, size, path, "was replaced while it was opened; try again");
     return 0;
 }
 
@@ -146,20 +164,22 @@ static void posix_medium_close(void *medium)
 static int posix_medium_open_fds(struct posix_medium *m, const char *path, bool direct, char *err,
                                  size_t size)
 {
-    int flags = (m->pm_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY;
-    int rc;
+    int flags = (m->pm_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    struct stat looked;
+    int rc = posix_medium_look(path, m->pm_read_only, &looked, err, size);
 
-    m->pm_fd = open(path, flags);
-    if (m->pm_fd < 0)
-        return posix_medium_refuse_errno(errno, m->pm_read_only, err, size, path);
-    rc = posix_medium_take(m, path, err, size);
-    if (rc || !direct)
+    if (rc)
         return rc;
-    m->pm_direct_fd = open(path, flags | O_DIRECT);
-    if (m->pm_direct_fd < 0)
-        return posix_medium_refuse(EINVAL, err, size, path,
-                                   "its file system cannot do direct I/O; leave out \"direct\"");
-    return 0;
+    /* A device that is written is ours alone: O_EXCL fails while it is mounted. One descriptor claims. */
+    rc = posix_medium_open_fd(&m->pm_fd, path,
+                              S_ISBLK(looked.st_mode) && !m->pm_read_only ? flags | O_EXCL : flags, &looked,
+                              m->pm_read_only, err, size);
+    if (!rc)
+        rc = posix_medium_take(m, path, err, size);
+    if (!rc && direct)
+        rc = posix_medium_open_fd(&m->pm_direct_fd, path, flags | O_DIRECT, &looked, m->pm_read_only, err,
+                                  size);
+    return rc;
 }
 
 /* ---------------------------------------------------------------- transfers */
@@ -375,12 +395,9 @@ static const struct sim_medium_ops posix_medium_ops = {
 int posix_medium_open(const char *path, bool read_only, bool direct, uint64_t *bytes,
                       const struct sim_medium_ops **ops, void **medium, char *err, size_t size)
 {
-    struct posix_medium *m;
-    int rc = posix_medium_check_type(path, read_only, err, size);
+    struct posix_medium *m = calloc(1, sizeof(*m));
+    int rc;
 
-    if (rc)
-        return rc;
-    m = calloc(1, sizeof(*m));
     if (!m)
         return posix_medium_refuse(ENOMEM, err, size, path, "out of memory; give fewer disks");
     m->pm_fd = -1;

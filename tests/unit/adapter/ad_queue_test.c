@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ad_queue_test.c - the queue of one LUN: tags, credits, order, the halted states in both flavours,
- * release before response, and what happens when there is no room.
+ * release before response. What happens when there is no room is in ad_room_test.c.
  */
 #include "ad_fake.h"
 #include <signal.h>
@@ -478,6 +478,33 @@ START_TEST(test_AIX_21_resume_waits_until_the_cancelled_are_home)
 }
 END_TEST
 
+/* The recovery of the first error is queued when a command wanted back fails too: it must not be kept. */
+START_TEST(test_AIX_20_cancelled_command_that_fails_clears_again)
+{
+    fake_up(true, FAKE_PEND);
+    fake.abort_mode = FAKE_ABORT_LATER;
+    reqs_init(4);
+    for (unsigned i = 0; i < 3; i++)
+        req_send(&q[i]);
+    fake_script(AD_RES_BUS_FAULT, 0, 512);
+    fake_end(0);
+    q[3].sb.flags = SC_RESUME;
+    q[3].sb.q_tag_msg = SC_NO_Q;
+    req_send(&q[3]);
+    fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 512);
+    fake_end(0);
+    checked(&q[1]);
+    ck_assert_uint_eq(q[1].sb.adap_q_status, 0);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_HALT);
+    fake_script(AD_RES_ABORTED, 0, 512);
+    fake_end(0);
+    flushed(&q[2]);
+    flushed(&q[3]); /* its owner hears of it and can begin with the sense data */
+    fake_check(fake_lun);
+    fake_down();
+}
+END_TEST
+
 /* ---------------------------------------------------------------- errors: kept queue */
 
 /* One command failed with CHECK CONDITION, `n` are queued behind the full openings of 2. */
@@ -541,9 +568,14 @@ START_TEST(test_AIX_22_sense_then_resume)
     fake_end(1);
     came_back(&sense, 0, 0, 0, 0);
     ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_REC_DONE);
-    q[6].done = 0;
-    req_expect(&q[6], ENXIO); /* clear or resume must follow */
+    req_init(&q[6]);
+    req_expect(&q[6], ENXIO); /* clear or resume must follow ... */
     ck_assert_uint_eq(fake.starts, 3);
+    sense_init();
+    req_send(&sense); /* ... or one more recovery command, alone again */
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_REC);
+    fake_end(1);
+    came_back(&sense, 0, 0, 0, 0);
     control_init(SC_Q_RESUME);
     req_expect(&control, 0);
     ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_RUN);
@@ -674,6 +706,33 @@ START_TEST(test_AIX_22_kept_command_that_fails_too)
     for (unsigned i = 2; i < 6; i++)
         flushed(&q[i]);
     fake_check(fake_lun);
+    fake_down();
+}
+END_TEST
+
+/* A RESERVE or REQUEST SENSE waits behind tagged commands, one of which fails: its owner gets it back. */
+START_TEST(test_AIX_22_untagged_requests_are_not_kept)
+{
+    fake_up(true, FAKE_PEND);
+    reqs_init(6);
+    q[3].sb.q_tag_msg = SC_NO_Q;
+    q[3].sb.flags = SC_RESUME;
+    for (unsigned i = 0; i < 6; i++)
+        req_send(&q[i]);
+    ck_assert_uint_eq(fake.nkept, 3);
+    fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 512);
+    fake_end(1);
+    checked(&q[1]);
+    ck_assert_uint_eq(q[1].order, 1);
+    flushed(&q[3]);
+    ck_assert_uint_eq(q[3].order, 2);
+    ck_assert_uint_eq(fake_lun->lun_queued, 2);
+    fake_check(fake_lun);
+    control_init(SC_Q_RESUME | SC_RESUME);
+    req_expect(&control, 0);
+    fake_end_all();
+    came_back(&q[4], 0, 0, 0, 0);
+    came_back(&q[5], 0, 0, 0, 0);
     fake_down();
 }
 END_TEST
@@ -840,127 +899,6 @@ START_TEST(test_XEN_06_every_error_counted_once)
 }
 END_TEST
 
-/* ---------------------------------------------------------------- no room */
-
-START_TEST(test_AIX_18_chip_without_room_is_kicked)
-{
-    fake_up(true, FAKE_PEND);
-    reqs_init(10);
-    fake.busy = 1000;
-    for (unsigned i = 0; i < 10; i++)
-        req_send(&q[i]);
-    ck_assert_uint_eq(fake.starts, 0);
-    fake_check(fake_lun);
-    fake.busy = 0;
-    ad_hw_kick(fake.ad);
-    ck_assert_uint_eq(fake.nkept, 10);
-    fake_end_all();
-    for (unsigned i = 0; i < 10; i++)
-        ck_assert_uint_eq(q[i].order, i + 1);
-    fake_down();
-}
-END_TEST
-
-START_TEST(test_AIX_18_chip_that_forgets_to_kick_is_tried_again)
-{
-    fake_up(true, FAKE_INLINE);
-    reqs_init(10);
-    fake.busy = 4; /* two tries each: the first and one more look */
-    req_send(&q[0]);
-    ck_assert_uint_eq(q[0].done, 0);
-    ck_assert_uint_eq(shim_det_timers(), 1);
-    shim_det_run(shim_now_ns() + AD_RETRY_NS);
-    ck_assert_uint_eq(q[0].done, 0);
-    shim_det_run(shim_now_ns() + AD_RETRY_NS);
-    ck_assert_uint_eq(q[0].done, 1);
-    /* Room between the first and the second look costs nothing. */
-    fake.busy = 1;
-    req_expect(&q[1], 0);
-    fake_check(fake_lun);
-    fake_down();
-}
-END_TEST
-
-START_TEST(test_AIX_18_map_without_room_waits_for_an_unmap)
-{
-    fake_up(true, FAKE_PEND);
-    reqs_init(3);
-    req_send(&q[0]);
-    fake.map_later = 2;
-    req_send(&q[1]);
-    req_send(&q[2]);
-    ck_assert_uint_eq(fake.nkept, 1);
-    fake_check(fake_lun);
-    fake_end(0); /* its unmap lets both in */
-    ck_assert_uint_eq(fake.nkept, 2);
-    fake_end_all();
-    for (unsigned i = 0; i < 3; i++)
-        ck_assert_uint_eq(q[i].order, i + 1);
-    fake_down();
-}
-END_TEST
-
-START_TEST(test_AIX_18_memory_that_never_maps_is_EINVAL_and_does_not_halt)
-{
-    fake_up(true, FAKE_INLINE);
-    reqs_init(2);
-    fake.map_never = true;
-    req_expect(&q[0], EINVAL);
-    ck_assert_uint_eq(fake.starts, 0);
-    ck_assert_uint_eq(q[0].sb.bufstruct.b_resid, 512);
-    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_RUN);
-    fake.map_never = false;
-    req_expect(&q[1], 0);
-    fake_check(fake_lun);
-    fake_down();
-}
-END_TEST
-
-/* More long spans at once than there are lists: they wait their turn and none is lost. */
-START_TEST(test_AIX_05_long_spans_beyond_the_lists_wait)
-{
-    static struct buf b[AD_LONG_LISTS + 6][10];
-
-    fake_up(true, FAKE_PEND);
-    reqs_init(AD_LONG_LISTS + 7);
-    for (unsigned k = 0; k < AD_LONG_LISTS + 6; k++) {
-        memset(b[k], 0, sizeof(b[k]));
-        for (unsigned i = 0; i < 10; i++) {
-            b[k][i].b_flags = B_READ;
-            b[k][i].b_un.b_addr = (void *)(uintptr_t)((2 * i + 2) * SC_PAGE_SIZE);
-            b[k][i].b_bcount = SC_PAGE_SIZE;
-            b[k][i].av_forw = i < 9 ? &b[k][i + 1] : NULL;
-        }
-        q[k].sb.bp = b[k];
-        q[k].sb.bufstruct.b_bcount = 10 * SC_PAGE_SIZE;
-        req_send(&q[k]);
-    }
-    req_send(&q[AD_LONG_LISTS + 6]); /* a short one keeps its place behind them */
-    ck_assert_uint_eq(fake.nkept, AD_LONG_LISTS);
-    fake_check(fake_lun);
-    while (fake.nkept > 0) {
-        fake_end(0);
-        fake_check(fake_lun);
-    }
-    for (unsigned k = 0; k < AD_LONG_LISTS + 7; k++)
-        ck_assert_uint_eq(q[k].order, k + 1);
-    fake_down();
-}
-END_TEST
-
-START_TEST(test_AIX_10_lun_memory_stays_within_128_KiB)
-{
-    struct shim_account before, after;
-
-    fake_up(true, FAKE_INLINE);
-    shim_account_get(&before);
-    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(FAKE_ID, 1), 0), 0);
-    shim_account_get(&after);
-    ck_assert_uint_le(after.acc_bytes[SHIM_TAG_AD] - before.acc_bytes[SHIM_TAG_AD], 128u << 10);
-    fake_down();
-}
-END_TEST
-
 static Suite *ad_queue_suite(void)
 {
     Suite *s = suite_create("ad_queue");
@@ -968,7 +906,6 @@ static Suite *ad_queue_suite(void)
     TCase *cleared = tcase_create("cleared");
     TCase *kept = tcase_create("kept");
     TCase *release = tcase_create("release");
-    TCase *room = tcase_create("room");
 
     tcase_add_test(depth, test_AIX_24_untagged_adapter_has_one_outstanding);
     tcase_add_test(depth, test_NB_09_untagged_command_runs_alone);
@@ -980,7 +917,6 @@ static Suite *ad_queue_suite(void)
     tcase_add_test(depth, test_NB_05_reserved_credits_return_at_stop);
     tcase_add_test(depth, test_NB_20_double_completion_is_counted_and_harmless);
     tcase_add_test(depth, test_NB_20_done_before_start_returns);
-    tcase_add_test(depth, test_AIX_10_lun_memory_stays_within_128_KiB);
     tcase_add_test(cleared, test_AIX_18_an_error_is_never_resent_and_adapter_errors_are_logged);
     tcase_add_test(cleared, test_AIX_19_one_status_or_none);
     tcase_add_test(cleared, test_AIX_19_short_transfer_is_no_error_and_residual_is_bounded);
@@ -988,12 +924,14 @@ static Suite *ad_queue_suite(void)
     tcase_add_test(cleared, test_AIX_20_tagged_commands_at_the_device_are_taken_back_first);
     tcase_add_test(cleared, test_AIX_21_halted_needs_SC_RESUME);
     tcase_add_test(cleared, test_AIX_21_resume_waits_until_the_cancelled_are_home);
+    tcase_add_test(cleared, test_AIX_20_cancelled_command_that_fails_clears_again);
     tcase_add_test(kept, test_AIX_22_sense_then_resume);
     tcase_add_test(kept, test_AIX_22_clear_returns_everything_and_itself_last);
     tcase_add_test(kept, test_AIX_22_clear_and_resume_without_a_recovery_command);
     tcase_add_test(kept, test_AIX_22_resume_with_a_command_runs_it_first);
     tcase_add_test(kept, test_AIX_22_failing_recovery_command_keeps_the_queue_halted);
     tcase_add_test(kept, test_AIX_22_kept_command_that_fails_too);
+    tcase_add_test(kept, test_AIX_22_untagged_requests_are_not_kept);
     tcase_add_test(kept, test_AIX_23_control_transactions_do_not_touch_the_bus);
     tcase_add_test(release, test_XEN_01_resubmit_from_iodone_with_pools_of_one);
     tcase_add_test(release, test_XEN_02_release_lies_between_queueing_and_pushing);
@@ -1001,16 +939,10 @@ static Suite *ad_queue_suite(void)
     tcase_add_test(release, test_XEN_07_owner_is_told_with_no_lock_held);
     tcase_add_test_raise_signal(release, test_XEN_04_release_without_the_mutex_is_caught, SIGABRT);
     tcase_add_test(release, test_XEN_06_every_error_counted_once);
-    tcase_add_test(room, test_AIX_18_chip_without_room_is_kicked);
-    tcase_add_test(room, test_AIX_18_chip_that_forgets_to_kick_is_tried_again);
-    tcase_add_test(room, test_AIX_18_map_without_room_waits_for_an_unmap);
-    tcase_add_test(room, test_AIX_18_memory_that_never_maps_is_EINVAL_and_does_not_halt);
-    tcase_add_test(room, test_AIX_05_long_spans_beyond_the_lists_wait);
     suite_add_tcase(s, depth);
     suite_add_tcase(s, cleared);
     suite_add_tcase(s, kept);
     suite_add_tcase(s, release);
-    suite_add_tcase(s, room);
     return s;
 }
 

@@ -198,6 +198,76 @@ START_TEST(test_NB_05_depth_is_never_exceeded)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ waiting at process level */
+
+static struct trb *tick;
+
+/* Every millisecond one held command is completed. */
+static void tick_fired(struct trb *t)
+{
+    if (fake_complete_one() || fake.active)
+        ck_assert_int_eq(tstart(t), 0);
+}
+
+static void tick_start(void)
+{
+    tick = talloc();
+    ck_assert_ptr_nonnull(tick);
+    tick->func = tick_fired;
+    tick->timeout_ns = 1000000;
+    ck_assert_int_eq(tstart(tick), 0);
+}
+
+static void tick_stop(void)
+{
+    (void)tstop(tick);
+    tfree(tick);
+}
+
+/*
+ * A flush while every structure is in use, and one of them has to be sent again first. With one
+ * structure only, whoever waits must not keep the resend from going.
+ */
+START_TEST(test_sync_waits_for_a_slot)
+{
+    const struct scdisk_dds dds = {.queue_depth = 1, .pool = 1};
+    struct fake_buf fb[5];
+    struct file *fp = fake_open(_i ? &dds : NULL);
+    struct fake_fault *f = fake_fault(FAKE_RW, 0, 99, FAKE_CHECK);
+
+    f->key = SCSI_KEY_ABORTED;
+    f->count = 2;
+    fake.held = true;
+    shim_fail_set(SHIM_FAIL_ALLOC, 1, true);
+    chain(fb, 5);
+    shim_fail_set(SHIM_FAIL_ALLOC, 0, false);
+    tick_start();
+    ck_assert_int_eq(fp_ioctl(fp, DKFLUSH, 0, 0), 0);
+    fake_complete_all();
+    for (unsigned i = 0; i < 5; i++)
+        ck_assert_uint_eq(fb[i].done, 1);
+    tick_stop();
+    fake.held = false;
+    fake_close(fp);
+}
+END_TEST
+
+START_TEST(test_close_waits_for_all_io)
+{
+    struct fake_buf fb[8];
+    struct file *fp = fake_open(NULL);
+
+    fake.held = true;
+    chain(fb, 8);
+    tick_start();
+    fake_close(fp); /* the fake asserts that nothing is out at SCIOSTOP */
+    for (unsigned i = 0; i < 8; i++)
+        ck_assert_uint_eq(fb[i].done, 1);
+    tick_stop();
+    fake.held = false;
+}
+END_TEST
+
 /* ------------------------------------------------------------------ XEN-01 .. XEN-06 */
 
 static unsigned xen_left;
@@ -381,6 +451,8 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_NB_04_reentrant_issue);
     tcase_add_test(t, test_NB_05_depth_is_never_exceeded);
     tcase_add_loop_test(t, test_kth_allocation_failure, 0, 2);
+    tcase_add_loop_test(t, test_sync_waits_for_a_slot, 0, 2);
+    tcase_add_test(t, test_close_waits_for_all_io);
     suite_add_tcase(s, t);
     t = tcase_create("release");
     tcase_add_checked_fixture(t, setup, teardown);

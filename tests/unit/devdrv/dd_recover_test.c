@@ -297,7 +297,8 @@ START_TEST(test_kept_queue_is_resumed)
     fake_forget();
     ck_assert(fake_complete_one());
     ck_assert_uint_eq(fake.log[0].cdb[0], SCSI_REQUEST_SENSE);
-    ck_assert_uint_eq(fake.log[1].flags, SC_Q_RESUME);
+    ck_assert_uint_eq(fake.log[1].flags & SC_Q_RESUME, SC_Q_RESUME);
+    ck_assert_uint_eq(fake.log[1].cdb_bytes, 0);
     ck_assert_uint_eq(fake.log[2].lba, 0);
     ck_assert_uint_eq(fake.log[2].flags, 0);
     ck_assert(!fake.kept);
@@ -363,6 +364,101 @@ START_TEST(test_reset_reserves_again)
     settle(&fb, 1);
     ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
     ck_assert_uint_eq(fake.reserves, before + 1);
+    fake_close(fp);
+}
+END_TEST
+
+/*
+ * The recovery command waits behind a command at the device (here: the fake holds it back); that one fails
+ * with the queue kept, so the recovery command is in the kept queue. SC_Q_RESUME must set it free.
+ */
+static struct sc_buf *stuck_sense, *stuck_rw[2];
+
+static bool stuck_hook(struct sc_buf *sc)
+{
+    if (sc->flags & SC_Q_RESUME) {
+        struct sc_buf *sense = stuck_sense;
+
+        fake.active--;
+        ck_assert_uint_eq(sc->flags, SC_Q_RESUME | SC_RESUME);
+        if (!sense) {
+            sc->bufstruct.b_flags |= B_ERROR;
+            sc->bufstruct.b_error = EINVAL;
+        }
+        iodone(&sc->bufstruct);
+        stuck_sense = NULL;
+        if (sense) {
+            fake.active--;
+            sense->bufstruct.b_resid = 0;
+            iodone(&sense->bufstruct);
+        }
+        return true;
+    }
+    if (sc->scsi_command.scsi_cmd.scsi_op_code == SCSI_REQUEST_SENSE && !stuck_sense) {
+        stuck_sense = sc;
+        return true;
+    }
+    if (sc->scsi_command.scsi_cmd.scsi_op_code == SCSI_READ_6) {
+        for (unsigned i = 0; i < 2; i++) {
+            if (!stuck_rw[i]) {
+                stuck_rw[i] = sc;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void stuck_fail(struct sc_buf *sc, bool kept)
+{
+    sc->bufstruct.b_flags |= B_ERROR;
+    sc->bufstruct.b_error = EIO;
+    sc->status_validity = SC_SCSI_ERROR;
+    sc->scsi_status = SC_CHECK_CONDITION;
+    sc->adap_q_status = kept ? SC_DID_NOT_CLEAR_Q : 0;
+    fake.active--;
+    iodone(&sc->bufstruct);
+}
+
+START_TEST(test_recovery_command_in_the_kept_queue)
+{
+    struct fake_buf fb[2];
+    struct file *fp = fake_open(NULL);
+
+    stuck_sense = stuck_rw[0] = stuck_rw[1] = NULL;
+    fake.hook = stuck_hook;
+    for (unsigned i = 0; i < 2; i++) {
+        fake_buf_init(&fb[i], true, 100 * i, area, 512);
+        fake_submit(&fb[i], 1);
+    }
+    stuck_fail(stuck_rw[0], false);
+    ck_assert_ptr_nonnull(stuck_sense);
+    stuck_fail(stuck_rw[1], true);
+    fake.hook = NULL;
+    if (stuck_sense) { /* the second one's sense, held back by the hook as well */
+        struct sc_buf *sense = stuck_sense;
+
+        fake.active--;
+        iodone(&sense->bufstruct);
+    }
+    settle(fb, 2);
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_uint_eq(fb[i].b.b_flags & B_ERROR, 0);
+    fake_close(fp);
+}
+END_TEST
+
+/* ENXIO again and again although nobody seems to have halted the queue: it is resumed, not given up. */
+START_TEST(test_unknown_kept_queue_is_resumed)
+{
+    struct fake_buf fb;
+    struct file *fp = fake_open(NULL);
+
+    fake.halted = fake.kept = true;
+    fake_buf_init(&fb, true, 0, area, 512);
+    fake_submit(&fb, 1);
+    settle(&fb, 1);
+    ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
     fake_close(fp);
 }
 END_TEST
@@ -574,6 +670,8 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, test_deferred_error_blames_nobody, 0, 2);
     tcase_add_test(t, test_request_sense_fails_too);
     tcase_add_loop_test(t, test_reset_reserves_again, 0, 2);
+    tcase_add_test(t, test_recovery_command_in_the_kept_queue);
+    tcase_add_test(t, test_unknown_kept_queue_is_resumed);
     tcase_add_loop_test(t, test_exact_residual_of_a_single, 0, 4);
     tcase_add_loop_test(t, test_nonsense_information, 0, 2);
     tcase_add_test(t, test_NB_02_no_timer_no_hang);

@@ -468,8 +468,11 @@ static void fake_strategy(struct buf *bp)
         return;
     }
     if (sc->flags & SC_Q_RESUME) {
-        fake_check(fake.kept);
-        fake.halted = fake.kept = false;
+        fake_check(sc->scsi_command.scsi_length == 0 && sc->scsi_command.scsi_id == 3);
+        if (!fake.kept)
+            refuse(sc, EINVAL);
+        else
+            fake.halted = fake.kept = false;
         finish(sc);
         return;
     }

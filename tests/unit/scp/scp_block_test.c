@@ -7,8 +7,12 @@
 #include "../test_main.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <scpair/scpair.h>
+#include <scpair/shim.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/devinfo.h>
 
 #define DISK_BYTES (4u << 20)
 
@@ -172,6 +176,80 @@ START_TEST(test_partial_writes_of_threads_do_not_lose_each_other)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- a driver that finishes elsewhere */
+
+#define FAKE_MAJOR 9u
+static struct buf *_Atomic fake_next; /* for the other thread to finish */
+static atomic_bool fake_end;
+
+static int fake_open(devno_t devno, unsigned long devflag, long chan, int ext)
+{
+    (void)devno, (void)devflag, (void)chan, (void)ext;
+    return 0;
+}
+
+static int fake_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext)
+{
+    struct devinfo *info = (struct devinfo *)arg;
+
+    (void)devno, (void)cmd, (void)devflag, (void)chan, (void)ext;
+    *info = (struct devinfo){.devtype = DD_SCDISK, .un.scdk = {.numblks = 8, .blksize = 512}};
+    return 0;
+}
+
+static void fake_strategy(struct buf *bp) { atomic_store(&fake_next, bp); }
+
+/* Finishes each buf a little later than the one before, so that all ways to meet the waiter come up. */
+static void *fake_finisher(void *arg)
+{
+    unsigned later = 0, idle = 0;
+
+    while (!atomic_load(&fake_end)) {
+        struct buf *bp = atomic_exchange(&fake_next, NULL);
+
+        if (bp) {
+            for (unsigned spin = 0; spin < later; spin++)
+                atomic_signal_fence(memory_order_seq_cst);
+            later = (later + 1) % 64;
+            idle = 0;
+            iodone(bp);
+        } else if (++idle % 1024 == 0) {
+            sched_yield();
+        }
+    }
+    return arg;
+}
+
+/*
+ * Whoever has read may close at once, and that frees what the completion signals through. A completion that
+ * still reaches for it is seen by the sanitizers.
+ */
+START_TEST(test_XEN_01_close_right_after_a_completion_on_another_thread)
+{
+    static const struct devsw fake = {
+        .d_open = fake_open, .d_ioctl = fake_ioctl, .d_strategy = fake_strategy};
+    pthread_t finisher;
+    uint8_t data[512];
+    size_t done;
+
+    ck_assert_int_eq(shim_init(shim_posix_host()), 0);
+    ck_assert_int_eq(kern_init(), 0);
+    ck_assert_int_eq(devswadd(SC_MAKEDEV(FAKE_MAJOR, 0), &fake), 0);
+    ck_assert_int_eq(pthread_create(&finisher, NULL, fake_finisher, NULL), 0);
+    for (unsigned i = 0; i < 20000; i++) {
+        ck_assert_int_eq(scp_block_open(SC_MAKEDEV(FAKE_MAJOR, 0), DREAD, &block), 0);
+        ck_assert_int_eq(scp_block_read(block, data, sizeof(data), 0, &done), 0);
+        ck_assert_uint_eq(done, sizeof(data));
+        scp_block_close(block);
+    }
+    atomic_store(&fake_end, true);
+    ck_assert_int_eq(pthread_join(finisher, NULL), 0);
+    ck_assert_int_eq(devswdel(SC_MAKEDEV(FAKE_MAJOR, 0)), 0);
+    kern_fini();
+    ck_assert_uint_eq(shim_fini(), 0);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s = suite_create("scp_block");
@@ -184,6 +262,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_AIX_05_chain_is_spanned);
     tcase_add_test(t, test_error_in_the_middle_counts_what_came_before);
     tcase_add_test(t, test_partial_writes_of_threads_do_not_lose_each_other);
+    tcase_add_test(t, test_XEN_01_close_right_after_a_completion_on_another_thread);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
 }

@@ -85,6 +85,7 @@ START_TEST(test_disk_parse_refuses_and_says_why)
         {"a,block=-1", "not a number"},
         {"a,block", "unknown option"},
         {"a,ro=1", "unknown option"},
+        {"a,cache=none", "unknown option \"cache\""},
         {"a,queue=0", "1 to"},
         {"a,queue=257", "1 to"},
         {"a,queue=", "not a number"},

@@ -97,6 +97,28 @@ START_TEST(test_AIX_11_eight_mib_raw_read_is_64_commands)
 }
 END_TEST
 
+/* A span limit has 64 bits here and 32 in the disk driver: above 4 GiB it is none, not the low half. */
+START_TEST(test_AIX_08_span_limit_above_32_bits_is_no_limit)
+{
+    struct scp_disk_spec d = {.medium = SCP_MEDIUM_RAM, .bytes = 1u << 20};
+    struct scp_spec spec = {.disks = &d, .ndisks = 1, .max_coalesce = (1ull << 32) + 4096};
+    static uint8_t data[65536] __attribute__((aligned(SC_PAGE_SIZE)));
+    struct sc_disk_stats before, after;
+    struct scp_block *block;
+    size_t done;
+
+    start(&spec);
+    ck_assert_int_eq(scp_block_open(scp_disk_devno(pair, 0), DREAD, &block), 0);
+    ck_assert_int_eq(fp_ioctl(disk, DKSTATS, (intptr_t)&before, 0), 0);
+    ck_assert_int_eq(scp_block_read(block, data, sizeof(data), 0, &done), 0);
+    ck_assert_int_eq(fp_ioctl(disk, DKSTATS, (intptr_t)&after, 0), 0);
+    ck_assert_uint_eq(after.bufs - before.bufs, 16);
+    ck_assert_uint_eq(after.commands - before.commands, 1);
+    scp_block_close(block);
+    stop();
+}
+END_TEST
+
 START_TEST(test_raw_edges)
 {
     uint8_t data[4096];
@@ -105,7 +127,9 @@ START_TEST(test_raw_edges)
     start_ram(1u << 20, 0);
     ck_assert_int_eq(scp_raw_read(disk, data, 100, 0, &done), EINVAL);
     ck_assert_int_eq(scp_raw_read(disk, data, 512, 7, &done), EINVAL);
+    done = 99;
     ck_assert_int_eq(scp_raw_read(disk, data, 512, UINT64_MAX - 511, &done), EINVAL);
+    ck_assert_uint_eq(done, 0);
     ck_assert_int_eq(scp_raw_read(disk, data, 512, 1u << 20, &done), 0);
     ck_assert_uint_eq(done, 0);
     ck_assert_int_eq(scp_raw_read(disk, data, 512, (1u << 20) + 512, &done), ENXIO);
@@ -263,6 +287,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_bad_specs_are_refused_with_a_reason);
     tcase_add_test(t, test_one_pair_per_process);
     tcase_add_test(t, test_AIX_11_eight_mib_raw_read_is_64_commands);
+    tcase_add_test(t, test_AIX_08_span_limit_above_32_bits_is_no_limit);
     tcase_add_test(t, test_raw_edges);
     tcase_add_test(t, test_det_host_with_latency);
     tcase_add_test(t, test_reports_name_the_promised_fields);

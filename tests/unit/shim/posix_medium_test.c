@@ -8,7 +8,9 @@
 
 #include <adapter/sim/sim.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <shim/posix/posix_medium.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -310,6 +312,96 @@ START_TEST(test_medium_open_twice_is_refused_unless_both_only_read)
 }
 END_TEST
 
+/* The name is swapped between two images all the time: a direct medium is one of them, never half of each. */
+static atomic_bool swap_end;
+static char swap_other[256], swap_link[256], swap_next[256];
+
+static void *swapper(void *arg)
+{
+    for (unsigned i = 0; !atomic_load(&swap_end); i++)
+        if (symlink(i & 1 ? swap_other : image, swap_next) || rename(swap_next, swap_link))
+            return arg;
+    return NULL;
+}
+
+START_TEST(test_medium_direct_and_buffered_are_one_file)
+{
+    static unsigned char a[4096] __attribute__((aligned(4096))), b[4096];
+    pthread_t thread;
+    void *failed;
+    int fd;
+
+    panic_begin(shim_posix_host());
+    image_create(IMAGE_BYTES);
+    snprintf(swap_other, sizeof(swap_other), "%s/other.img", dir);
+    snprintf(swap_link, sizeof(swap_link), "%s/link", dir);
+    snprintf(swap_next, sizeof(swap_next), "%s/next", dir);
+    fd = open(swap_other, O_RDWR | O_CREAT, 0600);
+    memset(b, 0x77, sizeof(b));
+    ck_assert_int_eq(ftruncate(fd, IMAGE_BYTES), 0);
+    ck_assert_int_eq(pwrite(fd, b, sizeof(b), 0), sizeof(b));
+    close(fd);
+    ck_assert_int_eq(symlink(image, swap_link), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, swapper, swap_link), 0);
+    for (unsigned i = 0; i < 3000; i++) {
+        if (posix_medium_open(swap_link, true, true, &bytes, &ops, &medium, err, sizeof(err)))
+            continue;
+        ck_assert_int_eq(rd(0, a, sizeof(a)), 0);   /* direct */
+        ck_assert_int_eq(rd(0, back + 1, 4096), 0); /* not aligned: buffered */
+        ck_assert_mem_eq(a, back + 1, sizeof(a));
+        ops->close(medium);
+    }
+    atomic_store(&swap_end, true);
+    ck_assert_int_eq(pthread_join(thread, &failed), 0);
+    ck_assert_ptr_null(failed);
+    unlink(swap_link);
+    unlink(swap_other);
+    image_remove();
+    shim_test_end();
+}
+END_TEST
+
+/* Somebody else, as a mount would, has claimed the device. Passed over where no loop device is to be had. */
+START_TEST(test_medium_open_of_a_claimed_device_is_refused)
+{
+    char command[400], device[64] = "";
+    FILE *losetup;
+    void *first;
+    int fd, keep;
+
+    panic_begin(shim_posix_host());
+    image_create(IMAGE_BYTES);
+    snprintf(command, sizeof(command), "losetup --find --show '%s' 2>/dev/null", image);
+    losetup = popen(command, "r");
+    if (losetup && fgets(device, sizeof(device), losetup))
+        device[strcspn(device, "\n")] = '\0';
+    if (losetup)
+        pclose(losetup);
+    keep = *device ? open(device, O_RDONLY) : -1;
+    if (keep >= 0) {
+        /* The kernel detaches it when the last descriptor is closed, however this test ends. */
+        snprintf(command, sizeof(command), "losetup --detach '%s'", device);
+        ck_assert_int_eq(system(command), 0);
+        fd = open(device, O_RDWR | O_EXCL);
+        ck_assert_int_ge(fd, 0);
+        refuse(device, false, EBUSY, "unmount it first");
+        ck_assert_int_eq(posix_medium_open(device, true, false, &bytes, &ops, &medium, err, sizeof(err)), 0);
+        ops->close(medium);
+        close(fd);
+        ck_assert_int_eq(posix_medium_open(device, false, true, &bytes, &ops, &medium, err, sizeof(err)), 0);
+        ck_assert_uint_eq(bytes, IMAGE_BYTES);
+        ck_assert_int_eq(wr(0, data, 4096, true), 0);
+        expect(0, data, 4096);
+        first = medium;
+        refuse(device, false, EBUSY, "in use by");
+        ops->close(first);
+        close(keep);
+    }
+    image_remove();
+    shim_test_end();
+}
+END_TEST
+
 static Suite *medium_suite(void)
 {
     Suite *s = suite_create("posix_medium");
@@ -329,6 +421,8 @@ static Suite *medium_suite(void)
     tcase_add_test(opening, test_medium_open_refusals_name_the_thing_and_the_fix);
     tcase_add_test(opening, test_medium_open_without_permission);
     tcase_add_test(opening, test_medium_open_twice_is_refused_unless_both_only_read);
+    tcase_add_test(opening, test_medium_direct_and_buffered_are_one_file);
+    tcase_add_test(opening, test_medium_open_of_a_claimed_device_is_refused);
     suite_add_tcase(s, opening);
     return s;
 }

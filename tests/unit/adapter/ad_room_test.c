@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ad_room_test.c - no room in the chip, in the mapper, in the segment lists; and how much memory a
+ * LUN takes.
+ */
+#include "ad_fake.h"
+
+static struct req q[AD_LONG_LISTS + 7];
+
+static void reqs_init(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        req_init(&q[i]);
+}
+
+START_TEST(test_AIX_18_chip_without_room_is_kicked)
+{
+    fake_up(true, FAKE_PEND);
+    reqs_init(10);
+    fake.busy = 1000;
+    for (unsigned i = 0; i < 10; i++)
+        req_send(&q[i]);
+    ck_assert_uint_eq(fake.starts, 0);
+    fake_check(fake_lun);
+    fake.busy = 0;
+    ad_hw_kick(fake.ad);
+    ck_assert_uint_eq(fake.nkept, 10);
+    fake_end_all();
+    for (unsigned i = 0; i < 10; i++)
+        ck_assert_uint_eq(q[i].order, i + 1);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_18_chip_that_forgets_to_kick_is_tried_again)
+{
+    fake_up(true, FAKE_INLINE);
+    reqs_init(10);
+    fake.busy = 4; /* two tries each: the first and one more look */
+    req_send(&q[0]);
+    ck_assert_uint_eq(q[0].done, 0);
+    ck_assert_uint_eq(shim_det_timers(), 1);
+    shim_det_run(shim_now_ns() + AD_RETRY_NS);
+    ck_assert_uint_eq(q[0].done, 0);
+    shim_det_run(shim_now_ns() + AD_RETRY_NS);
+    ck_assert_uint_eq(q[0].done, 1);
+    /* Room between the first and the second look costs nothing. */
+    fake.busy = 1;
+    req_expect(&q[1], 0);
+    fake_check(fake_lun);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_18_map_without_room_waits_for_an_unmap)
+{
+    fake_up(true, FAKE_PEND);
+    reqs_init(3);
+    req_send(&q[0]);
+    fake.map_later = 2;
+    req_send(&q[1]);
+    req_send(&q[2]);
+    ck_assert_uint_eq(fake.nkept, 1);
+    fake_check(fake_lun);
+    fake_end(0); /* its unmap lets both in */
+    ck_assert_uint_eq(fake.nkept, 2);
+    fake_end_all();
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_uint_eq(q[i].order, i + 1);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_18_memory_that_never_maps_is_EINVAL_and_does_not_halt)
+{
+    fake_up(true, FAKE_INLINE);
+    reqs_init(2);
+    fake.map_never = true;
+    req_expect(&q[0], EINVAL);
+    ck_assert_uint_eq(fake.starts, 0);
+    ck_assert_uint_eq(q[0].sb.bufstruct.b_resid, 512);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_RUN);
+    fake.map_never = false;
+    req_expect(&q[1], 0);
+    fake_check(fake_lun);
+    fake_down();
+}
+END_TEST
+
+/* More long spans at once than there are lists: they wait their turn and none is lost. */
+START_TEST(test_AIX_05_long_spans_beyond_the_lists_wait)
+{
+    static struct buf b[AD_LONG_LISTS + 6][10];
+
+    fake_up(true, FAKE_PEND);
+    reqs_init(AD_LONG_LISTS + 7);
+    for (unsigned k = 0; k < AD_LONG_LISTS + 6; k++) {
+        memset(b[k], 0, sizeof(b[k]));
+        for (unsigned i = 0; i < 10; i++) {
+            b[k][i].b_flags = B_READ;
+            b[k][i].b_un.b_addr = (void *)(uintptr_t)((2 * i + 2) * SC_PAGE_SIZE);
+            b[k][i].b_bcount = SC_PAGE_SIZE;
+            b[k][i].av_forw = i < 9 ? &b[k][i + 1] : NULL;
+        }
+        q[k].sb.bp = b[k];
+        q[k].sb.bufstruct.b_bcount = 10 * SC_PAGE_SIZE;
+        req_send(&q[k]);
+    }
+    req_send(&q[AD_LONG_LISTS + 6]); /* a short one keeps its place behind them */
+    ck_assert_uint_eq(fake.nkept, AD_LONG_LISTS);
+    fake_check(fake_lun);
+    while (fake.nkept > 0) {
+        fake_end(0);
+        fake_check(fake_lun);
+    }
+    for (unsigned k = 0; k < AD_LONG_LISTS + 7; k++)
+        ck_assert_uint_eq(q[k].order, k + 1);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_10_lun_memory_stays_within_128_KiB)
+{
+    struct shim_account before, after;
+
+    fake_up(true, FAKE_INLINE);
+    shim_account_get(&before);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(FAKE_ID, 1), 0), 0);
+    shim_account_get(&after);
+    ck_assert_uint_le(after.acc_bytes[SHIM_TAG_AD] - before.acc_bytes[SHIM_TAG_AD], 128u << 10);
+    fake_down();
+}
+END_TEST
+
+static Suite *ad_room_suite(void)
+{
+    Suite *s = suite_create("ad_room");
+    TCase *room = tcase_create("room");
+
+    tcase_add_test(room, test_AIX_18_chip_without_room_is_kicked);
+    tcase_add_test(room, test_AIX_18_chip_that_forgets_to_kick_is_tried_again);
+    tcase_add_test(room, test_AIX_18_map_without_room_waits_for_an_unmap);
+    tcase_add_test(room, test_AIX_18_memory_that_never_maps_is_EINVAL_and_does_not_halt);
+    tcase_add_test(room, test_AIX_05_long_spans_beyond_the_lists_wait);
+    tcase_add_test(room, test_AIX_10_lun_memory_stays_within_128_KiB);
+    suite_add_tcase(s, room);
+    return s;
+}
+
+int main(int argc, char **argv) { return test_run(ad_room_suite(), argc, argv); }
