@@ -5,7 +5,7 @@
  * Punching a hole and zeroing a range both promise zeroes afterwards. Whole blocks go to the device:
  * UNMAP where it reads back zeroes, otherwise WRITE SAME, otherwise zeroes are written (the driver
  * picks). What is left of a block at either end: hdiskN writes zeroes there, rhdiskN refuses the
- * range with EINVAL as it refuses any part of a block. All space of a disk is there from the start,
+ * range with EINVAL wherever it refuses such a write (see fuse_disk_is_small). All space of a disk is there from the start,
  * so plain preallocation succeeds as long as it stays on the disk.
  */
 #define _GNU_SOURCE
@@ -53,7 +53,7 @@ static int fuse_space_zero(struct fuse_handle *h, uint64_t off, uint64_t length,
 
     if (((off | end) & mask) == 0)
         return fuse_space_blocks(h, off, length, punch);
-    if (h->h_kind == FUSE_KIND_RAW)
+    if (h->h_block == NULL || (h->h_kind == FUSE_KIND_RAW && ((off | end) & (DEV_BSIZE - 1u)) != 0))
         return EINVAL;
     if (first > last) /* inside one block */
         return fuse_space_edge(h, off, length);
@@ -74,6 +74,7 @@ void fuse_space_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, o
     uint64_t at = (uint64_t)off;
     uint64_t bytes = (uint64_t)length;
     uint64_t disk_bytes;
+    int error;
 
     (void)ino;
     if (h->h_kind != FUSE_KIND_RAW && h->h_kind != FUSE_KIND_BLOCK) {
@@ -98,8 +99,9 @@ void fuse_space_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, o
         fuse_reply_err(req, 0);
         return;
     }
-    atomic_store(&h->h_disk->vd_dirty, true);
-    fuse_fail(req, bytes != 0 ? fuse_space_zero(h, at, bytes, punch) : 0);
+    error = bytes != 0 ? fuse_space_zero(h, at, bytes, punch) : 0;
+    atomic_store(&h->h_disk->vd_dirty, true); /* after it: see fuse_disk_write */
+    fuse_fail(req, error);
 }
 
 void fuse_space_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)

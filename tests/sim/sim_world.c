@@ -31,6 +31,17 @@ uint64_t rng_below(struct world_rng *r, uint64_t n) { return rng_next(r) % n; }
 
 bool rng_percent(struct world_rng *r, unsigned percent) { return rng_below(r, 100) < percent; }
 
+/* The drivers' own account of what happened last. */
+static void print_errlog(void)
+{
+    static struct err_rec recs[ERRLOG_RECORDS];
+    unsigned n = shim_host ? errlog_read(0, recs, ERRLOG_RECORDS) : 0;
+
+    for (unsigned i = n > 8 ? n - 8 : 0; i < n; i++)
+        printf("  errlog %llu: %s at %llu ns: %s\n", (unsigned long long)recs[i].er_seq, recs[i].er_resource,
+               (unsigned long long)recs[i].er_when_ns, recs[i].er_text);
+}
+
 void world_fail(const struct world *w, const char *fmt, ...)
 {
     va_list ap;
@@ -42,6 +53,7 @@ void world_fail(const struct world *w, const char *fmt, ...)
     vprintf(fmt, ap);
     va_end(ap);
     printf("\n");
+    print_errlog();
     fflush(stdout);
     exit(1);
 }
