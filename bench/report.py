@@ -54,8 +54,9 @@ def core_table(rows):
            "| disk | operation | depth | ns/request | memcpy floor, ns | ratio | bufs/command | |",
            "|---|---|--:|--:|--:|--:|--:|---|"]
     for row in rows:
+        bufs = number(row.get('bufs_per_command'), 1)
         out.append(f"| {row['disk']} | {row['op']} | {row['depth']} | {row['ns']:.0f} "
-                   f"| {row['floor_ns']:.0f} | {row['ratio']:.2f} | {number(row.get('bufs_per_command'), 1)} | {core_goal(row)} |")
+                   f"| {row['floor_ns']:.0f} | {row['ratio']:.2f} | {bufs} | {core_goal(row)} |")
     return out + [""]
 
 

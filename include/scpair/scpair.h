@@ -21,13 +21,13 @@
 /* "0.1.0" of the library linked with, which may be newer than the header. Any context. */
 const char *scp_version(void);
 
-#define SCP_DISKS_MAX 64u
-#define SCP_ADAPTER_MAJOR 1u
-#define SCP_DISK_MAJOR 2u
-#define SCP_ERROR_MAX 512u
-#define SCP_TRANSFER_MAX (1u << 20)      /* largest --max-transfer, bytes */
-#define SCP_QUEUE_MAX 256u               /* largest queue depth of a disk */
-#define SCP_LATENCY_US_MAX 10000000u     /* ten seconds: beyond it the driver times out anyway */
+#define SCP_DISKS_MAX      64u
+#define SCP_ADAPTER_MAJOR  1u
+#define SCP_DISK_MAJOR     2u
+#define SCP_ERROR_MAX      512u
+#define SCP_TRANSFER_MAX   (1u << 20) /* largest --max-transfer, bytes */
+#define SCP_QUEUE_MAX      256u       /* largest queue depth of a disk */
+#define SCP_LATENCY_US_MAX 10000000u  /* ten seconds: beyond it the driver times out anyway */
 
 /* Where a disk's blocks are. */
 enum scp_medium { SCP_MEDIUM_FILE, SCP_MEDIUM_RAM, SCP_MEDIUM_NULL };
@@ -35,25 +35,25 @@ enum scp_medium { SCP_MEDIUM_FILE, SCP_MEDIUM_RAM, SCP_MEDIUM_NULL };
 /* One disk to be. Zero means the default. */
 struct scp_disk_spec {
     enum scp_medium medium;
-    const char *path;      /* SCP_MEDIUM_FILE: an existing regular file or block device */
-    uint64_t bytes;        /* RAM and null: capacity; a file's is its size */
-    uint32_t block_bytes;  /* 512 (default) or 4096 */
+    const char *path;     /* SCP_MEDIUM_FILE: an existing regular file or block device */
+    uint64_t bytes;       /* RAM and null: capacity; a file's is its size */
+    uint32_t block_bytes; /* 512 (default) or 4096 */
     bool read_only;
-    bool direct;           /* open the file with O_DIRECT */
+    bool direct; /* open the file with O_DIRECT */
     bool no_tags;
-    uint32_t queue;        /* queue depth, default 64, 1..256 */
-    uint64_t latency_ns;   /* of every command; 0 */
+    uint32_t queue;      /* queue depth, default 64, 1..256 */
+    uint64_t latency_ns; /* of every command; 0 */
 };
 
 /* The pair to be. */
 struct scp_spec {
     const struct scp_disk_spec *disks;
-    unsigned ndisks;                 /* 1..SCP_DISKS_MAX */
-    uint64_t transfer_bytes_max;     /* --max-transfer; 0: 1 MiB; >= SC_MAXREQUEST, a multiple of 4096 */
-    bool no_gather;                  /* --no-gather */
-    bool clears_queue;               /* adapter flavour: clear the LUN queue on CHECK CONDITION */
-    uint64_t max_coalesce;           /* largest span, bytes; 0: the maximum transfer */
-    const struct shim_host *host;    /* NULL: shim_posix_host() */
+    unsigned ndisks;              /* 1..SCP_DISKS_MAX */
+    uint64_t transfer_bytes_max;  /* --max-transfer; 0: 1 MiB; >= SC_MAXREQUEST, a multiple of 4096 */
+    bool no_gather;               /* --no-gather */
+    bool clears_queue;            /* adapter flavour: clear the LUN queue on CHECK CONDITION */
+    uint64_t max_coalesce;        /* largest span, bytes; 0: the maximum transfer */
+    const struct shim_host *host; /* NULL: shim_posix_host() */
 };
 
 struct scp;

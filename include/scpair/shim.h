@@ -34,7 +34,7 @@ struct uio;
 /* ---------------------------------------------------------------- limits and small types */
 
 #define SHIM_HOST_VERSION 1u
-#define SHIM_DEV_VERSION 1u
+#define SHIM_DEV_VERSION  1u
 
 /*
  * Lock ranks, outermost first (CAM-01..03). A lock may be entered only while every held lock has
@@ -43,16 +43,16 @@ struct uio;
  */
 enum shim_rank {
     SHIM_RANK_NONE = 0,
-    SHIM_RANK_HOSTAPI = 10,  /* src/scp, FUSE: configuration */
-    SHIM_RANK_DD_OPEN = 20,  /* device driver: open/close/config; may sleep under it via wait */
-    SHIM_RANK_DD_LUN = 30,   /* device driver: one disk's queues */
-    SHIM_RANK_AD_OPEN = 40,  /* adapter: SCIOSTART/STOP/ioctl serialisation */
-    SHIM_RANK_AD_LUN = 50,   /* adapter: one LUN's queue */
-    SHIM_RANK_AD = 60,       /* adapter: credits, LUN table, waiters */
-    SHIM_RANK_HW = 70,       /* chip back end */
-    SHIM_RANK_HW_DEV = 75,   /* simulated device */
-    SHIM_RANK_KERN = 80,     /* kernel services: device switch, error log ... leaf */
-    SHIM_RANK_EVENT = 90,    /* a lock used only with wait/wake: leaf */
+    SHIM_RANK_HOSTAPI = 10, /* src/scp, FUSE: configuration */
+    SHIM_RANK_DD_OPEN = 20, /* device driver: open/close/config; may sleep under it via wait */
+    SHIM_RANK_DD_LUN = 30,  /* device driver: one disk's queues */
+    SHIM_RANK_AD_OPEN = 40, /* adapter: SCIOSTART/STOP/ioctl serialisation */
+    SHIM_RANK_AD_LUN = 50,  /* adapter: one LUN's queue */
+    SHIM_RANK_AD = 60,      /* adapter: credits, LUN table, waiters */
+    SHIM_RANK_HW = 70,      /* chip back end */
+    SHIM_RANK_HW_DEV = 75,  /* simulated device */
+    SHIM_RANK_KERN = 80,    /* kernel services: device switch, error log ... leaf */
+    SHIM_RANK_EVENT = 90,   /* a lock used only with wait/wake: leaf */
     SHIM_RANK_MAX = 99
 };
 
@@ -63,7 +63,7 @@ enum shim_ctx {
     SHIM_CTX_INTERRUPT = 2   /* a device's interrupt handler; never sleeps */
 };
 
-#define SHIM_SELF_LOCKS 8
+#define SHIM_SELF_LOCKS  8
 #define SHIM_IODONE_NEST 2 /* direct iodone nesting; deeper ones wait on the thread's list */
 
 /*
@@ -71,14 +71,14 @@ enum shim_ctx {
  * thread; the other fields belong to the wrappers and to the kernel services.
  */
 struct shim_self {
-    uint32_t self_ctx;            /* enum shim_ctx */
-    uint32_t self_iodone_depth;   /* iodone routines active on this stack */
-    struct buf *self_done_head;   /* iodone calls put off to the outermost one, oldest first */
+    uint32_t self_ctx;          /* enum shim_ctx */
+    uint32_t self_iodone_depth; /* iodone routines active on this stack */
+    struct buf *self_done_head; /* iodone calls put off to the outermost one, oldest first */
     struct buf *self_done_tail;
-    uint32_t self_nlocks;         /* checked mode: locks held */
+    uint32_t self_nlocks; /* checked mode: locks held */
     struct simple_lock_data *self_locks[SHIM_SELF_LOCKS];
-    uint64_t self_id;             /* non-zero, unique while the thread lives; set by the host */
-    uint32_t self_nosleep;        /* checked mode: strategy calls active on this stack (AIX-03) */
+    uint64_t self_id;      /* non-zero, unique while the thread lives; set by the host */
+    uint32_t self_nosleep; /* checked mode: strategy calls active on this stack (AIX-03) */
 };
 
 /* A lock; see sys/sclock.h. */
@@ -198,11 +198,11 @@ struct shim_seg {
 
 /* What the device's DMA can do; filled by open(). */
 struct shim_dma_limits {
-    uint32_t dl_segs_max;       /* segments in one map */
-    uint64_t dl_seg_bytes_max;  /* bytes in one segment */
-    uint64_t dl_boundary;       /* no segment crosses a multiple of this; 0 none */
-    uint64_t dl_addr_max;       /* highest bus address */
-    uint32_t dl_align;          /* start alignment; 1 any */
+    uint32_t dl_segs_max;      /* segments in one map */
+    uint64_t dl_seg_bytes_max; /* bytes in one segment */
+    uint64_t dl_boundary;      /* no segment crosses a multiple of this; 0 none */
+    uint64_t dl_addr_max;      /* highest bus address */
+    uint32_t dl_align;         /* start alignment; 1 any */
 };
 
 /* Memory both sides see; filled by dma_alloc. */
@@ -365,10 +365,10 @@ static inline void shim_dma_sync(struct shim_dev *dev, struct shim_dma_map *map,
  * Our own bug: stays on in release, panics with the place. A caller's bug is a returned errno
  * instead.
  */
-#define SHIM_ASSERT(cond)                                                          \
-    do {                                                                           \
-        if (SC_UNLIKELY(!(cond)))                                                  \
-            shim_panic("assertion failed: %s, %s:%d", #cond, __FILE__, __LINE__);  \
+#define SHIM_ASSERT(cond)                                                                                    \
+    do {                                                                                                     \
+        if (SC_UNLIKELY(!(cond)))                                                                            \
+            shim_panic("assertion failed: %s, %s:%d", #cond, __FILE__, __LINE__);                            \
     } while (0)
 
 /* ---------------------------------------------------------------- test hooks and accounting */
@@ -400,8 +400,8 @@ uint64_t shim_fail_failed(enum shim_fail what);
 struct shim_account {
     uint64_t acc_blocks[SHIM_TAG_COUNT];
     uint64_t acc_bytes[SHIM_TAG_COUNT];
-    uint64_t acc_maps;   /* live DMA maps; counted in checked mode or while a MAP failure is set */
-    uint64_t acc_locks;  /* initialised locks */
+    uint64_t acc_maps;  /* live DMA maps; counted in checked mode or while a MAP failure is set */
+    uint64_t acc_locks; /* initialised locks */
 };
 void shim_account_get(struct shim_account *out);
 

@@ -21,26 +21,26 @@
 struct xmem {
     int aspace_id; /* XMEM_* */
 };
-#define XMEM_INVAL (-1) /* not attached */
-#define XMEM_GLOBAL 0   /* kernel memory, or any memory the process and the core share */
-#define XMEM_PROC 1     /* the calling process's own memory: only from process level */
+#define XMEM_INVAL  (-1) /* not attached */
+#define XMEM_GLOBAL 0    /* kernel memory, or any memory the process and the core share */
+#define XMEM_PROC   1    /* the calling process's own memory: only from process level */
 
 /* One request. */
 struct buf {
-    uint32_t b_flags;         /* B_* */
-    int32_t b_error;          /* errno, valid with B_ERROR after completion */
-    struct buf *av_forw;      /* request queue links; see above */
+    uint32_t b_flags;    /* B_* */
+    int32_t b_error;     /* errno, valid with B_ERROR after completion */
+    struct buf *av_forw; /* request queue links; see above */
     struct buf *av_back;
     void (*b_iodone)(struct buf *bp); /* completion routine; set by the caller of strategy only */
-    devno_t b_dev;            /* device number */
-    uint32_t b_options;       /* readx/writex ext bits, see scdisk.h; may be changed by mincnt */
+    devno_t b_dev;                    /* device number */
+    uint32_t b_options;               /* readx/writex ext bits, see scdisk.h; may be changed by mincnt */
     union {
-        void *b_addr;         /* the data */
+        void *b_addr; /* the data */
     } b_un;
-    size_t b_bcount;          /* bytes requested */
-    int64_t b_blkno;          /* start on the device in DEV_BSIZE (512-byte) units */
-    size_t b_resid;           /* bytes not transferred, valid after completion */
-    uintptr_t b_work;         /* the driver's scratch while it owns the buf */
+    size_t b_bcount;  /* bytes requested */
+    int64_t b_blkno;  /* start on the device in DEV_BSIZE (512-byte) units */
+    size_t b_resid;   /* bytes not transferred, valid after completion */
+    uintptr_t b_work; /* the driver's scratch while it owns the buf */
     struct xmem b_xmemd;
     _Atomic uint32_t b_event; /* iowait's anchor; EVENT_NULL (0) when set up */
     struct buf *b_forw;       /* buffer-cache links: the owner's, no driver touches them */
@@ -48,21 +48,21 @@ struct buf {
 };
 
 /* b_flags. The documents give the names; the values are ours. */
-#define B_WRITE 0x0000u       /* memory to device: the absence of B_READ */
-#define B_READ 0x0001u        /* device to memory */
-#define B_DONE 0x0002u        /* finished; set by iodone */
-#define B_ERROR 0x0004u       /* failed: b_error says how */
-#define B_BUSY 0x0008u        /* not on a free list */
-#define B_INFLIGHT 0x0010u    /* given to the driver below */
-#define B_ASYNC 0x0020u       /* nobody waits in iowait */
-#define B_AGE 0x0040u
-#define B_DELWRI 0x0080u
-#define B_NOHIDE 0x0100u
-#define B_SETMOD 0x0200u
-#define B_STALE 0x0400u
+#define B_WRITE     0x0000u /* memory to device: the absence of B_READ */
+#define B_READ      0x0001u /* device to memory */
+#define B_DONE      0x0002u /* finished; set by iodone */
+#define B_ERROR     0x0004u /* failed: b_error says how */
+#define B_BUSY      0x0008u /* not on a free list */
+#define B_INFLIGHT  0x0010u /* given to the driver below */
+#define B_ASYNC     0x0020u /* nobody waits in iowait */
+#define B_AGE       0x0040u
+#define B_DELWRI    0x0080u
+#define B_NOHIDE    0x0100u
+#define B_SETMOD    0x0200u
+#define B_STALE     0x0400u
 #define B_XREADONLY 0x0800u
-#define B_MORE_DONE 0x1000u   /* in b_iodone: more completed bufs follow at once */
-#define B_SPLIT 0x2000u       /* the transfer may begin anywhere in the buffer */
-#define B_MPSAFE 0x4000u      /* b_iodone may run on any CPU; always so here */
+#define B_MORE_DONE 0x1000u /* in b_iodone: more completed bufs follow at once */
+#define B_SPLIT     0x2000u /* the transfer may begin anywhere in the buffer */
+#define B_MPSAFE    0x4000u /* b_iodone may run on any CPU; always so here */
 
 #endif /* SYS_BUF_H */

@@ -19,8 +19,8 @@
 /* ------------------------------------------------------------------ the device switch */
 
 /* devflag bits handed to open and ioctl entry points. */
-#define DREAD 0x0001ul
-#define DWRITE 0x0002ul
+#define DREAD   0x0001ul
+#define DWRITE  0x0002ul
 #define DNDELAY 0x0004ul
 #define DAPPEND 0x0008ul
 #define DKERNEL 0x0010ul /* the caller is in the kernel: arg is a kernel address */
@@ -46,7 +46,7 @@ struct devsw {
     int (*d_dump)(devno_t devno, struct uio *uiop, int cmd, intptr_t arg, long chan, int ext);
     uint32_t d_opts; /* DEV_MPSAFE */
 };
-#define DEV_MPSAFE 0x1u
+#define DEV_MPSAFE   0x1u
 #define DEVSW_MAJORS 64u
 
 /*
@@ -113,8 +113,8 @@ typedef struct simple_lock_data Simple_lock;
  * own uses LOCK_CLASS_DD; no lock may be held across strategy, devstrat, iodone or fp_*.
  */
 #define LOCK_CLASS_DD_OPEN 20 /* SHIM_RANK_DD_OPEN: configuration, open, close */
-#define LOCK_CLASS_DD 30      /* SHIM_RANK_DD_LUN: queues */
-#define LOCK_ALLOC_PIN 1
+#define LOCK_CLASS_DD      30 /* SHIM_RANK_DD_LUN: queues */
+#define LOCK_ALLOC_PIN     1
 
 /*
  * Prepare a lock. `name` is static text [ours: AIX has an occurrence number here]. Process.
@@ -128,8 +128,8 @@ static inline void simple_lock(Simple_lock *lock) { sc_lock_enter(lock); }
 static inline void simple_unlock(Simple_lock *lock) { sc_lock_exit(lock); }
 /* For data that completions use too. Returns the priority to give back. Any environment. */
 #define INTMAX_PRI 0
-#define INTIODONE 7
-#define INTBASE 11
+#define INTIODONE  7
+#define INTBASE    11
 static inline int disable_lock(int priority, Simple_lock *lock)
 {
     sc_lock_enter(lock);
@@ -146,10 +146,10 @@ bool lock_mine(const Simple_lock *lock);
 /* ------------------------------------------------------------------ sleeping */
 
 typedef _Atomic uint32_t event_t; /* EVENT_NULL when initialised */
-#define EVENT_NULL 0u
-#define EVENT_SHORT 0
-#define EVENT_SIGRET 1
-#define THREAD_AWAKENED 1
+#define EVENT_NULL       0u
+#define EVENT_SHORT      0
+#define EVENT_SIGRET     1
+#define THREAD_AWAKENED  1
 #define THREAD_TIMED_OUT 2
 
 /*
@@ -171,11 +171,11 @@ uint64_t thread_self(void);
 
 /* Watchdog: whole seconds. Published fields. */
 struct watchdog {
-    struct watchdog *next, *prev; /* the kernel's */
+    struct watchdog *next, *prev;     /* the kernel's */
     void (*func)(struct watchdog *w); /* runs at interrupt level, once, count seconds after w_start */
-    uint16_t count;               /* seconds left; the kernel's once started */
-    uint16_t restart;             /* seconds w_start begins with */
-    void *w_trb;                  /* the kernel's */
+    uint16_t count;                   /* seconds left; the kernel's once started */
+    uint16_t restart;                 /* seconds w_start begins with */
+    void *w_trb;                      /* the kernel's */
 };
 /*
  * w_init: process, 0 or ENOMEM; leaves it stopped. w_start, w_stop: any. w_clear: process; -1 if
@@ -224,15 +224,15 @@ int kcopyout(const void *kaddr, intptr_t uaddr, size_t n, unsigned long devflag)
  * (16), validity, SCSI status, adapter status, sense bytes.
  */
 #define ERR_RESOURCE_MAX 16
-#define ERR_DETAIL_MAX 96
-#define ERR_TEXT_MAX 120
+#define ERR_DETAIL_MAX   96
+#define ERR_TEXT_MAX     120
 struct err_rec {
-    uint32_t er_id;      /* ERRID_* */
-    uint8_t er_temp;     /* 1 TEMP: recovered; 0 PERM */
+    uint32_t er_id;  /* ERRID_* */
+    uint8_t er_temp; /* 1 TEMP: recovered; 0 PERM */
     uint8_t er_detail_bytes;
-    uint16_t er_errno;   /* what the caller got; 0 */
-    uint64_t er_when_ns; /* set by errsave */
-    uint64_t er_seq;     /* set by errsave: 1, 2, 3 ... */
+    uint16_t er_errno;                  /* what the caller got; 0 */
+    uint64_t er_when_ns;                /* set by errsave */
+    uint64_t er_seq;                    /* set by errsave: 1, 2, 3 ... */
     char er_resource[ERR_RESOURCE_MAX]; /* "hdisk0" */
     char er_text[ERR_TEXT_MAX];         /* one line: what was seen, which rule fired, what was done */
     uint8_t er_detail[ERR_DETAIL_MAX];
@@ -261,10 +261,10 @@ int64_t kern_tunable(const char *name, int64_t dflt);
 
 /* Our own bug: on in release. The caller's bug is returned as an errno instead. */
 _Noreturn void kern_assert_failed(const char *what, const char *file, int line);
-#define KASSERT(cond)                                            \
-    do {                                                         \
-        if (SC_UNLIKELY(!(cond)))                                \
-            kern_assert_failed(#cond, __FILE__, __LINE__);       \
+#define KASSERT(cond)                                                                                        \
+    do {                                                                                                     \
+        if (SC_UNLIKELY(!(cond)))                                                                            \
+            kern_assert_failed(#cond, __FILE__, __LINE__);                                                   \
     } while (0)
 
 /*

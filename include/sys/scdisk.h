@@ -11,9 +11,9 @@
 #include <sys/scsi.h>
 
 /* readx/writex ext bits, also delivered in b_options. */
-#define WRITEV 0x0001u    /* verify after write */
-#define HWRELOC 0x0002u   /* relocate before writing; unsupported: EINVAL */
-#define UNSAFEREL 0x0004u /* unsupported: EINVAL */
+#define WRITEV     0x0001u /* verify after write */
+#define HWRELOC    0x0002u /* relocate before writing; unsupported: EINVAL */
+#define UNSAFEREL  0x0004u /* unsupported: EINVAL */
 #define SC_OPT_FUA 0x0100u /* force unit access: on the medium when done [ours] */
 
 #define SC_DISK_IO_INLINE 8192u
@@ -21,33 +21,33 @@
 
 /* DKIORDSE, DKIOWRSE: READ/WRITE that hands back sense. Sense length > 255 or length > max: EINVAL. */
 struct sc_rdwrt {
-    uint64_t lba;             /* device blocks */
-    uint64_t buffer;          /* or 0: data */
-    uint32_t data_length;     /* bytes */
-    uint16_t timeout_value;   /* seconds */
-    uint16_t req_sense_length;/* bytes wanted, <= 255 */
-    uint8_t status_validity;  /* out */
-    uint8_t scsi_status;      /* out */
-    uint8_t adapter_status;   /* out */
-    uint8_t sense_bytes;      /* out */
-    uint32_t resid;           /* out */
-    uint8_t sense[256];       /* out */
+    uint64_t lba;              /* device blocks */
+    uint64_t buffer;           /* or 0: data */
+    uint32_t data_length;      /* bytes */
+    uint16_t timeout_value;    /* seconds */
+    uint16_t req_sense_length; /* bytes wanted, <= 255 */
+    uint8_t status_validity;   /* out */
+    uint8_t scsi_status;       /* out */
+    uint8_t adapter_status;    /* out */
+    uint8_t sense_bytes;       /* out */
+    uint32_t resid;            /* out */
+    uint8_t sense[256];        /* out */
     uint8_t data[SC_DISK_IO_INLINE];
 };
 _Static_assert(offsetof(struct sc_rdwrt, sense) == 32, "fixed layout");
 _Static_assert(sizeof(struct sc_rdwrt) < 16384, "an ioctl number carries 14 bits of size");
 
-#define DKIORDSE SC_IOWR('D', 1, struct sc_rdwrt)
-#define DKIOWRSE SC_IOWR('D', 2, struct sc_rdwrt)
+#define DKIORDSE    SC_IOWR('D', 1, struct sc_rdwrt)
+#define DKIOWRSE    SC_IOWR('D', 2, struct sc_rdwrt)
 /* DKIOCMD: any command, diagnostic mode only (EACCES). DK_PASSTHRU: normal mode. No recovery, no log. */
-#define DKIOCMD SC_IOWR('D', 3, struct sc_passthru)
+#define DKIOCMD     SC_IOWR('D', 3, struct sc_passthru)
 #define DK_PASSTHRU SC_IOWR('D', 4, struct sc_passthru)
 /* Removable media only; EINVAL on a fixed disk. */
-#define DKPMR SC_IO('D', 5)
-#define DKAMR SC_IO('D', 6)
-#define DKEJECT SC_IO('D', 7)
+#define DKPMR       SC_IO('D', 5)
+#define DKAMR       SC_IO('D', 6)
+#define DKEJECT     SC_IO('D', 7)
 /* Exclusive mode only (EACCES). */
-#define DKFORMAT SC_IO('D', 8)
+#define DKFORMAT    SC_IO('D', 8)
 
 /* ------------------------------------------------------------------ [ours] */
 
@@ -57,11 +57,11 @@ struct sc_range {
     uint64_t length;
 };
 /* SYNCHRONIZE CACHE. */
-#define DKFLUSH SC_IO('D', 32)
+#define DKFLUSH      SC_IO('D', 32)
 /* UNMAP: the range's contents are given up; reads zero when the device says so, else EOPNOTSUPP. */
-#define DKUNMAP SC_IOW('D', 33, struct sc_range)
+#define DKUNMAP      SC_IOW('D', 33, struct sc_range)
 /* The range reads as zeroes afterwards: WRITE SAME (with UNMAP when may_unmap), or plain writes. */
-#define DKZERO SC_IOW('D', 34, struct sc_range)
+#define DKZERO       SC_IOW('D', 34, struct sc_range)
 #define DKZERO_UNMAP SC_IOW('D', 35, struct sc_range)
 /* In: offset. Out: length of the run that begins there and whether it is mapped (GET LBA STATUS). */
 struct sc_extent {
@@ -76,7 +76,7 @@ struct sc_extent {
 struct sc_disk_info {
     uint64_t blocks;
     uint32_t block_bytes;
-    uint32_t queue_depth;    /* commands the driver keeps at the device */
+    uint32_t queue_depth;        /* commands the driver keeps at the device */
     uint64_t transfer_bytes_max; /* largest single command */
     uint8_t id, lun;
     uint8_t read_only, write_cache, tagged, gather, unmap, write_same;
@@ -89,8 +89,8 @@ struct sc_disk_info {
 };
 #define DKINFO SC_IOR('D', 37, struct sc_disk_info)
 
-#define SC_LAT_BUCKETS 40u   /* bucket i counts commands of [2^i, 2^(i+1)) ns */
-#define SC_LAT_SAMPLE 16u    /* one command in 16 is timed: a clock read costs as much as a null command */
+#define SC_LAT_BUCKETS 40u /* bucket i counts commands of [2^i, 2^(i+1)) ns */
+#define SC_LAT_SAMPLE  16u /* one command in 16 is timed: a clock read costs as much as a null command */
 
 /*
  * Counters of one disk. submitted = pending + in_process + recovering + completed, always.
@@ -128,7 +128,7 @@ struct scdisk_dds {
     uint8_t scsi_id;
     uint8_t lun_id;
     uint16_t queue_depth;   /* commands at the device at once, 1..256; default 64; 1 without tags */
-    char name[16];         /* "hdisk0": resource name in the error log */
+    char name[16];          /* "hdisk0": resource name in the error log */
     uint16_t rw_timeout;    /* seconds, default 30 */
     uint16_t start_timeout; /* seconds, default 60 */
     uint32_t max_coalesce;  /* bytes, default: the adapter's maximum */

@@ -42,8 +42,7 @@ static inline void sc_lock_enter(struct simple_lock_data *l)
     uint32_t free_word = 0;
 
     if (SC_UNLIKELY(l->sl_slow) ||
-        SC_UNLIKELY(!atomic_compare_exchange_strong_explicit(&l->sl_word, &free_word, 1,
-                                                             memory_order_acquire,
+        SC_UNLIKELY(!atomic_compare_exchange_strong_explicit(&l->sl_word, &free_word, 1, memory_order_acquire,
                                                              memory_order_relaxed)))
         shim_lock_enter_slow(l);
 }

@@ -21,7 +21,7 @@
 #define SC_MAXREQUEST 65536u
 
 /* Address ranges the interface can name. */
-#define SC_IDS_MAX 16u
+#define SC_IDS_MAX  16u
 #define SC_LUNS_MAX 32u
 
 /* ------------------------------------------------------------------ the command */
@@ -40,7 +40,7 @@ struct scsi {
     struct sc_cmd scsi_cmd;
 };
 #define SC_NODISC 0x80 /* forbid disconnection; never in normal use (AIX-28) */
-#define SC_ASYNC 0x08  /* asynchronous transfer; only on the last retry after a bus fault (AIX-28) */
+#define SC_ASYNC  0x08 /* asynchronous transfer; only on the last retry after a bus fault (AIX-28) */
 
 /*
  * One transaction, from the device driver to the adapter driver's strategy routine and back by
@@ -54,47 +54,47 @@ struct sc_buf {
     uint8_t status_validity;  /* AD: 0, SC_SCSI_ERROR or SC_ADAPTER_ERROR */
     uint8_t scsi_status;      /* AD: valid with SC_SCSI_ERROR */
     uint8_t general_card_status; /* AD: valid with SC_ADAPTER_ERROR */
-    uint8_t adap_q_status;    /* AD: 0, or SC_DID_NOT_CLEAR_Q */
-    uint8_t lun;              /* DD: 0..31; 0..7 also in scsi_cmd.lun */
-    uint8_t q_tag_msg;        /* DD: SC_NO_Q ... */
-    uint8_t flags;            /* DD: SC_RESUME ... */
-    uint8_t resvd2;           /* 0 */
-    struct uio *resvd1;       /* DD: NULL, or the uio of a gathered write; AD may alter it */
+    uint8_t adap_q_status;       /* AD: 0, or SC_DID_NOT_CLEAR_Q */
+    uint8_t lun;                 /* DD: 0..31; 0..7 also in scsi_cmd.lun */
+    uint8_t q_tag_msg;           /* DD: SC_NO_Q ... */
+    uint8_t flags;               /* DD: SC_RESUME ... */
+    uint8_t resvd2;              /* 0 */
+    struct uio *resvd1;          /* DD: NULL, or the uio of a gathered write; AD may alter it */
 };
 _Static_assert(offsetof(struct sc_buf, bufstruct) == 0, "an sc_buf is also a buf");
 _Static_assert(sizeof(struct sc_cmd) == 16, "room for the longest CDB");
 
 /* status_validity */
-#define SC_SCSI_ERROR 0x01
-#define SC_ADAPTER_ERROR 0x02
+#define SC_SCSI_ERROR           0x01
+#define SC_ADAPTER_ERROR        0x02
 /* scsi_status */
-#define SC_GOOD_STATUS 0x00
-#define SC_CHECK_CONDITION 0x02
-#define SC_BUSY_STATUS 0x08
+#define SC_GOOD_STATUS          0x00
+#define SC_CHECK_CONDITION      0x02
+#define SC_BUSY_STATUS          0x08
 #define SC_RESERVATION_CONFLICT 0x18
-#define SC_COMMAND_TERMINATED 0x22
-#define SC_QUEUE_FULL 0x28
+#define SC_COMMAND_TERMINATED   0x22
+#define SC_QUEUE_FULL           0x28
 /* general_card_status */
-#define SC_HOST_IO_BUS_ERR 0x01
-#define SC_SCSI_BUS_FAULT 0x02
-#define SC_CMD_TIMEOUT 0x04
-#define SC_NO_DEVICE_RESPONSE 0x08
-#define SC_ADAPTER_HDW_FAILURE 0x10
-#define SC_ADAPTER_SFW_FAILURE 0x20
+#define SC_HOST_IO_BUS_ERR      0x01
+#define SC_SCSI_BUS_FAULT       0x02
+#define SC_CMD_TIMEOUT          0x04
+#define SC_NO_DEVICE_RESPONSE   0x08
+#define SC_ADAPTER_HDW_FAILURE  0x10
+#define SC_ADAPTER_SFW_FAILURE  0x20
 #define SC_FUSE_OR_TERMINAL_PWR 0x40
-#define SC_SCSI_BUS_RESET 0x80
+#define SC_SCSI_BUS_RESET       0x80
 /* adap_q_status */
-#define SC_DID_NOT_CLEAR_Q 0x01
+#define SC_DID_NOT_CLEAR_Q      0x01
 /* q_tag_msg: the SCSI-2 message codes */
-#define SC_NO_Q 0x00
-#define SC_SIMPLE_Q 0x20
-#define SC_HEAD_OF_Q 0x21
-#define SC_ORDERED_Q 0x22
+#define SC_NO_Q                 0x00
+#define SC_SIMPLE_Q             0x20
+#define SC_HEAD_OF_Q            0x21
+#define SC_ORDERED_Q            0x22
 /* flags */
-#define SC_RESUME 0x01    /* first transaction after the queue halted */
-#define SC_DELAY_CMD 0x02 /* hold this command back: the device was just reset */
-#define SC_Q_CLR 0x04     /* no command: clear the queue kept after an error */
-#define SC_Q_RESUME 0x08  /* let the queue kept after an error run again */
+#define SC_RESUME               0x01 /* first transaction after the queue halted */
+#define SC_DELAY_CMD            0x02 /* hold this command back: the device was just reset */
+#define SC_Q_CLR                0x04 /* no command: clear the queue kept after an error */
+#define SC_Q_RESUME             0x08 /* let the queue kept after an error run again */
 
 /* ------------------------------------------------------------------ adapter ioctls */
 
@@ -109,30 +109,30 @@ _Static_assert(sizeof(struct sc_cmd) == 16, "room for the longest CDB");
 #define SC_ARG(id, lun) ((intptr_t)(((unsigned)(id) << 8) | (unsigned)(lun)))
 
 /* Open the path to an id/LUN; before anything else but IOCINFO (AIX-25). EIO, EINVAL, ETIMEDOUT. */
-#define SCIOSTART SC_IO('S', 1)
+#define SCIOSTART  SC_IO('S', 1)
 /* Close it; waits for its I/O. EINVAL not started. */
-#define SCIOSTOP SC_IO('S', 2)
+#define SCIOSTOP   SC_IO('S', 2)
 /* End the current command, flush the rest (ENXIO), leave the queue halted (AIX-26). */
-#define SCIOHALT SC_IO('S', 3)
+#define SCIOHALT   SC_IO('S', 3)
 /* Bus device reset to the id: all its LUNs. */
-#define SCIORESET SC_IO('S', 4)
+#define SCIORESET  SC_IO('S', 4)
 /* Are gathered writes supported? arg NULL. 0, or EINVAL: never attempt one (AIX-15). */
-#define SCIOGTHW SC_IO('S', 5)
+#define SCIOGTHW   SC_IO('S', 5)
 /* Register for asynchronous events. Kernel callers only (EPERM), once (EINVAL). */
-#define SCIOEVENT SC_IOWR('S', 6, struct sc_event_struct)
-#define SCIOINQU SC_IOWR('S', 7, struct sc_inquiry)
+#define SCIOEVENT  SC_IOWR('S', 6, struct sc_event_struct)
+#define SCIOINQU   SC_IOWR('S', 7, struct sc_inquiry)
 #define SCIOSTUNIT SC_IOWR('S', 8, struct sc_startunit)
-#define SCIOTUR SC_IOWR('S', 9, struct sc_ready)
-#define SCIOREAD SC_IOWR('S', 10, struct sc_readblk)
-#define SCIOCMD SC_IOWR('S', 11, struct sc_passthru)
+#define SCIOTUR    SC_IOWR('S', 9, struct sc_ready)
+#define SCIOREAD   SC_IOWR('S', 10, struct sc_readblk)
+#define SCIOCMD    SC_IOWR('S', 11, struct sc_passthru)
 
 /* SCIOINQU: INQUIRY. errno: EFAULT, EINVAL, EIO, ENOCONNECT, ENODEV, ENOMEM, ETIMEDOUT. */
 struct sc_inquiry {
     uint8_t scsi_id;
     uint8_t lun_id;
-    uint8_t flags;        /* SC_ASYNC, SC_NODISC */
-    uint8_t inquiry_len;  /* bytes wanted, at most 255 */
-    uint8_t get_extd;     /* 1: vital product data page code_page */
+    uint8_t flags;       /* SC_ASYNC, SC_NODISC */
+    uint8_t inquiry_len; /* bytes wanted, at most 255 */
+    uint8_t get_extd;    /* 1: vital product data page code_page */
     uint8_t code_page;
     uint8_t reserved[2];
     uint64_t inquiry_ptr; /* address of the data area, or 0: inquiry_data */
@@ -145,10 +145,10 @@ struct sc_startunit {
     uint8_t scsi_id;
     uint8_t lun_id;
     uint8_t flags;
-    uint8_t start_flag;    /* 1 start, 0 stop */
-    uint8_t immed_flag;    /* 1: do not wait until it has spun up */
+    uint8_t start_flag; /* 1 start, 0 stop */
+    uint8_t immed_flag; /* 1: do not wait until it has spun up */
     uint8_t reserved;
-    uint16_t timeout_value;/* seconds */
+    uint16_t timeout_value; /* seconds */
 };
 _Static_assert(sizeof(struct sc_startunit) == 8, "fixed layout");
 
@@ -174,39 +174,39 @@ struct sc_readblk {
     uint16_t timeout_value; /* seconds */
     uint32_t blk_no;        /* 21 bits */
     uint32_t reserved2;
-    uint64_t data_ptr;      /* or 0: data */
+    uint64_t data_ptr; /* or 0: data */
     uint8_t data[SCIOREAD_BYTES_MAX];
 };
 _Static_assert(sizeof(struct sc_readblk) == 24 + SCIOREAD_BYTES_MAX, "fixed layout");
 
 /* SCIOCMD and DK_PASSTHRU: any command, no recovery, no logging. */
 #define SC_PASSTHRU_INLINE 8192u
-#define SC_PASSTHRU_SENSE 252u
-#define SC_VERSION_1 1
-#define SC_EINVAL_LENGTH 18 /* einval_arg: data length above the maximum */
+#define SC_PASSTHRU_SENSE  252u
+#define SC_VERSION_1       1
+#define SC_EINVAL_LENGTH   18 /* einval_arg: data length above the maximum */
 struct sc_passthru {
-    uint8_t version;         /* 1: SC_VERSION_1 */
-    uint8_t status_validity; /* 2, out */
-    uint8_t scsi_bus_status; /* 3, out */
-    uint8_t adapter_status;  /* 4, out */
-    uint8_t adap_q_status;   /* 5, out */
-    uint8_t q_tag_msg;       /* 6 */
-    uint8_t q_flags;         /* 7: SC_RESUME ... */
-    uint8_t flags;           /* 8: SC_PT_READ: data comes in */
-    uint8_t command_length;  /* 9: 6, 10, 12, 16 */
-    uint8_t autosense_length;/* 10: sense wanted after CHECK CONDITION; 0 none */
-    uint8_t einval_arg;      /* 11, out: 1-based number of the field that was wrong, 0 unknown */
-    uint8_t reserved;        /* 12: 0 */
-    uint16_t scsi_id;        /* 13 */
-    uint16_t lun_id;         /* 14 */
-    uint32_t timeout_value;  /* 15: seconds */
-    uint32_t reserved1;      /* 0; the layout must not depend on how a machine aligns 64 bits */
-    uint64_t residual;       /* 16, out */
-    uint64_t buffer;         /* 17: or 0: data */
-    uint64_t data_length;    /* 18 */
-    uint8_t scsi_cdb[16];    /* 19 */
+    uint8_t version;                      /* 1: SC_VERSION_1 */
+    uint8_t status_validity;              /* 2, out */
+    uint8_t scsi_bus_status;              /* 3, out */
+    uint8_t adapter_status;               /* 4, out */
+    uint8_t adap_q_status;                /* 5, out */
+    uint8_t q_tag_msg;                    /* 6 */
+    uint8_t q_flags;                      /* 7: SC_RESUME ... */
+    uint8_t flags;                        /* 8: SC_PT_READ: data comes in */
+    uint8_t command_length;               /* 9: 6, 10, 12, 16 */
+    uint8_t autosense_length;             /* 10: sense wanted after CHECK CONDITION; 0 none */
+    uint8_t einval_arg;                   /* 11, out: 1-based number of the field that was wrong, 0 unknown */
+    uint8_t reserved;                     /* 12: 0 */
+    uint16_t scsi_id;                     /* 13 */
+    uint16_t lun_id;                      /* 14 */
+    uint32_t timeout_value;               /* 15: seconds */
+    uint32_t reserved1;                   /* 0; the layout must not depend on how a machine aligns 64 bits */
+    uint64_t residual;                    /* 16, out */
+    uint64_t buffer;                      /* 17: or 0: data */
+    uint64_t data_length;                 /* 18 */
+    uint8_t scsi_cdb[16];                 /* 19 */
     uint8_t autosense[SC_PASSTHRU_SENSE]; /* 20, out */
-    uint8_t sense_bytes;     /* 21, out */
+    uint8_t sense_bytes;                  /* 21, out */
     uint8_t reserved2[3];
     uint8_t data[SC_PASSTHRU_INLINE];
 };
@@ -216,16 +216,16 @@ _Static_assert(sizeof(struct sc_passthru) < 16384, "an ioctl number carries 14 b
 
 /* ------------------------------------------------------------------ asynchronous events */
 
-#define SC_IM_MODE 1 /* initiator */
-#define SC_TM_MODE 2 /* target */
-#define SC_FATAL_HDW_ERR 0x01
-#define SC_ADAP_CMD_FAILED 0x02
+#define SC_IM_MODE          1 /* initiator */
+#define SC_TM_MODE          2 /* target */
+#define SC_FATAL_HDW_ERR    0x01
+#define SC_ADAP_CMD_FAILED  0x02
 #define SC_SCSI_RESET_EVENT 0x04
-#define SC_BUFS_EXHAUSTED 0x08
+#define SC_BUFS_EXHAUSTED   0x08
 
 /* What async_func gets. Valid during the call only; copy `events`. */
 struct sc_event_info {
-    uint32_t events;     /* SC_* above, several at once possible */
+    uint32_t events; /* SC_* above, several at once possible */
     uint8_t id;
     uint8_t lun;
     uint8_t mode;
@@ -246,11 +246,11 @@ struct sc_event_struct {
 
 /* ------------------------------------------------------------------ openx ext flags of disk drivers */
 
-#define SC_DIAGNOSTIC 0x01
-#define SC_FORCED_OPEN 0x02
+#define SC_DIAGNOSTIC         0x01
+#define SC_FORCED_OPEN        0x02
 #define SC_RETAIN_RESERVATION 0x04
-#define SC_NO_RESERVE 0x08
-#define SC_SINGLE 0x10
+#define SC_NO_RESERVE         0x08
+#define SC_SINGLE             0x10
 
 /* ------------------------------------------------------------------ statistics [ours] */
 
@@ -267,6 +267,6 @@ struct sc_adapter_stats {
     uint64_t max_transfer;
 };
 #define SCIOLUNSTAT SC_IOWR('S', 32, struct sc_lun_stats)
-#define SCIOSTAT SC_IOR('S', 33, struct sc_adapter_stats)
+#define SCIOSTAT    SC_IOR('S', 33, struct sc_adapter_stats)
 
 #endif /* SYS_SCSI_H */

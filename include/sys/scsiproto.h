@@ -55,16 +55,16 @@ enum {
     SCSI_VERIFY_12 = 0xaf
 };
 #define SCSI_SA_READ_CAPACITY_16 0x10 /* of SERVICE ACTION IN(16) */
-#define SCSI_SA_GET_LBA_STATUS 0x12
-#define SCSI_SA_REPORT_OPCODES 0x0c   /* of MAINTENANCE IN */
+#define SCSI_SA_GET_LBA_STATUS   0x12
+#define SCSI_SA_REPORT_OPCODES   0x0c /* of MAINTENANCE IN */
 
 /* Status bytes are SC_*_STATUS etc. in scsi.h. CDB flag bits: */
-#define SCSI_CDB1_FUA 0x08
-#define SCSI_CDB1_DPO 0x10
-#define SCSI_CDB1_BYTCHK 0x02 /* VERIFY, WRITE AND VERIFY: compare with the data sent */
+#define SCSI_CDB1_FUA         0x08
+#define SCSI_CDB1_DPO         0x10
+#define SCSI_CDB1_BYTCHK      0x02 /* VERIFY, WRITE AND VERIFY: compare with the data sent */
 #define SCSI_WRITE_SAME_UNMAP 0x08
-#define SCSI_WRITE_SAME_NDOB 0x01 /* 16-byte form only: no data-out buffer, write zeroes */
-#define SCSI_INQUIRY_EVPD 0x01
+#define SCSI_WRITE_SAME_NDOB  0x01 /* 16-byte form only: no data-out buffer, write zeroes */
+#define SCSI_INQUIRY_EVPD     0x01
 
 /* Sense keys. */
 enum {
@@ -90,17 +90,17 @@ enum {
     SCSI_ASC_READ_ERROR = 0x11,
     SCSI_ASC_PARAMETER_LENGTH = 0x1a, /* PARAMETER LIST LENGTH ERROR */
     SCSI_ASC_MISCOMPARE = 0x1d,
-    SCSI_ASC_OPCODE = 0x20,           /* INVALID COMMAND OPERATION CODE */
-    SCSI_ASC_LBA = 0x21,              /* LOGICAL BLOCK ADDRESS OUT OF RANGE */
-    SCSI_ASC_CDB_FIELD = 0x24,        /* INVALID FIELD IN CDB */
-    SCSI_ASC_LUN = 0x25,              /* LOGICAL UNIT NOT SUPPORTED */
-    SCSI_ASC_PARAMETER_FIELD = 0x26,  /* INVALID FIELD IN PARAMETER LIST */
+    SCSI_ASC_OPCODE = 0x20,          /* INVALID COMMAND OPERATION CODE */
+    SCSI_ASC_LBA = 0x21,             /* LOGICAL BLOCK ADDRESS OUT OF RANGE */
+    SCSI_ASC_CDB_FIELD = 0x24,       /* INVALID FIELD IN CDB */
+    SCSI_ASC_LUN = 0x25,             /* LOGICAL UNIT NOT SUPPORTED */
+    SCSI_ASC_PARAMETER_FIELD = 0x26, /* INVALID FIELD IN PARAMETER LIST */
     SCSI_ASC_WRITE_PROTECTED = 0x27,
-    SCSI_ASC_RESET = 0x29,            /* POWER ON, RESET, OR BUS DEVICE RESET OCCURRED */
-    SCSI_ASC_PARAMETERS = 0x2a,       /* PARAMETERS CHANGED */
-    SCSI_ASC_SAVING = 0x39,           /* SAVING PARAMETERS NOT SUPPORTED */
-    SCSI_ASC_TARGET_FAILURE = 0x44,   /* INTERNAL TARGET FAILURE */
-    SCSI_ASC_DATA_PHASE = 0x4b        /* DATA PHASE ERROR */
+    SCSI_ASC_RESET = 0x29,          /* POWER ON, RESET, OR BUS DEVICE RESET OCCURRED */
+    SCSI_ASC_PARAMETERS = 0x2a,     /* PARAMETERS CHANGED */
+    SCSI_ASC_SAVING = 0x39,         /* SAVING PARAMETERS NOT SUPPORTED */
+    SCSI_ASC_TARGET_FAILURE = 0x44, /* INTERNAL TARGET FAILURE */
+    SCSI_ASC_DATA_PHASE = 0x4b      /* DATA PHASE ERROR */
 };
 enum {
     SCSI_ASCQ_START_NEEDED = 0x02,       /* 04: INITIALIZING COMMAND REQUIRED */
@@ -118,12 +118,12 @@ enum {
 };
 
 /* Fixed-format sense, byte offsets. Descriptor format is 0x72/0x73; deferred 0x71/0x73. */
-#define SCSI_SENSE_FIXED 0x70
+#define SCSI_SENSE_FIXED          0x70
 #define SCSI_SENSE_FIXED_DEFERRED 0x71
-#define SCSI_SENSE_DESC 0x72
-#define SCSI_SENSE_DESC_DEFERRED 0x73
-#define SCSI_SENSE_FIXED_BYTES 18u
-#define SCSI_SENSE_BYTES_MAX 252u
+#define SCSI_SENSE_DESC           0x72
+#define SCSI_SENSE_DESC_DEFERRED  0x73
+#define SCSI_SENSE_FIXED_BYTES    18u
+#define SCSI_SENSE_BYTES_MAX      252u
 
 /* VPD pages. */
 enum {
@@ -176,8 +176,8 @@ static inline void scsi_put64(uint8_t *p, uint64_t v)
 /* A sense buffer taken apart; `valid` false when the bytes make no sense data at all. */
 struct scsi_sense {
     bool valid;
-    bool deferred;       /* about an earlier command */
-    bool info_valid;     /* `info` holds an LBA or a count */
+    bool deferred;   /* about an earlier command */
+    bool info_valid; /* `info` holds an LBA or a count */
     uint8_t key, asc, ascq;
     uint64_t info;
 };

@@ -18,7 +18,7 @@ enum uio_rw {
 };
 /* uio_segflg: where the memory is. */
 #define UIO_USERSPACE 0 /* the calling process's */
-#define UIO_SYSSPACE 1  /* kernel memory, or memory process and core share */
+#define UIO_SYSSPACE  1 /* kernel memory, or memory process and core share */
 
 /*
  * A scattered user request. The services below advance uio_iov, uio_iovcnt, uio_iovdcnt,
@@ -26,14 +26,14 @@ enum uio_rw {
  * copy (this is why a gathered write must be restored before a retry).
  */
 struct uio {
-    struct iovec *uio_iov;  /* next piece */
-    struct xmem *uio_xmem;  /* descriptors, one per piece, or NULL */
-    int64_t uio_offset;     /* bytes from the start of the device */
-    int32_t uio_iovcnt;     /* pieces left */
-    int32_t uio_iovdcnt;    /* pieces done */
-    size_t uio_resid;       /* bytes left */
-    int16_t uio_segflg;     /* UIO_USERSPACE, UIO_SYSSPACE */
-    uint32_t uio_fmode;     /* devflag bits of the open */
+    struct iovec *uio_iov; /* next piece */
+    struct xmem *uio_xmem; /* descriptors, one per piece, or NULL */
+    int64_t uio_offset;    /* bytes from the start of the device */
+    int32_t uio_iovcnt;    /* pieces left */
+    int32_t uio_iovdcnt;   /* pieces done */
+    size_t uio_resid;      /* bytes left */
+    int16_t uio_segflg;    /* UIO_USERSPACE, UIO_SYSSPACE */
+    uint32_t uio_fmode;    /* devflag bits of the open */
 };
 
 /*
@@ -62,7 +62,7 @@ typedef int (*mincnt_t)(struct buf *bp, void *minparms);
  * the loop as an end of file does: 0 and uio_resid > 0.
  * Process context, no lock held; sleeps. (AIX: uphysio; error rules recalled, see the spec.)
  */
-int uphysio(struct uio *uiop, unsigned rw, unsigned buf_cnt, devno_t devno,
-            void (*strat)(struct buf *bp), mincnt_t mincnt, void *minparms);
+int uphysio(struct uio *uiop, unsigned rw, unsigned buf_cnt, devno_t devno, void (*strat)(struct buf *bp),
+            mincnt_t mincnt, void *minparms);
 
 #endif /* SYS_SCUIO_H */

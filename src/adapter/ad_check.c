@@ -72,6 +72,24 @@ void ad_lun_stats_get(struct ad_lun *lun, struct sc_lun_stats *out)
     shim_lock_exit(&lun->lun_lock);
 }
 
+/*
+ * A LUN is being stopped: keep what it has counted, for SCIOSTAT counts since the adapter's attachment and
+ * a LUN since its start. Locks: lun_lock; takes adp_lock.
+ */
+void ad_stats_keep_locked(struct ad_lun *lun)
+{
+    struct ad_adapter *adp = lun->lun_adp;
+    const uint64_t in_lane = ad_lane_done_locked(lun);
+
+    SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
+    shim_lock_enter(&adp->adp_lock);
+    adp->adp_past.commands += lun->lun_accepted + in_lane;
+    adp->adp_past.completed += lun->lun_completed + in_lane;
+    adp->adp_past.errors += lun->lun_errors;
+    shim_lock_exit(&adp->adp_lock);
+    lun->lun_accepted = lun->lun_completed = lun->lun_errors = 0;
+}
+
 /* SCIOSTAT: sums over the LUNs; the adapter itself counts nothing on the good path. Context: any. */
 void ad_stats_get(struct ad_adapter *adp, struct sc_adapter_stats *out)
 {
@@ -81,6 +99,9 @@ void ad_stats_get(struct ad_adapter *adp, struct sc_adapter_stats *out)
     out->credits_free = adp->adp_credits_free;
     out->resets = adp->adp_resets;
     out->events = adp->adp_events;
+    out->commands = adp->adp_past.commands;
+    out->completed = adp->adp_past.completed;
+    out->errors = adp->adp_past.errors;
     shim_lock_exit(&adp->adp_lock);
     out->max_transfer = adp->adp_transfer_max;
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {

@@ -29,12 +29,12 @@ struct ad_xfer {
     uint8_t xfer_cdb_len;    /* bytes */
     uint8_t xfer_id;         /* target */
     uint8_t xfer_lun;
-    uint8_t xfer_qmsg;       /* SC_NO_Q, SC_SIMPLE_Q, SC_HEAD_OF_Q, SC_ORDERED_Q */
-    uint16_t xfer_tag;       /* valid unless SC_NO_Q; unique per LUN while in flight */
-    uint8_t xfer_dir;        /* enum shim_dir */
-    uint8_t xfer_flags;      /* AD_XFER_* */
+    uint8_t xfer_qmsg;             /* SC_NO_Q, SC_SIMPLE_Q, SC_HEAD_OF_Q, SC_ORDERED_Q */
+    uint16_t xfer_tag;             /* valid unless SC_NO_Q; unique per LUN while in flight */
+    uint8_t xfer_dir;              /* enum shim_dir */
+    uint8_t xfer_flags;            /* AD_XFER_* */
     struct shim_dma_map *xfer_map; /* segments; map_nsegs 0 when there is no data phase */
-    uint64_t xfer_bytes;     /* data phase length; 0 none */
+    uint64_t xfer_bytes;           /* data phase length; 0 none */
 
     /* Out: set by the chip before DONE. */
     uint8_t xfer_result;      /* enum ad_result */
@@ -44,7 +44,7 @@ struct ad_xfer {
     void *xfer_chip[4]; /* the chip's scratch */
 };
 #define AD_XFER_NODISC 0x01 /* do not allow disconnection */
-#define AD_XFER_ASYNC 0x02  /* no synchronous negotiation */
+#define AD_XFER_ASYNC  0x02 /* no synchronous negotiation */
 
 /* How a command ended. One or none of SCSI status and adapter status is ever claimed (AIX-19). */
 enum ad_result {
@@ -63,9 +63,9 @@ enum ad_result {
 
 /* What start() says. */
 enum ad_hw_start {
-    AD_HW_DONE = 0,   /* finished already; the out fields are filled. ad_hw_done() is NOT called */
-    AD_HW_PENDING = 1,/* ad_hw_done() will be called, perhaps before start() returns */
-    AD_HW_BUSY = 2    /* no room in the chip: nothing happened; the core tries again after ad_hw_kick() */
+    AD_HW_DONE = 0,    /* finished already; the out fields are filled. ad_hw_done() is NOT called */
+    AD_HW_PENDING = 1, /* ad_hw_done() will be called, perhaps before start() returns */
+    AD_HW_BUSY = 2     /* no room in the chip: nothing happened; the core tries again after ad_hw_kick() */
 };
 
 /* What a chip can do; filled by attach(). */
@@ -129,11 +129,11 @@ void ad_hw_event(struct ad_adapter *ad, enum ad_hw_event ev);
 /* What the configure method knows about one adapter. */
 struct ad_config {
     const struct ad_hw_ops *cfg_ops;
-    void *cfg_hw;                   /* passed to every operation */
-    struct shim_dev *cfg_dev;       /* device half; maps the memory of every command */
-    uint64_t cfg_transfer_bytes_max;/* lowers the chip's maximum; 0 keeps it; >= SC_MAXREQUEST */
-    uint32_t cfg_commands_max;      /* lowers the credits; 0 keeps them */
-    bool cfg_no_gather;             /* do not offer gathered writes */
+    void *cfg_hw;                    /* passed to every operation */
+    struct shim_dev *cfg_dev;        /* device half; maps the memory of every command */
+    uint64_t cfg_transfer_bytes_max; /* lowers the chip's maximum; 0 keeps it; >= SC_MAXREQUEST */
+    uint32_t cfg_commands_max;       /* lowers the credits; 0 keeps them */
+    bool cfg_no_gather;              /* do not offer gathered writes */
 };
 
 /*

@@ -228,6 +228,7 @@ struct ad_adapter {
     void *adp_bounce_mem;
     struct ad_bounce adp_bounces[AD_BOUNCES];
     uint64_t adp_resets, adp_events;
+    struct sc_adapter_stats adp_past; /* what LUNs had counted when they were stopped */
 };
 
 /* ---------------------------------------------------------------- ad_life.c */
@@ -413,6 +414,7 @@ struct ad_lun *ad_lun_started(struct ad_adapter *adp, unsigned id, unsigned lun)
 
 void ad_lun_stats_get(struct ad_lun *lun, struct sc_lun_stats *out);
 void ad_stats_get(struct ad_adapter *adp, struct sc_adapter_stats *out);
+void ad_stats_keep_locked(struct ad_lun *lun);
 /* Walk everything; NULL when all invariants hold, else the broken one in words. For tests. Takes lun_lock. */
 const char *ad_lun_check(struct ad_lun *lun);
 bool ad_state_move_ok(enum ad_lun_state from, enum ad_lun_state to);

@@ -213,6 +213,7 @@ int ad_lun_stop(struct ad_lun *lun)
     }
     SHIM_ASSERT(lun->lun_nfree == lun->lun_openings && lun->lun_responses == 0);
     SHIM_ASSERT(lun->lun_long_free == (1u << AD_LONG_LISTS) - 1u);
+    ad_stats_keep_locked(lun);
     ad_state_set_locked(lun, AD_LUN_STOPPED);
     lun->lun_async_func = NULL;
     lun->lun_async_correlator = NULL;

@@ -220,6 +220,7 @@ struct dd_rec {
     enum dd_rec_state rec_state;
     bool rec_ready;   /* rec_cmd waits to be sent */
     bool rec_kept;    /* the adapter driver kept its queue: it must hear SC_Q_RESUME */
+    bool rec_owed;    /* REQUEST SENSE failed: the device still holds sense for us */
     bool rec_unstick; /* rec_unstick_cmd wants to be sent */
     bool rec_delay;   /* before the next step */
     bool rec_qfull;

@@ -111,12 +111,16 @@ static void open_wait_idle_locked(struct dd_unit *un)
 static int open_teardown(struct dd_unit *un, bool commands)
 {
     event_t never = EVENT_NULL;
-    int error = 0, rc;
+    int error = 0, rc, old;
 
     if (commands && un->un_dirty)
         error = dd_cache_sync(un);
     if (commands && un->un_reserved && !un->un_retain)
         (void)open_reserve(un, SCSI_RELEASE_6);
+    /* These two may have failed: their sleeper has the answer, but the recovery may still be under way. */
+    old = disable_lock(INTIODONE, &un->un_lock);
+    open_wait_idle_locked(un);
+    unlock_enable(old, &un->un_lock);
     while (tstop(un->un_restart_trb) < 0 || tstop(un->un_delay_trb) < 0)
         (void)e_timedsleep(&never, NULL, 1000000);
     un->un_restart_armed = false;
@@ -172,7 +176,7 @@ static int open_first(struct dd_unit *un, unsigned long devflag, int ext)
     memset(&un->un_info, 0, sizeof(un->un_info));
     un->un_depth = un->un_depth_max = 1;
     un->un_tag = SC_NO_Q;
-    un->un_need_resume = un->un_need_delay = false;
+    un->un_need_resume = un->un_need_delay = un->un_rec.rec_owed = false;
     un->un_read_only = un->un_reserved = un->un_dirty = false;
     un->un_good_run = 0;
     error = open_path(un, ext);

@@ -312,7 +312,9 @@ static void recover_next_locked(struct dd_unit *un)
         rec->rec_tries = 0;
         if (!rule && cmd->cmd_sync && cmd->cmd_sync->sy_flags & DD_SYNC_NOSENSE)
             rule = dd_sense_rule(&none);
-        if (!rule) {
+        /* Sense that could not be fetched earlier may be why the device is busy: fetch it now. */
+        if (!rule || (rec->rec_owed && cmd->cmd_sc.status_validity == SC_SCSI_ERROR &&
+                      cmd->cmd_sc.scsi_status == SC_BUSY_STATUS)) {
             recover_sense_locked(un);
             return;
         }
@@ -397,6 +399,7 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
     struct sc_buf *sc = &rec->rec_cmd->cmd_sc;
     bool failed = (sc->bufstruct.b_flags & B_ERROR) != 0;
     enum dd_rec_state was = rec->rec_state;
+    const struct dd_rule *rule;
     struct scsi_sense sense = {0};
     uint32_t bytes = 0;
 
@@ -416,7 +419,9 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
                 bytes = 0;
             sense = scsi_sense_parse(rec->rec_sense, bytes);
         }
-        recover_verdict_locked(un, dd_sense_rule(&sense), &sense, bytes);
+        rec->rec_owed = failed;
+        rule = dd_status_rule(&rec->rec_current->cmd_sc);
+        recover_verdict_locked(un, rule ? rule : dd_sense_rule(&sense), &sense, bytes);
         recover_next_locked(un);
         return;
     }

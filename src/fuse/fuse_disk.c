@@ -13,8 +13,8 @@
  * image at this level, only a device).
  *
  * rhdiskN is the character device: FOPEN_DIRECT_IO, so what the program asks is what the driver gets,
- * block multiples or EINVAL; but see fuse_disk_is_small. hdiskN is the block device: any offset and size, through the kernel's
- * page cache and then scp_block_*.
+ * block multiples or EINVAL; but see fuse_disk_is_small, and fuse_split.c. hdiskN is the block
+ * device: any offset and size, through the kernel's page cache and then scp_block_*.
  *
  * The page cache is write-through. Rejected: FUSE_CAP_WRITEBACK_CACHE would merge small writes, but
  * then the kernel takes the file's size for its own and lets it grow, so that `dd of=hdisk0` never

@@ -57,7 +57,7 @@ struct fuse_handle {
     struct fuse_handle *h_next, *h_prev; /* pr_handles */
     enum fuse_kind h_kind;
     bool h_writable;
-    bool h_direct;             /* opened with O_DIRECT */
+    bool h_direct;               /* opened with O_DIRECT */
     struct fuse_vdisk *h_disk;   /* disks */
     struct file *h_file;         /* adapter and disks: where ioctls go */
     struct scp_block *h_block;   /* FUSE_KIND_BLOCK */

@@ -5,8 +5,8 @@
  * Punching a hole and zeroing a range both promise zeroes afterwards. Whole blocks go to the device:
  * UNMAP where it reads back zeroes, otherwise WRITE SAME, otherwise zeroes are written (the driver
  * picks). What is left of a block at either end: hdiskN writes zeroes there, rhdiskN refuses the
- * range with EINVAL wherever it refuses such a write (see fuse_disk_is_small). All space of a disk is there from the start,
- * so plain preallocation succeeds as long as it stays on the disk.
+ * range with EINVAL wherever it refuses such a write (see fuse_disk_is_small). All space of a disk is there
+ * from the start, so plain preallocation succeeds as long as it stays on the disk.
  */
 #define _GNU_SOURCE
 #include "fuse_impl.h"

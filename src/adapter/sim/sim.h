@@ -37,8 +37,8 @@ struct sim_medium_ops {
     int (*read)(void *m, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes);
     int (*write)(void *m, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes, bool fua);
     int (*flush)(void *m);
-    int (*unmap)(void *m, uint64_t off, uint64_t bytes);      /* NULL: UNMAP is not offered */
-    int (*zero)(void *m, uint64_t off, uint64_t bytes);       /* NULL: zeroes are written */
+    int (*unmap)(void *m, uint64_t off, uint64_t bytes); /* NULL: UNMAP is not offered */
+    int (*zero)(void *m, uint64_t off, uint64_t bytes);  /* NULL: zeroes are written */
     int (*mapped)(void *m, uint64_t off, uint64_t *run_bytes, bool *is_mapped); /* GET LBA STATUS */
     void (*close)(void *m);
 };
@@ -47,13 +47,13 @@ struct sim_medium_ops {
 struct sim_disk_config {
     uint8_t sd_id;
     uint8_t sd_lun;
-    uint32_t sd_block_bytes;   /* 512, 1024, 2048 or 4096 */
+    uint32_t sd_block_bytes; /* 512, 1024, 2048 or 4096 */
     uint64_t sd_blocks;
     bool sd_read_only;
-    bool sd_no_tags;           /* INQUIRY CmdQue 0 */
-    uint32_t sd_queue_depth;   /* TASK SET FULL above this many; 0 unlimited */
-    uint64_t sd_latency_ns;    /* 0: commands finish inside start() */
-    char sd_serial[17];        /* printable, NUL-terminated; "" makes one from id and LUN */
+    bool sd_no_tags;         /* INQUIRY CmdQue 0 */
+    uint32_t sd_queue_depth; /* TASK SET FULL above this many; 0 unlimited */
+    uint64_t sd_latency_ns;  /* 0: commands finish inside start() */
+    char sd_serial[17];      /* printable, NUL-terminated; "" makes one from id and LUN */
     const struct sim_medium_ops *sd_ops;
     void *sd_medium;
 };
@@ -61,44 +61,44 @@ struct sim_disk_config {
 /* Misbehaviour: what happens to the commands a rule matches. */
 enum sim_fault_action {
     SIM_FAULT_NONE = 0,
-    SIM_FAULT_CHECK,          /* CHECK CONDITION with key/asc/ascq; medium errors give the LBA */
-    SIM_FAULT_BUSY,           /* status BUSY */
-    SIM_FAULT_QUEUE_FULL,     /* status TASK SET FULL */
-    SIM_FAULT_RESERVED,       /* status RESERVATION CONFLICT */
-    SIM_FAULT_HANG,           /* never answers; until aborted or reset */
-    SIM_FAULT_NO_RESPONSE,    /* selection timeout */
+    SIM_FAULT_CHECK,       /* CHECK CONDITION with key/asc/ascq; medium errors give the LBA */
+    SIM_FAULT_BUSY,        /* status BUSY */
+    SIM_FAULT_QUEUE_FULL,  /* status TASK SET FULL */
+    SIM_FAULT_RESERVED,    /* status RESERVATION CONFLICT */
+    SIM_FAULT_HANG,        /* never answers; until aborted or reset */
+    SIM_FAULT_NO_RESPONSE, /* selection timeout */
     SIM_FAULT_BUS_FAULT,
-    SIM_FAULT_BUS_RESET,      /* a bus reset hits while the command runs */
+    SIM_FAULT_BUS_RESET, /* a bus reset hits while the command runs */
     SIM_FAULT_HW_FAILURE,
-    SIM_FAULT_SHORT,          /* GOOD, but the last f_param bytes are not moved */
-    SIM_FAULT_DELAY,          /* f_param ns later, then as usual */
-    SIM_FAULT_CORRUPT,        /* data-in commands: byte f_param (modulo the length) of the data inverted */
+    SIM_FAULT_SHORT,   /* GOOD, but the last f_param bytes are not moved */
+    SIM_FAULT_DELAY,   /* f_param ns later, then as usual */
+    SIM_FAULT_CORRUPT, /* data-in commands: byte f_param (modulo the length) of the data inverted */
     SIM_FAULT_COUNT
 };
-#define SIM_OPCODE_ANY (-1)
-#define SIM_OPCODE_READS (-2)  /* READ(6), (10), (12), (16) */
+#define SIM_OPCODE_ANY    (-1)
+#define SIM_OPCODE_READS  (-2) /* READ(6), (10), (12), (16) */
 #define SIM_OPCODE_WRITES (-3) /* WRITE and WRITE AND VERIFY of any length */
 struct sim_fault {
     int f_opcode;         /* CDB byte 0, or SIM_OPCODE_* */
     uint64_t f_lba_first; /* only commands touching [first, last]; 0..UINT64_MAX any */
     uint64_t f_lba_last;
-    uint32_t f_skip;      /* let that many matching commands pass first */
-    uint32_t f_count;     /* then hit that many; 0 = for good */
+    uint32_t f_skip;  /* let that many matching commands pass first */
+    uint32_t f_count; /* then hit that many; 0 = for good */
     enum sim_fault_action f_action;
     uint8_t f_key, f_asc, f_ascq;
-    bool f_descriptor;    /* sense in descriptor format */
+    bool f_descriptor; /* sense in descriptor format */
     uint64_t f_param;
-    uint64_t f_hits;      /* out: how often it has struck */
+    uint64_t f_hits; /* out: how often it has struck */
 };
 #define SIM_FAULTS_MAX 16u
 
 /* The bus. Process context. 0 or ENOMEM. */
 struct sim_bus_config {
-    uint8_t sb_adapter_id;           /* usually 7 */
-    uint64_t sb_transfer_bytes_max;  /* 0 means 1 MiB */
-    uint32_t sb_commands_max;        /* 0 means 1024 */
-    bool sb_clears_queue;            /* AD flavour: true clears the queue on CHECK CONDITION */
-    bool sb_no_tags;                 /* adapter without tagging */
+    uint8_t sb_adapter_id;          /* usually 7 */
+    uint64_t sb_transfer_bytes_max; /* 0 means 1 MiB */
+    uint32_t sb_commands_max;       /* 0 means 1024 */
+    bool sb_clears_queue;           /* AD flavour: true clears the queue on CHECK CONDITION */
+    bool sb_no_tags;                /* adapter without tagging */
 };
 int sim_bus_create(const struct sim_bus_config *cfg, struct sim_bus **out);
 /* The bus is detached and idle; its disks are destroyed and their media closed. */
@@ -146,7 +146,7 @@ void sim_disk_attention(struct sim_disk *disk, uint8_t asc, uint8_t ascq);
  * limit; one that runs to its end inside start() on an ordinary disk is not worth the atomics.
  */
 struct sim_disk_stats {
-    uint64_t st_commands;      /* commands delivered */
+    uint64_t st_commands; /* commands delivered */
     uint64_t st_by_opcode[256];
     uint64_t st_bytes_read, st_bytes_written;
     uint32_t st_active, st_active_max;

@@ -267,6 +267,29 @@ START_TEST(test_many_disks_with_ids_around_the_adapter)
 }
 END_TEST
 
+/* A disk's last close stops its LUN; what the adapter has counted stays. */
+START_TEST(test_adapter_counts_survive_the_last_close)
+{
+    struct sc_adapter_stats before, after;
+    struct file *adapter;
+    uint8_t data[512];
+    size_t done;
+
+    start_ram(1u << 20, 0);
+    ck_assert_int_eq(scp_adapter_file(pair, &adapter), 0);
+    for (unsigned i = 0; i < 100; i++)
+        ck_assert_int_eq(scp_raw_read(disk, data, sizeof(data), 0, &done), 0);
+    ck_assert_int_eq(fp_ioctl(adapter, SCIOSTAT, (intptr_t)&before, 0), 0);
+    ck_assert_uint_ge(before.commands, 100);
+    ck_assert_int_eq(fp_close(disk), 0);
+    ck_assert_int_eq(fp_ioctl(adapter, SCIOSTAT, (intptr_t)&after, 0), 0);
+    ck_assert_uint_ge(after.commands, before.commands);
+    ck_assert_uint_eq(after.commands, after.completed);
+    ck_assert_uint_eq(after.luns_started, 0);
+    ck_assert_uint_eq(scp_destroy(pair), 0);
+}
+END_TEST
+
 START_TEST(test_errno_texts)
 {
     ck_assert_ptr_nonnull(strstr(scp_strerror(EMEDIA), "EMEDIA"));
@@ -293,6 +316,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_reports_name_the_promised_fields);
     tcase_add_test(t, test_inject_language);
     tcase_add_test(t, test_many_disks_with_ids_around_the_adapter);
+    tcase_add_test(t, test_adapter_counts_survive_the_last_close);
     tcase_add_test(t, test_errno_texts);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
