@@ -106,7 +106,7 @@ static void probe_text(char *out, size_t out_bytes, const uint8_t *in, size_t in
     size_t n = in_bytes < out_bytes - 1 ? in_bytes : out_bytes - 1;
 
     for (size_t i = 0; i < n; i++)
-        out[i] = in[i] >= 0x20 && in[i] < 0x7f ? (char)in[i] : '.';
+        out[i] = (char)(in[i] >= 0x20 && in[i] < 0x7f ? in[i] : '.');
     while (n > 0 && out[n - 1] == ' ')
         n--;
     out[n] = '\0';
