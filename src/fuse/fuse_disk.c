@@ -35,6 +35,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 /* ------------------------------------------------------------------ a worker's buffer */
 
@@ -51,6 +52,8 @@ struct fuse_buffer {
 /* Static, not the mount's: a worker that is no longer needed may outlive the loop by a moment. */
 static pthread_mutex_t fuse_buffers_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct fuse_buffer *fuse_buffers; /* of workers that have ended */
+static unsigned fuse_buffers_kept;       /* how many */
+#define FUSE_BUFFERS_WARM 2u
 static pthread_once_t fuse_buffer_once = PTHREAD_ONCE_INIT;
 static pthread_key_t fuse_buffer_key;
 static _Thread_local struct fuse_buffer *fuse_buffer;
@@ -60,6 +63,9 @@ static void fuse_buffer_put(void *arg)
     struct fuse_buffer *b = arg;
 
     pthread_mutex_lock(&fuse_buffers_mutex);
+    /* A burst's worth of workers would leave as many megabytes behind: only a few stay warm. */
+    if (fuse_buffers_kept++ >= FUSE_BUFFERS_WARM)
+        (void)madvise(b->b_memory, FUSE_BUFFER_BYTES, MADV_DONTNEED);
     b->b_next = fuse_buffers;
     fuse_buffers = b;
     pthread_mutex_unlock(&fuse_buffers_mutex);
@@ -78,8 +84,10 @@ static struct fuse_buffer *fuse_buffer_take(void)
     (void)pthread_once(&fuse_buffer_once, fuse_buffer_key_make);
     pthread_mutex_lock(&fuse_buffers_mutex);
     b = fuse_buffers;
-    if (b != NULL)
+    if (b != NULL) {
         fuse_buffers = b->b_next;
+        fuse_buffers_kept--;
+    }
     pthread_mutex_unlock(&fuse_buffers_mutex);
     if (b == NULL) {
         b = malloc(sizeof(*b));
@@ -114,6 +122,7 @@ void fuse_disk_buffers_free(void)
     struct fuse_buffer *b;
 
     pthread_mutex_lock(&fuse_buffers_mutex);
+    fuse_buffers_kept = 0;
     while ((b = fuse_buffers) != NULL) {
         fuse_buffers = b->b_next;
         free(b->b_memory);

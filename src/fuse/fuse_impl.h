@@ -111,6 +111,11 @@ void fuse_file_close_all(struct fuse_pair *pr);
 int fuse_disk_probe(struct fuse_pair *pr, unsigned disk, char *err, size_t size);
 void fuse_disk_fini(struct fuse_vdisk *vd);
 void fuse_disk_buffers_free(void);
+
+/* ------------------------------------------------------------------ fuse_spin.c */
+
+/* Have the session's workers look for the next request for a moment before they sleep. 0 or an errno. */
+int fuse_spin_install(struct fuse_session *se);
 int fuse_disk_open(struct fuse_pair *pr, struct fuse_handle *h);
 void fuse_disk_close(struct fuse_handle *h);
 int fuse_disk_block_join(struct fuse_pair *pr, struct fuse_vdisk *vd, struct scp_block **out);

@@ -24,6 +24,7 @@
 #include "fuse_impl.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@
 #define SERVE_IDLE_PER_CPU 2u
 #define SERVE_IDLE_MIN     4u
 #define SERVE_BACKGROUND   128u      /* asynchronous requests at once: above any queue depth that helps */
+#define SERVE_MMAP_BYTES   262144    /* malloc asks the system for anything from here on */
 #define SERVE_NUDGE_NS     50000000L /* how often the loop is woken until it has noticed */
 
 /* What the signal thread needs. */
@@ -174,10 +176,13 @@ static int fuse_serve_loop(struct fuse_session *se, const struct fuse_serve_conf
 
     if (loop == NULL)
         return ENOMEM;
+    /* A worker's request buffer goes back to the system with the worker, not into malloc's arenas. */
+    (void)mallopt(M_MMAP_THRESHOLD, SERVE_MMAP_BYTES);
     fuse_loop_cfg_set_clone_fd(loop, 1);
     fuse_loop_cfg_set_idle_threads(loop, fuse_serve_idle(threads));
     fuse_loop_cfg_set_max_threads(loop, threads);
     (void)sigaction(SIGRTMIN, &nudge, NULL);
+    (void)fuse_spin_install(se); /* faster, not needed */
     rc = pthread_create(&signals, NULL, fuse_serve_signals, &sv);
     if (rc == 0) {
         rc = -fuse_session_loop_mt(se, loop);
