@@ -30,9 +30,9 @@ export PKG_CONFIG_PATH
 
 # shellcheck disable=SC2046,SC2086 # pkg-config prints words
 {
-    cflags=$(pkg-config --define-variable=prefix="$prefix" --cflags scpair)
-    libdir=$(pkg-config --define-variable=prefix="$prefix" --variable=libdir scpair)
-    static=$(pkg-config --define-variable=prefix="$prefix" --static --libs-only-l --libs-only-other scpair)
+    cflags=$(pkg-config --cflags scpair)
+    libdir=$(pkg-config --variable=libdir scpair)
+    static=$(pkg-config --static --libs-only-l --libs-only-other scpair)
     cc -std=c11 -Wall -Wextra -Wconversion -Wshadow -Werror $extra $cflags \
         "$here/head/main.c" "$here/head/thead.c" \
         -L"$libdir" -Wl,-Bstatic -lscpair -Wl,-Bdynamic $(echo "$static" | sed 's/-lscpair//') \
