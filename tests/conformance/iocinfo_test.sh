@@ -32,7 +32,7 @@ PKG_CONFIG_PATH=$(dirname "$(find "$work/prefix" -name scpair.pc)")
 export PKG_CONFIG_PATH
 # shellcheck disable=SC2046 # pkg-config prints words
 cc -std=c11 -Wall -Wextra -Werror \
-    $(pkg-config --define-variable=prefix="$work/prefix" --cflags scpair) "$here/iocinfo.c" -o "$work/iocinfo"
+    $(pkg-config --cflags scpair) "$here/iocinfo.c" -o "$work/iocinfo"
 
 expect()
 {
