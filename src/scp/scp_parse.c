@@ -22,7 +22,8 @@ int scp_size_parse(const char *text, uint64_t *bytes)
     if (text == NULL || text[0] < '0' || text[0] > '9')
         return EINVAL;
     errno = 0;
-    value = strtoull(text, &end, 0);
+    /* Base 0 would read "010" as eight; nobody means octal bytes. */
+    value = strtoull(text, &end, text[0] == '0' && (text[1] | 0x20) == 'x' ? 16 : 10);
     if (errno != 0)
         return EINVAL;
     if (*end != '\0') {
