@@ -258,17 +258,12 @@ static void *counting(void *arg)
         if (sim_hw_ops.start(fx_bus, &c.x) != AD_HW_DONE)
             atomic_fetch_add(&bad, 1);
         fx_release(&c);
-        if (c.x.xfer_result == AD_RES_GOOD) {
+        /*
+         * On a miscompare somebody else was faster. The number only grows, so the next guess is not above
+         * it either. (A READ would tell at once, but a READ beside a write is nobody's business to order.)
+         */
+        if (c.x.xfer_result == AD_RES_GOOD)
             won++;
-        } else {
-            /* Somebody else was faster: look what it is now. */
-            int said;
-
-            if (!start_io(&c, who, false, 0, 1, buf, &said))
-                atomic_fetch_add(&bad, 1);
-            fx_release(&c);
-            memcpy(&guess, buf, 8);
-        }
     }
     if (won != 100)
         atomic_fetch_add(&bad, 1);
