@@ -306,7 +306,6 @@ void fuse_disk_read(fuse_req_t req, struct fuse_handle *h, size_t size, uint64_t
 void fuse_disk_write(fuse_req_t req, struct fuse_handle *h, const char *data, size_t size, uint64_t off,
                      bool durable)
 {
-    struct fuse_vdisk *vd = h->h_disk;
     size_t done = 0;
     int error;
 
@@ -321,12 +320,7 @@ void fuse_disk_write(fuse_req_t req, struct fuse_handle *h, const char *data, si
             error = fp_ioctl(h->h_file, DKFLUSH, 0, 0);
     }
     FUSE_ASSERT(done <= size);
-    /*
-     * After the write: a flush that ran meanwhile did not have these bytes and has cleared the flag.
-     * Looked at first: most writes find it set, and then the cache line stays shared.
-     */
-    if (!atomic_load(&vd->vd_dirty))
-        atomic_store(&vd->vd_dirty, true);
+    fuse_disk_dirtied(h->h_disk);
     if (SC_UNLIKELY(error != 0 && (done == 0 || durable)))
         fuse_fail(req, error);
     else

@@ -81,6 +81,16 @@ struct fuse_pair {
 };
 
 static inline struct fuse_pair *fuse_pair_of(fuse_req_t req) { return fuse_req_userdata(req); }
+/*
+ * A disk has been written to: close(2) will have to flush. Called after the write: a flush that ran
+ * meanwhile did not have these bytes and has cleared the flag. Looked at first: most writes find it
+ * set, and then the cache line stays shared.
+ */
+static inline void fuse_disk_dirtied(struct fuse_vdisk *vd)
+{
+    if (!atomic_load(&vd->vd_dirty))
+        atomic_store(&vd->vd_dirty, true);
+}
 static inline struct fuse_handle *fuse_handle_of(const struct fuse_file_info *fi)
 {
     return (struct fuse_handle *)(uintptr_t)fi->fh;

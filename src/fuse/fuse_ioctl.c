@@ -101,20 +101,22 @@ static bool fuse_ioctl_writes(unsigned cmd)
 static int fuse_ioctl_run(struct fuse_handle *h, const struct fuse_ioctl *io, void *area, void *word)
 {
     bool structure = SC_IOC_SIZE(io->i_cmd) != 0;
+    bool writes = fuse_ioctl_writes(io->i_cmd);
     uint64_t pointer = 0;
+    int error;
 
-    if (fuse_ioctl_writes(io->i_cmd)) {
-        if (!h->h_writable)
-            return EBADF;
-        atomic_store(&h->h_disk->vd_dirty, true);
-    }
+    if (writes && !h->h_writable)
+        return EBADF;
     if (io->i_pointer != 0) {
         memcpy(&pointer, (const uint8_t *)area + io->i_pointer, sizeof(pointer));
         if (pointer != 0)
             return EFAULT;
     }
-    return fp_ioctlx(h->h_file, io->i_cmd, structure ? (intptr_t)area : (intptr_t)word, 0,
-                     DREAD | (h->h_writable ? DWRITE : 0));
+    error = fp_ioctlx(h->h_file, io->i_cmd, structure ? (intptr_t)area : (intptr_t)word, 0,
+                      DREAD | (h->h_writable ? DWRITE : 0));
+    if (writes)
+        fuse_disk_dirtied(h->h_disk);
+    return error;
 }
 
 void fuse_ioctl_call(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,

@@ -100,7 +100,7 @@ void fuse_space_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, o
         return;
     }
     error = bytes != 0 ? fuse_space_zero(h, at, bytes, punch) : 0;
-    atomic_store(&h->h_disk->vd_dirty, true); /* after it: see fuse_disk_write */
+    fuse_disk_dirtied(h->h_disk);
     fuse_fail(req, error);
 }
 

@@ -7,9 +7,10 @@
  * after the answer. Falling asleep and being woken on another CPU costs more
  * than all the drivers do for a 4 KiB read, in a virtual machine several times
  * as much. So one worker at a time polls its /dev/fuse descriptor for SPIN_NS
- * after it has answered, and only then sleeps in read(2) like the others. This
- * makes a single 4 KiB request half as fast again; with several under way
- * nobody ever waits, and it changes nothing.
+ * after it has answered, and only then sleeps in read(2) like the others. Where
+ * waking is expensive (a CPU that has gone idle, a loaded machine) that makes one
+ * request at a time up to twice as fast; where it is cheap, and with several under
+ * way, when nobody waits, it changes nothing that can be measured.
  *
  * What it costs is bounded: SPIN_NS of one CPU after a request, nothing while
  * the mount is idle. When the CPUs have other work, a spinning worker uses up
