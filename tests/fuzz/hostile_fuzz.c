@@ -14,58 +14,23 @@
  * dd_life.c have those.
  */
 #define _GNU_SOURCE
+#define FUZZ_NAME "hostile_fuzz"
+#include "fuzz.h"
+
 #include <scpair/shim.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/kservices.h>
 #include <sys/scdisk.h>
 #include <sys/scsiproto.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "adapter/sim/sim.h"
 
 #define BLOCKS        2048u
 #define ADAPTER_DEVNO SC_MAKEDEV(1, 0)
 #define DISK_DEVNO    SC_MAKEDEV(2, 0)
-#define HANG_S        60u
 #define REQUESTS      12
 
-static uint64_t seed, state, rounds, opened, lies;
+static uint64_t rounds, opened, lies;
 static unsigned lie_percent, status_percent;
-
-static uint64_t rnd(void)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
-}
-
-static void on_signal(int sig)
-{
-    char line[160];
-    int n = snprintf(line, sizeof(line), "rerun: hostile_fuzz --seed %llu --seconds 0\nFAIL %s\n",
-                     (unsigned long long)seed, sig == SIGALRM ? "hangs" : "crash");
-
-    if (n > 0 && write(STDOUT_FILENO, line, (size_t)n) < 0)
-        _exit(1);
-    signal(sig, SIG_DFL);
-    if (sig == SIGALRM)
-        _exit(1);
-    raise(sig);
-}
-
-#define MUST(cond, ...)                                                                                      \
-    do {                                                                                                     \
-        if (!(cond)) {                                                                                       \
-            printf("rerun: hostile_fuzz --seed %llu --seconds 0\n", (unsigned long long)seed);               \
-            printf(__VA_ARGS__);                                                                             \
-            printf("\n");                                                                                    \
-            exit(1);                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 /* ---------------------------------------------------------------- the lying chip */
 
@@ -251,31 +216,8 @@ static void round_of(void)
 
 int main(int argc, char **argv)
 {
-    unsigned seconds = 5;
-    struct timespec now;
-    time_t end;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    seed = (uint64_t)now.tv_nsec * 2654435761u + (uint64_t)now.tv_sec;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--seed") == 0)
-            seed = strtoull(argv[i + 1], NULL, 10);
-        else if (strcmp(argv[i], "--seconds") == 0)
-            seconds = (unsigned)strtoul(argv[i + 1], NULL, 10);
-    }
-    signal(SIGABRT, on_signal);
-    signal(SIGSEGV, on_signal);
-    signal(SIGALRM, on_signal);
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    end = now.tv_sec + (time_t)seconds;
-    do {
-        state = seed | 1;
-        (void)alarm(HANG_S);
-        round_of();
-        seed += 2;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    } while (now.tv_sec < end);
+    fuzz_run(argc, argv, round_of);
     printf("hostile_fuzz: %llu rounds, %llu opens, %llu lies, last seed %llu\n", (unsigned long long)rounds,
-           (unsigned long long)opened, (unsigned long long)lies, (unsigned long long)seed - 2);
+           (unsigned long long)opened, (unsigned long long)lies, (unsigned long long)seed);
     return 0;
 }

@@ -12,52 +12,16 @@
  * Does not contain: checks that the right errno comes back; the unit tests have those.
  */
 #define _GNU_SOURCE
+#define FUZZ_NAME "ioctl_fuzz"
+#include "fuzz.h"
+
 #include <scpair/scpair.h>
 #include <scpair/shim.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 #define DISK_BYTES   (1u << 20)
 #define ROUND_IOCTLS 2000u
-#define HANG_S       60u
 
-static uint64_t seed, state, calls;
-static unsigned last_cmd;
-
-static uint64_t rnd(void)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
-}
-
-static void on_signal(int sig)
-{
-    char line[160];
-    int n = snprintf(line, sizeof(line), "rerun: ioctl_fuzz --seed %llu\nFAIL %s in ioctl %#x\n",
-                     (unsigned long long)seed, sig == SIGALRM ? "hangs" : "crash", last_cmd);
-
-    if (n > 0 && write(STDOUT_FILENO, line, (size_t)n) < 0)
-        _exit(1);
-    signal(sig, SIG_DFL);
-    if (sig == SIGALRM)
-        _exit(1);
-    raise(sig);
-}
-
-#define MUST(cond, ...)                                                                                      \
-    do {                                                                                                     \
-        if (!(cond)) {                                                                                       \
-            printf("rerun: ioctl_fuzz --seed %llu\n", (unsigned long long)seed);                             \
-            printf(__VA_ARGS__);                                                                             \
-            printf("\n");                                                                                    \
-            exit(1);                                                                                         \
-        }                                                                                                    \
-    } while (0)
+static uint64_t calls;
 
 static const unsigned adapter_cmds[] = {IOCINFO,  SCIOSTART, SCIOSTOP,    SCIOHALT,   SCIORESET,
                                         SCIOGTHW, SCIOEVENT, SCIOINQU,    SCIOSTUNIT, SCIOTUR,
@@ -128,7 +92,7 @@ static void one_ioctl(struct file *fp, const unsigned *cmds, size_t ncmds)
     }
     /* A plain word: small ids and LUNs, or anything. The disk's own path (0/0) stays alone mostly. */
     word = rnd() % 4 ? SC_ARG(rnd() % 18, rnd() % 34) : (intptr_t)rnd();
-    last_cmd = cmd;
+    fuzz_last = cmd;
     error = fp_ioctlx(fp, cmd, size ? (intptr_t)arg : word, 0, DREAD | DWRITE);
     MUST(error >= 0 && error < 512, "ioctl %#x: errno %d", cmd, error);
     calls++;
@@ -169,33 +133,9 @@ static void round_of(void)
 
 int main(int argc, char **argv)
 {
-    unsigned seconds = 5;
-    struct timespec now;
-    time_t end;
-
     /* A fuzzed START STOP UNIT leaves a disk "not ready", which is retried with a delay each time. */
     (void)setenv("SCPAIR_DD_BUSY_MS", "1", 1);
-    clock_gettime(CLOCK_REALTIME, &now);
-    seed = (uint64_t)now.tv_nsec * 2654435761u + (uint64_t)now.tv_sec;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--seed") == 0)
-            seed = strtoull(argv[i + 1], NULL, 10);
-        else if (strcmp(argv[i], "--seconds") == 0)
-            seconds = (unsigned)strtoul(argv[i + 1], NULL, 10);
-    }
-    signal(SIGABRT, on_signal);
-    signal(SIGSEGV, on_signal);
-    signal(SIGALRM, on_signal);
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    end = now.tv_sec + (time_t)seconds;
-    do {
-        state = seed | 1;
-        (void)alarm(HANG_S);
-        round_of();
-        seed += 2;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    } while (now.tv_sec < end);
-    printf("ioctl_fuzz: %llu ioctls, last seed %llu\n", (unsigned long long)calls,
-           (unsigned long long)seed - 2);
+    fuzz_run(argc, argv, round_of);
+    printf("ioctl_fuzz: %llu ioctls, last seed %llu\n", (unsigned long long)calls, (unsigned long long)seed);
     return 0;
 }
