@@ -11,7 +11,7 @@
 #define _GNU_SOURCE
 #include "scp_impl.h"
 
-#include "../shim/posix/posix_medium.h"
+#include "../adapter/sim/posix/sim_posix_medium.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -92,7 +92,7 @@ static int scp_medium_open(const struct scp_disk_spec *d, uint64_t *bytes, const
 
     switch (d->medium) {
     case SCP_MEDIUM_FILE:
-        return posix_medium_open(d->path, d->read_only, d->direct, bytes, ops, medium, err, size);
+        return sim_posix_open(d->path, d->read_only, d->direct, bytes, ops, medium, err, size);
     case SCP_MEDIUM_RAM:
         *bytes = d->bytes;
         error = sim_medium_ram(d->bytes, ops, medium);

@@ -11,8 +11,8 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$root" || exit 1
-[ $# -gt 0 ] || set -- include/sys/*.h include/scpair/*.h src/adapter/*.h src/adapter/*/*.h src/devdrv/*.h \
-    src/shim/*.h src/shim/kern/*.h
+[ $# -gt 0 ] || set -- include/sys/*.h include/scpair/*.h src/adapter/*.h src/adapter/*/*.h \
+    src/adapter/sim/posix/*.h src/devdrv/*.h src/shim/*.h src/shim/kern/*.h
 warn="-std=c11 -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Werror -Iinclude -fsyntax-only"
 compilers=gcc
 command -v clang >/dev/null && compilers="gcc clang"

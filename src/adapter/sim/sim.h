@@ -14,7 +14,7 @@
  * With no latency set a command runs to its end inside start(), in the caller's thread: no
  * hand-over. With latency, or an injected hang, it pends and finishes on a shim timer.
  *
- * Does not contain: the SCSI command set (sim_cmd_*.c), the file medium (src/shim/posix).
+ * Does not contain: the SCSI command set (sim_cmd_*.c), the file medium (posix/).
  */
 #ifndef SIM_H
 #define SIM_H

@@ -6,7 +6,7 @@
  * and mostly empty disk cheap. "null" stores nothing and leaves the reader's memory as it is: for
  * measuring everything around the medium.
  *
- * Does not contain: the file medium (src/shim/posix).
+ * Does not contain: the file medium (posix/).
  */
 #include "sim_impl.h"
 

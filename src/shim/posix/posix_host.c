@@ -6,7 +6,7 @@
  * have been written; small ones from the C library. "User memory" is the process's own, hence a
  * user copy is a memcpy behind a check for addresses that can be no memory.
  *
- * Does not contain: parking (posix_park.c), timers (posix_timer.c), files (posix_medium.c).
+ * Does not contain: parking (posix_park.c), timers (posix_timer.c).
  */
 #define _GNU_SOURCE
 #include "posix_impl.h"

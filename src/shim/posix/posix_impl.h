@@ -2,7 +2,7 @@
 /*
  * posix_impl.h - what the files of the posix host share.
  *
- * Does not contain: the file medium (posix_medium.h), which is no part of the host table.
+ * Does not contain: what others see of it (scpair/shim.h).
  */
 #ifndef POSIX_IMPL_H
 #define POSIX_IMPL_H

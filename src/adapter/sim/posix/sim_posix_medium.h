@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * posix_medium.h - a simulated disk's blocks in a file or on a block device.
+ * sim_posix_medium.h - a simulated disk's blocks in a file or on a block device.
  *
  * For those who build a system on the posix host (src/scp, tests). Does not contain: the other
- * media (src/adapter/sim).
+ * media (sim.h).
  */
-#ifndef POSIX_MEDIUM_H
-#define POSIX_MEDIUM_H
+#ifndef SIM_POSIX_MEDIUM_H
+#define SIM_POSIX_MEDIUM_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@ struct sim_medium_ops;
  * exclusively: EBUSY while it is mounted.
  * 0, or an errno with one line in err (size bytes) that names the file and what to do. Process.
  */
-int posix_medium_open(const char *path, bool read_only, bool direct, uint64_t *bytes,
-                      const struct sim_medium_ops **ops, void **medium, char *err, size_t size);
+int sim_posix_open(const char *path, bool read_only, bool direct, uint64_t *bytes,
+                   const struct sim_medium_ops **ops, void **medium, char *err, size_t size);
 
-#endif /* POSIX_MEDIUM_H */
+#endif /* SIM_POSIX_MEDIUM_H */

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * posix_medium_test.c - the file medium: every operation on ordinary, sparse, read-only and direct
+ * sim_posix_medium_test.c - the file medium: every operation on ordinary, sparse, read-only and direct
  * images, and the message for each way in which opening goes wrong.
  */
 #define _GNU_SOURCE
-#include "panic_host.h"
+#include "../../../shim/panic_host.h"
 
+#include <adapter/sim/posix/sim_posix_medium.h>
 #include <adapter/sim/sim.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <shim/posix/posix_medium.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -51,7 +51,7 @@ static void image_remove(void)
 static int medium_open(bool read_only, bool direct)
 {
     err[0] = '\0';
-    return posix_medium_open(image, read_only, direct, &bytes, &ops, &medium, err, sizeof(err));
+    return sim_posix_open(image, read_only, direct, &bytes, &ops, &medium, err, sizeof(err));
 }
 
 static void begin(bool read_only, bool direct)
@@ -229,8 +229,7 @@ END_TEST
 
 static void refuse(const char *path, bool read_only, int error, const char *words)
 {
-    ck_assert_int_eq(posix_medium_open(path, read_only, false, &bytes, &ops, &medium, err, sizeof(err)),
-                     error);
+    ck_assert_int_eq(sim_posix_open(path, read_only, false, &bytes, &ops, &medium, err, sizeof(err)), error);
     ck_assert_msg(strstr(err, words) != NULL, "\"%s\" does not contain \"%s\"", err, words);
     ck_assert_ptr_null(strchr(err, '\n'));
     if (*path)
@@ -259,7 +258,7 @@ START_TEST(test_medium_open_refusals_name_the_thing_and_the_fix)
     refuse(path, true, ELOOP, "symbolic links");
     unlink(path);
     refuse("/dev/null", false, EINVAL, "neither a regular file nor a block device");
-    ck_assert_int_eq(posix_medium_open(dir, false, false, &bytes, &ops, &medium, NULL, 0), EISDIR);
+    ck_assert_int_eq(sim_posix_open(dir, false, false, &bytes, &ops, &medium, NULL, 0), EISDIR);
     image_remove();
     shim_test_end();
 }
@@ -344,7 +343,7 @@ START_TEST(test_medium_direct_and_buffered_are_one_file)
     ck_assert_int_eq(symlink(image, swap_link), 0);
     ck_assert_int_eq(pthread_create(&thread, NULL, swapper, swap_link), 0);
     for (unsigned i = 0; i < 3000; i++) {
-        if (posix_medium_open(swap_link, true, true, &bytes, &ops, &medium, err, sizeof(err)))
+        if (sim_posix_open(swap_link, true, true, &bytes, &ops, &medium, err, sizeof(err)))
             continue;
         ck_assert_int_eq(rd(0, a, sizeof(a)), 0);   /* direct */
         ck_assert_int_eq(rd(0, back + 1, 4096), 0); /* not aligned: buffered */
@@ -385,10 +384,10 @@ START_TEST(test_medium_open_of_a_claimed_device_is_refused)
         fd = open(device, O_RDWR | O_EXCL);
         ck_assert_int_ge(fd, 0);
         refuse(device, false, EBUSY, "unmount it first");
-        ck_assert_int_eq(posix_medium_open(device, true, false, &bytes, &ops, &medium, err, sizeof(err)), 0);
+        ck_assert_int_eq(sim_posix_open(device, true, false, &bytes, &ops, &medium, err, sizeof(err)), 0);
         ops->close(medium);
         close(fd);
-        ck_assert_int_eq(posix_medium_open(device, false, true, &bytes, &ops, &medium, err, sizeof(err)), 0);
+        ck_assert_int_eq(sim_posix_open(device, false, true, &bytes, &ops, &medium, err, sizeof(err)), 0);
         ck_assert_uint_eq(bytes, IMAGE_BYTES);
         ck_assert_int_eq(wr(0, data, 4096, true), 0);
         expect(0, data, 4096);
@@ -404,7 +403,7 @@ END_TEST
 
 static Suite *medium_suite(void)
 {
-    Suite *s = suite_create("posix_medium");
+    Suite *s = suite_create("sim_posix");
     TCase *io = tcase_create("transfers");
     TCase *holes = tcase_create("holes");
     TCase *opening = tcase_create("opening");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * posix_medium.c - a simulated disk's blocks in a file or on a block device.
+ * sim_posix_medium.c - a simulated disk's blocks in a file or on a block device.
  *
  * Outline: opening and its messages; the transfer loop; flush, unmap, zero, mapped; the table.
  *
@@ -12,12 +12,12 @@
  * aligned goes through a second, buffered descriptor of the same file; Linux keeps the two coherent.
  * Rejected: a bounce buffer (an allocation in the path, and read-modify-write for offsets).
  *
- * Does not contain: SCSI, block sizes, the RAM and null media (src/adapter/sim).
+ * Does not contain: SCSI, block sizes, the RAM and null media (sim_medium.c).
  */
 #define _GNU_SOURCE
-#include "posix_medium.h"
+#include "sim_posix_medium.h"
 
-#include "../../adapter/sim/sim.h"
+#include "../sim.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -27,12 +27,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define POSIX_DIRECT_ALIGN 4096u
-#define POSIX_IOV_MAX      1024u
+#define SIM_POSIX_DIRECT_ALIGN 4096u
+#define SIM_POSIX_IOV_MAX      1024u
 /* Written at a time where the file system cannot make zeroes itself. */
-#define POSIX_ZERO_BYTES   ((size_t)64 << 10)
+#define SIM_POSIX_ZERO_BYTES   ((size_t)64 << 10)
 
-struct posix_medium {
+struct sim_posix {
     int pm_fd;        /* buffered; also holds the lock */
     int pm_direct_fd; /* -1: not direct */
     bool pm_read_only;
@@ -40,19 +40,19 @@ struct posix_medium {
 };
 
 /* Zeroes to write; never written to itself, so it stays one shared page in memory. */
-static const char posix_zeroes[POSIX_ZERO_BYTES] __attribute__((aligned(4096)));
+static const char sim_posix_zeroes[SIM_POSIX_ZERO_BYTES] __attribute__((aligned(4096)));
 
 /* ---------------------------------------------------------------- opening */
 
 /* Put one line into err and pass the errno on. */
-static int posix_medium_refuse(int error, char *err, size_t size, const char *path, const char *what)
+static int sim_posix_refuse(int error, char *err, size_t size, const char *path, const char *what)
 {
     if (err && size)
         (void)snprintf(err, size, "%s: %s", path, what);
     return error;
 }
 
-static const char *posix_medium_why(int error, bool read_only)
+static const char *sim_posix_why(int error, bool read_only)
 {
     switch (error) {
     case ENOENT:
@@ -78,9 +78,9 @@ static const char *posix_medium_why(int error, bool read_only)
     }
 }
 
-static int posix_medium_refuse_errno(int error, bool read_only, char *err, size_t size, const char *path)
+static int sim_posix_refuse_errno(int error, bool read_only, char *err, size_t size, const char *path)
 {
-    const char *why = posix_medium_why(error, read_only);
+    const char *why = sim_posix_why(error, read_only);
     char text[128];
 
     if (!why) {
@@ -88,23 +88,23 @@ static int posix_medium_refuse_errno(int error, bool read_only, char *err, size_
                        strerror(error));
         why = text;
     }
-    return posix_medium_refuse(error, err, size, path, why);
+    return sim_posix_refuse(error, err, size, path, why);
 }
 
 /* Look before opening: to open a pipe would block and to open a tape might move it. */
-static int posix_medium_look(const char *path, bool read_only, struct stat *st, char *err, size_t size)
+static int sim_posix_look(const char *path, bool read_only, struct stat *st, char *err, size_t size)
 {
     if (!*path)
-        return posix_medium_refuse(ENOENT, err, size, "disk",
-                                   "no file name; give an image file or a block device");
+        return sim_posix_refuse(ENOENT, err, size, "disk",
+                                "no file name; give an image file or a block device");
     if (stat(path, st))
-        return posix_medium_refuse_errno(errno, read_only, err, size, path);
+        return sim_posix_refuse_errno(errno, read_only, err, size, path);
     if (S_ISDIR(st->st_mode))
-        return posix_medium_refuse(EISDIR, err, size, path,
-                                   "is a directory; give an image file or a block device");
+        return sim_posix_refuse(EISDIR, err, size, path,
+                                "is a directory; give an image file or a block device");
     if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
-        return posix_medium_refuse(EINVAL, err, size, path,
-                                   "is neither a regular file nor a block device; give one of these");
+        return sim_posix_refuse(EINVAL, err, size, path,
+                                "is neither a regular file nor a block device; give one of these");
     return 0;
 }
 
@@ -112,47 +112,47 @@ static int posix_medium_look(const char *path, bool read_only, struct stat *st, 
  * Open the file that was looked at. The name may stand for another one by now, and the two descriptors of a
  * direct medium must never be two files. 0, or an errno in words.
  */
-static int posix_medium_open_fd(int *fd, const char *path, int flags, const struct stat *looked,
-                                bool read_only, char *err, size_t size)
+static int sim_posix_open_fd(int *fd, const char *path, int flags, const struct stat *looked, bool read_only,
+                             char *err, size_t size)
 {
     struct stat st;
 
     *fd = open(path, flags);
     if (*fd < 0 && (flags & O_DIRECT))
-        return posix_medium_refuse(EINVAL, err, size, path,
-                                   "its file system cannot do direct I/O; leave out \"direct\"");
+        return sim_posix_refuse(EINVAL, err, size, path,
+                                "its file system cannot do direct I/O; leave out \"direct\"");
     if (*fd < 0 || fstat(*fd, &st))
-        return posix_medium_refuse_errno(errno, read_only, err, size, path);
+        return sim_posix_refuse_errno(errno, read_only, err, size, path);
     if (st.st_dev != looked->st_dev || st.st_ino != looked->st_ino)
-        return posix_medium_refuse(EBUSY, err, size, path, "was replaced while it was opened; try again");
+        return sim_posix_refuse(EBUSY, err, size, path, "was replaced while it was opened; try again");
     return 0;
 }
 
 /* The open file: lock it and ask its size. */
-static int posix_medium_take(struct posix_medium *m, const char *path, char *err, size_t size)
+static int sim_posix_take(struct sim_posix *m, const char *path, char *err, size_t size)
 {
     off_t end;
 
     if (flock(m->pm_fd, (m->pm_read_only ? LOCK_SH : LOCK_EX) | LOCK_NB)) {
         if (errno == EWOULDBLOCK)
-            return posix_medium_refuse(
+            return sim_posix_refuse(
                 EBUSY, err, size, path,
                 "is in use by another scpair; unmount that first, or add \",ro\" to both");
-        return posix_medium_refuse(errno, err, size, path, "cannot be locked; use a local file system");
+        return sim_posix_refuse(errno, err, size, path, "cannot be locked; use a local file system");
     }
     end = lseek(m->pm_fd, 0, SEEK_END);
     if (end < 0)
-        return posix_medium_refuse_errno(errno, m->pm_read_only, err, size, path);
+        return sim_posix_refuse_errno(errno, m->pm_read_only, err, size, path);
     if (end == 0)
-        return posix_medium_refuse(EINVAL, err, size, path,
-                                   "is empty; give it a size with \"truncate -s 1G FILE\"");
+        return sim_posix_refuse(EINVAL, err, size, path,
+                                "is empty; give it a size with \"truncate -s 1G FILE\"");
     m->pm_bytes = (uint64_t)end;
     return 0;
 }
 
-static void posix_medium_close(void *medium)
+static void sim_posix_close(void *medium)
 {
-    struct posix_medium *m = medium;
+    struct sim_posix *m = medium;
 
     if (m->pm_direct_fd >= 0)
         (void)close(m->pm_direct_fd);
@@ -161,50 +161,48 @@ static void posix_medium_close(void *medium)
     free(m);
 }
 
-static int posix_medium_open_fds(struct posix_medium *m, const char *path, bool direct, char *err,
-                                 size_t size)
+static int sim_posix_open_fds(struct sim_posix *m, const char *path, bool direct, char *err, size_t size)
 {
     int flags = (m->pm_read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
     struct stat looked;
-    int rc = posix_medium_look(path, m->pm_read_only, &looked, err, size);
+    int rc = sim_posix_look(path, m->pm_read_only, &looked, err, size);
 
     if (rc)
         return rc;
     /* A device that is written is ours alone: O_EXCL fails while it is mounted. One descriptor claims. */
-    rc = posix_medium_open_fd(&m->pm_fd, path,
-                              S_ISBLK(looked.st_mode) && !m->pm_read_only ? flags | O_EXCL : flags, &looked,
-                              m->pm_read_only, err, size);
+    rc = sim_posix_open_fd(&m->pm_fd, path,
+                           S_ISBLK(looked.st_mode) && !m->pm_read_only ? flags | O_EXCL : flags, &looked,
+                           m->pm_read_only, err, size);
     if (!rc)
-        rc = posix_medium_take(m, path, err, size);
+        rc = sim_posix_take(m, path, err, size);
     if (!rc && direct)
-        rc = posix_medium_open_fd(&m->pm_direct_fd, path, flags | O_DIRECT, &looked, m->pm_read_only, err,
-                                  size);
+        rc = sim_posix_open_fd(&m->pm_direct_fd, path, flags | O_DIRECT, &looked, m->pm_read_only, err, size);
     return rc;
 }
 
 /* ---------------------------------------------------------------- transfers */
 
-static bool posix_medium_is_aligned(uint64_t off, const struct iovec *vec, uint32_t n)
+static bool sim_posix_is_aligned(uint64_t off, const struct iovec *vec, uint32_t n)
 {
     uintptr_t bits = (uintptr_t)off;
 
     for (uint32_t i = 0; i < n; i++)
         bits |= (uintptr_t)vec[i].iov_base | vec[i].iov_len;
-    return (bits & (POSIX_DIRECT_ALIGN - 1)) == 0;
+    return (bits & (SIM_POSIX_DIRECT_ALIGN - 1)) == 0;
 }
 
-static int posix_medium_fd(const struct posix_medium *m, uint64_t off, const struct iovec *vec, uint32_t n)
+static int sim_posix_fd(const struct sim_posix *m, uint64_t off, const struct iovec *vec, uint32_t n)
 {
-    if (SC_LIKELY(m->pm_direct_fd < 0) || !posix_medium_is_aligned(off, vec, n))
+    if (SC_LIKELY(m->pm_direct_fd < 0) || !sim_posix_is_aligned(off, vec, n))
         return m->pm_fd;
     return m->pm_direct_fd;
 }
 
 /* One system call. Bytes, or -1 with errno. */
-static ssize_t posix_medium_call(int fd, bool to_file, uint64_t off, const struct iovec *vec, uint32_t n,
-                                 bool fua)
+static ssize_t sim_posix_call(int fd, bool to_file, uint64_t off, const struct iovec *vec, uint32_t n,
+                              bool fua)
 {
-    int count = (int)(n < POSIX_IOV_MAX ? n : POSIX_IOV_MAX);
+    int count = (int)(n < SIM_POSIX_IOV_MAX ? n : SIM_POSIX_IOV_MAX);
 
     if (!to_file)
         return count == 1 ? pread(fd, vec->iov_base, vec->iov_len, (off_t)off)
@@ -219,10 +217,10 @@ static ssize_t posix_medium_call(int fd, bool to_file, uint64_t off, const struc
  * Move all bytes of the vector. 0 or an errno. The caller's vector is not changed: the rest of
  * a segment that was moved in part goes alone in a vector of one.
  */
-static int posix_medium_move(const struct posix_medium *m, bool to_file, uint64_t off,
-                             const struct iovec *vec, uint32_t n, bool fua)
+static int sim_posix_move(const struct sim_posix *m, bool to_file, uint64_t off, const struct iovec *vec,
+                          uint32_t n, bool fua)
 {
-    int fd = posix_medium_fd(m, off, vec, n);
+    int fd = sim_posix_fd(m, off, vec, n);
     size_t skip = 0;
 
     while (n > 0) {
@@ -236,7 +234,7 @@ static int posix_medium_move(const struct posix_medium *m, bool to_file, uint64_
             skip = 0;
             continue;
         }
-        moved = posix_medium_call(fd, to_file, off, skip ? &rest : vec, skip ? 1 : n, fua);
+        moved = sim_posix_call(fd, to_file, off, skip ? &rest : vec, skip ? 1 : n, fua);
         if (SC_UNLIKELY(moved <= 0)) {
             if (moved < 0 && errno == EINTR)
                 continue;
@@ -256,23 +254,23 @@ static int posix_medium_move(const struct posix_medium *m, bool to_file, uint64_
     return 0;
 }
 
-static bool posix_medium_holds(const struct posix_medium *m, uint64_t off, uint64_t bytes)
+static bool sim_posix_holds(const struct sim_posix *m, uint64_t off, uint64_t bytes)
 {
     return off <= m->pm_bytes && bytes <= m->pm_bytes - off;
 }
 
-static int posix_medium_read(void *medium, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes)
+static int sim_posix_read(void *medium, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes)
 {
-    const struct posix_medium *m = medium;
+    const struct sim_posix *m = medium;
 
-    if (!posix_medium_holds(m, off, bytes))
+    if (!sim_posix_holds(m, off, bytes))
         return EINVAL;
-    return posix_medium_move(m, false, off, vec, n, false);
+    return sim_posix_move(m, false, off, vec, n, false);
 }
 
-static int posix_medium_flush(void *medium)
+static int sim_posix_flush(void *medium)
 {
-    const struct posix_medium *m = medium;
+    const struct sim_posix *m = medium;
 
     if (m->pm_read_only)
         return 0;
@@ -280,33 +278,33 @@ static int posix_medium_flush(void *medium)
 }
 
 /* With fua the data is on the medium at return; a file system without RWF_DSYNC flushes instead. */
-static int posix_medium_write(void *medium, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes,
-                              bool fua)
+static int sim_posix_write(void *medium, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes,
+                           bool fua)
 {
-    const struct posix_medium *m = medium;
+    const struct sim_posix *m = medium;
     int rc;
 
     if (m->pm_read_only)
         return EROFS;
-    if (!posix_medium_holds(m, off, bytes))
+    if (!sim_posix_holds(m, off, bytes))
         return EINVAL;
-    rc = posix_medium_move(m, true, off, vec, n, fua);
+    rc = sim_posix_move(m, true, off, vec, n, fua);
     if (fua && (rc == EOPNOTSUPP || rc == ENOSYS)) {
-        rc = posix_medium_move(m, true, off, vec, n, false);
+        rc = sim_posix_move(m, true, off, vec, n, false);
         if (!rc)
-            rc = posix_medium_flush(medium);
+            rc = sim_posix_flush(medium);
     }
     return rc;
 }
 
 /* ---------------------------------------------------------------- holes and zeroes */
 
-static int posix_medium_write_zeroes(struct posix_medium *m, uint64_t off, uint64_t bytes)
+static int sim_posix_write_zeroes(struct sim_posix *m, uint64_t off, uint64_t bytes)
 {
     while (bytes > 0) {
-        size_t part = bytes < POSIX_ZERO_BYTES ? (size_t)bytes : POSIX_ZERO_BYTES;
-        struct iovec vec = {.iov_base = (void *)(uintptr_t)posix_zeroes, .iov_len = part};
-        int rc = posix_medium_move(m, true, off, &vec, 1, false);
+        size_t part = bytes < SIM_POSIX_ZERO_BYTES ? (size_t)bytes : SIM_POSIX_ZERO_BYTES;
+        struct iovec vec = {.iov_base = (void *)(uintptr_t)sim_posix_zeroes, .iov_len = part};
+        int rc = sim_posix_move(m, true, off, &vec, 1, false);
 
         if (rc)
             return rc;
@@ -317,14 +315,14 @@ static int posix_medium_write_zeroes(struct posix_medium *m, uint64_t off, uint6
 }
 
 /* Let the file system do it, or write zeroes: either way the range reads as zeroes afterwards. */
-static int posix_medium_fallocate(void *medium, int mode, uint64_t off, uint64_t bytes)
+static int sim_posix_fallocate(void *medium, int mode, uint64_t off, uint64_t bytes)
 {
-    struct posix_medium *m = medium;
+    struct sim_posix *m = medium;
     int rc;
 
     if (m->pm_read_only)
         return EROFS;
-    if (!posix_medium_holds(m, off, bytes))
+    if (!sim_posix_holds(m, off, bytes))
         return EINVAL;
     if (bytes == 0)
         return 0;
@@ -332,27 +330,27 @@ static int posix_medium_fallocate(void *medium, int mode, uint64_t off, uint64_t
         rc = fallocate(m->pm_fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)bytes) ? errno : 0;
     while (rc == EINTR);
     if (rc == EOPNOTSUPP || rc == ENOSYS || rc == EINVAL || rc == ENODEV)
-        rc = posix_medium_write_zeroes(m, off, bytes);
+        rc = sim_posix_write_zeroes(m, off, bytes);
     return rc;
 }
 
-static int posix_medium_unmap(void *medium, uint64_t off, uint64_t bytes)
+static int sim_posix_unmap(void *medium, uint64_t off, uint64_t bytes)
 {
-    return posix_medium_fallocate(medium, FALLOC_FL_PUNCH_HOLE, off, bytes);
+    return sim_posix_fallocate(medium, FALLOC_FL_PUNCH_HOLE, off, bytes);
 }
 
-static int posix_medium_zero(void *medium, uint64_t off, uint64_t bytes)
+static int sim_posix_zero(void *medium, uint64_t off, uint64_t bytes)
 {
-    return posix_medium_fallocate(medium, FALLOC_FL_ZERO_RANGE, off, bytes);
+    return sim_posix_fallocate(medium, FALLOC_FL_ZERO_RANGE, off, bytes);
 }
 
 /*
  * How far what is at off goes on being the same, data or hole. A file system that does not know
  * answers "all data". The file position is moved but nobody uses it: all transfers are positioned.
  */
-static int posix_medium_mapped(void *medium, uint64_t off, uint64_t *run_bytes, bool *is_mapped)
+static int sim_posix_mapped(void *medium, uint64_t off, uint64_t *run_bytes, bool *is_mapped)
 {
-    const struct posix_medium *m = medium;
+    const struct sim_posix *m = medium;
     off_t data, hole;
 
     if (off >= m->pm_bytes)
@@ -378,38 +376,38 @@ static int posix_medium_mapped(void *medium, uint64_t off, uint64_t *run_bytes, 
 
 /* ---------------------------------------------------------------- the table */
 
-static const struct sim_medium_ops posix_medium_ops = {
+static const struct sim_medium_ops sim_posix_ops = {
     .version = 1,
     .size = sizeof(struct sim_medium_ops),
     .name = "file",
-    .read = posix_medium_read,
-    .write = posix_medium_write,
-    .flush = posix_medium_flush,
-    .unmap = posix_medium_unmap,
-    .zero = posix_medium_zero,
-    .mapped = posix_medium_mapped,
-    .close = posix_medium_close,
+    .read = sim_posix_read,
+    .write = sim_posix_write,
+    .flush = sim_posix_flush,
+    .unmap = sim_posix_unmap,
+    .zero = sim_posix_zero,
+    .mapped = sim_posix_mapped,
+    .close = sim_posix_close,
 };
 
-/* See posix_medium.h. Context: process. Owns: *medium is the caller's until its close(). */
-int posix_medium_open(const char *path, bool read_only, bool direct, uint64_t *bytes,
-                      const struct sim_medium_ops **ops, void **medium, char *err, size_t size)
+/* See sim_posix_medium.h. Context: process. Owns: *medium is the caller's until its close(). */
+int sim_posix_open(const char *path, bool read_only, bool direct, uint64_t *bytes,
+                   const struct sim_medium_ops **ops, void **medium, char *err, size_t size)
 {
-    struct posix_medium *m = calloc(1, sizeof(*m));
+    struct sim_posix *m = calloc(1, sizeof(*m));
     int rc;
 
     if (!m)
-        return posix_medium_refuse(ENOMEM, err, size, path, "out of memory; give fewer disks");
+        return sim_posix_refuse(ENOMEM, err, size, path, "out of memory; give fewer disks");
     m->pm_fd = -1;
     m->pm_direct_fd = -1;
     m->pm_read_only = read_only;
-    rc = posix_medium_open_fds(m, path, direct, err, size);
+    rc = sim_posix_open_fds(m, path, direct, err, size);
     if (rc) {
-        posix_medium_close(m);
+        sim_posix_close(m);
         return rc;
     }
     *bytes = m->pm_bytes;
-    *ops = &posix_medium_ops;
+    *ops = &sim_posix_ops;
     *medium = m;
     return 0;
 }
