@@ -215,7 +215,7 @@ static void core_floor(enum core_op op, unsigned depth, uint64_t count, uint64_t
 
 static void core_pair_up(enum core_kind kind)
 {
-    struct scp_disk_spec disk = {.medium = kind == CORE_RAM ? SCP_MEDIUM_RAM : SCP_MEDIUM_NULL,
+    struct scp_disk_spec disk = {.medium = kind == CORE_RAM ? SCP_MEDIUM_RAM : SCP_MEDIUM_VOID,
                                  .bytes = core_opt.disk_bytes,
                                  .queue = 64};
     struct scp_spec spec = {.disks = &disk, .ndisks = 1};

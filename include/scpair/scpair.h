@@ -29,14 +29,17 @@ const char *scp_version(void);
 #define SCP_QUEUE_MAX      256u       /* largest queue depth of a disk */
 #define SCP_LATENCY_US_MAX 10000000u  /* ten seconds: beyond it the driver times out anyway */
 
-/* Where a disk's blocks are. */
-enum scp_medium { SCP_MEDIUM_FILE, SCP_MEDIUM_RAM, SCP_MEDIUM_NULL };
+/*
+ * Where a disk's blocks are. NULL keeps nothing and reads as zeroes. VOID keeps nothing and leaves the
+ * reader's memory as it was: for measuring the drivers alone, never for data that others will see.
+ */
+enum scp_medium { SCP_MEDIUM_FILE, SCP_MEDIUM_RAM, SCP_MEDIUM_NULL, SCP_MEDIUM_VOID };
 
 /* One disk to be. Zero means the default. */
 struct scp_disk_spec {
     enum scp_medium medium;
     const char *path;     /* SCP_MEDIUM_FILE: an existing regular file or block device */
-    uint64_t bytes;       /* RAM and null: capacity; a file's is its size */
+    uint64_t bytes;       /* RAM, null, void: capacity; a file's is its size */
     uint32_t block_bytes; /* 512 (default) or 4096 */
     bool read_only;
     bool direct; /* open the file with O_DIRECT */

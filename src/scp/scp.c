@@ -102,6 +102,9 @@ static int scp_medium_open(const struct scp_disk_spec *d, uint64_t *bytes, const
     case SCP_MEDIUM_NULL:
         *bytes = d->bytes;
         return sim_medium_null(ops, medium);
+    case SCP_MEDIUM_VOID:
+        *bytes = d->bytes;
+        return sim_medium_void(ops, medium);
     }
     return scp_fail(err, size, EINVAL, "unknown kind of medium %d", (int)d->medium);
 }

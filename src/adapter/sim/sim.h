@@ -33,7 +33,7 @@ struct sim_disk;
 struct sim_medium_ops {
     uint32_t version; /* 1 */
     uint32_t size;
-    const char *name; /* "file", "ram", "null" */
+    const char *name; /* "file", "ram", "null", "void" */
     int (*read)(void *m, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes);
     int (*write)(void *m, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes, bool fua);
     int (*flush)(void *m);
@@ -159,8 +159,12 @@ void sim_disk_watch(struct sim_disk *disk, void (*fn)(void *arg, const struct ad
 extern const struct ad_hw_ops sim_hw_ops;
 struct shim_dev *sim_bus_dev(struct sim_bus *bus);
 
-/* Media without a host: memory from the shim, and nothing at all (reads leave memory as it is). */
+/*
+ * Media without a host: memory from the shim; nothing, which reads as zeroes; and nothing at all: a
+ * read leaves the memory as it is, so that only what is around the medium is measured.
+ */
 int sim_medium_ram(uint64_t bytes, const struct sim_medium_ops **ops, void **medium);
 int sim_medium_null(const struct sim_medium_ops **ops, void **medium);
+int sim_medium_void(const struct sim_medium_ops **ops, void **medium);
 
 #endif /* SIM_H */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * sim_medium.c - the two media that need no host: memory, and nothing.
+ * sim_medium.c - the media that need no host: memory, and nothing in two kinds.
  *
  * "ram" is one zeroed block from the shim; a host that hands out memory lazily makes a large
- * and mostly empty disk cheap. "null" stores nothing and leaves the reader's memory as it is: for
- * measuring everything around the medium.
+ * and mostly empty disk cheap. "null" stores nothing and reads as zeroes. "void" does not even touch
+ * the reader's memory: for measuring everything around the medium, in a program that gives nobody else
+ * what it has read, for that is whatever the memory held before.
  *
  * Does not contain: the file medium (posix/).
  */
@@ -110,6 +111,14 @@ int sim_medium_ram(uint64_t bytes, const struct sim_medium_ops **ops, void **med
 
 static int sim_null_read(void *m, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes)
 {
+    (void)m, (void)off, (void)bytes;
+    for (uint32_t i = 0; i < n; i++)
+        memset(vec[i].iov_base, 0, vec[i].iov_len);
+    return 0;
+}
+
+static int sim_void_read(void *m, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes)
+{
     (void)m, (void)off, (void)vec, (void)n, (void)bytes;
     return 0;
 }
@@ -140,6 +149,23 @@ static const struct sim_medium_ops sim_null_ops = {
 int sim_medium_null(const struct sim_medium_ops **ops, void **medium)
 {
     *ops = &sim_null_ops;
+    *medium = NULL;
+    return 0;
+}
+
+static const struct sim_medium_ops sim_void_ops = {
+    .version = 1,
+    .size = sizeof(struct sim_medium_ops),
+    .name = "void",
+    .read = sim_void_read,
+    .write = sim_null_write,
+    .unmap = sim_null_zero,
+    .zero = sim_null_zero,
+};
+
+int sim_medium_void(const struct sim_medium_ops **ops, void **medium)
+{
+    *ops = &sim_void_ops;
     *medium = NULL;
     return 0;
 }
