@@ -5,19 +5,18 @@
  * Contains what the ad_*.c files share. Outline: limits, states, one command (struct ad_cmd), one
  * LUN (struct ad_lun), one adapter (struct ad_adapter), then the functions, file by file.
  *
- * Does not contain: the chip's view (ad_hw.h), the sc_buf contract (sys/scsi.h), and why the
+ * Does not contain: the chip's view (scpair/ad_hw.h), the sc_buf contract (sys/scsi.h), and why the
  * queue works as it does (the head of ad_queue.c).
  */
 #ifndef AD_IMPL_H
 #define AD_IMPL_H
 
+#include <scpair/ad_hw.h>
 #include <scpair/shim.h>
 #include <stdatomic.h>
 #include <sys/kservices.h>
 #include <sys/scsi.h>
 #include <sys/sctypes.h>
-
-#include "ad_hw.h"
 
 /* ---------------------------------------------------------------- limits, with their reasons */
 

@@ -6,10 +6,10 @@
 #define SCP_IMPL_H
 
 #include <pthread.h>
+#include <scpair/ad_hw.h>
 #include <scpair/scpair.h>
 #include <scpair/shim.h>
 
-#include "../adapter/ad_hw.h"
 #include "../adapter/sim/sim.h"
 
 struct scp_disk {

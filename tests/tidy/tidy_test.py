@@ -233,6 +233,7 @@ def rule_cmake(tree):
 # What a folder may include, by the first pattern that fits. SYS is include/sys.
 SYS = r"<sys/(?!{0})\w+\.h>"
 SHIM_H = r"<scpair/shim\.h>"
+CHIP_H = r"<scpair/ad_hw\.h>"
 COMPILER = r"<std(atomic|arg)\.h>"  # the compiler's own, not the host's
 # A header of the host: a name without a folder, or one in its own <sys/>.
 HOST_H = r"<(?!scpair/|sys/(buf|devinfo|kservices|sc\w+)\.h)[\w/]+\.h>"
@@ -240,15 +241,16 @@ INCLUDE_RULES = [
     (r"include/sys/sctypes\.h", [r"<(limits|stdbool|stddef|stdint|errno|string|sys/uio)\.h>"]),
     (r"include/sys/", [SYS.format("uio"), COMPILER]),
     (r"include/scpair/shim\.h", [r"<sys/(sctypes|sclock)\.h>"]),
+    (r"include/scpair/ad_hw\.h", [r"<sys/sctypes\.h>", SHIM_H]),
     (r"include/scpair/", [SYS.format("uio")]),
     (r"src/devdrv/", [SYS.format("uio"), COMPILER, r'"dd_impl\.h"']),
     # The adapter driver knows no command set and no disk.
-    (r"src/adapter/[^/]*$", [SYS.format("scsiproto|scdisk|uio"), SHIM_H, COMPILER, r'"ad_(hw|impl)\.h"']),
+    (r"src/adapter/[^/]*$", [SYS.format("scsiproto|scdisk|uio"), SHIM_H, CHIP_H, COMPILER, r'"ad_impl\.h"']),
     # A medium on a host knows the simulated disk and the host, nothing of ours beyond.
     (r"src/adapter/sim/posix/", [HOST_H, r'"\.\./sim\.h"', r'"sim_posix\w*\.h"']),
     # A chip knows no driver: no kernel services, no disk ioctls.
     (r"src/adapter/\w+/",
-     [SYS.format("kservices|scdisk|uio"), SHIM_H, COMPILER, r'"\.\./ad_hw\.h"', r'"(sim|sym)\w*\.h"']),
+     [SYS.format("kservices|scdisk|uio"), SHIM_H, CHIP_H, COMPILER, r'"(sim|sym)\w*\.h"']),
     (r"src/shim/kern/", [SYS.format("scsi|scsiproto|scdisk|uio"), SHIM_H, COMPILER, r'"kern_impl\.h"']),
     (r"tests/conformance/head/thead\.", [SYS.format("uio"), r'"thead\.h"']),
     # A host knows the shim alone: no arrow runs back up to who is built on it.

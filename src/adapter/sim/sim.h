@@ -19,7 +19,7 @@
 #ifndef SIM_H
 #define SIM_H
 
-#include "../ad_hw.h"
+#include <scpair/ad_hw.h>
 #include <sys/sctypes.h>
 
 struct sim_bus;

@@ -13,8 +13,8 @@
 #ifndef SIM_IMPL_H
 #define SIM_IMPL_H
 
-#include "../ad_hw.h"
 #include "sim.h"
+#include <scpair/ad_hw.h>
 #include <scpair/shim.h>
 #include <stdatomic.h>
 #include <sys/scsi.h>

@@ -12,8 +12,8 @@
  *
  * Does not contain: queues (ad_impl.h), the sc_buf contract (sys/scsi.h).
  */
-#ifndef AD_HW_H
-#define AD_HW_H
+#ifndef SCPAIR_AD_HW_H
+#define SCPAIR_AD_HW_H
 
 #include <scpair/shim.h>
 #include <sys/sctypes.h>
@@ -146,4 +146,4 @@ int ad_attach(devno_t devno, const struct ad_config *cfg);
 /* Undo ad_attach. EBUSY while it is open; ENXIO when there is none. Process context. */
 int ad_detach(devno_t devno);
 
-#endif /* AD_HW_H */
+#endif /* SCPAIR_AD_HW_H */
