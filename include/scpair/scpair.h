@@ -16,9 +16,9 @@
 #include <sys/sctypes.h>
 
 #define SCP_VERSION_MAJOR 0
-#define SCP_VERSION_MINOR 1
+#define SCP_VERSION_MINOR 2
 #define SCP_VERSION_PATCH 0
-/* "0.1.0" of the library linked with, which may be newer than the header. Any context. */
+/* "0.2.0" of the library linked with, which may be newer than the header. Any context. */
 const char *scp_version(void);
 
 #define SCP_DISKS_MAX      64u

@@ -16,6 +16,8 @@
 #include <sys/sctypes.h>
 #include <sys/scuio.h>
 
+#include <sys/scknames.h> /* xmalloc() is sck_xmalloc() in the linker, and so on */
+
 /* ------------------------------------------------------------------ the device switch */
 
 /* devflag bits handed to open and ioctl entry points. */
@@ -64,9 +66,7 @@ const struct devsw *devsw_find(devno_t devno);
  * when b_iodone is missing.
  * Process or interrupt. Owner of bp afterwards: the driver, until b_iodone.
  */
-int devstrat(struct buf *bp);
-/* The same under its other published name. */
-#define devstrategy devstrat
+int devstrat(struct buf *bp); /* devstrategy() is the same under its other published name */
 
 /* An open device, for kernel callers. */
 struct file;
@@ -264,7 +264,7 @@ _Noreturn void kern_assert_failed(const char *what, const char *file, int line);
 #define KASSERT(cond)                                                                                        \
     do {                                                                                                     \
         if (SC_UNLIKELY(!(cond)))                                                                            \
-            kern_assert_failed(#cond, __FILE__, __LINE__);                                                   \
+            sck_assert_failed(#cond, __FILE__, __LINE__);                                                   \
     } while (0)
 
 /*
@@ -273,5 +273,7 @@ _Noreturn void kern_assert_failed(const char *what, const char *file, int line);
  */
 int kern_init(void);
 void kern_fini(void);
+
+#include <sys/scknames.h> /* once more: see there */
 
 #endif /* SYS_KSERVICES_H */

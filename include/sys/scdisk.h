@@ -10,6 +10,8 @@
 
 #include <sys/scsi.h>
 
+#include <sys/scknames.h>
+
 /* readx/writex ext bits, also delivered in b_options. */
 #define WRITEV     0x0001u /* verify after write */
 #define HWRELOC    0x0002u /* relocate before writing; unsupported: EINVAL */
@@ -145,5 +147,7 @@ struct scdisk_dds {
  * CFG_TERM: EBUSY while open; ENXIO not configured. Process.
  */
 int scdisk_config(devno_t devno, int cmd, struct uio *uiop);
+
+#include <sys/scknames.h> /* once more: see there */
 
 #endif /* SYS_SCDISK_H */

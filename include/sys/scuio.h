@@ -11,6 +11,8 @@
 #include <sys/buf.h>
 #include <sys/sctypes.h>
 
+#include <sys/scknames.h>
+
 /* Which way uiomove and fp_rwuio go. */
 enum uio_rw {
     UIO_READ = 0, /* kernel to uio */
@@ -64,5 +66,7 @@ typedef int (*mincnt_t)(struct buf *bp, void *minparms);
  */
 int uphysio(struct uio *uiop, unsigned rw, unsigned buf_cnt, devno_t devno, void (*strat)(struct buf *bp),
             mincnt_t mincnt, void *minparms);
+
+#include <sys/scknames.h> /* once more: see there */
 
 #endif /* SYS_SCUIO_H */

@@ -34,13 +34,13 @@ static struct kern_slot kern_slots[DEVSW_MAJORS];
 static struct shim_lock kern_devsw_lock;
 static uint32_t kern_files;
 
-int kern_devsw_init(void)
+int sck_devsw_init(void)
 {
     kern_files = 0;
     return shim_lock_init(&kern_devsw_lock, SHIM_RANK_KERN, "kern devsw");
 }
 
-void kern_devsw_fini(void)
+void sck_devsw_fini(void)
 {
     for (unsigned major = 0; major < DEVSW_MAJORS; major++)
         if (atomic_load(&kern_slots[major].sl_dsw))

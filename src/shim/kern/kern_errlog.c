@@ -19,7 +19,7 @@ static struct {
 #define KERN_ERRLOG_BYTES (ERRLOG_RECORDS * sizeof(struct err_rec))
 _Static_assert((ERRLOG_RECORDS & (ERRLOG_RECORDS - 1)) == 0, "a record's place is its number, masked");
 
-int kern_errlog_init(void)
+int sck_errlog_init(void)
 {
     int rc = shim_lock_init(&kern_errlog.lock, SHIM_RANK_KERN, "kern errlog");
 
@@ -34,7 +34,7 @@ int kern_errlog_init(void)
     return 0;
 }
 
-void kern_errlog_fini(void)
+void sck_errlog_fini(void)
 {
     shim_free(kern_errlog.ring, KERN_ERRLOG_BYTES, 0, SHIM_TAG_KERN);
     kern_errlog.ring = NULL;

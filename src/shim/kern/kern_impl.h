@@ -15,11 +15,11 @@
 #define KERN_UPHYSIO_INFLIGHT 8u    /* bufs uphysio keeps on its stack */
 
 /* kern_devsw.c, called by kern_init.c. */
-int kern_devsw_init(void);
-void kern_devsw_fini(void);
+int sck_devsw_init(void);
+void sck_devsw_fini(void);
 /* kern_errlog.c, likewise. */
-int kern_errlog_init(void);
-void kern_errlog_fini(void);
+int sck_errlog_init(void);
+void sck_errlog_fini(void);
 
 /* An event_t is the word of a shim_event; the services hand it down as one. */
 _Static_assert(sizeof(struct shim_event) == sizeof(event_t), "an event is one word");

@@ -12,21 +12,21 @@
 /* Start the services. Context: process, after shim_init(). 0 or ENOMEM, then nothing is left behind. */
 int kern_init(void)
 {
-    int rc = kern_devsw_init();
+    int rc = sck_devsw_init();
 
     if (rc)
         return rc;
-    rc = kern_errlog_init();
+    rc = sck_errlog_init();
     if (rc)
-        kern_devsw_fini();
+        sck_devsw_fini();
     return rc;
 }
 
 /* Stop them. Context: process; every file is closed and every driver removed. */
 void kern_fini(void)
 {
-    kern_errlog_fini();
-    kern_devsw_fini();
+    sck_errlog_fini();
+    sck_devsw_fini();
 }
 
 bool kern_at_process_level(void) { return shim_self()->self_ctx == SHIM_CTX_PROCESS; }

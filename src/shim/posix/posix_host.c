@@ -24,7 +24,7 @@
 #define POSIX_HUGE_BYTES_MIN ((size_t)4 << 20)
 #define POSIX_NAME_MAX       64u
 
-void posix_must(int rc, const char *what)
+void shim_posix_must(int rc, const char *what)
 {
     if (rc)
         shim_panic("posix: %s: %s", what, strerror(rc));
@@ -33,31 +33,31 @@ void posix_must(int rc, const char *what)
 /* ---------------------------------------------------------------- the thread's record */
 
 /* initial-exec: one load instead of a call into the dynamic linker, on the path of every request. */
-static __thread struct posix_thread posix_me __attribute__((tls_model("initial-exec")));
+static __thread struct shim_posix_thread posix_me __attribute__((tls_model("initial-exec")));
 
-static void posix_thread_setup(struct posix_thread *me)
+static void posix_thread_setup(struct shim_posix_thread *me)
 {
     static _Atomic uint64_t ids;
     pthread_condattr_t attr;
 
-    posix_must(pthread_condattr_init(&attr), "condattr_init");
-    posix_must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC), "condattr_setclock");
-    posix_must(pthread_cond_init(&me->pt_cond, &attr), "cond_init");
-    posix_must(pthread_condattr_destroy(&attr), "condattr_destroy");
+    shim_posix_must(pthread_condattr_init(&attr), "condattr_init");
+    shim_posix_must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC), "condattr_setclock");
+    shim_posix_must(pthread_cond_init(&me->pt_cond, &attr), "cond_init");
+    shim_posix_must(pthread_condattr_destroy(&attr), "condattr_destroy");
     me->pt_self.self_id = atomic_fetch_add(&ids, 1) + 1;
     me->pt_ready = true;
 }
 
-struct posix_thread *posix_thread(void)
+struct shim_posix_thread *shim_posix_thread(void)
 {
-    struct posix_thread *me = &posix_me;
+    struct shim_posix_thread *me = &posix_me;
 
     if (SC_UNLIKELY(!me->pt_ready))
         posix_thread_setup(me);
     return me;
 }
 
-static struct shim_self *posix_self(void) { return &posix_thread()->pt_self; }
+static struct shim_self *posix_self(void) { return &shim_posix_thread()->pt_self; }
 
 /* ---------------------------------------------------------------- memory */
 
@@ -87,7 +87,7 @@ static void posix_free(void *p, size_t size, size_t align)
     if (size < POSIX_MMAP_BYTES_MIN)
         free(p);
     else if (munmap(p, size))
-        posix_must(errno, "munmap");
+        shim_posix_must(errno, "munmap");
 }
 
 /* The lowest pages are never mapped, and no object wraps around: all a process can tell cheaply. */
@@ -123,15 +123,15 @@ static void *posix_thread_main(void *p)
 }
 
 /* Signals are the program's business: its own threads must get them, not ours. */
-int posix_thread_create(pthread_t *out, void *(*fn)(void *arg), void *arg)
+int shim_posix_thread_create(pthread_t *out, void *(*fn)(void *arg), void *arg)
 {
     sigset_t all, old;
     int rc;
 
     sigfillset(&all);
-    posix_must(pthread_sigmask(SIG_SETMASK, &all, &old), "sigmask");
+    shim_posix_must(pthread_sigmask(SIG_SETMASK, &all, &old), "sigmask");
     rc = pthread_create(out, NULL, fn, arg);
-    posix_must(pthread_sigmask(SIG_SETMASK, &old, NULL), "sigmask");
+    shim_posix_must(pthread_sigmask(SIG_SETMASK, &old, NULL), "sigmask");
     return rc;
 }
 
@@ -146,7 +146,7 @@ static int posix_thread_start(struct shim_thread *t, void (*fn)(void *arg), void
     start->fn = fn;
     start->arg = arg;
     (void)snprintf(start->name, sizeof(start->name), "%s", name);
-    rc = posix_thread_create(&id, posix_thread_main, start);
+    rc = shim_posix_thread_create(&id, posix_thread_main, start);
     if (rc) {
         free(start);
         return rc;
@@ -158,12 +158,12 @@ static int posix_thread_start(struct shim_thread *t, void (*fn)(void *arg), void
 
 static void posix_thread_join(struct shim_thread *t)
 {
-    posix_must(pthread_join((pthread_t)t->th_host[0], NULL), "join");
+    shim_posix_must(pthread_join((pthread_t)t->th_host[0], NULL), "join");
 }
 
 /* ---------------------------------------------------------------- time */
 
-uint64_t posix_now_ns(void)
+uint64_t shim_posix_now_ns(void)
 {
     struct timespec ts;
 
@@ -171,16 +171,16 @@ uint64_t posix_now_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-struct timespec posix_timespec(uint64_t ns)
+struct timespec shim_posix_timespec(uint64_t ns)
 {
     return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
 }
 
 static void posix_delay_ns(uint64_t ns)
 {
-    uint64_t end = posix_now_ns() + ns;
+    uint64_t end = shim_posix_now_ns() + ns;
 
-    while (posix_now_ns() < end)
+    while (shim_posix_now_ns() < end)
         continue;
 }
 
@@ -231,19 +231,19 @@ const struct shim_host *shim_posix_host(void)
         .name = "posix",
         .alloc = posix_alloc,
         .free = posix_free,
-        .lock_init = posix_lock_init,
-        .lock_fini = posix_lock_fini,
-        .lock_enter = posix_lock_enter,
-        .lock_exit = posix_lock_exit,
-        .wait = posix_wait,
-        .wake = posix_wake,
+        .lock_init = shim_posix_lock_init,
+        .lock_fini = shim_posix_lock_fini,
+        .lock_enter = shim_posix_lock_enter,
+        .lock_exit = shim_posix_lock_exit,
+        .wait = shim_posix_wait,
+        .wake = shim_posix_wake,
         .thread_start = posix_thread_start,
         .thread_join = posix_thread_join,
         .self = posix_self,
-        .now_ns = posix_now_ns,
+        .now_ns = shim_posix_now_ns,
         .delay_ns = posix_delay_ns,
-        .timer_arm = posix_timer_arm,
-        .timer_cancel = posix_timer_cancel,
+        .timer_arm = shim_posix_timer_arm,
+        .timer_cancel = shim_posix_timer_cancel,
         .copy_user = posix_copy_user,
         .log = posix_log,
         .panic = posix_panic,

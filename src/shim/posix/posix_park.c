@@ -39,7 +39,7 @@
 /* One sleeping thread. Lives on its stack while it is in a bucket. */
 struct posix_parked {
     const void *pk_addr;
-    struct posix_thread *pk_thread;
+    struct shim_posix_thread *pk_thread;
     struct posix_parked *pk_next;
     struct posix_parked *pk_prev;
     bool pk_woken;
@@ -78,13 +78,13 @@ static struct posix_bucket *posix_bucket_enter(const void *addr)
     uint64_t h = ((uint64_t)(uintptr_t)addr >> 2) * 0x9e3779b97f4a7c15u;
     struct posix_bucket *b = &posix_buckets[h >> (64u - POSIX_BUCKET_BITS)];
 
-    posix_must(pthread_mutex_lock(&b->bk_mutex), "bucket lock");
+    shim_posix_must(pthread_mutex_lock(&b->bk_mutex), "bucket lock");
     return b;
 }
 
 static void posix_bucket_exit(struct posix_bucket *b)
 {
-    posix_must(pthread_mutex_unlock(&b->bk_mutex), "bucket unlock");
+    shim_posix_must(pthread_mutex_unlock(&b->bk_mutex), "bucket unlock");
 }
 
 static void posix_bucket_add(struct posix_bucket *b, struct posix_parked *pk)
@@ -123,22 +123,22 @@ static void posix_parked_wake(struct posix_bucket *b, struct posix_parked *pk)
 {
     posix_bucket_del(b, pk);
     pk->pk_woken = true;
-    posix_must(pthread_cond_signal(&pk->pk_thread->pt_cond), "cond_signal");
+    shim_posix_must(pthread_cond_signal(&pk->pk_thread->pt_cond), "cond_signal");
 }
 
 /* Sleep until woken or the deadline; holds the mutex before and after. False: timed out, taken off. */
 static bool posix_parked_sleep(struct posix_bucket *b, struct posix_parked *pk, uint64_t deadline_ns)
 {
-    struct timespec until = posix_timespec(deadline_ns);
+    struct timespec until = shim_posix_timespec(deadline_ns);
     int rc = 0;
 
     while (!pk->pk_woken && rc != ETIMEDOUT) {
         if (deadline_ns == UINT64_MAX) {
             rc = pthread_cond_wait(&pk->pk_thread->pt_cond, &b->bk_mutex);
-            posix_must(rc, "cond_wait");
+            shim_posix_must(rc, "cond_wait");
         } else {
             rc = pthread_cond_timedwait(&pk->pk_thread->pt_cond, &b->bk_mutex, &until);
-            posix_must(rc == ETIMEDOUT ? 0 : rc, "cond_timedwait");
+            shim_posix_must(rc == ETIMEDOUT ? 0 : rc, "cond_timedwait");
         }
     }
     if (!pk->pk_woken)
@@ -148,13 +148,13 @@ static bool posix_parked_sleep(struct posix_bucket *b, struct posix_parked *pk, 
 
 /* ---------------------------------------------------------------- locks */
 
-int posix_lock_init(struct shim_lock *l)
+int shim_posix_lock_init(struct shim_lock *l)
 {
     (void)l; /* the word is all there is */
     return 0;
 }
 
-void posix_lock_fini(struct shim_lock *l)
+void shim_posix_lock_fini(struct shim_lock *l)
 {
     struct posix_bucket *b = posix_bucket_enter(l);
     bool asleep = posix_bucket_find(b->bk_head, l) != NULL;
@@ -179,12 +179,12 @@ static bool posix_lock_spin(struct shim_lock *l)
     return false;
 }
 
-void posix_lock_enter(struct shim_lock *l)
+void shim_posix_lock_enter(struct shim_lock *l)
 {
     if (posix_lock_spin(l))
         return;
     while (atomic_exchange_explicit(&l->sl_word, 2, memory_order_acquire) != 0) {
-        struct posix_parked pk = {.pk_addr = l, .pk_thread = posix_thread()};
+        struct posix_parked pk = {.pk_addr = l, .pk_thread = shim_posix_thread()};
         struct posix_bucket *b = posix_bucket_enter(l);
 
         if (atomic_load_explicit(&l->sl_word, memory_order_relaxed) == 2) {
@@ -196,7 +196,7 @@ void posix_lock_enter(struct shim_lock *l)
 }
 
 /* The word is 0 already, or somebody else's by now: only the address counts. */
-void posix_lock_exit(struct shim_lock *l)
+void shim_posix_lock_exit(struct shim_lock *l)
 {
     struct posix_bucket *b = posix_bucket_enter(l);
     struct posix_parked *pk = posix_bucket_find(b->bk_head, l);
@@ -258,9 +258,9 @@ static bool posix_event_timed_out(struct posix_bucket *b, struct shim_event *ev,
  * Context: process. Locks: l (may be NULL) is dropped between hanging up and sleeping, with the
  * mutex released: giving l back may need a bucket itself, perhaps this one.
  */
-bool posix_wait(struct shim_event *ev, struct shim_lock *l, uint64_t deadline_ns)
+bool shim_posix_wait(struct shim_event *ev, struct shim_lock *l, uint64_t deadline_ns)
 {
-    struct posix_parked pk = {.pk_addr = ev, .pk_thread = posix_thread()};
+    struct posix_parked pk = {.pk_addr = ev, .pk_thread = shim_posix_thread()};
     struct posix_bucket *b = posix_bucket_enter(ev);
     bool woken;
 
@@ -272,7 +272,7 @@ bool posix_wait(struct shim_event *ev, struct shim_lock *l, uint64_t deadline_ns
     if (l) {
         posix_bucket_exit(b);
         shim_lock_exit(l);
-        posix_must(pthread_mutex_lock(&b->bk_mutex), "bucket lock");
+        shim_posix_must(pthread_mutex_lock(&b->bk_mutex), "bucket lock");
     }
     woken = posix_parked_sleep(b, &pk, deadline_ns);
     if (!woken)
@@ -285,7 +285,7 @@ bool posix_wait(struct shim_event *ev, struct shim_lock *l, uint64_t deadline_ns
     return woken;
 }
 
-void posix_wake(struct shim_event *ev)
+void shim_posix_wake(struct shim_event *ev)
 {
     struct posix_bucket *b = posix_bucket_enter(ev);
     struct posix_parked *pk = posix_bucket_find(b->bk_head, ev);

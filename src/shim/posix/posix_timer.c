@@ -20,17 +20,20 @@ static struct {
     pthread_mutex_t mutex;
     struct shim_timerq queue;
     const struct shim_timer *running; /* its function runs now; compared, never followed */
-    struct posix_thread *thread;      /* whose pt_cond it sleeps on; NULL before it has started */
+    struct shim_posix_thread *thread; /* whose pt_cond it sleeps on; NULL before it has started */
     pthread_t id;
     bool started;
     bool stop;
 } posix_timers = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-static void posix_timers_lock(void) { posix_must(pthread_mutex_lock(&posix_timers.mutex), "timer lock"); }
+static void posix_timers_lock(void)
+{
+    shim_posix_must(pthread_mutex_lock(&posix_timers.mutex), "timer lock");
+}
 
 static void posix_timers_unlock(void)
 {
-    posix_must(pthread_mutex_unlock(&posix_timers.mutex), "timer unlock");
+    shim_posix_must(pthread_mutex_unlock(&posix_timers.mutex), "timer unlock");
 }
 
 /* Run what is due. Needs the mutex, drops it around each function. */
@@ -38,7 +41,7 @@ static void posix_timers_run_due(void)
 {
     struct shim_timer *t;
 
-    while ((t = posix_timers.queue.tq_first) != NULL && t->tm_when_ns <= posix_now_ns()) {
+    while ((t = posix_timers.queue.tq_first) != NULL && t->tm_when_ns <= shim_posix_now_ns()) {
         shim_timerq_remove(&posix_timers.queue, t);
         posix_timers.running = t;
         posix_timers_unlock();
@@ -50,7 +53,7 @@ static void posix_timers_run_due(void)
 
 static void *posix_timers_main(void *arg)
 {
-    struct posix_thread *me = posix_thread();
+    struct shim_posix_thread *me = shim_posix_thread();
 
     (void)arg;
     posix_timers_lock();
@@ -60,12 +63,12 @@ static void *posix_timers_main(void *arg)
         if (posix_timers.stop)
             break;
         if (posix_timers.queue.tq_first) {
-            struct timespec until = posix_timespec(posix_timers.queue.tq_first->tm_when_ns);
+            struct timespec until = shim_posix_timespec(posix_timers.queue.tq_first->tm_when_ns);
             int rc = pthread_cond_timedwait(&me->pt_cond, &posix_timers.mutex, &until);
 
-            posix_must(rc == ETIMEDOUT ? 0 : rc, "timer wait");
+            shim_posix_must(rc == ETIMEDOUT ? 0 : rc, "timer wait");
         } else {
-            posix_must(pthread_cond_wait(&me->pt_cond, &posix_timers.mutex), "timer wait");
+            shim_posix_must(pthread_cond_wait(&me->pt_cond, &posix_timers.mutex), "timer wait");
         }
     }
     posix_timers.thread = NULL;
@@ -77,14 +80,14 @@ static void *posix_timers_main(void *arg)
  * Arm or move. Context: any. The thread is woken only when it would sleep too long: arming timeouts,
  * each later than the last, makes no system call.
  */
-int posix_timer_arm(struct shim_timer *t, uint64_t when_ns)
+int shim_posix_timer_arm(struct shim_timer *t, uint64_t when_ns)
 {
     int rc = 0;
 
     posix_timers_lock();
     if (!posix_timers.started) {
         posix_timers.stop = false;
-        rc = posix_thread_create(&posix_timers.id, posix_timers_main, NULL);
+        rc = shim_posix_thread_create(&posix_timers.id, posix_timers_main, NULL);
         posix_timers.started = rc == 0;
     }
     if (rc == 0) {
@@ -92,7 +95,7 @@ int posix_timer_arm(struct shim_timer *t, uint64_t when_ns)
             shim_timerq_remove(&posix_timers.queue, t);
         shim_timerq_insert(&posix_timers.queue, t, when_ns);
         if (posix_timers.queue.tq_first == t && posix_timers.thread)
-            posix_must(pthread_cond_signal(&posix_timers.thread->pt_cond), "timer signal");
+            shim_posix_must(pthread_cond_signal(&posix_timers.thread->pt_cond), "timer signal");
     }
     posix_timers_unlock();
     return rc;
@@ -102,7 +105,7 @@ int posix_timer_arm(struct shim_timer *t, uint64_t when_ns)
  * Context: any; never waits. "Running" is said to other threads only: within its own function a
  * timer is idle, or armed again.
  */
-int posix_timer_cancel(struct shim_timer *t)
+int shim_posix_timer_cancel(struct shim_timer *t)
 {
     int rc = SHIM_CANCEL_IDLE;
 
@@ -111,7 +114,7 @@ int posix_timer_cancel(struct shim_timer *t)
         shim_timerq_remove(&posix_timers.queue, t);
         rc = SHIM_CANCEL_WAS_ARMED;
     }
-    if (posix_timers.running == t && posix_timers.thread != posix_thread())
+    if (posix_timers.running == t && posix_timers.thread != shim_posix_thread())
         rc = SHIM_CANCEL_RUNNING;
     posix_timers_unlock();
     return rc;
@@ -126,11 +129,11 @@ void shim_posix_stop(void)
     started = posix_timers.started;
     posix_timers.stop = true;
     if (posix_timers.thread)
-        posix_must(pthread_cond_signal(&posix_timers.thread->pt_cond), "timer signal");
+        shim_posix_must(pthread_cond_signal(&posix_timers.thread->pt_cond), "timer signal");
     posix_timers_unlock();
     if (!started)
         return;
-    posix_must(pthread_join(posix_timers.id, NULL), "timer join");
+    shim_posix_must(pthread_join(posix_timers.id, NULL), "timer join");
     posix_timers_lock();
     posix_timers.started = false;
     posix_timers_unlock();

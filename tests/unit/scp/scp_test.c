@@ -297,7 +297,7 @@ START_TEST(test_errno_texts)
     ck_assert_int_eq(scp_host_errno(EWRPROTECT), EROFS);
     ck_assert_int_eq(scp_host_errno(EINVAL), EINVAL);
     ck_assert_ptr_nonnull(scp_strerror(99999));
-    ck_assert_str_eq(scp_version(), "0.1.0");
+    ck_assert_str_eq(scp_version(), "0.2.0");
 }
 END_TEST
 
