@@ -125,9 +125,15 @@ char *scp_stat_json(struct scp *p);
 /* The error log as JSON lines. malloc()ed, or NULL. */
 char *scp_errlog_json(uint64_t after_seq);
 /*
- * Inject from text: "hdisk0 op=0x28 lba=100-200 count=1 skip=0 do=check:3/11/00", "hdisk0 clear".
+ * Inject from text: "hdisk0 op=0x28 lba=100-200 count=1 skip=0 do=check:3/11/00", "hdisk0 rate=5
+ * do=busy", "hdisk0 clear". The language is that of scpair inject.
  * 0, or EINVAL/ENOENT with a line in err.
  */
 int scp_inject(struct scp *p, const char *text, char *err, size_t size);
+/*
+ * The rule-th rule of a disk, in force or used up, as text scp_inject() would take. False when
+ * there is none. Process.
+ */
+bool scp_inject_text(struct scp *p, unsigned disk, unsigned rule, char *out, size_t size);
 
 #endif /* SCPAIR_SCPAIR_H */

@@ -56,34 +56,11 @@ static int inject_clear(const char *mount)
     return rc;
 }
 
-static void inject_print(const json_t *rule)
+static const char *inject_string(const json_t *rule, const char *key)
 {
-    static const char *const action[] = {"none",  "check",      "busy",     "qfull",    "reserved",
-                                         "hang",  "noresponse", "busfault", "busreset", "hwfail",
-                                         "short", "delay",      "corrupt"};
-    json_int_t opcode = json_integer_value(json_object_get(rule, "opcode"));
-    json_int_t a = json_integer_value(json_object_get(rule, "action"));
-    json_int_t count = json_integer_value(json_object_get(rule, "count"));
+    const char *text = json_string_value(json_object_get(rule, key));
 
-    printf("%s op=", json_string_value(json_object_get(rule, "disk")));
-    if (opcode < 0)
-        printf("%s", opcode == -1 ? "any" : opcode == -2 ? "read" : "write");
-    else
-        printf("0x%02llx", (unsigned long long)opcode);
-    printf(" lba=%llu-%llu skip=%lld",
-           (unsigned long long)json_integer_value(json_object_get(rule, "lba_first")),
-           (unsigned long long)json_integer_value(json_object_get(rule, "lba_last")),
-           (long long)json_integer_value(json_object_get(rule, "skip")));
-    if (count == 0)
-        printf(" count=forever");
-    else
-        printf(" count=%lld", (long long)count);
-    printf(" do=%s", a >= 0 && (size_t)a < SC_ARRAY_SIZE(action) ? action[a] : "?");
-    if (a == 1)
-        printf(":%llx/%02llx/%02llx", (unsigned long long)json_integer_value(json_object_get(rule, "key")),
-               (unsigned long long)json_integer_value(json_object_get(rule, "asc")),
-               (unsigned long long)json_integer_value(json_object_get(rule, "ascq")));
-    printf("  (%lld hits)\n", (long long)json_integer_value(json_object_get(rule, "hits")));
+    return text != NULL ? text : "?";
 }
 
 static int inject_list(const char *mount, bool json)
@@ -97,7 +74,8 @@ static int inject_list(const char *mount, bool json)
     if (json)
         return cli_json_print(state);
     for (size_t i = 0; i < json_array_size(rules); i++)
-        inject_print(json_array_get(rules, i));
+        printf("%s  (%lld hits)\n", inject_string(json_array_get(rules, i), "text"),
+               (long long)json_integer_value(json_object_get(json_array_get(rules, i), "hits")));
     if (json_array_size(rules) == 0)
         printf("no rules\n");
     json_decref(state);
@@ -148,9 +126,18 @@ const struct cli_command cli_inject = {
     "inject",
     "MOUNTPOINT RULE...  |  --list [--json] MOUNTPOINT  |  --clear MOUNTPOINT",
     "make a disk misbehave: errors, busy, hangs, short or wrong data",
-    "RULE:  DISK [op=CODE|any|read|write] [lba=FIRST[-LAST]] [skip=N] [count=N|forever] do=ACTION\n"
+    "RULE:  DISK [op=CODE|data|read|write|any] [lba=FIRST[-LAST]] [skip=N]\n"
+    "            [every=N | rate=P [seed=N]] [count=N|forever | once] do=ACTION\n"
     "       DISK clear                    forget the disk's rules\n"
     "       DISK attention=ASC/ASCQ       UNIT ATTENTION for the next command\n\n"
+    "  op=     which commands: data (default) is READ and WRITE of any length, and leaves alone\n"
+    "          what the driver sends of its own accord, such as REQUEST SENSE, RESERVE, TEST UNIT\n"
+    "          READY, SYNCHRONIZE CACHE; read, write; a code such as 0x35; or any command at all\n"
+    "  lba=    only those that touch one of these blocks\n"
+    "  skip=   let so many pass first\n"
+    "  every=  then strike every Nth\n"
+    "  rate=   or P a second, spread by chance (seed= repeats it); 0.001 to 1000000\n"
+    "  count=  so many strikes. Default: once, but forever with every= or rate=\n\n"
     "ACTION: check:KEY/ASC/ASCQ[/desc]  CHECK CONDITION with that sense, hexadecimal\n"
     "        busy qfull reserved        that SCSI status\n"
     "        hang                       never answers\n"
@@ -164,6 +151,7 @@ const struct cli_command cli_inject = {
     "Examples:\n"
     "  scpair inject mnt hdisk0 op=read lba=1000-1007 do=check:3/11/00   # medium error\n"
     "  scpair inject mnt hdisk0 op=write count=3 do=busy\n"
+    "  scpair inject mnt hdisk0 rate=5 do=qfull                          # 5 a second\n"
     "  scpair inject mnt hdisk0 attention=29/00                          # power on, reset\n",
     inject_run,
 };

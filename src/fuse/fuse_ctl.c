@@ -68,16 +68,21 @@ static char *ctl_spec(const struct fuse_pair *pr)
     return text;
 }
 
-static json_t *ctl_rule(const char *disk, unsigned number, const struct sim_fault *f)
+static json_t *ctl_rule(struct scp *p, unsigned disk, unsigned number, const struct sim_fault *f)
 {
     json_t *o = json_object();
+    char text[SCP_ERROR_MAX] = "";
 
-    json_object_set_new(o, "disk", json_string(disk));
+    (void)scp_inject_text(p, disk, number, text, sizeof(text));
+    json_object_set_new(o, "disk", json_string(scp_disk_name(p, disk)));
     json_object_set_new(o, "rule", json_integer(number));
+    json_object_set_new(o, "text", json_string(text));
     json_object_set_new(o, "opcode", json_integer(f->f_opcode));
     json_object_set_new(o, "lba_first", json_integer((json_int_t)f->f_lba_first));
     json_object_set_new(o, "lba_last", json_integer((json_int_t)f->f_lba_last));
     json_object_set_new(o, "skip", json_integer(f->f_skip));
+    json_object_set_new(o, "every", json_integer(f->f_every > 1 ? f->f_every : 1));
+    json_object_set_new(o, "rate", json_real(f->f_interval_ns ? 1e9 / (double)f->f_interval_ns : 0));
     json_object_set_new(o, "count", json_integer(f->f_count));
     json_object_set_new(o, "action", json_integer(f->f_action));
     json_object_set_new(o, "key", json_integer(f->f_key));
@@ -98,7 +103,7 @@ static char *ctl_rules(struct fuse_pair *pr)
     for (unsigned d = 0; d < pr->pr_ndisks; d++) {
         for (unsigned i = 0; i < SIM_FAULTS_MAX; i++)
             if (sim_fault_get(scp_sim_disk(pr->pr_scp, d), i, &f))
-                json_array_append_new(rules, ctl_rule(scp_disk_name(pr->pr_scp, d), i, &f));
+                json_array_append_new(rules, ctl_rule(pr->pr_scp, d, i, &f));
     }
     json_object_set_new(o, "rules", rules);
     pthread_mutex_lock(&pr->pr_mutex);

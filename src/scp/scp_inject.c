@@ -2,17 +2,24 @@
 /*
  * scp_inject.c - the language of `scpair inject`: one line, one fault rule.
  *
- *   DISK [op=CODE|any|read|write] [lba=FIRST[-LAST]] [count=N|forever] [skip=N] do=ACTION
+ *   DISK [op=CODE|data|read|write|any] [lba=FIRST[-LAST]] [skip=N] [every=N | rate=P [seed=N]]
+ *        [count=N|forever | once] do=ACTION
  *   DISK clear | DISK attention=ASC/ASCQ
  *
  * ACTION: check:KEY/ASC/ASCQ[/desc] (hexadecimal, as standards print them), busy, qfull, reserved,
  * hang, noresponse, busfault, busreset, hwfail, short:BYTES, delay:USEC, corrupt.
+ *
+ * Without op= a rule strikes READ and WRITE commands and leaves alone what the driver sends of its
+ * own accord. Without count= it strikes once, or for good when every= or rate= is given. A word
+ * given twice, two that contradict each other and a rule that could never strike are errors.
  *
  * Does not contain: what a rule does (adapter/sim/sim_fault.c).
  */
 #define _GNU_SOURCE
 #include "scp_impl.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define INJECT_LINE_MAX 256u
@@ -105,62 +112,236 @@ static int inject_do(char *value, struct sim_fault *f, char *err, size_t size)
         name);
 }
 
-static int inject_word(char *word, struct sim_fault *f, char *err, size_t size)
+/* Words of a rule, as bits of in_have. */
+enum {
+    INJECT_OP,
+    INJECT_LBA,
+    INJECT_SKIP,
+    INJECT_EVERY,
+    INJECT_RATE,
+    INJECT_SEED,
+    INJECT_COUNT,
+    INJECT_ONCE,
+    INJECT_DO,
+    INJECT_WORDS
+};
+static const char *const inject_words[INJECT_WORDS] = {"op",   "lba",   "skip", "every", "rate",
+                                                       "seed", "count", "once", "do"};
+
+/* A rule while it is being read. */
+struct inject_rule {
+    struct sim_fault in_fault;
+    const char *in_text[INJECT_WORDS]; /* what was given, or NULL */
+    uint64_t in_blocks;                /* of the disk */
+};
+
+static bool inject_op(const char *value, int *opcode)
 {
-    char *value = word;
-    char *name = strsep(&value, "=");
+    static const struct {
+        const char *name;
+        int opcode;
+    } names[] = {{"any", SIM_OPCODE_ANY},
+                 {"data", SIM_OPCODE_DATA},
+                 {"read", SIM_OPCODE_READS},
+                 {"write", SIM_OPCODE_WRITES}};
+    uint64_t v;
+
+    for (size_t i = 0; i < SC_ARRAY_SIZE(names); i++) {
+        if (strcmp(value, names[i].name) == 0) {
+            *opcode = names[i].opcode;
+            return true;
+        }
+    }
+    if (!inject_number(value, 0, 0xff, &v))
+        return false;
+    *opcode = (int)v;
+    return true;
+}
+
+static int inject_lba(char *value, struct inject_rule *in, char *err, size_t size)
+{
+    struct sim_fault *f = &in->in_fault;
+    char *last = value;
+    char *first = strsep(&last, "-");
+    bool ok = inject_number(first, 0, UINT64_MAX, &f->f_lba_first);
+
+    f->f_lba_last = f->f_lba_first;
+    if (ok && last != NULL)
+        ok = inject_number(last, 0, UINT64_MAX, &f->f_lba_last);
+    if (!ok)
+        return scp_fail(err, size, EINVAL, "lba=%s%s%s: wants FIRST or FIRST-LAST", first, last ? "-" : "",
+                        last ? last : "");
+    if (f->f_lba_last < f->f_lba_first)
+        return scp_fail(err, size, EINVAL, "lba=%s-%s: ends before it begins", first, last);
+    if (f->f_lba_last >= in->in_blocks)
+        return scp_fail(err, size, EINVAL, "lba=%s: beyond the disk, whose last block is %llu",
+                        last ? last : first, (unsigned long long)in->in_blocks - 1);
+    return 0;
+}
+
+/* "5", "0.25": strikes per second, up to a million, to nanoseconds between two of them. */
+static bool inject_rate(const char *text, uint64_t *interval_ns)
+{
+    uint64_t milli = 0;
+    unsigned decimals = 0;
+    const char *c = text;
+
+    if (*c < '0' || *c > '9')
+        return false;
+    for (; *c >= '0' && *c <= '9' && milli <= 1000000u; c++)
+        milli = milli * 10 + (unsigned)(*c - '0');
+    if (*c == '.')
+        for (c++; *c >= '0' && *c <= '9' && decimals < 3; c++, decimals++)
+            milli = milli * 10 + (unsigned)(*c - '0');
+    if (*c != '\0' || (c[-1] == '.'))
+        return false;
+    for (; decimals < 3; decimals++)
+        milli *= 10;
+    if (milli == 0 || milli > 1000000000u)
+        return false;
+    *interval_ns = 1000000000000u / milli;
+    return true;
+}
+
+/* One word of a rule. `value` is what follows its "=", or NULL. */
+static int inject_word(unsigned word, char *value, struct inject_rule *in, char *err, size_t size)
+{
+    struct sim_fault *f = &in->in_fault;
     uint64_t v = 0;
     bool ok = value != NULL;
 
-    if (ok && strcmp(name, "do") == 0)
-        return inject_do(value, f, err, size);
-    if (ok && strcmp(name, "op") == 0) {
-        if (strcmp(value, "any") == 0)
-            f->f_opcode = SIM_OPCODE_ANY;
-        else if (strcmp(value, "read") == 0)
-            f->f_opcode = SIM_OPCODE_READS;
-        else if (strcmp(value, "write") == 0)
-            f->f_opcode = SIM_OPCODE_WRITES;
-        else if ((ok = inject_number(value, 0, 0xff, &v)))
-            f->f_opcode = (int)v;
-    } else if (ok && strcmp(name, "lba") == 0) {
-        char *last = value;
-        char *first = strsep(&last, "-");
-
-        ok = inject_number(first, 0, UINT64_MAX, &f->f_lba_first);
-        f->f_lba_last = f->f_lba_first;
-        if (ok && last != NULL)
-            ok = inject_number(last, 0, UINT64_MAX, &f->f_lba_last) && f->f_lba_last >= f->f_lba_first;
-    } else if (ok && strcmp(name, "count") == 0) {
-        if (strcmp(value, "forever") != 0)
-            ok = inject_number(value, 0, UINT32_MAX, &v) && v > 0;
-        f->f_count = (uint32_t)v;
-    } else if (ok && strcmp(name, "skip") == 0) {
-        ok = inject_number(value, 0, UINT32_MAX, &v);
+    switch (word) {
+    case INJECT_DO:
+        return ok ? inject_do(value, f, err, size)
+                  : scp_fail(err, size, EINVAL, "do: wants an action, for example do=busy");
+    case INJECT_LBA:
+        return ok ? inject_lba(value, in, err, size)
+                  : scp_fail(err, size, EINVAL, "lba: wants FIRST or FIRST-LAST, for example lba=0-7");
+    case INJECT_OP:
+        ok = ok && inject_op(value, &f->f_opcode);
+        break;
+    case INJECT_SKIP:
+        ok = ok && inject_number(value, 0, UINT32_MAX, &v);
         f->f_skip = (uint32_t)v;
-    } else {
-        return scp_fail(err, size, EINVAL,
-                        "\"%s\": unknown; a rule is DISK [op=] [lba=] [count=] [skip=] do=ACTION", name);
+        break;
+    case INJECT_EVERY:
+        ok = ok && inject_number(value, 0, UINT32_MAX, &v) && v > 0;
+        f->f_every = (uint32_t)v;
+        break;
+    case INJECT_RATE:
+        ok = ok && inject_rate(value, &f->f_interval_ns);
+        break;
+    case INJECT_SEED:
+        ok = ok && inject_number(value, 0, UINT64_MAX, &f->f_seed);
+        break;
+    case INJECT_COUNT:
+        if (!ok || strcmp(value, "forever") != 0)
+            ok = ok && inject_number(value, 0, UINT32_MAX, &v) && v > 0;
+        f->f_count = (uint32_t)v;
+        break;
+    default:
+        SHIM_ASSERT(word == INJECT_ONCE);
+        ok = !ok;
+        f->f_count = 1;
     }
-    return ok ? 0 : scp_fail(err, size, EINVAL, "%s=%s: not a valid value", name, value);
+    return ok ? 0
+              : scp_fail(err, size, EINVAL, "%s%s%s: not a valid value", inject_words[word], value ? "=" : "",
+                         value ? value : "");
+}
+
+/* Do the words of a rule contradict each other? */
+static int inject_check(const struct inject_rule *in, char *err, size_t size)
+{
+    static const uint8_t pairs[][2] = {{INJECT_ONCE, INJECT_COUNT},
+                                       {INJECT_ONCE, INJECT_EVERY},
+                                       {INJECT_ONCE, INJECT_RATE},
+                                       {INJECT_EVERY, INJECT_RATE}};
+    const char *const *t = in->in_text;
+
+    for (size_t i = 0; i < SC_ARRAY_SIZE(pairs); i++)
+        if (t[pairs[i][0]] != NULL && t[pairs[i][1]] != NULL)
+            return scp_fail(err, size, EINVAL, "\"%s\" and \"%s\" contradict each other; leave one out",
+                            t[pairs[i][0]], t[pairs[i][1]]);
+    if (t[INJECT_SEED] != NULL && t[INJECT_RATE] == NULL)
+        return scp_fail(err, size, EINVAL, "\"%s\" is for rate=, which is not given", t[INJECT_SEED]);
+    if (in->in_fault.f_action == SIM_FAULT_CORRUPT && in->in_fault.f_opcode == SIM_OPCODE_WRITES)
+        return scp_fail(err, size, EINVAL, "\"%s\" and \"%s\" contradict each other: corrupt is for reads",
+                        t[INJECT_OP], t[INJECT_DO]);
+    return 0;
+}
+
+/* Is a rule like this one in force already? Then adding it is a slip: count= says how often. */
+static int inject_known(struct sim_disk *disk, const char *name, const struct sim_fault *f, char *err,
+                        size_t size)
+{
+    struct sim_fault g;
+
+    for (unsigned i = 0; sim_fault_get(disk, i, &g); i++) {
+        bool over = g.f_count != 0 && g.f_hits >= g.f_count;
+
+        if (!over && g.f_opcode == f->f_opcode && g.f_lba_first == f->f_lba_first &&
+            g.f_lba_last == f->f_lba_last && g.f_skip == f->f_skip && g.f_every == f->f_every &&
+            g.f_interval_ns == f->f_interval_ns && g.f_action == f->f_action && g.f_key == f->f_key &&
+            g.f_asc == f->f_asc && g.f_ascq == f->f_ascq && g.f_descriptor == f->f_descriptor &&
+            g.f_param == f->f_param)
+            return scp_fail(err, size, EINVAL,
+                            "%s: rule %u is the same but for its count; use count=, or \"%s clear\" first",
+                            name, i, name);
+    }
+    return 0;
+}
+
+/* Read the words. `line` is cut up, and `in` points into it. */
+static int inject_read(const char *disk, char *line, struct inject_rule *in, char *err, size_t size)
+{
+    char given[INJECT_LINE_MAX];
+    char *rest = line;
+    char *word;
+    int error = 0;
+
+    while (error == 0 && (word = strsep(&rest, " \t")) != NULL) {
+        size_t n = strcspn(word, "=");
+        unsigned i = 0;
+
+        if (*word == '\0')
+            continue;
+        while (i < INJECT_WORDS && (strlen(inject_words[i]) != n || strncmp(inject_words[i], word, n) != 0))
+            i++;
+        if (i == INJECT_WORDS)
+            return scp_fail(err, size, EINVAL,
+                            "\"%s\": unknown; a rule is DISK [op=] [lba=] [skip=] [every=|rate=] "
+                            "[count=|once] do=ACTION",
+                            word);
+        if (in->in_text[i] != NULL)
+            return scp_fail(err, size, EINVAL, "\"%s\" and \"%s\": give %s once", in->in_text[i], word,
+                            inject_words[i]);
+        in->in_text[i] = word;
+        /* The value is cut up; the word itself stays for messages. */
+        (void)snprintf(given, sizeof(given), "%s", word);
+        error = inject_word(i, word[n] == '=' ? given + n + 1 : NULL, in, err, size);
+    }
+    if (error == 0 && in->in_text[INJECT_DO] == NULL)
+        error = scp_fail(err, size, EINVAL, "%s: the rule has no do=ACTION", disk);
+    return error;
 }
 
 static int inject_rule(struct sim_disk *disk, const char *name, char *rest, char *err, size_t size)
 {
-    struct sim_fault f = {.f_opcode = SIM_OPCODE_ANY, .f_lba_last = UINT64_MAX, .f_count = 1};
-    char *word;
-    int error;
+    struct inject_rule in = {.in_fault = {.f_opcode = SIM_OPCODE_DATA, .f_lba_last = UINT64_MAX},
+                             .in_blocks = sim_disk_blocks(disk)};
+    int error = inject_read(name, rest, &in, err, size);
 
-    while ((word = strsep(&rest, " \t")) != NULL) {
-        if (*word == '\0')
-            continue;
-        error = inject_word(word, &f, err, size);
-        if (error != 0)
-            return error;
-    }
-    if (f.f_action == SIM_FAULT_NONE)
-        return scp_fail(err, size, EINVAL, "%s: the rule has no do=ACTION", name);
-    if (sim_fault_add(disk, &f) < 0)
+    if (error == 0)
+        error = inject_check(&in, err, size);
+    if (error != 0)
+        return error;
+    if (in.in_text[INJECT_COUNT] == NULL && in.in_text[INJECT_EVERY] == NULL &&
+        in.in_text[INJECT_RATE] == NULL)
+        in.in_fault.f_count = 1;
+    error = inject_known(disk, name, &in.in_fault, err, size);
+    if (error != 0)
+        return error;
+    if (sim_fault_add(disk, &in.in_fault) < 0)
         return scp_fail(err, size, EINVAL, "%s: %u rules are the limit; use \"%s clear\" first", name,
                         SIM_FAULTS_MAX, name);
     return 0;
@@ -188,6 +369,7 @@ int scp_inject(struct scp *p, const char *text, char *err, size_t size)
     if (rest == NULL)
         return scp_fail(err, size, EINVAL, "%s: nothing to do; add do=ACTION, clear or attention=ASC/ASCQ",
                         name);
+    rest += strspn(rest, " \t");
     if (strcmp(rest, "clear") == 0) {
         sim_fault_clear(disk);
         return 0;
@@ -200,4 +382,67 @@ int scp_inject(struct scp *p, const char *text, char *err, size_t size)
         return 0;
     }
     return inject_rule(disk, name, rest, err, size);
+}
+
+/* ------------------------------------------------------------------ rules as text */
+
+static void inject_print_op(FILE *f, int opcode)
+{
+    if (opcode == SIM_OPCODE_ANY)
+        fprintf(f, "op=any");
+    else if (opcode == SIM_OPCODE_DATA)
+        fprintf(f, "op=data");
+    else if (opcode < 0)
+        fprintf(f, "op=%s", opcode == SIM_OPCODE_READS ? "read" : "write");
+    else
+        fprintf(f, "op=0x%02x", (unsigned)opcode);
+}
+
+static void inject_print_do(FILE *f, const struct sim_fault *r)
+{
+    if (r->f_action == SIM_FAULT_CHECK)
+        fprintf(f, " do=check:%x/%02x/%02x%s", r->f_key, r->f_asc, r->f_ascq, r->f_descriptor ? "/desc" : "");
+    for (size_t i = 0; i < SC_ARRAY_SIZE(inject_actions); i++) {
+        const struct inject_action *a = &inject_actions[i];
+
+        if (a->a_action != r->f_action)
+            continue;
+        fprintf(f, " do=%s", a->a_name);
+        if (a->a_param)
+            fprintf(f, ":%" PRIu64, r->f_param / (a->a_action == SIM_FAULT_DELAY ? 1000u : 1u));
+    }
+}
+
+bool scp_inject_text(struct scp *p, unsigned disk, unsigned rule, char *out, size_t size)
+{
+    struct sim_fault r;
+    FILE *f;
+
+    if (size == 0 || !sim_fault_get(scp_sim_disk(p, disk), rule, &r))
+        return false;
+    f = fmemopen(out, size, "w");
+    if (f == NULL) {
+        out[0] = '\0';
+        return true;
+    }
+    fprintf(f, "%s ", scp_disk_name(p, disk));
+    inject_print_op(f, r.f_opcode);
+    if (r.f_lba_first != 0 || r.f_lba_last != UINT64_MAX)
+        fprintf(f, " lba=%" PRIu64 "-%" PRIu64, r.f_lba_first, r.f_lba_last);
+    if (r.f_skip != 0)
+        fprintf(f, " skip=%u", r.f_skip);
+    if (r.f_every > 1)
+        fprintf(f, " every=%u", r.f_every);
+    if (r.f_interval_ns != 0)
+        fprintf(f, " rate=%g", 1e9 / (double)r.f_interval_ns);
+    if (r.f_interval_ns != 0 && r.f_seed != 0)
+        fprintf(f, " seed=%" PRIu64, r.f_seed);
+    if (r.f_count == 0)
+        fprintf(f, " count=forever");
+    else
+        fprintf(f, " count=%u", r.f_count);
+    inject_print_do(f, &r);
+    (void)fclose(f);
+    out[size - 1] = '\0';
+    return true;
 }

@@ -78,6 +78,7 @@ enum sim_fault_action {
 #define SIM_OPCODE_ANY    (-1)
 #define SIM_OPCODE_READS  (-2) /* READ(6), (10), (12), (16) */
 #define SIM_OPCODE_WRITES (-3) /* WRITE and WRITE AND VERIFY of any length */
+#define SIM_OPCODE_DATA   (-4) /* either of the two: leaves what a driver sends of its own accord alone */
 struct sim_fault {
     int f_opcode;         /* CDB byte 0, or SIM_OPCODE_* */
     uint64_t f_lba_first; /* only commands touching [first, last]; 0..UINT64_MAX any */
@@ -89,8 +90,17 @@ struct sim_fault {
     bool f_descriptor; /* sense in descriptor format */
     uint64_t f_param;
     uint64_t f_hits; /* out: how often it has struck */
+    /*
+     * Of the commands that skip and count leave: every f_every-th one (0 and 1: all), or the first
+     * after each of a row of moments f_interval_ns apart on average (0: no such limit; half to one
+     * and a half of it, drawn from f_seed). A moment nobody came after is not made up for.
+     */
+    uint32_t f_every;
+    uint64_t f_interval_ns;
+    uint64_t f_seed;
 };
-#define SIM_FAULTS_MAX 16u
+#define SIM_FAULTS_MAX            16u
+#define SIM_FAULT_INTERVAL_MAX_NS (1ull << 62)
 
 /* The bus. Process context. 0 or ENOMEM. */
 struct sim_bus_config {
@@ -133,6 +143,8 @@ void sim_disk_other_initiator(struct sim_disk *disk, struct ad_xfer *xfer);
 
 /* Add a misbehaviour; returns its number 0.. or -1 when the table is full or the rule is senseless. */
 int sim_fault_add(struct sim_disk *disk, const struct sim_fault *f);
+/* The capacity in blocks, as it is now. Any context. */
+uint64_t sim_disk_blocks(const struct sim_disk *disk);
 /* Forget all. */
 void sim_fault_clear(struct sim_disk *disk);
 /* Copy the i-th with its hits; false when there is none. */

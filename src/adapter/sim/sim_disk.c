@@ -185,6 +185,11 @@ void sim_disk_remove(struct sim_bus *bus, struct sim_disk *disk)
     sim_bus_drop(bus, -1, disk, AD_RES_SELECT_TIMEOUT);
 }
 
+uint64_t sim_disk_blocks(const struct sim_disk *disk)
+{
+    return atomic_load_explicit(&disk->dk_blocks, memory_order_acquire);
+}
+
 int sim_disk_resize(struct sim_disk *disk, uint64_t blocks)
 {
     if (blocks == 0 || blocks > (uint64_t)INT64_MAX >> disk->dk_block_shift)

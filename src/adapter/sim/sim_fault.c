@@ -3,9 +3,10 @@
  * sim_fault.c - the table of misbehaviour: which rule strikes which command, exactly counted.
  *
  * A rule counts a command only when it matches and no earlier rule took it; first `f_skip` such
- * commands pass, then `f_count` are struck (0: all). Everything happens under dk_lock, so the
- * counts are exact however many threads send commands; it costs nothing when no rule is due,
- * because then the hot path is not left.
+ * commands pass, then `f_count` are struck (0: all), of which f_every and f_interval_ns leave
+ * some out. Everything happens under dk_lock, so the counts are exact however many threads send
+ * commands; it costs nothing when no rule is due, because then the hot path is not left. The only
+ * clock is the host's and the only chance the rule's own seed, so a simulation replays.
  *
  * Does not contain: what a strike does (sim_bus.c for the path, sim_exec.c for execution).
  */
@@ -29,13 +30,28 @@ static bool sim_fault_is_path(enum sim_fault_action a)
     }
 }
 
+/* Does f_opcode cover a command with these SIM_OP_* flags? */
+static bool sim_fault_takes(int opcode, unsigned flags, uint8_t cdb0)
+{
+    switch (opcode) {
+    case SIM_OPCODE_ANY:
+        return true;
+    case SIM_OPCODE_READS:
+        return (flags & SIM_OP_READS) != 0;
+    case SIM_OPCODE_WRITES:
+        return (flags & SIM_OP_WRITES) != 0;
+    case SIM_OPCODE_DATA:
+        return (flags & (SIM_OP_READS | SIM_OP_WRITES)) != 0;
+    default:
+        return opcode == cdb0;
+    }
+}
+
 static bool sim_fault_matches(const struct sim_fault *f, const struct sim_cmd *c)
 {
     unsigned flags = c->c_op ? c->c_op->op_flags : 0;
 
-    if (f->f_opcode == SIM_OPCODE_READS    ? !(flags & SIM_OP_READS)
-        : f->f_opcode == SIM_OPCODE_WRITES ? !(flags & SIM_OP_WRITES)
-                                           : (f->f_opcode != SIM_OPCODE_ANY && f->f_opcode != c->c_cdb[0]))
+    if (!sim_fault_takes(f->f_opcode, flags, c->c_cdb[0]))
         return false;
     if (f->f_action == SIM_FAULT_CORRUPT && !(flags & SIM_OP_IN))
         return false;
@@ -62,6 +78,47 @@ bool sim_faults_due_locked(const struct sim_disk *disk)
     return false;
 }
 
+/* Would a command that matches now be struck, and not let pass? */
+static bool sim_fault_ripe(const struct sim_fault_slot *s)
+{
+    return s->fs_skip_left == 0 && s->fs_every_left == 0 &&
+           (s->fs_rule.f_interval_ns == 0 || shim_now_ns() >= s->fs_next_ns);
+}
+
+/* Set the moment after which the next command is struck. */
+static void sim_fault_wind(struct sim_fault_slot *s)
+{
+    uint64_t mean = s->fs_rule.f_interval_ns, x;
+
+    if (mean == 0)
+        return;
+    s->fs_random += 0x9e3779b97f4a7c15u;
+    x = (s->fs_random ^ (s->fs_random >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    s->fs_next_ns = shim_now_ns() + mean / 2 + (x ^ (x >> 31)) % (mean + 1);
+}
+
+/* A command matched a rule that is due: let it pass, or take it. */
+static bool sim_fault_count_locked(struct sim_fault_slot *s)
+{
+    if (!sim_fault_ripe(s)) {
+        if (s->fs_skip_left)
+            s->fs_skip_left--;
+        else if (s->fs_every_left)
+            s->fs_every_left--;
+        return false;
+    }
+    if (s->fs_rule.f_count) {
+        SHIM_ASSERT(s->fs_count_left > 0);
+        s->fs_count_left--;
+    }
+    if (s->fs_rule.f_every)
+        s->fs_every_left = s->fs_rule.f_every - 1;
+    sim_fault_wind(s);
+    s->fs_rule.f_hits++;
+    return true;
+}
+
 /* Would the next execution fault be a CHECK CONDITION? Looks only; counts nothing. */
 bool sim_fault_would_check_locked(struct sim_disk *disk, const struct sim_cmd *c)
 {
@@ -69,7 +126,7 @@ bool sim_fault_would_check_locked(struct sim_disk *disk, const struct sim_cmd *c
     for (uint32_t i = 0; i < disk->dk_faults; i++) {
         const struct sim_fault_slot *s = &disk->dk_fault[i];
 
-        if (!sim_fault_is_path(s->fs_rule.f_action) && sim_fault_due(s) && s->fs_skip_left == 0 &&
+        if (!sim_fault_is_path(s->fs_rule.f_action) && sim_fault_due(s) && sim_fault_ripe(s) &&
             sim_fault_matches(&s->fs_rule, c))
             return s->fs_rule.f_action == SIM_FAULT_CHECK;
     }
@@ -94,15 +151,8 @@ bool sim_fault_strike(struct sim_cmd *c, enum sim_stage stage, struct sim_fault 
         if (sim_fault_is_path(s->fs_rule.f_action) != (stage == SIM_STAGE_ARRIVE) || !sim_fault_due(s) ||
             !sim_fault_matches(&s->fs_rule, c))
             continue;
-        if (s->fs_skip_left) {
-            s->fs_skip_left--;
+        if (!sim_fault_count_locked(s))
             continue;
-        }
-        if (s->fs_rule.f_count) {
-            SHIM_ASSERT(s->fs_count_left > 0);
-            s->fs_count_left--;
-        }
-        s->fs_rule.f_hits++;
         *out = s->fs_rule;
         struck = true;
     }
@@ -115,7 +165,8 @@ bool sim_fault_strike(struct sim_cmd *c, enum sim_stage stage, struct sim_fault 
 static bool sim_fault_is_sensible(const struct sim_fault *f)
 {
     return f->f_action > SIM_FAULT_NONE && f->f_action < SIM_FAULT_COUNT && f->f_lba_first <= f->f_lba_last &&
-           f->f_opcode >= SIM_OPCODE_WRITES && f->f_opcode <= 0xff && f->f_key <= 0xf;
+           f->f_opcode >= SIM_OPCODE_DATA && f->f_opcode <= 0xff && f->f_key <= 0xf &&
+           f->f_interval_ns <= SIM_FAULT_INTERVAL_MAX_NS;
 }
 
 int sim_fault_add(struct sim_disk *disk, const struct sim_fault *f)
@@ -132,6 +183,9 @@ int sim_fault_add(struct sim_disk *disk, const struct sim_fault *f)
         s->fs_rule.f_hits = 0;
         s->fs_skip_left = f->f_skip;
         s->fs_count_left = f->f_count;
+        s->fs_every_left = f->f_every ? f->f_every - 1 : 0;
+        s->fs_random = f->f_seed;
+        sim_fault_wind(s);
         number = (int)disk->dk_faults++;
         sim_disk_odd_update_locked(disk);
     }

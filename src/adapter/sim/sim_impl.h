@@ -106,6 +106,9 @@ struct sim_fault_slot {
     struct sim_fault fs_rule;
     uint32_t fs_skip_left;
     uint32_t fs_count_left; /* meaningless when f_count is 0 */
+    uint32_t fs_every_left; /* so many commands pass before the next is struck */
+    uint64_t fs_next_ns;    /* with f_interval_ns: no strike before */
+    uint64_t fs_random;
 };
 
 struct sim_disk {

@@ -99,6 +99,89 @@ START_TEST(test_skip_and_count_are_exact)
 }
 END_TEST
 
+/* One lets so many pass, the other strikes the third, the sixth ...; count ends both. */
+START_TEST(test_every_counts_after_skip)
+{
+    struct sim_fault f = rule(0x28, SIM_FAULT_BUSY);
+
+    f.f_skip = 2;
+    f.f_every = 3;
+    f.f_count = 3;
+    ck_assert_int_eq(sim_fault_add(fx_disk, &f), 0);
+    for (unsigned i = 0; i < 20; i++)
+        ck_assert_msg((run_status(rd8, 10, FX_IN, 4096) == SC_BUSY_STATUS) == (i == 4 || i == 7 || i == 10),
+                      "command %u", i);
+    ck_assert_uint_eq(hits(0), 3);
+}
+END_TEST
+
+/* Send a READ every 100 us of the virtual clock; which were struck, as a hash, and how many. */
+static unsigned rate_run(struct sim_fault *f, unsigned commands, uint64_t *pattern)
+{
+    unsigned struck = 0, apart = UINT32_MAX, last = 0;
+
+    *pattern = 0;
+    sim_fault_clear(fx_disk);
+    ck_assert_int_eq(sim_fault_add(fx_disk, f), 0);
+    for (unsigned i = 1; i <= commands; i++) {
+        shim_delay_ns(100000);
+        if (run_status(rd8, 10, FX_IN, 4096) != SC_QUEUE_FULL)
+            continue;
+        apart = struck && i - last < apart ? i - last : apart;
+        last = i;
+        struck++;
+        *pattern = *pattern * 1099511628211u + i;
+    }
+    ck_assert_uint_eq(hits(0), struck);
+    ck_assert_uint_ge(apart, 1000); /* half of 200 ms */
+    return struck;
+}
+
+/* Five a second on average, never in a burst, the same ones for the same seed. */
+START_TEST(test_rate_is_per_second_and_replays)
+{
+    struct sim_fault f = rule(SIM_OPCODE_DATA, SIM_FAULT_QUEUE_FULL);
+    uint64_t a, b, c;
+    unsigned n;
+
+    f.f_interval_ns = 200000000;
+    f.f_seed = 1;
+    n = rate_run(&f, 200000, &a);
+    ck_assert_msg(n >= 90 && n <= 110, "%u strikes in 20 s", n);
+    ck_assert_uint_eq(rate_run(&f, 200000, &b), n);
+    ck_assert_uint_eq(a, b);
+    f.f_seed = 2;
+    rate_run(&f, 200000, &c);
+    ck_assert_uint_ne(a, c);
+    /* After ten idle seconds one command is struck, not fifty. */
+    shim_delay_ns(10000000000u);
+    ck_assert_uint_eq(run_status(rd8, 10, FX_IN, 4096), SC_QUEUE_FULL);
+    ck_assert_uint_eq(run_status(rd8, 10, FX_IN, 4096), SC_GOOD_STATUS);
+    f.f_interval_ns = UINT64_MAX;
+    ck_assert_int_lt(sim_fault_add(fx_disk, &f), 0);
+}
+END_TEST
+
+/* What a driver sends of its own accord is not its business. */
+START_TEST(test_data_rules_leave_other_commands_alone)
+{
+    static const uint8_t own[][10] = {{0x00}, {0x03, 0, 0, 0, 252}, {0x12, 0, 0, 0, 36}, {0x16}, {0x17},
+                                      {0x35}};
+    static const uint8_t bytes[] = {0, 252, 36, 0, 0, 0};
+    static const uint8_t wr[10] = {0x2a, 0, 0, 0, 0, 100, 0, 0, 8};
+    struct sim_fault f = rule(SIM_OPCODE_DATA, SIM_FAULT_BUSY);
+
+    ck_assert_int_eq(sim_fault_add(fx_disk, &f), 0);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(own); i++)
+        ck_assert_msg(run_status(own[i], own[i][0] < 0x20 ? 6 : 10, FX_IN, bytes[i]) == SC_GOOD_STATUS,
+                      "opcode %02x", own[i][0]);
+    ck_assert_uint_eq(run_status(rd8, 10, FX_IN, 4096), SC_BUSY_STATUS);
+    ck_assert_uint_eq(run_status(wr, 10, FX_OUT, 4096), SC_BUSY_STATUS);
+    ck_assert_uint_eq(hits(0), 2);
+    ck_assert_uint_eq(sim_disk_blocks(fx_disk), 4096);
+}
+END_TEST
+
 START_TEST(test_matching)
 {
     static const struct {
@@ -108,6 +191,7 @@ START_TEST(test_matching)
     } row[] = {
         /*                                            READ 100..107, READ 0, WRITE 100, VERIFY, INQUIRY */
         {SIM_OPCODE_ANY, 0, UINT64_MAX, 1, 1, 1, 1, 1},
+        {SIM_OPCODE_DATA, 0, UINT64_MAX, 1, 1, 1, 0, 0},
         {SIM_OPCODE_READS, 0, UINT64_MAX, 1, 1, 0, 0, 0},
         {SIM_OPCODE_WRITES, 0, UINT64_MAX, 0, 0, 1, 0, 0},
         {0x28, 0, UINT64_MAX, 1, 0, 0, 0, 0},
@@ -372,7 +456,7 @@ START_TEST(test_senseless_rules)
     bad[2].f_lba_first = 2;
     bad[2].f_lba_last = 1;
     bad[3].f_opcode = 256;
-    bad[4].f_opcode = -4;
+    bad[4].f_opcode = SIM_OPCODE_DATA - 1;
     bad[5].f_key = 16;
     for (unsigned i = 0; i < 6; i++)
         ck_assert_int_eq(sim_fault_add(fx_disk, &bad[i]), -1);
@@ -394,6 +478,9 @@ static Suite *suite(void)
     tcase_add_checked_fixture(t, setup, fx_end);
     tcase_add_test(t, test_actions_of_the_path);
     tcase_add_test(t, test_skip_and_count_are_exact);
+    tcase_add_test(t, test_every_counts_after_skip);
+    tcase_add_test(t, test_rate_is_per_second_and_replays);
+    tcase_add_test(t, test_data_rules_leave_other_commands_alone);
     tcase_add_test(t, test_matching);
     tcase_add_test(t, test_medium_error_transfers_what_was_before);
     tcase_add_test(t, test_other_checks);
