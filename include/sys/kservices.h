@@ -26,6 +26,7 @@
 #define DNDELAY 0x0004ul
 #define DAPPEND 0x0008ul
 #define DKERNEL 0x0010ul /* the caller is in the kernel: arg is a kernel address */
+#define DAUTH   0x0020ul /* a user's call, and the user may configure devices (AIX: dev_config) [ours] */
 
 /* ddconfig commands. */
 #define CFG_INIT 1
@@ -35,7 +36,12 @@
 /*
  * One driver's entry points. A missing one is NULL and answers ENODEV. Each
  * open/close/read/write/ioctl/config entry runs at process level; d_strategy at either.
- * d_close is called once for every successful d_open: the driver counts if it has to.
+ *
+ * d_close is called when the last file of a device number is closed, and also when its first open
+ * has failed: be prepared for a close of what is not open. d_open and d_close of one device number
+ * never run at the same time. A driver with DEV_EACHCLOSE in d_opts instead gets one d_close for
+ * every successful d_open, beside opens, and the struct file * as `chan` in d_open, d_close and
+ * d_ioctl, so that it can tell its files apart; channame does not reach it.
  */
 struct devsw {
     int (*d_open)(devno_t devno, unsigned long devflag, long chan, int ext);
@@ -46,10 +52,11 @@ struct devsw {
     void (*d_strategy)(struct buf *bp);
     int (*d_config)(devno_t devno, int cmd, struct uio *uiop);
     int (*d_dump)(devno_t devno, struct uio *uiop, int cmd, intptr_t arg, long chan, int ext);
-    uint32_t d_opts; /* DEV_MPSAFE */
+    uint32_t d_opts; /* DEV_* */
 };
-#define DEV_MPSAFE   0x1u
-#define DEVSW_MAJORS 64u
+#define DEV_MPSAFE    0x1u
+#define DEV_EACHCLOSE 0x2u /* see above [ours] */
+#define DEVSW_MAJORS  64u
 
 /*
  * Add or remove a driver under the major number of devno; the table is copied. Process.
@@ -71,13 +78,15 @@ int devstrat(struct buf *bp); /* devstrategy() is the same under its other publi
 /* An open device, for kernel callers. */
 struct file;
 /*
- * Open, use and close a device. Process. channame is handed to the driver as its chan.
- * fp_opendev returns the driver's code, ENODEV/EINVAL for an unknown major, ENOMEM, EMFILE
- * (4096 files are open in the process). fp_ioctl passes DKERNEL: arg is a kernel address or a plain
+ * Open, use and close a device. Process; EINVAL anywhere else, and nothing has happened then.
+ * channame is handed to the driver as its chan. fp_opendev returns the driver's code, EINVAL for a
+ * major nobody has, ENODEV when the driver cannot be opened, ENOMEM, EMFILE (4096 files are open in
+ * the process). fp_ioctl passes DKERNEL: arg is a kernel address or a plain
  * word, and the errno is the return value. fp_rwuio reads or writes at uiop->uio_offset; EBADF when
  * not opened for it.
  * fp_ioctlx passes the devflag bits given instead (a user's ioctl: without DKERNEL, arg is a user
- * address). EBADF for a file that is not open.
+ * address, and DAUTH says that this user has authority). EBADF for a file that is not open.
+ * fp_getdevno: SC_NODEV then.
  */
 int fp_opendev(devno_t devno, unsigned long devflag, void *channame, int ext, struct file **fpp);
 int fp_close(struct file *fp);

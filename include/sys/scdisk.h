@@ -83,7 +83,7 @@ struct sc_disk_info {
     uint8_t id, lun;
     uint8_t read_only, write_cache, tagged, gather, unmap, write_same;
     uint32_t adapter_devno;
-    uint32_t opens;
+    uint32_t opens; /* since the disk was last closed */
     char vendor[9], product[17], revision[5], serial[33];
     uint8_t device_id[32];
     uint8_t device_id_bytes;

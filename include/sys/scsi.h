@@ -7,7 +7,8 @@
  * which IBM prints in service manuals. Layouts are ours; those that cross ioctl(2) are fixed by
  * _Static_assert.
  *
- * Does not contain: what is inside a CDB or a sense buffer (scsiproto.h).
+ * Does not contain: what is inside a CDB or a sense buffer (scsiproto.h); the contract of adapters
+ * with wider ids and LUNs (scsi_buf.h).
  */
 #ifndef SYS_SCSI_H
 #define SYS_SCSI_H
@@ -108,13 +109,19 @@ _Static_assert(sizeof(struct sc_cmd) == 16, "room for the longest CDB");
  */
 #define SC_ARG(id, lun) ((intptr_t)(((unsigned)(id) << 8) | (unsigned)(lun)))
 
-/* Open the path to an id/LUN; before anything else but IOCINFO (AIX-25). EIO, EINVAL, ETIMEDOUT. */
+/*
+ * A user needs authority (DAUTH) for all of these but SCIOGTHW: EPERM.
+ *
+ * Open the path to an id/LUN; before anything else but IOCINFO (AIX-25). It belongs to the file that
+ * started it: to another one SCIOSTOP, SCIOHALT and SCIORESET are EINVAL, and its close ends with a
+ * SCIOSTOP of what it left started. EIO, EINVAL, ETIMEDOUT.
+ */
 #define SCIOSTART  SC_IO('S', 1)
-/* Close it; waits for its I/O. EINVAL not started. */
+/* Close it; waits for its I/O. EINVAL not started, or by another file. */
 #define SCIOSTOP   SC_IO('S', 2)
-/* End the current command, flush the rest (ENXIO), leave the queue halted (AIX-26). */
+/* End the current command, flush the rest (ENXIO), leave the queue halted (AIX-26). EINVAL as above. */
 #define SCIOHALT   SC_IO('S', 3)
-/* Bus device reset to the id: all its LUNs. */
+/* Bus device reset to the id: all its LUNs. EINVAL as above. */
 #define SCIORESET  SC_IO('S', 4)
 /* Are gathered writes supported? arg NULL. 0, or EINVAL: never attempt one (AIX-15). */
 #define SCIOGTHW   SC_IO('S', 5)

@@ -86,6 +86,7 @@ typedef uint32_t devno_t;
 #define SC_MAKEDEV(major, minor) (((devno_t)(major) << 16) | ((devno_t)(minor)&0xffffu))
 #define SC_MAJOR(devno)          ((unsigned)((devno) >> 16))
 #define SC_MINOR(devno)          ((unsigned)((devno)&0xffffu))
+#define SC_NODEV                 ((devno_t)-1) /* no device */
 
 /* The kernel's memory page and the unit of buf.b_blkno. */
 #define SC_PAGE_SIZE 4096u

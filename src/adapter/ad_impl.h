@@ -124,6 +124,7 @@ struct ad_lun {
     struct ad_adapter *lun_adp;
     uint8_t lun_id, lun_lun;   /* constant */
     uint8_t lun_state;         /* enum ad_lun_state */
+    long lun_owner;            /* chan of the file that started it, or AD_OWNER_NONE */
     bool lun_can_tag;          /* constant while started */
     bool lun_shared;           /* draws credits from the adapter's pool command by command */
     bool lun_timer_lost;       /* a timer could not be armed: the next activity tries again */
@@ -216,7 +217,7 @@ struct ad_adapter {
 
     struct shim_lock adp_open_lock; /* rank SHIM_RANK_AD_OPEN: opens, SCIOSTART */
     uint32_t adp_opens;
-    bool adp_diag; /* open with SC_DIAGNOSTIC */
+    atomic_bool adp_diag; /* open with SC_DIAGNOSTIC; read without the lock */
 
     struct shim_lock adp_lock;    /* rank SHIM_RANK_AD: credits, waiters, bounces */
     uint32_t adp_credits;         /* all */
@@ -248,10 +249,18 @@ static inline struct ad_lun *ad_lun_at(const struct ad_adapter *adp, unsigned i)
 
 /* ---------------------------------------------------------------- ad_lun.c */
 
-int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned lun);
-int ad_lun_stop(struct ad_lun *lun);
-int ad_lun_halt(struct ad_lun *lun);
-int ad_lun_reset(struct ad_lun *lun);
+/*
+ * `owner` is the chan of the file that asks. The last three do nothing for another file than the
+ * one that started the LUN, unless that file is gone; AD_OWNER_ANY is let through everywhere.
+ */
+#define AD_OWNER_NONE 0L  /* lun_owner: its file was closed, and the chip still has a command */
+#define AD_OWNER_ANY  -1L /* for asking: the adapter driver itself */
+int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned lun, long owner);
+int ad_lun_stop(struct ad_lun *lun, long owner);
+int ad_lun_halt(struct ad_lun *lun, long owner);
+int ad_lun_reset(struct ad_lun *lun, long owner);
+/* The file has been closed: stop what it started. */
+void ad_lun_orphan(struct ad_lun *lun, long owner);
 
 /* ---------------------------------------------------------------- ad_strategy.c */
 

@@ -37,7 +37,7 @@ static int ad_ioctl_info(const struct ad_adapter *adp, intptr_t arg, unsigned lo
 }
 
 /* Operations whose argument is a plain word: LUN in bits 7-0, id in bits 15-8, the rest zero. */
-static int ad_ioctl_word(struct ad_adapter *adp, unsigned cmd, intptr_t arg)
+static int ad_ioctl_word(struct ad_adapter *adp, unsigned cmd, intptr_t arg, long owner)
 {
     const uintptr_t word = (uintptr_t)arg;
     const unsigned id = (unsigned)(word >> 8) & 0xffu;
@@ -47,18 +47,18 @@ static int ad_ioctl_word(struct ad_adapter *adp, unsigned cmd, intptr_t arg)
     if (word > 0xffffu)
         return EINVAL;
     if (cmd == SCIOSTART)
-        return ad_lun_start(adp, id, no);
+        return ad_lun_start(adp, id, no, owner);
     lun = ad_lun_find(adp, id, no);
     if (lun == NULL)
         return EINVAL;
     switch (cmd) {
     case SCIOSTOP:
-        return ad_lun_stop(lun);
+        return ad_lun_stop(lun, owner);
     case SCIOHALT:
-        return ad_lun_halt(lun);
+        return ad_lun_halt(lun, owner);
     default:
         SHIM_ASSERT(cmd == SCIORESET);
-        return ad_lun_reset(lun);
+        return ad_lun_reset(lun, owner);
     }
 }
 
@@ -97,29 +97,38 @@ static int ad_ioctl_lunstat(struct ad_adapter *adp, intptr_t arg, unsigned long 
     return kcopyout(&st, arg, sizeof(st), devflag);
 }
 
+/* Looking at the adapter is free; what touches a LUN needs authority (specification 6.1). */
+static bool ad_ioctl_allowed(unsigned cmd, unsigned long devflag)
+{
+    return (devflag & (DKERNEL | DAUTH)) || cmd == IOCINFO || cmd == SCIOGTHW || cmd == SCIOSTAT ||
+           cmd == SCIOLUNSTAT;
+}
+
 /*
- * d_ioctl. Context: process. Returns 0 or errno; ENXIO not attached, EACCES for anything but
- * IOCINFO in diagnostic mode, EINVAL for an operation this adapter does not have. (AIX-25)
+ * d_ioctl. Context: process. Returns 0 or errno; ENXIO not attached, EPERM a user without
+ * authority, EACCES for anything but IOCINFO in diagnostic mode, EINVAL for an operation this
+ * adapter does not have. (AIX-25)
  */
 int ad_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext)
 {
     struct ad_adapter *adp = ad_find(devno);
     struct sc_adapter_stats stats;
 
-    (void)chan;
     (void)ext;
     if (adp == NULL)
         return ENXIO;
+    if (!ad_ioctl_allowed(cmd, devflag))
+        return EPERM;
     if (cmd == IOCINFO)
         return ad_ioctl_info(adp, arg, devflag);
-    if (adp->adp_diag)
+    if (atomic_load(&adp->adp_diag))
         return EACCES;
     switch (cmd) {
     case SCIOSTART:
     case SCIOSTOP:
     case SCIOHALT:
     case SCIORESET:
-        return ad_ioctl_word(adp, cmd, arg);
+        return ad_ioctl_word(adp, cmd, arg, chan);
     case SCIOGTHW:
         return ad_ioctl_gather(adp, arg);
     case SCIOEVENT:

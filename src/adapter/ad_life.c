@@ -33,8 +33,10 @@ struct ad_lun *ad_lun_find(struct ad_adapter *adp, unsigned id, unsigned lun)
 /* ---------------------------------------------------------------- open and close */
 
 /*
- * d_open. Normal opens may be many; a diagnostic one is alone (specification 6.1).
- * Context: process. Returns 0, ENXIO not attached, EACCES.
+ * d_open. Normal opens may be many; a diagnostic one is alone and needs authority (specification
+ * 6.1). A normal one needs none: what it may do then is decided ioctl by ioctl, and reading what the
+ * adapter is and has done is for everybody who may open the node.
+ * Context: process. Returns 0, ENXIO not attached, EPERM, EACCES.
  */
 static int ad_open(devno_t devno, unsigned long devflag, long chan, int ext)
 {
@@ -42,47 +44,44 @@ static int ad_open(devno_t devno, unsigned long devflag, long chan, int ext)
     const bool diag = (ext & SC_DIAGNOSTIC) != 0;
     int error = 0;
 
-    (void)devflag;
     (void)chan;
     if (adp == NULL)
         return ENXIO;
+    if (diag && !(devflag & (DKERNEL | DAUTH)))
+        return EPERM;
     shim_lock_enter(&adp->adp_open_lock);
-    if (adp->adp_diag || (diag && adp->adp_opens != 0)) {
+    if (atomic_load(&adp->adp_diag) || (diag && adp->adp_opens != 0)) {
         error = EACCES;
     } else {
         adp->adp_opens++;
-        adp->adp_diag = diag;
+        atomic_store(&adp->adp_diag, diag);
     }
     shim_lock_exit(&adp->adp_open_lock);
     return error;
 }
 
 /*
- * d_close. The last close stops what was left started, so that a device driver that died does not
- * keep a LUN for ever, and nobody's event function is called after it. Context: process.
+ * d_close, of every file (DEV_EACHCLOSE): stops what this file started and left, so that a device
+ * driver that died does not keep a LUN for ever, and none of its event functions is called
+ * afterwards. Nobody else's LUN is touched. Context: process.
  */
 static int ad_close(devno_t devno, long chan)
 {
     struct ad_adapter *adp = ad_find(devno);
-    bool last;
 
-    (void)chan;
     if (adp == NULL)
         return ENXIO;
-    shim_lock_enter(&adp->adp_open_lock);
-    last = adp->adp_opens == 1;
-    shim_lock_exit(&adp->adp_open_lock);
-    for (unsigned i = 0; last && i < ad_lun_count(adp); i++) {
+    for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_lun_at(adp, i);
 
         if (lun != NULL)
-            (void)ad_lun_stop(lun);
+            ad_lun_orphan(lun, chan);
     }
     shim_lock_enter(&adp->adp_open_lock);
     SHIM_ASSERT(adp->adp_opens > 0);
     adp->adp_opens--;
     if (adp->adp_opens == 0)
-        adp->adp_diag = false;
+        atomic_store(&adp->adp_diag, false);
     shim_lock_exit(&adp->adp_open_lock);
     return 0;
 }
@@ -92,7 +91,7 @@ static const struct devsw ad_devsw = {
     .d_close = ad_close,
     .d_ioctl = ad_ioctl,
     .d_strategy = ad_strategy,
-    .d_opts = DEV_MPSAFE,
+    .d_opts = DEV_MPSAFE | DEV_EACHCLOSE,
 };
 
 /* ---------------------------------------------------------------- attach */

@@ -71,7 +71,7 @@ static struct ad_lun *ad_lun_head(struct ad_adapter *adp, unsigned id, unsigned 
  * SCIOSTART. Context: process. Locks: takes adp_open_lock, lun_lock. Returns 0; EINVAL out of range,
  * the adapter's own id, or in use; EIO for lack of memory, as the contract has it. (AIX-25)
  */
-int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned no)
+int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned no, long owner)
 {
     struct ad_lun *lun;
     int error = EIO;
@@ -87,6 +87,7 @@ int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned no)
         if (lun->lun_state != AD_LUN_STOPPED) {
             error = EINVAL;
         } else if (ad_lun_alloc(lun, adp->adp_openings) == 0) {
+            lun->lun_owner = owner;
             lun->lun_can_tag = adp->adp_caps.cap_tags_max != 0;
             lun->lun_gate = 0;
             lun->lun_timer_lost = false;
@@ -104,6 +105,18 @@ int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned no)
     }
     shim_lock_exit(&adp->adp_open_lock);
     return error;
+}
+
+/*
+ * Is it started, and may this file stop, halt or reset it? 0, EINVAL not started or another's, EIO
+ * on the way out. Locks: lun_lock.
+ */
+static int ad_lun_owned_locked(const struct ad_lun *lun, long owner)
+{
+    if (lun->lun_state == AD_LUN_STOPPED ||
+        (lun->lun_owner != owner && lun->lun_owner != AD_OWNER_NONE && owner != AD_OWNER_ANY))
+        return EINVAL;
+    return lun->lun_state == AD_LUN_STOPPING ? EIO : 0;
 }
 
 /* Nothing of this LUN is anywhere but with its owner. */
@@ -151,17 +164,16 @@ static void ad_lun_push_locked(struct ad_lun *lun)
 
 /*
  * SCIOHALT: end the current command, flush the rest, leave the queue halted (AIX-26).
- * Context: process. Returns 0; EINVAL not started; EIO stopping; ETIMEDOUT when the chip does not
- * bring a command back: the queue is halted all the same.
+ * Context: process. Returns 0; EINVAL not started, or by another file; EIO stopping; ETIMEDOUT when
+ * the chip does not bring a command back: the queue is halted all the same.
  */
-int ad_lun_halt(struct ad_lun *lun)
+int ad_lun_halt(struct ad_lun *lun, long owner)
 {
-    int error = 0;
+    int error;
 
     shim_lock_enter(&lun->lun_lock);
-    if (lun->lun_state == AD_LUN_STOPPED || lun->lun_state == AD_LUN_STOPPING) {
-        error = lun->lun_state == AD_LUN_STOPPED ? EINVAL : EIO;
-    } else {
+    error = ad_lun_owned_locked(lun, owner);
+    if (error == 0) {
         ad_clear_locked(lun);
         ad_state_set_locked(lun, AD_LUN_HALT);
         ad_lun_push_locked(lun);
@@ -178,10 +190,10 @@ int ad_lun_halt(struct ad_lun *lun)
  * SCIOSTOP: refuse new requests, wait for the old ones, give the memory back. A queue kept after an
  * error would wait for ever for its device driver, so it is flushed; and so is everything when the
  * device takes too long.
- * Context: process. Returns 0; EINVAL not started, or stopping already; ETIMEDOUT when the chip
- * keeps a command: then the LUN stays started, halted.
+ * Context: process. Returns 0; EINVAL not started, by another file, or stopping already; ETIMEDOUT
+ * when the chip keeps a command: then the LUN stays started, halted.
  */
-int ad_lun_stop(struct ad_lun *lun)
+int ad_lun_stop(struct ad_lun *lun, long owner)
 {
     struct ad_run run = {NULL, NULL};
     bool kept;
@@ -190,7 +202,7 @@ int ad_lun_stop(struct ad_lun *lun)
     size_t bytes;
 
     shim_lock_enter(&lun->lun_lock);
-    if (lun->lun_state == AD_LUN_STOPPED || lun->lun_state == AD_LUN_STOPPING) {
+    if (ad_lun_owned_locked(lun, owner) != 0) {
         shim_lock_exit(&lun->lun_lock);
         return EINVAL;
     }
@@ -236,16 +248,35 @@ int ad_lun_stop(struct ad_lun *lun)
     return 0;
 }
 
-/* SCIORESET: bus device reset to the LUN's target. Context: process. 0; EINVAL not started; EIO. */
-int ad_lun_reset(struct ad_lun *lun)
+/* Context: process. Whatever becomes of it, it is nobody's afterwards, unless somebody else has it. */
+void ad_lun_orphan(struct ad_lun *lun, long owner)
 {
-    struct ad_adapter *adp = lun->lun_adp;
-    bool started;
+    bool mine;
 
     shim_lock_enter(&lun->lun_lock);
-    started = lun->lun_state != AD_LUN_STOPPED && lun->lun_state != AD_LUN_STOPPING;
+    mine = lun->lun_state != AD_LUN_STOPPED && lun->lun_owner == owner;
     shim_lock_exit(&lun->lun_lock);
-    if (!started)
+    if (!mine || ad_lun_stop(lun, owner) == 0)
+        return;
+    shim_lock_enter(&lun->lun_lock);
+    if (lun->lun_state != AD_LUN_STOPPED && lun->lun_owner == owner)
+        lun->lun_owner = AD_OWNER_NONE;
+    shim_lock_exit(&lun->lun_lock);
+}
+
+/*
+ * SCIORESET: bus device reset to the LUN's target. Context: process. 0; EINVAL not started, by
+ * another file, or stopping; EIO.
+ */
+int ad_lun_reset(struct ad_lun *lun, long owner)
+{
+    struct ad_adapter *adp = lun->lun_adp;
+    bool allowed;
+
+    shim_lock_enter(&lun->lun_lock);
+    allowed = ad_lun_owned_locked(lun, owner) == 0;
+    shim_lock_exit(&lun->lun_lock);
+    if (!allowed)
         return EINVAL;
     shim_lock_enter(&adp->adp_lock);
     adp->adp_resets++;

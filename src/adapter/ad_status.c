@@ -110,7 +110,7 @@ void ad_log(const struct ad_adapter *adp, uint32_t id, bool temp, const char *te
 {
     struct err_rec rec;
 
-    if (adp->adp_diag)
+    if (atomic_load(&adp->adp_diag))
         return;
     memset(&rec, 0, sizeof(rec));
     rec.er_id = id;

@@ -281,8 +281,8 @@ struct dd_unit {
     struct sc_disk_info un_info;
     /* open and close; un_lock */
     struct file *un_fp;
-    uint32_t un_opens;
-    bool un_busy; /* an open or close is under way */
+    uint32_t un_opens; /* since the device was last closed; 0 closed */
+    bool un_busy;      /* an open or close is under way */
     bool un_single, un_retain, un_reserved;
     bool un_area_busy;
     bool un_gather;

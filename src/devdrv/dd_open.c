@@ -4,7 +4,8 @@
  *
  * The first open builds the path and asks the device who it is (dd_probe.c); the last close waits for all
  * I/O, makes the cache durable, gives the reservation back and takes the path down. Opens in between only
- * count. No lock is held across any of it: un_busy keeps a second open or close out.
+ * count; the kernel services call d_close for the last one alone. No lock is held across any of it: un_busy
+ * keeps a second open or close out.
  *
  * ext flags:                    open                           close
  *   none                        RESERVE per policy             RELEASE
@@ -246,7 +247,8 @@ int dd_open(devno_t devno, unsigned long devflag, long chan, int ext)
 }
 
 /*
- * Context: process. 0, ENXIO, or what went wrong while the last close made the cache durable.
+ * The last close, or a first open has failed and there is nothing to do. Context: process. 0, ENXIO, or what
+ * went wrong while the cache was made durable.
  */
 int dd_close(devno_t devno, long chan)
 {
@@ -260,8 +262,8 @@ int dd_close(devno_t devno, long chan)
     old = disable_lock(INTIODONE, &un->un_lock);
     while (un->un_busy)
         dd_sleep_locked(un);
-    KASSERT(un->un_opens > 0);
-    if (--un->un_opens == 0) {
+    if (un->un_opens > 0) {
+        un->un_opens = 0;
         un->un_busy = true;
         open_wait_idle_locked(un);
         unlock_enable(old, &un->un_lock);

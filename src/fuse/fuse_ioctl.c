@@ -5,7 +5,7 @@
  * FUSE hands over exactly the bytes an ioctl number promises, in and out (restricted ioctls), which
  * is why the contract's numbers carry direction and size. The bytes are put into memory of ours and
  * the driver is called as for a user, without DKERNEL, with that address; plain-word arguments
- * (SCIOSTART ...) go by value.
+ * (SCIOSTART ...) go by value. Root and the user who mounted have authority (DAUTH).
  *
  * Safety. Some structures hold an address for callers in the same address space. From here it would
  * be an address in this process, so it must be zero (EFAULT): the data is in the structure's inline
@@ -22,6 +22,7 @@
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 /* The contract's encoding must be this host's, or nothing gets through. */
 _Static_assert(SC_IO('S', 1) == _IO('S', 1), "SC_IO is not the host's _IO");
@@ -94,11 +95,20 @@ static bool fuse_ioctl_writes(unsigned cmd)
     }
 }
 
+/* Who may do more than look: root, and whoever mounted. */
+static unsigned long fuse_ioctl_authority(fuse_req_t req)
+{
+    uid_t uid = fuse_req_ctx(req)->uid;
+
+    return uid == 0 || uid == getuid() ? DAUTH : 0;
+}
+
 /*
  * Run one command of the table on the structure in `area`. Context: process. Returns 0 or an errno
  * of ours; `area` has the structure afterwards.
  */
-static int fuse_ioctl_run(struct fuse_handle *h, const struct fuse_ioctl *io, void *area, void *word)
+static int fuse_ioctl_run(struct fuse_handle *h, const struct fuse_ioctl *io, void *area, void *word,
+                          unsigned long authority)
 {
     bool structure = SC_IOC_SIZE(io->i_cmd) != 0;
     bool writes = fuse_ioctl_writes(io->i_cmd);
@@ -113,7 +123,7 @@ static int fuse_ioctl_run(struct fuse_handle *h, const struct fuse_ioctl *io, vo
             return EFAULT;
     }
     error = fp_ioctlx(h->h_file, io->i_cmd, structure ? (intptr_t)area : (intptr_t)word, 0,
-                      DREAD | (h->h_writable ? DWRITE : 0));
+                      DREAD | (h->h_writable ? DWRITE : 0) | authority);
     if (writes)
         fuse_disk_dirtied(h->h_disk);
     return error;
@@ -150,7 +160,7 @@ void fuse_ioctl_call(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, st
     memset(area, 0, bytes);
     if (in_bytes != 0)
         memcpy(area, in, in_bytes);
-    error = fuse_ioctl_run(h, io, area, arg);
+    error = fuse_ioctl_run(h, io, area, arg, fuse_ioctl_authority(req));
     if (error != 0 && out_bytes == 0)
         fuse_fail(req, error);
     else

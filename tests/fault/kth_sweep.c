@@ -281,7 +281,7 @@ static int ioctls(struct file *disk, struct file *adapter)
     error = error ? error : fp_ioctlx(disk, DKINFO, (intptr_t)&info, 0, DREAD | DWRITE);
     error = error ? error : fp_ioctlx(disk, DK_PASSTHRU, (intptr_t)&pt, 0, DREAD | DWRITE);
     error = error ? error : fp_ioctlx(disk, DKFLUSH, 0, 0, DREAD | DWRITE);
-    error = error ? error : fp_ioctlx(adapter, SCIOINQU, (intptr_t)&inq, 0, DREAD | DWRITE);
+    error = error ? error : fp_ioctlx(adapter, SCIOINQU, (intptr_t)&inq, 0, DREAD | DWRITE | DAUTH);
     error = error ? error : fp_ioctlx(adapter, SCIOGTHW, 0, 0, DREAD | DWRITE);
     return error;
 }

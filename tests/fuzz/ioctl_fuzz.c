@@ -93,7 +93,7 @@ static void one_ioctl(struct file *fp, const unsigned *cmds, size_t ncmds)
     /* A plain word: small ids and LUNs, or anything. The disk's own path (0/0) stays alone mostly. */
     word = rnd() % 4 ? SC_ARG(rnd() % 18, rnd() % 34) : (intptr_t)rnd();
     fuzz_last = cmd;
-    error = fp_ioctlx(fp, cmd, size ? (intptr_t)arg : word, 0, DREAD | DWRITE);
+    error = fp_ioctlx(fp, cmd, size ? (intptr_t)arg : word, 0, DREAD | DWRITE | DAUTH);
     MUST(error >= 0 && error < 512, "ioctl %#x: errno %d", cmd, error);
     calls++;
     free(arg);

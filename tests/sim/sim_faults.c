@@ -8,6 +8,8 @@
  */
 #include "sim_world.h"
 
+#include "adapter/ad_impl.h"
+
 #include <stdio.h>
 #include <sys/scsiproto.h>
 
@@ -89,12 +91,14 @@ void faults_act(struct world *w)
         sim_disk_attention(d->dk_sim, 0x2a, 0x01);
     } else if ((1u << bit) == WORLD_FAULT_RESET || (1u << bit) == WORLD_FAULT_HALT) {
         struct sc_disk_info info;
+        struct ad_lun *lun;
         int error = fp_ioctl(d->dk_fp, DKINFO, (intptr_t)&info, 0);
 
         WORLD_CHECK(w, error == 0, "DKINFO: %s", scp_strerror(error));
-        /* A third party at the adapter node interferes with a disk the driver uses. */
-        error = fp_ioctl(w->w_adapter, (1u << bit) == WORLD_FAULT_RESET ? SCIORESET : SCIOHALT,
-                         SC_ARG(info.id, info.lun), 0);
+        lun = ad_lun_find(ad_find(info.adapter_devno), info.id, info.lun);
+        /* Somebody interferes with a disk in use, as SCIORESET and SCIOHALT of its own file would. */
+        error = (1u << bit) == WORLD_FAULT_RESET ? ad_lun_reset(lun, AD_OWNER_ANY)
+                                                 : ad_lun_halt(lun, AD_OWNER_ANY);
         world_observe(w, (uint64_t)error);
     } else {
         add_rule(w, d, bit);

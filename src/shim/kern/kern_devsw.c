@@ -10,6 +10,13 @@
  * A struct file is allocated at open and freed at close. Every call checks a magic number first, so
  * that a stale file pointer is an EBADF in all but the unluckiest case and not a jump into nowhere.
  *
+ * Opens and closes of one device number come to its driver one at a time, and d_close only when the
+ * last file goes, or when the first open has failed: then nobody has it open either. So a driver
+ * needs no count of its own and no rule for an open that meets a close. Rejected: letting opens run
+ * side by side and counting those under way; whoever fails last would then have to close for
+ * somebody else. A driver that says DEV_EACHCLOSE gets every close, at once and beside opens, and
+ * tells files apart by chan.
+ *
  * Does not contain: the drivers; what d_open's arguments mean to them.
  */
 #include "kern_impl.h"
@@ -20,23 +27,31 @@ struct file {
     uint32_t f_magic;
     devno_t f_devno;
     unsigned long f_flag; /* DREAD, DWRITE ... as opened */
-    long f_chan;
+    long f_chan;          /* channame, or with DEV_EACHCLOSE the file itself */
     const struct devsw *f_dsw;
+    /* Under kern_devsw_lock; drivers with DEV_EACHCLOSE are counted only. */
+    struct file *f_next; /* sl_head */
+    bool f_busy;         /* inside d_open or d_close */
 };
 
 struct kern_slot {
     const struct devsw *_Atomic sl_dsw; /* NULL: free */
     struct devsw sl_copy;
-    uint32_t sl_files; /* open; under kern_devsw_lock */
+    /* Under kern_devsw_lock. */
+    uint32_t sl_files;    /* open, or waiting to be */
+    struct file *sl_head; /* those whose last close matters */
 };
 
 static struct kern_slot kern_slots[DEVSW_MAJORS];
 static struct shim_lock kern_devsw_lock;
+static struct shim_event kern_devsw_event; /* a file is no longer busy */
+static uint32_t kern_devsw_sleepers;
 static uint32_t kern_files;
 
 int sck_devsw_init(void)
 {
     kern_files = 0;
+    kern_devsw_sleepers = 0;
     return shim_lock_init(&kern_devsw_lock, SHIM_RANK_KERN, "kern devsw");
 }
 
@@ -124,90 +139,163 @@ int devstrat(struct buf *bp)
 
 static bool kern_file_is_open(const struct file *fp) { return fp && fp->f_magic == KERN_FILE_MAGIC; }
 
-/* Count a file against its major, so that the driver stays. 0, EINVAL, ENODEV, EMFILE. */
-static int kern_file_hold(devno_t devno, const struct devsw **dswp)
+/*
+ * The other file of this device that is inside its driver now (`busy`), or any other file of it.
+ * Locks: kern_devsw_lock.
+ */
+static bool kern_file_other_locked(const struct kern_slot *slot, const struct file *fp, bool busy)
 {
-    unsigned major = SC_MAJOR(devno);
+    for (const struct file *f = slot->sl_head; f != NULL; f = f->f_next)
+        if (f != fp && f->f_devno == fp->f_devno && (!busy || f->f_busy))
+            return true;
+    return false;
+}
+
+/*
+ * Be the only one inside the driver for this device. Context: process. Locks: kern_devsw_lock, dropped
+ * while asleep.
+ */
+static void kern_file_turn_locked(const struct kern_slot *slot, struct file *fp)
+{
+    while (kern_file_other_locked(slot, fp, true)) {
+        kern_devsw_sleepers++;
+        (void)shim_wait(&kern_devsw_event, &kern_devsw_lock, UINT64_MAX);
+        kern_devsw_sleepers--;
+    }
+    fp->f_busy = true;
+}
+
+/* Out of the driver: the next may go in. Locks: kern_devsw_lock. */
+static void kern_file_turn_over_locked(struct file *fp)
+{
+    fp->f_busy = false;
+    if (kern_devsw_sleepers != 0)
+        shim_wake(&kern_devsw_event);
+}
+
+/* Count a new file against its major, so that the driver stays, and take a turn. 0, EINVAL, EMFILE. */
+static int kern_file_hold(struct file *fp)
+{
+    struct kern_slot *slot = &kern_slots[SC_MAJOR(fp->f_devno)];
     int rc = 0;
 
-    if (major >= DEVSW_MAJORS)
-        return EINVAL;
     shim_lock_enter(&kern_devsw_lock);
-    *dswp = atomic_load_explicit(&kern_slots[major].sl_dsw, memory_order_relaxed);
-    if (!*dswp) {
-        rc = ENODEV;
+    fp->f_dsw = atomic_load_explicit(&slot->sl_dsw, memory_order_relaxed);
+    if (!fp->f_dsw) {
+        rc = EINVAL;
     } else if (kern_files == KERN_FILES_MAX) {
         rc = EMFILE;
     } else {
-        kern_slots[major].sl_files++;
+        slot->sl_files++;
         kern_files++;
+        if (fp->f_dsw->d_opts & DEV_EACHCLOSE) {
+            fp->f_chan = (long)(intptr_t)fp;
+        } else {
+            kern_file_turn_locked(slot, fp);
+            fp->f_next = slot->sl_head;
+            slot->sl_head = fp;
+        }
     }
     shim_lock_exit(&kern_devsw_lock);
     return rc;
 }
 
-static void kern_file_release(devno_t devno)
+/* The file is gone: off the list and out of the counts. It must not be open any more. */
+static void kern_file_release(struct file *fp)
 {
-    struct kern_slot *slot = &kern_slots[SC_MAJOR(devno)];
+    struct kern_slot *slot = &kern_slots[SC_MAJOR(fp->f_devno)];
+    struct file **at = &slot->sl_head;
 
     shim_lock_enter(&kern_devsw_lock);
     SHIM_ASSERT(slot->sl_files > 0 && kern_files > 0);
     slot->sl_files--;
     kern_files--;
+    if (!(fp->f_dsw->d_opts & DEV_EACHCLOSE)) {
+        while (*at != fp)
+            at = &(*at)->f_next;
+        *at = fp->f_next;
+        kern_file_turn_over_locked(fp);
+    }
     shim_lock_exit(&kern_devsw_lock);
+    shim_free(fp, sizeof(*fp), 0, SHIM_TAG_KERN);
 }
 
-/* Context: process, no lock held. Owns: *fpp is the caller's until fp_close. */
+/* Does the driver hear of this close? Takes a turn; the caller calls d_close and kern_file_release(). */
+static bool kern_file_is_last(struct file *fp, bool turn)
+{
+    const struct kern_slot *slot = &kern_slots[SC_MAJOR(fp->f_devno)];
+    bool last;
+
+    if (fp->f_dsw->d_opts & DEV_EACHCLOSE)
+        return true;
+    shim_lock_enter(&kern_devsw_lock);
+    if (turn)
+        kern_file_turn_locked(slot, fp);
+    last = !kern_file_other_locked(slot, fp, false);
+    shim_lock_exit(&kern_devsw_lock);
+    return last;
+}
+
+/* Context: process (EINVAL elsewhere), no lock held. Owns: *fpp is the caller's until fp_close. */
 int fp_opendev(devno_t devno, unsigned long devflag, void *channame, int ext, struct file **fpp)
 {
-    const struct devsw *dsw;
     struct file *fp;
     int rc;
 
-    KASSERT(kern_at_process_level());
     *fpp = NULL;
-    rc = kern_file_hold(devno, &dsw);
-    if (rc)
-        return rc;
+    if (!kern_at_process_level() || SC_MAJOR(devno) >= DEVSW_MAJORS)
+        return EINVAL;
     fp = shim_alloc(sizeof(*fp), 0, SHIM_TAG_KERN);
-    if (!fp) {
-        kern_file_release(devno);
+    if (!fp)
         return ENOMEM;
-    }
     fp->f_devno = devno;
     fp->f_flag = devflag;
     fp->f_chan = (long)(intptr_t)channame;
-    fp->f_dsw = dsw;
-    rc = dsw->d_open ? dsw->d_open(devno, devflag, fp->f_chan, ext) : ENODEV;
+    rc = kern_file_hold(fp);
     if (rc) {
         shim_free(fp, sizeof(*fp), 0, SHIM_TAG_KERN);
-        kern_file_release(devno);
         return rc;
+    }
+    rc = fp->f_dsw->d_open ? fp->f_dsw->d_open(devno, devflag, fp->f_chan, ext) : ENODEV;
+    if (rc) {
+        if (!(fp->f_dsw->d_opts & DEV_EACHCLOSE) && fp->f_dsw->d_open && fp->f_dsw->d_close &&
+            kern_file_is_last(fp, false))
+            (void)fp->f_dsw->d_close(devno, fp->f_chan);
+        kern_file_release(fp);
+        return rc;
+    }
+    if (!(fp->f_dsw->d_opts & DEV_EACHCLOSE)) {
+        shim_lock_enter(&kern_devsw_lock);
+        kern_file_turn_over_locked(fp);
+        shim_lock_exit(&kern_devsw_lock);
     }
     fp->f_magic = KERN_FILE_MAGIC;
     *fpp = fp;
     return 0;
 }
 
-/* Context: process, no lock held. The file is gone whatever the driver answers. */
+/* Context: process (EINVAL elsewhere), no lock held. The file is gone whatever the driver answers. */
 int fp_close(struct file *fp)
 {
+    bool last;
     int rc = 0;
 
-    KASSERT(kern_at_process_level());
+    if (!kern_at_process_level())
+        return EINVAL;
     if (!kern_file_is_open(fp))
         return EBADF;
     fp->f_magic = 0;
-    if (fp->f_dsw->d_close)
+    last = kern_file_is_last(fp, true);
+    if (last && fp->f_dsw->d_close)
         rc = fp->f_dsw->d_close(fp->f_devno, fp->f_chan);
-    kern_file_release(fp->f_devno);
-    shim_free(fp, sizeof(*fp), 0, SHIM_TAG_KERN);
+    kern_file_release(fp);
     return rc;
 }
 
 int fp_ioctlx(struct file *fp, unsigned cmd, intptr_t arg, int ext, unsigned long devflag)
 {
-    KASSERT(kern_at_process_level());
+    if (!kern_at_process_level())
+        return EINVAL;
     if (!kern_file_is_open(fp))
         return EBADF;
     if (!fp->f_dsw->d_ioctl)
@@ -222,12 +310,13 @@ int fp_ioctl(struct file *fp, unsigned cmd, intptr_t arg, int ext)
     return fp_ioctlx(fp, cmd, arg, ext, fp->f_flag | DKERNEL);
 }
 
-/* Context: process, no lock held. Owns: the uio stays the caller's and is advanced. */
+/* Context: process (EINVAL elsewhere), no lock held. Owns: the uio stays the caller's and is advanced. */
 int fp_rwuio(struct file *fp, enum uio_rw rw, struct uio *uiop, int ext)
 {
     const struct devsw *dsw;
 
-    KASSERT(kern_at_process_level());
+    if (!kern_at_process_level())
+        return EINVAL;
     if (!kern_file_is_open(fp) || !(fp->f_flag & (rw == UIO_READ ? DREAD : DWRITE)))
         return EBADF;
     dsw = fp->f_dsw;
@@ -237,8 +326,4 @@ int fp_rwuio(struct file *fp, enum uio_rw rw, struct uio *uiop, int ext)
     return dsw->d_write ? dsw->d_write(fp->f_devno, uiop, fp->f_chan, ext) : ENODEV;
 }
 
-devno_t fp_getdevno(const struct file *fp)
-{
-    KASSERT(kern_file_is_open(fp));
-    return fp->f_devno;
-}
+devno_t fp_getdevno(const struct file *fp) { return kern_file_is_open(fp) ? fp->f_devno : SC_NODEV; }

@@ -203,6 +203,8 @@ static int thead_close(devno_t devno, long chan)
     int error, stop_error;
 
     (void)devno, (void)chan;
+    if (!thead.th_open)
+        return 0; /* a first open has failed */
     stop_error = fp_ioctl(thead.th_adapter, SCIOSTOP, SC_ARG(thead.th_dds.scsi_id, thead.th_dds.lun_id), 0);
     error = fp_close(thead.th_adapter);
     thead.th_open = false;

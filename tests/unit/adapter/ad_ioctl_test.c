@@ -8,7 +8,7 @@ static int scio(unsigned cmd, intptr_t arg) { return fp_ioctl(fake_fp, cmd, arg,
 /* The same from outside the kernel. */
 static int scio_user(unsigned cmd, void *arg)
 {
-    return fp_ioctlx(fake_fp, cmd, (intptr_t)arg, 0, DREAD | DWRITE);
+    return fp_ioctlx(fake_fp, cmd, (intptr_t)arg, 0, DREAD | DWRITE | DAUTH);
 }
 
 /* ---------------------------------------------------------------- start, stop */
@@ -610,17 +610,75 @@ START_TEST(test_AIX_25_diagnostic_open_is_exclusive)
     struct devinfo info;
 
     fake_up(true, FAKE_INLINE);
-    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD, NULL, SC_DIAGNOSTIC, &fp), EACCES);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC, &fp), EACCES);
     ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD, NULL, 0, &fp), 0); /* normal ones may be many */
     ck_assert_int_eq(ad_detach(FAKE_DEVNO), EBUSY);
     ck_assert_int_eq(fp_close(fp), 0);
     ck_assert_int_eq(fp_close(fake_fp), 0);
-    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD, NULL, SC_DIAGNOSTIC, &fake_fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC, &fake_fp), 0);
     ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD, NULL, 0, &fp), EACCES);
-    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD, NULL, SC_DIAGNOSTIC, &fp), EACCES);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC, &fp), EACCES);
     ck_assert_int_eq(scio(IOCINFO, (intptr_t)&info), 0);
     ck_assert_int_eq(scio(SCIOSTART, SC_ARG(FAKE_ID, 0)), EACCES);
     ck_assert_int_eq(fp_close(fake_fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD, NULL, 0, &fake_fp), 0);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_25_a_lun_belongs_to_the_file_that_started_it)
+{
+    struct file *other = NULL;
+    static struct req r;
+
+    fake_up(true, FAKE_PEND);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, 0, &other), 0);
+    req_init(&r);
+    req_send(&r);
+    ck_assert_int_eq(fp_ioctl(other, SCIOSTART, SC_ARG(FAKE_ID, 0), 0), EINVAL);
+    ck_assert_int_eq(fp_ioctl(other, SCIOSTOP, SC_ARG(FAKE_ID, 0), 0), EINVAL);
+    ck_assert_int_eq(fp_ioctl(other, SCIOHALT, SC_ARG(FAKE_ID, 0), 0), EINVAL);
+    ck_assert_int_eq(fp_ioctl(other, SCIORESET, SC_ARG(FAKE_ID, 0), 0), EINVAL);
+    ck_assert_uint_eq(fake.target_resets, 0);
+    ck_assert_uint_eq(fake.aborts, 0);
+    ck_assert_int_eq(fp_ioctl(other, SCIOSTART, SC_ARG(5, 0), 0), 0);
+    ck_assert_int_eq(scio(SCIOSTOP, SC_ARG(5, 0)), EINVAL);
+    /* A close gives back what its file started, and only that. */
+    ck_assert_int_eq(fp_close(other), 0);
+    ck_assert_ptr_null(ad_lun_started(ad_find(FAKE_DEVNO), 5, 0));
+    ck_assert_uint_eq(r.done, 0);
+    fake_end_all();
+    ck_assert_uint_eq(r.done, 1);
+    ck_assert_uint_eq(r.sb.bufstruct.b_flags & B_ERROR, 0);
+    ck_assert_int_eq(scio(SCIOSTART, SC_ARG(5, 0)), 0);
+    ck_assert_int_eq(scio(SCIORESET, SC_ARG(5, 0)), 0);
+    ck_assert_uint_eq(fake.target_resets, 1);
+    ck_assert_int_eq(scio(SCIOHALT, SC_ARG(5, 0)), 0);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_25_users_need_authority_for_all_but_looking)
+{
+    static const unsigned touching[] = {SCIOSTART,  SCIOSTOP, SCIOHALT, SCIORESET, SCIOEVENT, SCIOINQU,
+                                        SCIOSTUNIT, SCIOTUR,  SCIOREAD, SCIOCMD,   0x12345};
+    static char area[16384];
+    struct sc_lun_stats ls = {.id = FAKE_ID};
+    struct file *fp = NULL;
+
+    fake_up(true, FAKE_INLINE);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(touching); i++)
+        ck_assert_int_eq(fp_ioctlx(fake_fp, touching[i], (intptr_t)area, 0, DREAD | DWRITE), EPERM);
+    ck_assert_uint_eq(fake.starts, 0);
+    ck_assert_int_eq(fp_ioctlx(fake_fp, IOCINFO, (intptr_t)area, 0, DREAD), 0);
+    ck_assert_int_eq(fp_ioctlx(fake_fp, SCIOSTAT, (intptr_t)area, 0, DREAD), 0);
+    ck_assert_int_eq(fp_ioctlx(fake_fp, SCIOLUNSTAT, (intptr_t)&ls, 0, DREAD), 0);
+    ck_assert_int_eq(fp_ioctlx(fake_fp, SCIOGTHW, 0, 0, DREAD), 0);
+    ck_assert_int_eq(fp_ioctlx(fake_fp, SCIOHALT, SC_ARG(FAKE_ID, 0), 0, DREAD | DAUTH), 0);
+    ck_assert_int_eq(fp_close(fake_fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD, NULL, SC_DIAGNOSTIC, &fp), EPERM);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DAUTH, NULL, SC_DIAGNOSTIC, &fp), 0);
+    ck_assert_int_eq(fp_close(fp), 0);
     ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD, NULL, 0, &fake_fp), 0);
     fake_down();
 }
@@ -689,6 +747,8 @@ static Suite *ad_ioctl_suite(void)
     tcase_add_test(life, test_AIX_25_stop_flushes_a_kept_queue);
     tcase_add_test(life, test_AIX_25_stop_with_a_silent_device_aborts_and_a_dead_chip_times_out);
     tcase_add_test(life, test_AIX_25_diagnostic_open_is_exclusive);
+    tcase_add_test(life, test_AIX_25_a_lun_belongs_to_the_file_that_started_it);
+    tcase_add_test(life, test_AIX_25_users_need_authority_for_all_but_looking);
     tcase_add_test(life, test_AIX_25_attach_undoes_itself_at_every_allocation);
     tcase_add_test(life, test_NB_23_two_adapters_share_the_switch_and_nothing_else);
     tcase_add_test(halt, test_AIX_26_halt_ends_current_flushes_and_halts);

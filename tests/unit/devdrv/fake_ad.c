@@ -556,7 +556,7 @@ void fake_setup_only(uint64_t blocks, uint32_t block_bytes)
                                          .d_close = fake_dev_close,
                                          .d_ioctl = fake_ioctl,
                                          .d_strategy = fake_strategy,
-                                         .d_opts = DEV_MPSAFE};
+                                         .d_opts = DEV_MPSAFE | DEV_EACHCLOSE};
 
     memset(&fake, 0, sizeof(fake));
     fake.blocks = blocks;

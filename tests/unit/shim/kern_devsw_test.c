@@ -5,7 +5,12 @@
  */
 #include "panic_host.h"
 
-#define DEVNO SC_MAKEDEV(7, 3)
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+#define DEVNO           SC_MAKEDEV(7, 3)
+#define KERN_TEST_FILES 4096u /* as kservices.h says */
 
 static struct {
     unsigned opens, closes, reads, writes, ioctls;
@@ -16,11 +21,14 @@ static struct {
     unsigned cmd;
     intptr_t arg;
     uint32_t fmode;
+    bool any_minor;
+    devno_t close_devno;
+    long ioctl_chan;
 } drv;
 
 static int drv_open(devno_t devno, unsigned long devflag, long chan, int ext)
 {
-    ck_assert_uint_eq(devno, DEVNO);
+    ck_assert(drv.any_minor || devno == DEVNO);
     drv.opens++;
     drv.flag = devflag;
     drv.chan = chan;
@@ -29,8 +37,9 @@ static int drv_open(devno_t devno, unsigned long devflag, long chan, int ext)
 }
 static int drv_close(devno_t devno, long chan)
 {
-    ck_assert_uint_eq(devno, DEVNO);
+    ck_assert(drv.any_minor || devno == DEVNO);
     ck_assert_int_eq(chan, drv.chan);
+    drv.close_devno = devno;
     drv.closes++;
     return drv.answer;
 }
@@ -54,9 +63,9 @@ static int drv_write(devno_t devno, struct uio *uiop, long chan, int ext)
 }
 static int drv_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext)
 {
-    (void)chan;
     ck_assert_uint_eq(devno, DEVNO);
     drv.ioctls++;
+    drv.ioctl_chan = chan;
     drv.cmd = cmd;
     drv.arg = arg;
     drv.flag = devflag;
@@ -129,7 +138,7 @@ START_TEST(test_fp_calls_reach_the_driver)
     drv.answer = EIO; /* the file is closed all the same */
     ck_assert_int_eq(fp_close(fp), EIO);
     ck_assert_uint_eq(drv.opens, 2);
-    ck_assert_uint_eq(drv.closes, 2); /* one close for each open */
+    ck_assert_uint_eq(drv.closes, 1); /* the last one only */
     ck_assert_int_eq(devswdel(DEVNO), 0);
     shim_test_end();
 }
@@ -143,7 +152,7 @@ START_TEST(test_fp_errors)
     struct uio uio = {0};
 
     begin();
-    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, NULL, 0, &fp), ENODEV);
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, NULL, 0, &fp), EINVAL); /* nobody has this major */
     ck_assert_ptr_null(fp);
     ck_assert_int_eq(fp_opendev(SC_MAKEDEV(500, 0), DREAD, NULL, 0, &fp), EINVAL);
     ck_assert_int_eq(devswadd(DEVNO, &empty), 0);
@@ -163,9 +172,197 @@ START_TEST(test_fp_errors)
     ck_assert_int_eq(fp_ioctl(fp, 1, 2, 3), ENODEV);
     ck_assert_int_eq(fp_close(fp), 0);
     ck_assert_int_eq(fp_close(NULL), EBADF);
+    ck_assert_uint_eq(fp_getdevno(NULL), SC_NODEV);
     ck_assert_int_eq(fp_ioctl(NULL, 1, 2, 3), EBADF);
     ck_assert_int_eq(fp_ioctlx(NULL, 1, 2, 3, 0), EBADF);
     ck_assert_int_eq(fp_rwuio(NULL, UIO_READ, &uio, 0), EBADF);
+    ck_assert_int_eq(devswdel(DEVNO), 0);
+    shim_test_end();
+}
+END_TEST
+
+/* Minors close by themselves; a failed first open is followed by a close, a failed later one is not. */
+START_TEST(test_AIX_25_d_close_comes_with_the_last_close_of_its_device)
+{
+    struct file *a = NULL, *b = NULL, *other = NULL;
+
+    begin();
+    drv.any_minor = true;
+    ck_assert_int_eq(devswadd(DEVNO, &full), 0);
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, NULL, 0, &a), 0);
+    ck_assert_int_eq(fp_opendev(DEVNO + 1, DREAD, NULL, 0, &other), 0);
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, NULL, 0, &b), 0);
+    drv.answer = EACCES;
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, NULL, 0, &(struct file *){NULL}), EACCES);
+    ck_assert_uint_eq(drv.closes, 0);
+    drv.answer = 0;
+    ck_assert_int_eq(fp_close(a), 0);
+    ck_assert_uint_eq(drv.closes, 0);
+    ck_assert_int_eq(fp_close(other), 0);
+    ck_assert_uint_eq(drv.closes, 1);
+    ck_assert_uint_eq(drv.close_devno, DEVNO + 1);
+    drv.answer = EIO;
+    ck_assert_int_eq(fp_close(b), EIO);
+    ck_assert_uint_eq(drv.closes, 2);
+    ck_assert_uint_eq(drv.close_devno, DEVNO);
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, NULL, 0, &a), EIO);
+    ck_assert_uint_eq(drv.closes, 3);
+    ck_assert_int_eq(devswdel(DEVNO), 0);
+    shim_test_end();
+}
+END_TEST
+
+START_TEST(test_a_driver_that_wants_each_close_gets_each_with_its_file)
+{
+    struct devsw sw = full;
+    struct file *a = NULL, *b = NULL;
+    int channel;
+
+    begin();
+    sw.d_opts = DEV_EACHCLOSE;
+    ck_assert_int_eq(devswadd(DEVNO, &sw), 0);
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, &channel, 0, &a), 0);
+    ck_assert_int_eq(drv.chan, (long)(intptr_t)a);
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, &channel, 0, &b), 0);
+    ck_assert_int_eq(drv.chan, (long)(intptr_t)b);
+    drv.answer = EBUSY;
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, NULL, 0, &(struct file *){NULL}), EBUSY);
+    ck_assert_uint_eq(drv.closes, 0); /* what was not opened is not closed */
+    drv.answer = 0;
+    ck_assert_int_eq(fp_ioctl(a, 1, 2, 3), 0);
+    ck_assert_int_eq(drv.ioctl_chan, (long)(intptr_t)a);
+    drv.chan = (long)(intptr_t)a; /* drv_close compares */
+    ck_assert_int_eq(fp_close(a), 0);
+    ck_assert_uint_eq(drv.closes, 1);
+    drv.chan = (long)(intptr_t)b;
+    ck_assert_int_eq(fp_close(b), 0);
+    ck_assert_uint_eq(drv.closes, 2);
+    ck_assert_int_eq(devswdel(DEVNO), 0);
+    shim_test_end();
+}
+END_TEST
+
+/* Everything a driver might try from its iodone routine. */
+static struct file *in_iodone_fp;
+static void try_from_iodone(struct buf *bp)
+{
+    struct uio uio = {0};
+    struct file *fp = (struct file *)bp;
+
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, NULL, 0, &fp), EINVAL);
+    ck_assert_ptr_null(fp);
+    ck_assert_int_eq(fp_ioctl(in_iodone_fp, 1, 2, 3), EINVAL);
+    ck_assert_int_eq(fp_ioctlx(in_iodone_fp, 1, 2, 3, DREAD), EINVAL);
+    ck_assert_int_eq(fp_rwuio(in_iodone_fp, UIO_READ, &uio, 0), EINVAL);
+    ck_assert_int_eq(fp_close(in_iodone_fp), EINVAL);
+}
+
+START_TEST(test_fp_calls_from_an_iodone_routine_are_EINVAL)
+{
+    struct buf buf = {.b_iodone = try_from_iodone};
+
+    begin();
+    ck_assert_int_eq(devswadd(DEVNO, &full), 0);
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, NULL, 0, &in_iodone_fp), 0);
+    iodone(&buf);
+    ck_assert_uint_eq(buf.b_flags, B_DONE);
+    ck_assert_uint_eq(drv.opens, 1);
+    ck_assert_uint_eq(drv.ioctls, 0);
+    ck_assert_uint_eq(drv.closes, 0);
+    ck_assert_int_eq(fp_close(in_iodone_fp), 0); /* it is still open */
+    ck_assert_int_eq(devswdel(DEVNO), 0);
+    shim_test_end();
+}
+END_TEST
+
+START_TEST(test_files_have_a_limit)
+{
+    static struct file *files[KERN_TEST_FILES];
+    struct file *one_more = NULL;
+
+    begin();
+    ck_assert_int_eq(devswadd(DEVNO, &full), 0);
+    for (unsigned i = 0; i < KERN_TEST_FILES; i++)
+        ck_assert_int_eq(fp_opendev(DEVNO, DREAD, NULL, 0, &files[i]), 0);
+    ck_assert_int_eq(fp_opendev(DEVNO, DREAD, NULL, 0, &one_more), EMFILE);
+    for (unsigned i = 0; i < KERN_TEST_FILES; i++)
+        ck_assert_int_eq(fp_close(files[i]), 0);
+    ck_assert_uint_eq(drv.opens, KERN_TEST_FILES);
+    ck_assert_uint_eq(drv.closes, 1);
+    ck_assert_int_eq(devswdel(DEVNO), 0);
+    shim_test_end();
+}
+END_TEST
+
+/* ---------------------------------------------------------------- opens that meet a close */
+
+/* A driver that cannot be closed while it is open for somebody, nor be inside twice. */
+static struct {
+    _Atomic int inside;
+    _Atomic bool open;
+    _Atomic unsigned opens, closes, fail;
+} crowd;
+
+static int crowd_open(devno_t devno, unsigned long devflag, long chan, int ext)
+{
+    int error = 0;
+
+    (void)devno, (void)devflag, (void)chan, (void)ext;
+    ck_assert_int_eq(atomic_fetch_add(&crowd.inside, 1), 0);
+    if (atomic_fetch_add(&crowd.fail, 1) % 7 == 3)
+        error = EBUSY;
+    else
+        atomic_store(&crowd.open, true);
+    sched_yield();
+    atomic_fetch_add(&crowd.opens, 1);
+    atomic_fetch_sub(&crowd.inside, 1);
+    return error;
+}
+static int crowd_close(devno_t devno, long chan)
+{
+    (void)devno, (void)chan;
+    ck_assert_int_eq(atomic_fetch_add(&crowd.inside, 1), 0);
+    atomic_store(&crowd.open, false);
+    sched_yield();
+    atomic_fetch_add(&crowd.closes, 1);
+    atomic_fetch_sub(&crowd.inside, 1);
+    return 0;
+}
+static int crowd_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext)
+{
+    (void)devno, (void)cmd, (void)arg, (void)devflag, (void)chan, (void)ext;
+    return atomic_load(&crowd.open) ? 0 : EIO; /* EIO: it was closed under an open file */
+}
+
+static void *crowd_run(void *arg)
+{
+    for (unsigned i = 0; i < 3000; i++) {
+        struct file *fp = NULL;
+
+        if (fp_opendev(DEVNO, DREAD, NULL, 0, &fp) != 0)
+            continue;
+        ck_assert_int_eq(fp_ioctl(fp, 0, 0, 0), 0);
+        ck_assert_int_eq(fp_close(fp), 0);
+    }
+    return arg;
+}
+
+START_TEST(test_an_open_file_is_never_closed_by_the_last_but_one)
+{
+    static const struct devsw sw = {
+        .d_open = crowd_open, .d_close = crowd_close, .d_ioctl = crowd_ioctl, .d_opts = DEV_MPSAFE};
+    pthread_t threads[4];
+
+    panic_begin(shim_posix_host());
+    memset(&crowd, 0, sizeof(crowd));
+    ck_assert_int_eq(devswadd(DEVNO, &sw), 0);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(threads); i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, crowd_run, NULL), 0);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(threads); i++)
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    ck_assert_uint_eq(atomic_load(&crowd.opens), 12000);
+    ck_assert(!atomic_load(&crowd.open));
+    ck_assert_uint_gt(atomic_load(&crowd.closes), 0);
     ck_assert_int_eq(devswdel(DEVNO), 0);
     shim_test_end();
 }
@@ -258,6 +455,11 @@ static Suite *devsw_suite(void)
     tcase_add_test(sw, test_devsw_add_find_del);
     tcase_add_test(sw, test_fp_calls_reach_the_driver);
     tcase_add_test(sw, test_fp_errors);
+    tcase_add_test(sw, test_AIX_25_d_close_comes_with_the_last_close_of_its_device);
+    tcase_add_test(sw, test_a_driver_that_wants_each_close_gets_each_with_its_file);
+    tcase_add_test(sw, test_fp_calls_from_an_iodone_routine_are_EINVAL);
+    tcase_add_test(sw, test_files_have_a_limit);
+    tcase_add_test(sw, test_an_open_file_is_never_closed_by_the_last_but_one);
     tcase_add_exit_test(sw, test_kern_fini_with_a_driver_left_panics, PANIC_AS_EXPECTED);
     tcase_add_test(sw, test_kern_init_without_memory_leaves_nothing);
     suite_add_tcase(s, sw);
