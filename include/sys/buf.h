@@ -64,5 +64,6 @@ struct buf {
 #define B_MORE_DONE 0x1000u /* in b_iodone: more completed bufs follow at once */
 #define B_SPLIT     0x2000u /* the transfer may begin anywhere in the buffer */
 #define B_MPSAFE    0x4000u /* b_iodone may run on any CPU; always so here */
+#define B_SCSI_BUF  0x8000u /* begins a struct scsi_buf (scsi_buf.h), not a struct sc_buf [ours] */
 
 #endif /* SYS_BUF_H */

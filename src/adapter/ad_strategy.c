@@ -101,6 +101,15 @@ static void ad_refuse(struct ad_lun *lun, struct sc_buf *sb, int error)
     iodone(&sb->bufstruct);
 }
 
+/* Not an sc_buf at all: nothing but the buf it begins with is ours to write. */
+static __attribute__((noinline)) void ad_refuse_other(struct buf *bp)
+{
+    bp->b_flags = (bp->b_flags & ~B_DONE) | B_ERROR;
+    bp->b_error = EINVAL;
+    bp->b_resid = bp->b_bcount;
+    iodone(bp);
+}
+
 /*
  * d_strategy of the adapter driver: one sc_buf (AIX-02).
  * Context: process or completion; never sleeps (AIX-03). Locks: none held. Owns: the sc_buf is ours
@@ -114,6 +123,10 @@ void ad_strategy(struct buf *bp)
     struct ad_lun *lun;
     int error;
 
+    if (SC_UNLIKELY(bp->b_flags & B_SCSI_BUF)) {
+        ad_refuse_other(bp);
+        return;
+    }
     ad_status_clear(sb);
     if (SC_UNLIKELY(adp == NULL)) {
         ad_refuse(NULL, sb, EINVAL);

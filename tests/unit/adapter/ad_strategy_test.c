@@ -4,6 +4,8 @@
  */
 #include "ad_fake.h"
 
+#include <sys/scsi_buf.h>
+
 static uint8_t pages[8 * SC_PAGE_SIZE] __attribute__((aligned(4096)));
 
 /* A refusal: errno, nothing at the device, queue as it was, everything untransferred. */
@@ -33,6 +35,46 @@ START_TEST(test_AIX_02_chained_sc_buf_refused)
     ck_assert_uint_eq(b.done, 0);
     req_init(&a);
     req_expect(&a, 0);
+    fake_down();
+}
+END_TEST
+
+static unsigned wide_done;
+static void on_wide_done(struct buf *bp)
+{
+    ck_assert_int_eq(bp->b_error, EINVAL);
+    wide_done++;
+}
+
+/* A request of the other contract comes back; nothing behind its buf has been taken for an sc_buf. */
+START_TEST(test_AIX_02_a_scsi_buf_is_refused_and_left_alone)
+{
+    static struct scsi_buf wide, before;
+    uint8_t data[512];
+    static const unsigned cmds[] = {SCIOLSTART, SCIOLSTOP, SCIOLHALT, SCIOLRESET};
+
+    fake_up(true, FAKE_INLINE);
+    memset(&wide, 0xa5, sizeof(wide));
+    wide.bufstruct = (struct buf){.b_flags = B_READ | B_SCSI_BUF | B_DONE,
+                                  .b_dev = FAKE_DEVNO,
+                                  .b_iodone = on_wide_done,
+                                  .b_un.b_addr = data,
+                                  .b_bcount = sizeof(data)};
+    before = wide;
+    wide_done = 0;
+    ck_assert_int_eq(devstrat(&wide.bufstruct), 0);
+    ck_assert_uint_eq(wide_done, 1);
+    ck_assert_uint_eq(wide.bufstruct.b_flags, B_READ | B_SCSI_BUF | B_ERROR | B_DONE);
+    ck_assert_uint_eq(wide.bufstruct.b_resid, sizeof(data));
+    ck_assert_mem_eq((char *)&wide + sizeof(struct buf), (char *)&before + sizeof(struct buf),
+                     sizeof(wide) - sizeof(struct buf));
+    ck_assert_uint_eq(fake.starts, 0);
+    ck_assert_uint_eq(fake_stats().refused, 0); /* it names no LUN that we could read */
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(cmds); i++) {
+        struct scsi_sciolst lst = {.version = SCSI_VERSION_1, .scsi_id = FAKE_ID};
+
+        ck_assert_int_eq(fp_ioctl(fake_fp, cmds[i], (intptr_t)&lst, 0), EINVAL);
+    }
     fake_down();
 }
 END_TEST
@@ -571,6 +613,7 @@ static Suite *ad_strategy_suite(void)
 
     tcase_add_test(fields, test_AIX_02_chained_sc_buf_refused);
     tcase_add_test(fields, test_AIX_02_bad_fields_refused);
+    tcase_add_test(fields, test_AIX_02_a_scsi_buf_is_refused_and_left_alone);
     tcase_add_test(fields, test_AIX_03_eight_outstanding_and_strategy_returns);
     tcase_add_test(fields, test_AIX_10_maximum_transfer_is_exact_and_no_command_above);
     tcase_add_test(fields, test_AIX_10_adapter_below_SC_MAXREQUEST_cannot_attach);
