@@ -220,6 +220,7 @@ START_TEST(test_watchdog_counts_seconds_in_virtual_time)
     start = kern_now_ns();
     ck_assert_int_eq(w_init(&w), 0);
     w_start(&w);
+    ck_assert_uint_eq(w.count, 30);
     shim_det_run(start + 29999999999u);
     ck_assert_uint_eq(barks, 0);
     w_start(&w); /* starts over */
@@ -275,6 +276,42 @@ START_TEST(test_trb_life)
     tfree(t); /* disarms */
     ck_assert_uint_eq(shim_det_timers(), 0);
     tfree(NULL);
+    shim_test_end();
+}
+END_TEST
+
+static event_t far_word;
+static void on_trb_wake(struct trb *t)
+{
+    (void)t;
+    trb_runs++;
+    e_wakeup(&far_word);
+}
+
+/* Now plus a limit beyond the clock's end is no limit; it does not wrap into the past. */
+START_TEST(test_limits_beyond_the_end_of_time_are_none)
+{
+    struct trb *t, *never;
+
+    panic_begin(shim_det_host(1));
+    shim_delay_ns(1000);
+    t = talloc();
+    never = talloc();
+    ck_assert(t != NULL && never != NULL);
+    never->func = on_trb;
+    never->func_data = &trb_runs;
+    never->timeout_ns = UINT64_MAX - 1;
+    ck_assert_int_eq(tstart(never), 0);
+    shim_det_run(1000000);
+    ck_assert_uint_eq(trb_runs, 0);
+    t->func = on_trb_wake;
+    t->timeout_ns = 500;
+    ck_assert_int_eq(tstart(t), 0);
+    ck_assert_int_eq(e_timedsleep(&far_word, NULL, UINT64_MAX - 1), THREAD_AWAKENED);
+    ck_assert_uint_eq(trb_runs, 1);
+    ck_assert_int_eq(e_timedsleep(&far_word, NULL, 100), THREAD_TIMED_OUT);
+    tfree(t);
+    tfree(never);
     shim_test_end();
 }
 END_TEST
@@ -412,6 +449,7 @@ static Suite *timer_suite(void)
     suite_add_tcase(s, hosts);
     tcase_add_test(kern, test_watchdog_counts_seconds_in_virtual_time);
     tcase_add_test(kern, test_trb_life);
+    tcase_add_test(kern, test_limits_beyond_the_end_of_time_are_none);
     tcase_add_test(kern, test_trb_tfree_waits_for_a_running_function);
     suite_add_tcase(s, kern);
     tcase_add_test(virtual, test_det_clock_moves_only_when_told_and_ties_keep_order);
