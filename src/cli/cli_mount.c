@@ -12,6 +12,7 @@
 #define _GNU_SOURCE
 #include "cli_impl.h"
 
+#include "../fuse/fuse_mounts.h"
 #include "../fuse/fuse_serve.h"
 
 #include <fcntl.h>
@@ -48,25 +49,25 @@ static int mount_check_fuse(void)
     return CLI_OK;
 }
 
-/* Is `path` (absolute, no links) a mount point? */
+/* Is there a mount on a path (absolute, no links)? */
+struct mount_looked_for {
+    const char *l_path;
+    bool l_found;
+};
+
+static bool mount_look(const struct fuse_mount *m, void *arg)
+{
+    struct mount_looked_for *l = arg;
+
+    l->l_found = l->l_found || strcmp(m->mo_point, l->l_path) == 0;
+    return !l->l_found;
+}
+
 static bool mount_is_mounted(const char *path)
 {
-    FILE *f = fopen("/proc/self/mountinfo", "re");
-    char *line = NULL;
-    size_t size = 0;
-    bool found = false;
+    struct mount_looked_for l = {.l_path = path};
 
-    if (f == NULL)
-        return false;
-    while (!found && getline(&line, &size, f) > 0) {
-        char where[4096];
-
-        if (sscanf(line, "%*s %*s %*s %*s %4095s", where) == 1)
-            found = strcmp(where, path) == 0;
-    }
-    free(line);
-    (void)fclose(f);
-    return found;
+    return fuse_mounts_each(mount_look, &l) == 0 && l.l_found;
 }
 
 /* The mount point: an existing directory nobody has mounted on. Fills m_point. */

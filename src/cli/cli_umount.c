@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "cli_impl.h"
 
+#include "../fuse/fuse_mounts.h"
 #include "../fuse/fuse_serve.h"
 
 #include <fcntl.h>
@@ -21,15 +22,84 @@
 #define UMOUNT_WAIT_S     60u
 #define UMOUNT_WAIT_S_MAX 86400u
 
-/* A descriptor for the mount's server, or -1 when there is none to wait for. */
-static int umount_server(const char *point)
-{
-    int rc;
-    char *text = cli_ctl_read(point, "pid", &rc);
-    long pid = text != NULL ? strtol(text, NULL, 10) : 0;
+/* What is to be unmounted. */
+struct umount_target {
+    const char *u_given; /* as the user wrote it, for messages */
+    char u_point[4096];  /* absolute, no links */
+    unsigned u_major, u_minor;
+    bool u_ours;
+    long u_user; /* who mounted it */
+};
 
-    free(text);
-    return pid > 0 ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
+static bool umount_look(const struct fuse_mount *m, void *arg)
+{
+    struct umount_target *u = arg;
+
+    if (m->mo_major == u->u_major && m->mo_minor == u->u_minor && strcmp(m->mo_point, u->u_point) == 0) {
+        u->u_ours = strcmp(m->mo_type, FUSE_MOUNT_TYPE) == 0;
+        u->u_user = m->mo_user;
+    }
+    return true;
+}
+
+/*
+ * Find the mount. O_PATH and an empty request to statx(2) ask the mount nothing, so this also works
+ * on a dead one, through links, and on somebody else's. CLI_OK or an exit code after saying why.
+ */
+static int umount_find(struct umount_target *u)
+{
+    char name[64];
+    struct statx stx;
+    ssize_t n = -1;
+    int fd = open(u->u_given, O_PATH | O_CLOEXEC);
+
+    if (fd >= 0) {
+        (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+        n = readlink(name, u->u_point, sizeof(u->u_point) - 1);
+        if (n >= 0 && statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0, &stx) < 0)
+            n = -1;
+    }
+    if (n < 0) {
+        int rc = cli_fail(CLI_USAGE, "%s: %s; give the directory scpair mount was given", u->u_given,
+                          strerror(errno));
+
+        if (fd >= 0)
+            (void)close(fd);
+        return rc;
+    }
+    (void)close(fd);
+    u->u_point[n] = '\0';
+    u->u_major = stx.stx_dev_major;
+    u->u_minor = stx.stx_dev_minor;
+    n = fuse_mounts_each(umount_look, u);
+    if (n != 0)
+        return cli_fail(CLI_FAILED, "/proc/self/mountinfo: %s", strerror((int)n));
+    if (!u->u_ours)
+        return cli_fail(CLI_USAGE, "%s: not an scpair mount; nothing to unmount", u->u_given);
+    if (geteuid() != 0 && u->u_user >= 0 && (uid_t)u->u_user != getuid())
+        return cli_fail(CLI_FAILED, "%s: mounted by user %ld; be that user or root to unmount it", u->u_given,
+                        u->u_user);
+    return CLI_OK;
+}
+
+/* A descriptor for the mount's server, or -1 when there is none to wait for: dead, or not for us to read. */
+static int umount_server(const struct umount_target *u)
+{
+    char path[sizeof(u->u_point) + 16];
+    char text[32];
+    ssize_t n;
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "%s/.scpair/pid", u->u_point);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    n = read(fd, text, sizeof(text) - 1);
+    (void)close(fd);
+    if (n <= 0)
+        return -1;
+    text[n] = '\0';
+    return (int)syscall(SYS_pidfd_open, (pid_t)strtol(text, NULL, 10), 0);
 }
 
 static int umount_wait(const char *point, int server, uint64_t seconds)
@@ -48,34 +118,12 @@ static int umount_wait(const char *point, int server, uint64_t seconds)
     return CLI_OK;
 }
 
-/* Is there a mount of ours, alive or dead? Says what is wrong otherwise. */
-static int umount_check(const char *point, bool *dead)
-{
-    char path[4096];
-    struct stat st;
-
-    *dead = stat(point, &st) < 0 && errno == ENOTCONN;
-    if (*dead)
-        return CLI_OK;
-    if (stat(point, &st) < 0)
-        return cli_fail(CLI_USAGE, "%s: %s; give the directory scpair mount was given", point,
-                        strerror(errno));
-    (void)snprintf(path, sizeof(path), "%s/.scpair/pid", point);
-    /* The kernel may still know the directory itself when the server is dead. */
-    if (stat(path, &st) < 0 && errno == ENOTCONN)
-        *dead = true;
-    else if (stat(path, &st) < 0)
-        return cli_fail(CLI_USAGE, "%s: not an scpair mount; nothing to unmount", point);
-    return CLI_OK;
-}
-
 static int umount_run(const struct cli_command *cmd, int argc, char **argv)
 {
     static const struct option longs[] = {{"timeout", required_argument, NULL, 't'}, {NULL, 0, NULL, 0}};
+    struct umount_target u = {.u_user = -1};
     uint64_t seconds = UMOUNT_WAIT_S;
-    const char *given;
-    bool dead;
-    char *point;
+    char why[SCP_ERROR_MAX];
     int c, rc, server, error;
 
     while ((c = cli_getopt(cmd, argc, argv, ":t:", longs)) != -1) {
@@ -86,28 +134,21 @@ static int umount_run(const struct cli_command *cmd, int argc, char **argv)
     }
     if (!cli_arguments(cmd, argc, 1))
         return CLI_USAGE;
-    given = argv[optind];
-    rc = umount_check(given, &dead);
+    u.u_given = argv[optind];
+    rc = umount_find(&u);
     if (rc != CLI_OK)
         return rc;
-    /* A dead mount cannot be resolved through; it is named as it was given. */
-    point = dead ? strdup(given) : realpath(given, NULL);
-    if (point == NULL)
-        return cli_fail(CLI_FAILED, "%s: %s", given, strerror(errno));
-    server = dead ? -1 : umount_server(point);
-    error = fuse_serve_unmount(point);
+    server = umount_server(&u);
+    error = fuse_serve_unmount(u.u_point, false, why, sizeof(why));
     if (error == EBUSY)
         rc = cli_fail(CLI_FAILED, "%s: busy; close its files (fuser -vm %s) and unmount what is on its disks",
-                      given, given);
+                      u.u_given, u.u_given);
     else if (error != 0)
-        rc =
-            cli_fail(CLI_FAILED, "%s: cannot unmount: %s", given,
-                     error == ENOENT ? "fusermount3 is missing; install the package fuse3" : strerror(error));
+        rc = cli_fail(CLI_FAILED, "%s: cannot unmount: %s", u.u_given, why);
     else if (server >= 0)
-        rc = umount_wait(given, server, seconds);
+        rc = umount_wait(u.u_given, server, seconds);
     if (server >= 0)
         (void)close(server);
-    free(point);
     return rc;
 }
 

@@ -9,6 +9,9 @@
  * The open reply is written by hand because libfuse 3.14 cannot set FOPEN_PARALLEL_DIRECT_WRITES,
  * without which the kernel sends the direct writes of one file one at a time.
  *
+ * A directory's open has a handle, too. The kernel needs none to list it, but whoever may look at a
+ * directory may also send it an ioctl(2), and then every operation finds what it expects.
+ *
  * Does not contain: data (fuse_disk.c, fuse_ctl.c).
  */
 #define _GNU_SOURCE
@@ -75,7 +78,7 @@ static int fuse_handle_open(struct fuse_pair *pr, struct fuse_handle *h)
                           &h->h_file);
     case FUSE_KIND_ROOT:
     case FUSE_KIND_CTL_DIR:
-        return EISDIR;
+        return 0;
     case FUSE_KIND_NONE:
         return ENOENT;
     default:
@@ -108,7 +111,7 @@ void fuse_file_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     fuse_handle_link(pr, h);
     out.fh = (uint64_t)(uintptr_t)h;
     /* hdiskN goes through the page cache, emptied at each open; everything else goes past it. */
-    if (h->h_kind != FUSE_KIND_BLOCK)
+    if (h->h_kind != FUSE_KIND_BLOCK && !fuse_kind_is_dir(h->h_kind))
         out.open_flags |= FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
     if (fuse_reply_buf(req, (const char *)&out, sizeof(out)) == -ENOENT) {
         /* The open was interrupted: nobody will release it. */
@@ -146,6 +149,8 @@ void fuse_file_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
         fuse_disk_read(req, h, size, (uint64_t)off);
     else if (h->h_kind == FUSE_KIND_ADAPTER)
         fuse_reply_err(req, ENODEV); /* an adapter has no data */
+    else if (fuse_kind_is_dir(h->h_kind))
+        fuse_reply_err(req, EISDIR);
     else
         fuse_ctl_read(req, h, size, (uint64_t)off);
 }

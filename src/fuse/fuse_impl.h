@@ -38,6 +38,11 @@ enum fuse_kind {
     FUSE_KIND_INJECT
 };
 
+static inline bool fuse_kind_is_dir(enum fuse_kind kind)
+{
+    return kind == FUSE_KIND_ROOT || kind == FUSE_KIND_CTL_DIR;
+}
+
 /* One disk: two inodes. The first group is constant once mounted. */
 struct fuse_vdisk {
     unsigned vd_index;
@@ -52,7 +57,7 @@ struct fuse_vdisk {
     unsigned vd_block_opens;
 };
 
-/* An open file. Owned by the kernel's file handle, from open to release. */
+/* An open file or directory. Owned by the kernel's file handle, from open to release. */
 struct fuse_handle {
     struct fuse_handle *h_next, *h_prev; /* pr_handles */
     enum fuse_kind h_kind;

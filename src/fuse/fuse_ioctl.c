@@ -140,6 +140,7 @@ void fuse_ioctl_call(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, st
     int error;
 
     (void)ino;
+    (void)flags;
     if (!disk && h->h_kind != FUSE_KIND_ADAPTER) {
         fuse_reply_err(req, ENOTTY);
         return;
@@ -151,11 +152,11 @@ void fuse_ioctl_call(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, st
         return;
     }
     io = fuse_ioctl_find(cmd, disk ? IOCTL_DISK : IOCTL_ADAPTER);
-    if (io == NULL || (flags & FUSE_IOCTL_DIR) != 0) {
+    /* What the kernel hands over is what the number says, but the caller chose the number. */
+    if (io == NULL || bytes > sizeof(area) || in_bytes > bytes || out_bytes > bytes) {
         fuse_reply_err(req, EINVAL);
         return;
     }
-    FUSE_ASSERT(bytes <= sizeof(area) && in_bytes <= bytes && out_bytes <= bytes);
     /* What does not come from the caller must not be what was on this stack. */
     memset(area, 0, bytes);
     if (in_bytes != 0)

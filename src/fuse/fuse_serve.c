@@ -26,13 +26,10 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -72,6 +69,8 @@ static const struct fuse_lowlevel_ops fuse_serve_ops = {
     .readdir = fuse_tree_readdir,
     .statfs = fuse_tree_statfs,
     .open = fuse_file_open,
+    .opendir = fuse_file_open,
+    .releasedir = fuse_file_release,
     .release = fuse_file_release,
     .read = fuse_file_read,
     .write = fuse_file_write,
@@ -82,38 +81,15 @@ static const struct fuse_lowlevel_ops fuse_serve_ops = {
     .ioctl = fuse_ioctl_call,
 };
 
-/* ------------------------------------------------------------------ unmounting */
-
-/* fusermount3 -u, quietly. 0, ENOENT when it is not installed, or EBUSY for whatever it refuses. */
-static int fuse_serve_fusermount(const char *mountpoint)
-{
-    char *argv[] = {(char *)(uintptr_t) "fusermount3", (char *)(uintptr_t) "-u",
-                    (char *)(uintptr_t) "-q",          (char *)(uintptr_t) "--",
-                    (char *)(uintptr_t)mountpoint,     NULL};
-    pid_t pid;
-    int status;
-
-    if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) != 0)
-        return ENOENT;
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return errno;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : EBUSY;
-}
-
-int fuse_serve_unmount(const char *mountpoint)
-{
-    if (umount2(mountpoint, UMOUNT_NOFOLLOW) == 0)
-        return 0;
-    return errno == EPERM ? fuse_serve_fusermount(mountpoint) : errno;
-}
+/* ------------------------------------------------------------------ signals and the loop */
 
 /* A signal asked for the end; see the top of the file. */
 static void fuse_serve_leave(const struct fuse_serving *sv)
 {
+    char why[SCP_ERROR_MAX];
     int fd;
 
-    if (fuse_serve_unmount(sv->sv_mountpoint) == 0)
+    if (fuse_serve_unmount(sv->sv_mountpoint, false, why, sizeof(why)) == 0)
         return;
     fd = open(sv->sv_mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {

@@ -33,9 +33,10 @@ struct fuse_serve_config {
 int fuse_serve(struct scp *p, const struct fuse_serve_config *cfg, char *err, size_t size);
 
 /*
- * Unmount `mountpoint` as root by umount(2), otherwise through fusermount3. 0, EBUSY while files
- * are open, or another errno. Process.
+ * Unmount `mountpoint` (absolute) as root by umount(2), otherwise through fusermount3. `detach`:
+ * also while files are open; their holders keep them. 0, EBUSY while files are open, or another
+ * errno; then err (size bytes) has the reason. Process.
  */
-int fuse_serve_unmount(const char *mountpoint);
+int fuse_serve_unmount(const char *mountpoint, bool detach, char *err, size_t size);
 
 #endif /* FUSE_SERVE_H */

@@ -85,7 +85,10 @@ void fuse_space_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, o
         fuse_reply_err(req, EOPNOTSUPP);
         return;
     }
-    FUSE_ASSERT(off >= 0 && length > 0); /* the kernel has checked */
+    if (off < 0 || length <= 0) {
+        fuse_reply_err(req, EINVAL);
+        return;
+    }
     disk_bytes = h->h_disk->vd_bytes;
     if (at > disk_bytes || bytes > disk_bytes - at) {
         if ((mode & FALLOC_FL_KEEP_SIZE) == 0) {

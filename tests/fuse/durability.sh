@@ -5,15 +5,6 @@
 set -u
 . "$(dirname "$0")/lib.sh"
 
-# gone PID: wait until it has ended, at most 20 s. A container's init may leave it as a zombie.
-gone() {
-    for _ in $(seq 400); do
-        grep -q '^State:[[:space:]]*[^Z[:space:]]' "/proc/$1/status" 2>/dev/null || return 0
-        timeout 0.05 tail -f /dev/null
-    done
-    return 1
-}
-
 truncate -s 64M "$work/disk.img"
 head -c 8388608 /dev/urandom >"$work/data"
 

@@ -42,16 +42,67 @@ if ! why=$("$scpair" mount --disk "$work/probe.img" "$mnt" 2>&1); then
 fi
 "$scpair" umount "$mnt"
 
-mounts_under_work() { awk -v w="$work/" 'index($5, w) == 1 { print $5 }' /proc/self/mountinfo; }
+# One path a line; \040 of mountinfo is \0040 to printf.
+mounts_under_work() {
+    printf '%b\n' "$(awk -v w="$work/" 'index($5, w) == 1 { print $5 }' /proc/self/mountinfo |
+        sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')"
+}
 
 cleanup() {
-    for m in $(mounts_under_work | sort -r); do
+    mounts_under_work | sort -r | while IFS= read -r m; do
+        [ -n "$m" ] || continue
         "$scpair" umount --timeout 10 "$m" >/dev/null 2>&1 || umount -l "$m" 2>/dev/null || true
     done
+    [ -n "$user" ] && user_end
     rm -rf "$work"
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
+
+# ---- An ordinary user for the purpose; without being root there is one already.
+
+user=
+# user_begin: afterwards as_user COMMAND... runs as that user, who may use FUSE, and who may go
+# through $work and write in $work/user. Skips the script where no user can be made.
+user_begin() {
+    PATH=$PATH:/sbin:/usr/sbin
+    mkdir "$work/user"
+    [ "$(id -u)" -eq 0 ] || return 0
+    user=scpair-t$$
+    for _ in $(seq 50); do # another script may hold the lock of /etc/passwd
+        why=$(useradd -M -d "$work/user" -s /bin/sh "$user" 2>&1) && break
+        timeout 0.1 tail -f /dev/null
+    done
+    # An entry for this user alone: nobody else's use of the device changes.
+    if ! id "$user" >/dev/null 2>&1 || ! why=$(setfacl -m "u:$user:rw" /dev/fuse 2>&1); then
+        echo "skipped: no ordinary user who may use FUSE can be made here: $why"
+        exit 77
+    fi
+    chmod 755 "$work"
+    chown "$user" "$work/user"
+    if ! why=$(as_user "$scpair" --version 2>&1); then
+        echo "skipped: an ordinary user cannot run $scpair: $why"
+        exit 77
+    fi
+}
+user_end() {
+    setfacl -x "u:$user" /dev/fuse 2>/dev/null
+    userdel "$user" 2>/dev/null
+}
+as_user() {
+    if [ -n "$user" ]; then runuser -u "$user" -- "$@"; else "$@"; fi
+}
+
+# alive PID: it runs (and is no zombie, which a container's init may leave).
+alive() { grep -q '^State:[[:space:]]*[^Z[:space:]]' "/proc/$1/status" 2>/dev/null; }
+# gone PID: wait until it has ended, at most 20 s.
+gone() {
+    for _ in $(seq 400); do
+        alive "$1" || return 0
+        timeout 0.05 tail -f /dev/null
+    done
+    return 1
+}
 
 ok() {
     passed=$((passed + 1))
