@@ -37,8 +37,7 @@ void dd_gather_restore(struct dd_sync *sy)
     ga->ga_uio.uio_iov = ga->ga_iov;
 }
 
-/* Move the caller's uio forward by what was written. */
-static void gather_advance(struct uio *uiop, size_t bytes)
+void dd_uio_advance(struct uio *uiop, size_t bytes)
 {
     KASSERT(bytes <= uiop->uio_resid);
     uiop->uio_resid -= bytes;
@@ -54,6 +53,8 @@ static void gather_advance(struct uio *uiop, size_t bytes)
             uiop->uio_iov++;
             uiop->uio_iovcnt--;
             uiop->uio_iovdcnt++;
+            if (uiop->uio_xmem)
+                uiop->uio_xmem++;
         }
     }
 }
@@ -105,6 +106,6 @@ int dd_gather_write(struct dd_unit *un, struct uio *uiop, uint32_t options)
     un->un_dirty = true;
     un->un_stats.bytes_written += bytes;
     unlock_enable(old, &un->un_lock);
-    gather_advance(uiop, bytes);
+    dd_uio_advance(uiop, bytes);
     return 0;
 }

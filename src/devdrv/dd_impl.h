@@ -417,6 +417,8 @@ int dd_cache_sync(struct dd_unit *un);
 void dd_dirty_set(struct dd_unit *un, bool dirty);
 /* Put the caller's uio back as it was before a (re)send: adapter drivers may alter it (AIX-17). */
 void dd_gather_restore(struct dd_sync *sy);
+/* Move a uio forward: resid, offset, pieces and their xmem descriptors together. */
+void dd_uio_advance(struct uio *uiop, size_t bytes);
 /* One gathered write; EOPNOTSUPP: use another way, nothing happened. */
 int dd_gather_write(struct dd_unit *un, struct uio *uiop, uint32_t options);
 

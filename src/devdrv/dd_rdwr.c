@@ -54,6 +54,32 @@ static bool rdwr_pieces_whole(const struct dd_unit *un, const struct uio *uiop)
     return true;
 }
 
+/*
+ * Copy the next bytes of a uio into the area and leave the uio where it is: how far it moves is known
+ * only when they are written. uiomove would eat the pieces, so each is handed to it as a uio of its own.
+ */
+static int rdwr_peek(const struct dd_unit *un, const struct uio *uiop, size_t bytes)
+{
+    uint8_t *to = dd_area_data(un);
+    int error = 0;
+
+    for (int32_t i = 0; i < uiop->uio_iovcnt && bytes > 0 && error == 0; i++) {
+        struct iovec piece = uiop->uio_iov[i];
+        struct uio one = *uiop;
+        size_t n = piece.iov_len < bytes ? piece.iov_len : bytes;
+
+        piece.iov_len = n;
+        one.uio_iov = &piece;
+        one.uio_iovcnt = 1;
+        one.uio_xmem = uiop->uio_xmem ? uiop->uio_xmem + i : NULL;
+        one.uio_resid = n;
+        error = uiomove(to, n, UIO_WRITE, &one);
+        to += n;
+        bytes -= n;
+    }
+    return error == 0 && bytes > 0 ? EFAULT : error;
+}
+
 /* The copying way. Context: process. */
 static int rdwr_bounce(struct dd_unit *un, struct uio *uiop, bool read, uint32_t options)
 {
@@ -77,15 +103,10 @@ static int rdwr_bounce(struct dd_unit *un, struct uio *uiop, bool read, uint32_t
                 error = copied ? copied : error;
             }
         } else {
-            size_t before = uiop->uio_resid;
-            int64_t offset = uiop->uio_offset;
-
-            error = uiomove(dd_area_data(un), bytes, UIO_WRITE, uiop);
+            error = rdwr_peek(un, uiop, bytes);
             if (error == 0)
                 error = dd_area_rw(un, lba, (uint32_t)(bytes >> un->un_shift), false, options, &moved);
-            /* Copied but not written counts as not done. */
-            uiop->uio_resid = before - moved;
-            uiop->uio_offset = offset + (int64_t)moved;
+            dd_uio_advance(uiop, moved);
         }
         if (moved < bytes)
             break;

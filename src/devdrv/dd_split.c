@@ -29,18 +29,26 @@ static void split_buf_fail_locked(struct dd_unit *un, struct buf *bp, size_t mov
     dd_chain_add(&un->un_resp, bp, bp, 1);
 }
 
-/* Bytes known good at the start of the command: up to the block the device named, if it did. */
+/*
+ * Bytes known good at the start of the command: up to the block the device named, if it did, and no more than
+ * the adapter says have crossed the bus. Either may be the smaller: a device may read ahead of the error,
+ * an adapter may have dropped what came before it.
+ */
 static size_t split_good_bytes(const struct dd_unit *un, const struct dd_cmd *cmd, const struct dd_rule *rule,
                                const struct scsi_sense *sense)
 {
     uint64_t blocks = cmd->cmd_bytes >> un->un_shift;
+    size_t resid = cmd->cmd_sc.bufstruct.b_resid;
+    size_t moved = resid < cmd->cmd_bytes ? (cmd->cmd_bytes - resid) & ~(size_t)(dd_block_bytes(un) - 1u) : 0;
+    size_t named;
 
     if (!(rule->rule_flags & DD_RULE_INFO) || !sense->info_valid)
         return 0;
     /* A block outside this command is about something else, or nonsense: not believed. */
     if (sense->info < cmd->cmd_lba || sense->info - cmd->cmd_lba >= blocks)
         return 0;
-    return (size_t)(sense->info - cmd->cmd_lba) << un->un_shift;
+    named = (size_t)(sense->info - cmd->cmd_lba) << un->un_shift;
+    return named < moved ? named : moved;
 }
 
 /* Take a span apart. Locks: un_lock held. */

@@ -201,6 +201,50 @@ static struct fake_fault *fault_hits(const struct sc_buf *sc)
     return NULL;
 }
 
+static uint8_t *block_at(uint64_t lba, size_t bytes)
+{
+    uint64_t off = lba * fake.block_bytes;
+
+    return off + bytes <= fake.mem_bytes ? fake.mem + off : NULL;
+}
+
+static void move(const struct sc_buf *sc, uint8_t *media, size_t bytes)
+{
+    bool read = (sc->bufstruct.b_flags & B_READ) != 0;
+
+    if (sc->resvd1) {
+        ck_assert_int_eq(uiomove(media, bytes, UIO_WRITE, sc->resvd1), 0);
+    } else if (sc->bp) {
+        for (const struct buf *bp = sc->bp; bp && bytes > 0; bp = bp->av_forw) {
+            size_t n = bp->b_bcount < bytes ? bp->b_bcount : bytes;
+
+            if (read)
+                memcpy(bp->b_un.b_addr, media, n);
+            else
+                memcpy(media, bp->b_un.b_addr, n);
+            media += n;
+            bytes -= n;
+        }
+    } else if (read) {
+        memcpy(sc->bufstruct.b_un.b_addr, media, bytes);
+    } else {
+        memcpy(media, sc->bufstruct.b_un.b_addr, bytes);
+    }
+}
+
+/* What lies before the failing block crosses the bus, as with a real disk, unless fake.drops. */
+static void move_before(struct sc_buf *sc, uint64_t lba, uint32_t blocks, uint64_t bad)
+{
+    size_t bytes = (size_t)blocks * fake.block_bytes;
+    uint8_t *media = block_at(lba, bytes);
+
+    if (fake.drops || bad <= lba || bad - lba >= blocks || !media)
+        return;
+    bytes = (size_t)(bad - lba) * fake.block_bytes;
+    move(sc, media, bytes);
+    sc->bufstruct.b_resid = sc->bufstruct.b_bcount - bytes;
+}
+
 /* True: the fault was the answer. */
 static bool strike(struct sc_buf *sc)
 {
@@ -220,6 +264,8 @@ static bool strike(struct sc_buf *sc)
     case FAKE_CHECK:
         make_sense(f, lba);
         refuse(sc, EIO);
+        if (is_rw(cdb[0]))
+            move_before(sc, lba, blocks, f->first);
         sc->status_validity = SC_SCSI_ERROR;
         sc->scsi_status = SC_CHECK_CONDITION;
         break;
@@ -326,37 +372,6 @@ static size_t data_in(const uint8_t *cdb, uint8_t *d, size_t n)
         return fake.no_sense ? 0 : sizeof(fake.sense);
     default:
         return 0;
-    }
-}
-
-static uint8_t *block_at(uint64_t lba, size_t bytes)
-{
-    uint64_t off = lba * fake.block_bytes;
-
-    return off + bytes <= fake.mem_bytes ? fake.mem + off : NULL;
-}
-
-static void move(const struct sc_buf *sc, uint8_t *media, size_t bytes)
-{
-    bool read = (sc->bufstruct.b_flags & B_READ) != 0;
-
-    if (sc->resvd1) {
-        ck_assert_int_eq(uiomove(media, bytes, UIO_WRITE, sc->resvd1), 0);
-    } else if (sc->bp) {
-        for (const struct buf *bp = sc->bp; bp && bytes > 0; bp = bp->av_forw) {
-            size_t n = bp->b_bcount < bytes ? bp->b_bcount : bytes;
-
-            if (read)
-                memcpy(bp->b_un.b_addr, media, n);
-            else
-                memcpy(media, bp->b_un.b_addr, n);
-            media += n;
-            bytes -= n;
-        }
-    } else if (read) {
-        memcpy(sc->bufstruct.b_un.b_addr, media, bytes);
-    } else {
-        memcpy(media, sc->bufstruct.b_un.b_addr, bytes);
     }
 }
 
