@@ -13,7 +13,7 @@
 
 static const struct cli_command *const cli_commands[] = {
     &cli_mount,  &cli_umount, &cli_info,   &cli_stat,  &cli_errlog,
-    &cli_inject, &cli_copy,   &cli_verify, &cli_bench,
+    &cli_inject, &cli_copy,   &cli_verify, &cli_bench, &cli_sg,
 };
 
 static const struct cli_command *cli_find(const char *name)
