@@ -153,6 +153,17 @@ bool sim_fault_get(struct sim_disk *disk, unsigned i, struct sim_fault *out);
 void sim_disk_attention(struct sim_disk *disk, uint8_t asc, uint8_t ascq);
 
 /*
+ * What an initiator did that the rules of the bus forbid. Each is counted and logged (the first,
+ * the second, the fourth, the eighth ... of a kind), and ends as said here.
+ */
+enum sim_protocol {
+    SIM_PROTOCOL_CDB,       /* too few or too many CDB bytes for the operation code: bus fault */
+    SIM_PROTOCOL_DIRECTION, /* the data phase goes the other way than the CDB: bus fault */
+    SIM_PROTOCOL_LENGTH,    /* the disk has, or wants, more data than the data phase offers: bus fault */
+    SIM_PROTOCOL_COUNT
+};
+
+/*
  * What the device saw, for tests that count deliveries. Exact when nothing is in flight. The
  * active numbers count commands that pended or were watched (sim_disk_watch) or met a queue
  * limit; one that runs to its end inside start() on an ordinary disk is not worth the atomics.
@@ -162,6 +173,7 @@ struct sim_disk_stats {
     uint64_t st_by_opcode[256];
     uint64_t st_bytes_read, st_bytes_written;
     uint32_t st_active, st_active_max;
+    uint64_t st_protocol[SIM_PROTOCOL_COUNT];
 };
 void sim_disk_stats_get(struct sim_disk *disk, struct sim_disk_stats *out);
 /* Called for every command delivered, before it is executed; NULL turns it off. For tests. */

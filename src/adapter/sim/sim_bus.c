@@ -355,7 +355,8 @@ static int sim_start_odd(struct sim_bus *bus, struct sim_disk *disk, struct ad_x
         return sim_transport_failed(xfer, AD_RES_SELECT_TIMEOUT);
     if (odd & SIM_ODD_WATCH)
         sim_tell_watcher(disk, xfer);
-    atomic_fetch_add_explicit(&disk->dk_opcode[xfer->xfer_cdb[0]], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&disk->dk_opcode[xfer->xfer_cdb_len ? xfer->xfer_cdb[0] : 0], 1,
+                              memory_order_relaxed);
     if (!sim_active_enter(disk)) {
         started = sim_status(xfer, xfer->xfer_qmsg == SC_NO_Q ? SC_BUSY_STATUS : SC_QUEUE_FULL);
     } else {

@@ -68,42 +68,55 @@ bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x)
     const uint8_t *cdb = x->xfer_cdb;
     uint32_t odd = atomic_load_explicit(&disk->dk_odd, memory_order_acquire);
     uint64_t capacity = atomic_load_explicit(&disk->dk_blocks, memory_order_relaxed);
-    bool write = (cdb[0] & 0x02) != 0; /* in every length a WRITE code is its READ code plus 2 */
-    unsigned byte1 = cdb[1] & SIM_BYTE1_RESERVED;
-    unsigned reserved, length;
-    bool fua = (cdb[1] & SCSI_CDB1_FUA) != 0;
+    unsigned cdb_bytes = x->xfer_cdb_len;
+    unsigned byte1, reserved, length;
+    bool write, fua;
     uint64_t lba, blocks, bytes;
     struct sim_stripe *sp;
     int error;
 
+    /* Not a byte beyond the CDB is looked at: each case knows how long its CDB is. */
+    if (SC_UNLIKELY(cdb_bytes < 6))
+        return false;
+    write = (cdb[0] & 0x02) != 0; /* in every length a WRITE code is its READ code plus 2 */
+    byte1 = cdb[1] & SIM_BYTE1_RESERVED;
+    fua = (cdb[1] & SCSI_CDB1_FUA) != 0;
     switch (cdb[0]) {
     case SCSI_READ_10:
     case SCSI_WRITE_10:
+        if (cdb_bytes != 10)
+            return false;
         length = 1;
-        reserved = (cdb[6] & 0xe0u) | cdb[9] | (x->xfer_cdb_len ^ 10u);
+        reserved = (cdb[6] & 0xe0u) | cdb[9];
         lba = scsi_get32(cdb + 2);
         blocks = scsi_get16(cdb + 7);
         break;
     case SCSI_READ_16:
     case SCSI_WRITE_16:
+        if (cdb_bytes != 16)
+            return false;
         length = 3;
-        reserved = (cdb[14] & 0xe0u) | cdb[15] | (x->xfer_cdb_len ^ 16u);
+        reserved = (cdb[14] & 0xe0u) | cdb[15];
         lba = scsi_get64(cdb + 2);
         blocks = scsi_get32(cdb + 10);
         break;
     case SCSI_READ_6:
     case SCSI_WRITE_6:
+        if (cdb_bytes != 6)
+            return false;
         length = 0;
         byte1 = cdb[1] & 0xe0u;
-        reserved = cdb[5] | (x->xfer_cdb_len ^ 6u);
+        reserved = cdb[5];
         lba = scsi_get24(cdb + 1) & 0x1fffffu;
         blocks = cdb[4] ? cdb[4] : 256;
         fua = false;
         break;
     case SCSI_READ_12:
     case SCSI_WRITE_12:
+        if (cdb_bytes != 12)
+            return false;
         length = 2;
-        reserved = (cdb[10] & 0xe0u) | cdb[11] | (x->xfer_cdb_len ^ 12u);
+        reserved = (cdb[10] & 0xe0u) | cdb[11];
         lba = scsi_get32(cdb + 2);
         blocks = scsi_get32(cdb + 6);
         break;
@@ -367,7 +380,7 @@ void sim_cmd_compare_and_write(struct sim_cmd *c)
         sim_check_cdb(c, 13, 8);
         return;
     }
-    if (c->c_room_bytes < 2 * half || c->c_short_bytes) {
+    if (c->c_short_bytes) {
         sim_check(c, SCSI_KEY_ABORTED, SCSI_ASC_DATA_PHASE, 0);
         return;
     }

@@ -224,8 +224,8 @@ void sim_disk_other_initiator(struct sim_disk *disk, struct ad_xfer *xfer)
 {
     struct sim_cmd c;
 
-    atomic_fetch_add_explicit(&disk->dk_opcode[xfer->xfer_cdb[0]], 1, memory_order_relaxed);
     sim_cmd_init(&c, disk->dk_bus, disk, xfer, SIM_NEXUS_OTHER);
+    atomic_fetch_add_explicit(&disk->dk_opcode[c.c_cdb[0]], 1, memory_order_relaxed);
     sim_execute(&c);
     sim_finish(&c);
 }
@@ -250,6 +250,8 @@ void sim_disk_stats_get(struct sim_disk *disk, struct sim_disk_stats *out)
     }
     for (unsigned i = 0; i < 256; i++)
         out->st_commands += out->st_by_opcode[i];
+    for (unsigned i = 0; i < SIM_PROTOCOL_COUNT; i++)
+        out->st_protocol[i] = atomic_load_explicit(&disk->dk_protocol[i], memory_order_relaxed);
     out->st_active = atomic_load_explicit(&disk->dk_active, memory_order_relaxed);
     out->st_active_max = atomic_load_explicit(&disk->dk_active_max, memory_order_relaxed);
 }

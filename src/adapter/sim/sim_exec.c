@@ -7,7 +7,8 @@
  *
  * The gates, in the order a target has them: sense of an earlier error, unit attention,
  * reservations, injected faults, operation code and reserved bits, "is the unit started", write
- * protection. Only then a handler (sim_cmd_*.c) sees the command, so none of them repeats a check.
+ * protection, "does the data phase fit". Only then a handler (sim_cmd_*.c) sees the command, so none of them
+ * repeats a check.
  *
  * Does not contain: the table of operations (sim_ops.c), waiting (sim_bus.c).
  */
@@ -88,6 +89,31 @@ bool sim_range_ok(struct sim_cmd *c)
     return false;
 }
 
+/*
+ * The initiator broke a rule of the bus: count it, log it, end the command as a bus fault.
+ * Context: any. Locks: none taken.
+ */
+void sim_protocol(struct sim_cmd *c, enum sim_protocol kind)
+{
+    static const char *const what[SIM_PROTOCOL_COUNT] = {
+        [SIM_PROTOCOL_CDB] = "CDB length does not fit the operation code",
+        [SIM_PROTOCOL_DIRECTION] = "data phase goes the wrong way",
+        [SIM_PROTOCOL_LENGTH] = "data phase is too short",
+    };
+    const struct ad_xfer *x = c->c_xfer;
+    uint64_t n = 1;
+
+    if (c->c_disk)
+        n = atomic_fetch_add_explicit(&c->c_disk->dk_protocol[kind], 1, memory_order_relaxed) + 1;
+    /* A caller that does it all the time shall not fill the log: at powers of two only. */
+    if ((n & (n - 1)) == 0)
+        shim_log(SHIM_LOG_WARN, "sim %u:%u: %s: op %02x, %u CDB bytes, %llu bytes %s, CDB wants %llu (%llu)",
+                 x->xfer_id, x->xfer_lun, what[kind], c->c_cdb[0], x->xfer_cdb_len,
+                 (unsigned long long)x->xfer_bytes, x->xfer_dir == SHIM_DIR_FROM_DEVICE ? "in" : "out",
+                 (unsigned long long)c->c_want_bytes, (unsigned long long)n);
+    c->c_result = AD_RES_BUS_FAULT;
+}
+
 /* ---------------------------------------------------------------- decoding */
 
 static void sim_decode_range(struct sim_cmd *c)
@@ -144,7 +170,7 @@ void sim_cmd_init(struct sim_cmd *c, struct sim_bus *bus, struct sim_disk *disk,
     unsigned lun = xfer->xfer_lun;
     unsigned bytes = xfer->xfer_cdb_len < sizeof(c->c_cdb) ? xfer->xfer_cdb_len : (unsigned)sizeof(c->c_cdb);
 
-    SHIM_ASSERT(nexus < SIM_NEXUS_COUNT && bytes > 0);
+    SHIM_ASSERT(nexus < SIM_NEXUS_COUNT);
     memset(c, 0, sizeof(*c));
     c->c_bus = bus;
     c->c_disk = disk;
@@ -158,6 +184,7 @@ void sim_cmd_init(struct sim_cmd *c, struct sim_bus *bus, struct sim_disk *disk,
     if (c->c_op) {
         sim_decode_range(c);
         c->c_room_bytes = sim_room_bytes(xfer, c->c_op->op_flags);
+        c->c_want_bytes = sim_data_want(c);
     }
 }
 
@@ -264,11 +291,27 @@ static bool sim_gate_unit(struct sim_cmd *c)
     return true;
 }
 
+/*
+ * The data phase carries what the CDB says. Not the business of this gate: an allocation length, because a
+ * disk may have less to send (sim_data_in() looks), and a range that the handler refuses before any data.
+ */
+static bool sim_gate_data(struct sim_cmd *c)
+{
+    uint64_t capacity = atomic_load_explicit(&c->c_disk->dk_blocks, memory_order_relaxed);
+
+    if (c->c_range && (c->c_lba > capacity || c->c_blocks > capacity - c->c_lba ||
+                       c->c_blocks > c->c_disk->dk_transfer_blocks_max))
+        return true;
+    if (!c->c_range && (c->c_op->op_flags & SIM_OP_IN))
+        return true;
+    return sim_data_fits(c, c->c_want_bytes);
+}
+
 /* ---------------------------------------------------------------- executing */
 
 static void sim_run(struct sim_cmd *c)
 {
-    if (sim_gate_cdb(c) && sim_gate_unit(c))
+    if (sim_gate_cdb(c) && sim_gate_unit(c) && sim_gate_data(c))
         c->c_op->op_run(c);
 }
 
@@ -319,18 +362,27 @@ static void sim_run_faulty(struct sim_cmd *c, const struct sim_fault *f)
 }
 
 /*
+ * The target takes as many command bytes as the group of the operation code says, and the initiator
+ * has to have exactly those ready. Groups 3, 6 and 7 are of variable length or a vendor's: any.
+ */
+static bool sim_cdb_length_ok(const struct sim_cmd *c)
+{
+    static const uint8_t bytes[8] = {6, 10, 10, 0, 16, 12, 0, 0};
+    unsigned wanted = bytes[c->c_cdb[0] >> 5];
+
+    return wanted ? c->c_xfer->xfer_cdb_len == wanted : c->c_xfer->xfer_cdb_len >= 6;
+}
+
+/*
  * Execute a prepared command to its end.
  * Context: any that may wait for the medium. Locks: none held.
  */
 void sim_execute(struct sim_cmd *c)
 {
     struct sim_fault f;
-    unsigned group = c->c_cdb[0] >> 5;
-    unsigned wanted = c->c_op ? c->c_op->op_cdb_bytes : group == 0 ? 6 : 10;
 
-    if (c->c_xfer->xfer_cdb_len < wanted) {
-        /* The target wants more command bytes than the initiator has: the phases do not fit. */
-        c->c_result = AD_RES_BUS_FAULT;
+    if (!sim_cdb_length_ok(c)) {
+        sim_protocol(c, SIM_PROTOCOL_CDB);
         return;
     }
     if (!c->c_disk) {
@@ -378,11 +430,11 @@ void sim_finish(struct sim_cmd *c)
     struct ad_xfer *x = c->c_xfer;
 
     SHIM_ASSERT(c->c_moved_bytes <= x->xfer_bytes);
-    if (c->c_status == SC_CHECK_CONDITION && c->c_disk)
+    if (c->c_status == SC_CHECK_CONDITION && c->c_result == AD_RES_GOOD && c->c_disk)
         sim_finish_sense(c);
     x->xfer_result = c->c_result != AD_RES_GOOD      ? c->c_result
                      : c->c_status == SC_GOOD_STATUS ? (uint8_t)AD_RES_GOOD
                                                      : (uint8_t)AD_RES_STATUS;
-    x->xfer_scsi_status = c->c_status;
+    x->xfer_scsi_status = c->c_result == AD_RES_GOOD ? c->c_status : SC_GOOD_STATUS;
     x->xfer_resid = x->xfer_bytes - c->c_moved_bytes;
 }

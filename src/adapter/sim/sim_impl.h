@@ -136,6 +136,7 @@ struct sim_disk {
     /* Counters of the ordinary path. */
     _Atomic uint64_t dk_opcode[256];
     _Atomic uint64_t dk_bytes_read, dk_bytes_written;
+    _Atomic uint64_t dk_protocol[SIM_PROTOCOL_COUNT];
     _Atomic uint32_t dk_active, dk_active_max;
 
     struct shim_lock dk_caw_lock;
@@ -170,6 +171,20 @@ enum sim_access {
 /* Where a CDB has its block range. */
 enum sim_range { SIM_RANGE_NONE, SIM_RANGE_6, SIM_RANGE_10, SIM_RANGE_12, SIM_RANGE_16, SIM_RANGE_CAW };
 
+/*
+ * How much data a CDB asks for. Multiples of 8 are the kinds below; any other number is a length field:
+ * the byte where it begins times 8, plus its bytes (SIM_DATA_LEN in sim_ops.c).
+ */
+enum sim_data_kind {
+    SIM_DATA_NONE = 0 * 8,
+    SIM_DATA_BLOCKS = 1 * 8, /* the block range */
+    SIM_DATA_TWICE = 2 * 8,  /* the block range two times */
+    SIM_DATA_VERIFY = 3 * 8, /* as BYTCHK says: nothing, the block range, or one block */
+    SIM_DATA_BLOCK = 4 * 8,  /* one block, or nothing with WRITE SAME's NDOB */
+    SIM_DATA_FORMAT = 5 * 8, /* with FMTDATA a header, long or short */
+    SIM_DATA_EIGHT = 6 * 8   /* eight bytes */
+};
+
 enum {
     SIM_OP_IN = 0x01,      /* has a data-in phase */
     SIM_OP_OUT = 0x02,     /* has a data-out phase */
@@ -192,6 +207,7 @@ struct sim_op {
     uint8_t op_cdb_bytes;
     uint8_t op_access; /* enum sim_access */
     uint8_t op_range;  /* enum sim_range */
+    uint8_t op_data;   /* enum sim_data_kind, or a length field */
     uint16_t op_flags; /* SIM_OP_* */
     uint8_t op_usage[16];
     void (*op_run)(struct sim_cmd *c);
@@ -212,6 +228,7 @@ struct sim_cmd {
     uint64_t c_lba, c_blocks;
     uint64_t c_bad_lba;
     uint64_t c_room_bytes;  /* what the data phase can carry in this operation's direction */
+    uint64_t c_want_bytes;  /* what the CDB asks for; an allocation length is an upper bound */
     uint64_t c_short_bytes; /* SIM_FAULT_SHORT: not moved at the end */
     uint64_t c_moved_bytes;
     struct sim_sense c_sense;
@@ -260,6 +277,7 @@ void sim_check_cdb(struct sim_cmd *c, unsigned byte, unsigned bit);
 void sim_check_param(struct sim_cmd *c, unsigned byte, unsigned bit);
 void sim_check_medium(struct sim_cmd *c, int error, bool write, uint64_t lba);
 bool sim_range_ok(struct sim_cmd *c);
+void sim_protocol(struct sim_cmd *c, enum sim_protocol kind);
 
 /* sim_ops.c: the table. */
 extern const struct sim_op sim_ops[];
@@ -270,6 +288,8 @@ bool sim_op_offered(const struct sim_disk *disk, const struct sim_op *op);
 
 /* sim_data.c: the data phase. */
 uint32_t sim_data_iov(const struct ad_xfer *x, uint64_t off, uint64_t bytes, struct iovec *vec);
+uint64_t sim_data_want(const struct sim_cmd *c);
+bool sim_data_fits(struct sim_cmd *c, uint64_t bytes);
 void sim_data_in(struct sim_cmd *c, const void *from, uint64_t bytes, uint64_t alloc_bytes);
 void sim_data_in_at(struct sim_cmd *c, uint64_t off, const void *from, uint64_t bytes);
 uint64_t sim_data_out(struct sim_cmd *c, uint64_t off, void *to, uint64_t bytes);

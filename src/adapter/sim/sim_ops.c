@@ -11,6 +11,8 @@
  */
 #include "sim_impl.h"
 
+#define SIM_DATA_LEN(at, bytes) ((at)*8 + (bytes))
+
 #define ANY4   0xff, 0xff, 0xff, 0xff
 #define ANY8   ANY4, ANY4
 #define IN     SIM_OP_IN
@@ -23,68 +25,79 @@
 #define RD     (IN | MEDIUM | SIM_OP_READS)
 #define WR     (OUT | MEDIUM | SIM_OP_MODIFY | SIM_OP_WRITES)
 #define FILL   (OUT | MEDIUM | SIM_OP_MODIFY)
-#define OP(code, bytes, access, range, flags, run, ...)                                                      \
+#define OP(code, bytes, access, range, data, flags, run, ...)                                                \
     {                                                                                                        \
-        SCSI_##code, bytes, SIM_ACCESS_##access, SIM_RANGE_##range, flags, {SCSI_##code, __VA_ARGS__},       \
-            sim_##run                                                                                        \
+        SCSI_##code, bytes, SIM_ACCESS_##access, SIM_RANGE_##range, SIM_DATA_##data, flags,                  \
+            {SCSI_##code, __VA_ARGS__}, sim_##run                                                            \
     }
 
-/* Sorted by operation code; rows of one code are neighbours. The usage bytes follow the handler. */
+#define PR_IN(action)                                                                                        \
+    OP(PERSISTENT_RESERVE_IN, 10, PR_FREE, NONE, LEN(7, 2), IN | ACTION, cmd_pr_in, action, 0, 0, 0, 0, 0,   \
+       0xff, 0xff)
+#define PR_OUT(action)                                                                                       \
+    OP(PERSISTENT_RESERVE_OUT, 10, PR_FREE, NONE, LEN(5, 4), OUT | ACTION, cmd_pr_out, action, 0xff, 0, 0,   \
+       ANY4)
+
+/*
+ * Sorted by operation code; rows of one code are neighbours. How much data a CDB asks for stands after
+ * its block range: LEN(byte, bytes) is a length field of the CDB. The usage bytes follow the handler.
+ */
 /* clang-format off */
 const struct sim_op sim_ops[] = {
-    OP(TEST_UNIT_READY, 6, PR_FREE, NONE, MEDIUM, cmd_ready, 0),
-    OP(REQUEST_SENSE, 6, FREE, NONE, IN | QUIET | ABSENT, cmd_request_sense, 0x01, 0, 0, 0xff),
-    OP(FORMAT_UNIT, 6, WRITE, NONE, FILL, cmd_format, 0x3f),
-    OP(READ_6, 6, READ, 6, RD, cmd_read, 0x1f, 0xff, 0xff, 0xff),
-    OP(WRITE_6, 6, WRITE, 6, WR, cmd_write, 0x1f, 0xff, 0xff, 0xff),
-    OP(INQUIRY, 6, FREE, NONE, IN | QUIET | ABSENT, cmd_inquiry, 0x01, 0xff, 0xff, 0xff),
-    OP(MODE_SELECT_6, 6, WRITE, NONE, OUT, cmd_mode_select, 0x11, 0, 0, 0xff),
-    OP(RESERVE_6, 6, PR_FREE, NONE, 0, cmd_reserve, 0),
-    OP(RELEASE_6, 6, FREE, NONE, 0, cmd_release, 0),
-    OP(MODE_SENSE_6, 6, READ, NONE, IN, cmd_mode_sense, 0x08, 0xff, 0xff, 0xff),
-    OP(START_STOP_UNIT, 6, WRITE, NONE, 0, cmd_start_stop, 0x01, 0, 0, 0x05),
-    OP(PREVENT_ALLOW, 6, WRITE, NONE, 0, cmd_prevent, 0, 0, 0, 0x03),
-    OP(READ_CAPACITY_10, 10, PR_FREE, NONE, IN | MEDIUM, cmd_capacity_10, 0, ANY4, 0, 0, 0x01),
-    OP(READ_10, 10, READ, 10, RD, cmd_read, 0x18, ANY4, 0x1f, 0xff, 0xff),
-    OP(WRITE_10, 10, WRITE, 10, WR, cmd_write, 0x18, ANY4, 0x1f, 0xff, 0xff),
-    OP(WRITE_VERIFY_10, 10, WRITE, 10, WR, cmd_write_verify, 0x12, ANY4, 0x1f, 0xff, 0xff),
-    OP(VERIFY_10, 10, READ, 10, OUT | MEDIUM, cmd_verify, 0x16, ANY4, 0x1f, 0xff, 0xff),
-    OP(SYNC_CACHE_10, 10, WRITE, 10, MEDIUM, cmd_sync_cache, 0x06, ANY4, 0x1f, 0xff, 0xff),
-    OP(WRITE_SAME_10, 10, WRITE, 10, FILL, cmd_write_same, 0x08, ANY4, 0x1f, 0xff, 0xff),
-    OP(UNMAP, 10, WRITE, NONE, FILL | UNMAP, cmd_unmap, 0, 0, 0, 0, 0, 0x1f, 0xff, 0xff),
-    OP(MODE_SELECT_10, 10, WRITE, NONE, OUT, cmd_mode_select, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff),
-    OP(RESERVE_10, 10, PR_FREE, NONE, 0, cmd_reserve, 0),
-    OP(RELEASE_10, 10, FREE, NONE, 0, cmd_release, 0),
-    OP(MODE_SENSE_10, 10, READ, NONE, IN, cmd_mode_sense, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff),
-    OP(PERSISTENT_RESERVE_IN, 10, PR_FREE, NONE, IN | ACTION, cmd_pr_in, 0x00, 0, 0, 0, 0, 0, 0xff, 0xff),
-    OP(PERSISTENT_RESERVE_IN, 10, PR_FREE, NONE, IN | ACTION, cmd_pr_in, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff),
-    OP(PERSISTENT_RESERVE_IN, 10, PR_FREE, NONE, IN | ACTION, cmd_pr_in, 0x02, 0, 0, 0, 0, 0, 0xff, 0xff),
-    OP(PERSISTENT_RESERVE_IN, 10, PR_FREE, NONE, IN | ACTION, cmd_pr_in, 0x03, 0, 0, 0, 0, 0, 0xff, 0xff),
-    OP(PERSISTENT_RESERVE_OUT, 10, PR_FREE, NONE, OUT | ACTION, cmd_pr_out, 0x00, 0xff, 0, 0, ANY4),
-    OP(PERSISTENT_RESERVE_OUT, 10, PR_FREE, NONE, OUT | ACTION, cmd_pr_out, 0x01, 0xff, 0, 0, ANY4),
-    OP(PERSISTENT_RESERVE_OUT, 10, PR_FREE, NONE, OUT | ACTION, cmd_pr_out, 0x02, 0xff, 0, 0, ANY4),
-    OP(PERSISTENT_RESERVE_OUT, 10, PR_FREE, NONE, OUT | ACTION, cmd_pr_out, 0x03, 0xff, 0, 0, ANY4),
-    OP(PERSISTENT_RESERVE_OUT, 10, PR_FREE, NONE, OUT | ACTION, cmd_pr_out, 0x04, 0xff, 0, 0, ANY4),
-    OP(PERSISTENT_RESERVE_OUT, 10, PR_FREE, NONE, OUT | ACTION, cmd_pr_out, 0x05, 0xff, 0, 0, ANY4),
-    OP(PERSISTENT_RESERVE_OUT, 10, PR_FREE, NONE, OUT | ACTION, cmd_pr_out, 0x06, 0xff, 0, 0, ANY4),
-    OP(READ_16, 16, READ, 16, RD, cmd_read, 0x18, ANY8, ANY4, 0x1f),
-    OP(COMPARE_AND_WRITE, 16, WRITE, CAW, FILL, cmd_compare_and_write, 0x18, ANY8, 0, 0, 0, 0xff, 0x1f),
-    OP(WRITE_16, 16, WRITE, 16, WR, cmd_write, 0x18, ANY8, ANY4, 0x1f),
-    OP(WRITE_VERIFY_16, 16, WRITE, 16, WR, cmd_write_verify, 0x12, ANY8, ANY4, 0x1f),
-    OP(VERIFY_16, 16, READ, 16, OUT | MEDIUM, cmd_verify, 0x16, ANY8, ANY4, 0x1f),
-    OP(SYNC_CACHE_16, 16, WRITE, 16, MEDIUM, cmd_sync_cache, 0x06, ANY8, ANY4, 0x1f),
-    OP(WRITE_SAME_16, 16, WRITE, 16, FILL, cmd_write_same, 0x09, ANY8, ANY4, 0x1f),
-    OP(SERVICE_ACTION_IN_16, 16, PR_FREE, NONE, IN | MEDIUM | ACTION, cmd_capacity_16,
+    OP(TEST_UNIT_READY, 6, PR_FREE, NONE, NONE, MEDIUM, cmd_ready, 0),
+    OP(REQUEST_SENSE, 6, FREE, NONE, LEN(4, 1), IN | QUIET | ABSENT, cmd_request_sense, 0x01, 0, 0, 0xff),
+    OP(FORMAT_UNIT, 6, WRITE, NONE, FORMAT, FILL, cmd_format, 0x3f),
+    OP(READ_6, 6, READ, 6, BLOCKS, RD, cmd_read, 0x1f, 0xff, 0xff, 0xff),
+    OP(WRITE_6, 6, WRITE, 6, BLOCKS, WR, cmd_write, 0x1f, 0xff, 0xff, 0xff),
+    OP(INQUIRY, 6, FREE, NONE, LEN(3, 2), IN | QUIET | ABSENT, cmd_inquiry, 0x01, 0xff, 0xff, 0xff),
+    OP(MODE_SELECT_6, 6, WRITE, NONE, LEN(4, 1), OUT, cmd_mode_select, 0x11, 0, 0, 0xff),
+    OP(RESERVE_6, 6, PR_FREE, NONE, NONE, 0, cmd_reserve, 0),
+    OP(RELEASE_6, 6, FREE, NONE, NONE, 0, cmd_release, 0),
+    OP(MODE_SENSE_6, 6, READ, NONE, LEN(4, 1), IN, cmd_mode_sense, 0x08, 0xff, 0xff, 0xff),
+    OP(START_STOP_UNIT, 6, WRITE, NONE, NONE, 0, cmd_start_stop, 0x01, 0, 0, 0x05),
+    OP(PREVENT_ALLOW, 6, WRITE, NONE, NONE, 0, cmd_prevent, 0, 0, 0, 0x03),
+    OP(READ_CAPACITY_10, 10, PR_FREE, NONE, EIGHT, IN | MEDIUM, cmd_capacity_10, 0, ANY4, 0, 0, 0x01),
+    OP(READ_10, 10, READ, 10, BLOCKS, RD, cmd_read, 0x18, ANY4, 0x1f, 0xff, 0xff),
+    OP(WRITE_10, 10, WRITE, 10, BLOCKS, WR, cmd_write, 0x18, ANY4, 0x1f, 0xff, 0xff),
+    OP(WRITE_VERIFY_10, 10, WRITE, 10, BLOCKS, WR, cmd_write_verify, 0x12, ANY4, 0x1f, 0xff, 0xff),
+    OP(VERIFY_10, 10, READ, 10, VERIFY, OUT | MEDIUM, cmd_verify, 0x16, ANY4, 0x1f, 0xff, 0xff),
+    OP(SYNC_CACHE_10, 10, WRITE, 10, NONE, MEDIUM, cmd_sync_cache, 0x06, ANY4, 0x1f, 0xff, 0xff),
+    OP(WRITE_SAME_10, 10, WRITE, 10, BLOCK, FILL, cmd_write_same, 0x08, ANY4, 0x1f, 0xff, 0xff),
+    OP(UNMAP, 10, WRITE, NONE, LEN(7, 2), FILL | UNMAP, cmd_unmap, 0, 0, 0, 0, 0, 0x1f, 0xff, 0xff),
+    OP(MODE_SELECT_10, 10, WRITE, NONE, LEN(7, 2), OUT, cmd_mode_select, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff),
+    OP(RESERVE_10, 10, PR_FREE, NONE, NONE, 0, cmd_reserve, 0),
+    OP(RELEASE_10, 10, FREE, NONE, NONE, 0, cmd_release, 0),
+    OP(MODE_SENSE_10, 10, READ, NONE, LEN(7, 2), IN, cmd_mode_sense, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff),
+    PR_IN(0x00),
+    PR_IN(0x01),
+    PR_IN(0x02),
+    PR_IN(0x03),
+    PR_OUT(0x00),
+    PR_OUT(0x01),
+    PR_OUT(0x02),
+    PR_OUT(0x03),
+    PR_OUT(0x04),
+    PR_OUT(0x05),
+    PR_OUT(0x06),
+    OP(READ_16, 16, READ, 16, BLOCKS, RD, cmd_read, 0x18, ANY8, ANY4, 0x1f),
+    OP(COMPARE_AND_WRITE, 16, WRITE, CAW, TWICE, FILL, cmd_compare_and_write,
+       0x18, ANY8, 0, 0, 0, 0xff, 0x1f),
+    OP(WRITE_16, 16, WRITE, 16, BLOCKS, WR, cmd_write, 0x18, ANY8, ANY4, 0x1f),
+    OP(WRITE_VERIFY_16, 16, WRITE, 16, BLOCKS, WR, cmd_write_verify, 0x12, ANY8, ANY4, 0x1f),
+    OP(VERIFY_16, 16, READ, 16, VERIFY, OUT | MEDIUM, cmd_verify, 0x16, ANY8, ANY4, 0x1f),
+    OP(SYNC_CACHE_16, 16, WRITE, 16, NONE, MEDIUM, cmd_sync_cache, 0x06, ANY8, ANY4, 0x1f),
+    OP(WRITE_SAME_16, 16, WRITE, 16, BLOCK, FILL, cmd_write_same, 0x09, ANY8, ANY4, 0x1f),
+    OP(SERVICE_ACTION_IN_16, 16, PR_FREE, NONE, LEN(10, 4), IN | MEDIUM | ACTION, cmd_capacity_16,
        SCSI_SA_READ_CAPACITY_16, ANY8, ANY4, 0x01),
-    OP(SERVICE_ACTION_IN_16, 16, READ, NONE, IN | MEDIUM | ACTION, cmd_lba_status,
+    OP(SERVICE_ACTION_IN_16, 16, READ, NONE, LEN(10, 4), IN | MEDIUM | ACTION, cmd_lba_status,
        SCSI_SA_GET_LBA_STATUS, ANY8, ANY4),
-    OP(REPORT_LUNS, 12, FREE, NONE, IN | QUIET | ABSENT, cmd_report_luns, 0, 0xff, 0, 0, 0, ANY4),
-    OP(MAINTENANCE_IN, 12, PR_FREE, NONE, IN | ACTION, cmd_report_opcodes,
+    OP(REPORT_LUNS, 12, FREE, NONE, LEN(6, 4), IN | QUIET | ABSENT, cmd_report_luns, 0, 0xff, 0, 0, 0, ANY4),
+    OP(MAINTENANCE_IN, 12, PR_FREE, NONE, LEN(6, 4), IN | ACTION, cmd_report_opcodes,
        SCSI_SA_REPORT_OPCODES, 0x87, 0xff, 0xff, 0xff, ANY4),
-    OP(READ_12, 12, READ, 12, RD, cmd_read, 0x18, ANY8, 0x1f),
-    OP(WRITE_12, 12, WRITE, 12, WR, cmd_write, 0x18, ANY8, 0x1f),
-    OP(WRITE_VERIFY_12, 12, WRITE, 12, WR, cmd_write_verify, 0x12, ANY8, 0x1f),
-    OP(VERIFY_12, 12, READ, 12, OUT | MEDIUM, cmd_verify, 0x16, ANY8, 0x1f),
+    OP(READ_12, 12, READ, 12, BLOCKS, RD, cmd_read, 0x18, ANY8, 0x1f),
+    OP(WRITE_12, 12, WRITE, 12, BLOCKS, WR, cmd_write, 0x18, ANY8, 0x1f),
+    OP(WRITE_VERIFY_12, 12, WRITE, 12, BLOCKS, WR, cmd_write_verify, 0x12, ANY8, 0x1f),
+    OP(VERIFY_12, 12, READ, 12, VERIFY, OUT | MEDIUM, cmd_verify, 0x16, ANY8, 0x1f),
 };
 /* clang-format on */
 const unsigned sim_ops_count = SC_ARRAY_SIZE(sim_ops);

@@ -3,7 +3,11 @@
  * sim_cmd_info_test.c - INQUIRY and its pages, REQUEST SENSE, READ CAPACITY, REPORT LUNS, REPORT
  * SUPPORTED OPERATION CODES, START STOP UNIT; LUNs and targets that are not there.
  */
+#define _GNU_SOURCE
 #include "sim_fixture.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
 
 static uint8_t data[4096];
 
@@ -29,6 +33,9 @@ START_TEST(test_inquiry)
         {"page code without EVPD", {0x12, 0, 0x80, 0, 255}, 6, FX_IN, 255, FX_BAD_CDB},
         {"obsolete CMDDT", {0x12, 0x02, 0, 0, 255}, 6, FX_IN, 255, FX_BAD_CDB},
         {"unknown page", {0x12, 0x01, 0xc7, 0, 255}, 6, FX_IN, 255, FX_BAD_CDB},
+        {"more than the data phase takes", {0x12, 0, 0, 0, 36}, 6, FX_IN, 10, FX_BAD_PHASE, 0},
+        {"allocated more than there is", {0x12, 0, 0, 0, 255}, 6, FX_IN, 96, 0, 0, 0, 0, 0},
+        {"wrong direction", {0x12, 0, 0, 0, 36}, 6, FX_OUT, 36, FX_BAD_PHASE, 36},
     };
 
     ck_assert_uint_eq(ask(all, 6, 255), 96);
@@ -38,7 +45,6 @@ START_TEST(test_inquiry)
     ck_assert_mem_eq(data + 8, "SCPAIR  SIMULATED DISK  0001", 28);
     ck_assert_uint_eq(ask(some, 6, 255), 36);
     ck_assert_uint_eq(data[4], 91); /* not cut with the data */
-    ck_assert_uint_eq(ask(some, 6, 10), 10);
     ck_assert_uint_eq(ask(none, 6, 255), 0);
     ck_assert_uint_eq(ask(longer, 6, 512), 96);
     FX_ROWS(rows, data);
@@ -372,14 +378,50 @@ START_TEST(test_report_opcodes_refusals)
 END_TEST
 
 /* Fewer command bytes than the operation has: no status at all, the phases do not fit. */
-START_TEST(test_short_cdb_is_a_bus_fault)
+/* Too few and too many command bytes for the operation code's group. */
+START_TEST(test_cdb_length_against_code)
 {
-    static const uint8_t rd[10] = {0x28, [8] = 1};
+    static const uint8_t rd[16] = {0x28, [8] = 1}, tur[16] = {0}, vendor[16] = {0xc5};
     struct fx_cmd c;
 
-    fx_run(&c, rd, 6, FX_IN, data, 4096);
+    fx_run(&c, rd, 6, FX_IN, data, 512);
     ck_assert_uint_eq(c.x.xfer_result, AD_RES_BUS_FAULT);
-    ck_assert_uint_eq(c.x.xfer_resid, 4096);
+    ck_assert_uint_eq(c.x.xfer_resid, 512);
+    fx_run(&c, rd, 12, FX_IN, data, 512);
+    ck_assert_uint_eq(c.x.xfer_result, AD_RES_BUS_FAULT);
+    fx_run(&c, tur, 10, FX_IN, NULL, 0);
+    ck_assert_uint_eq(c.x.xfer_result, AD_RES_BUS_FAULT);
+    ck_assert_uint_eq(fx_protocol(SIM_PROTOCOL_CDB), 3);
+    fx_run(&c, vendor, 16, FX_IN, NULL, 0);
+    fx_expect_check(&c, SCSI_KEY_ILLEGAL, SCSI_ASC_OPCODE, 0);
+    ck_assert_uint_eq(fx_protocol(SIM_PROTOCOL_CDB), 3);
+}
+END_TEST
+
+/* The CDB ends where a page ends, and the next one must not be touched. */
+START_TEST(test_no_byte_beyond_the_cdb_is_read)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *two = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct fx_cmd c;
+
+    ck_assert_ptr_ne(two, MAP_FAILED);
+    ck_assert_int_eq(mprotect(two + page, page, PROT_NONE), 0);
+    for (unsigned code = 0; code < 256; code++) {
+        for (unsigned bytes = 0; bytes <= 16; bytes++) {
+            fx_prepare(&c, (const uint8_t[1]){0}, 1, FX_IN, data, 512);
+            c.x.xfer_cdb = two + page - bytes;
+            c.x.xfer_cdb_len = (uint8_t)bytes;
+            memset(two + page - bytes, 0, bytes);
+            if (bytes)
+                two[page - bytes] = (uint8_t)code;
+            ck_assert_int_eq(sim_hw_ops.start(fx_bus, &c.x), AD_HW_DONE);
+            if (bytes < 6)
+                ck_assert_uint_eq(c.x.xfer_result, AD_RES_BUS_FAULT);
+            fx_release(&c);
+        }
+    }
+    munmap(two, 2 * page);
 }
 END_TEST
 
@@ -398,7 +440,8 @@ static Suite *suite(void)
     tcase_add_test(t, test_start_stop);
     tcase_add_test(t, test_report_opcodes);
     tcase_add_test(t, test_report_opcodes_refusals);
-    tcase_add_test(t, test_short_cdb_is_a_bus_fault);
+    tcase_add_test(t, test_cdb_length_against_code);
+    tcase_add_test(t, test_no_byte_beyond_the_cdb_is_read);
     suite_add_tcase(s, t);
     tcase_add_checked_fixture(sense, setup, fx_end);
     tcase_add_test(sense, test_sense_formats);

@@ -113,7 +113,7 @@ START_TEST(test_mode_select_refusals)
         {"not page format", {0x15, 0x00, 0, 0, 4}, 6, FX_OUT, 4, FX_BAD_CDB},
         {"header only", {0x15, 0x10, 0, 0, 4}, 6, FX_OUT, 4, 0, 0, 0, 0, 0},
         {"half a header", {0x15, 0x10, 0, 0, 3}, 6, FX_OUT, 3, FX_BAD_LENGTH},
-        {"less data than said", {0x15, 0x10, 0, 0, 24}, 6, FX_OUT, 10, FX_BAD_LENGTH},
+        {"less data than said", {0x15, 0x10, 0, 0, 24}, 6, FX_OUT, 10, FX_BAD_PHASE, 10},
         {"page 00", {0x15, 0x10, 0, 0, 16}, 6, FX_OUT, 16, FX_BAD_PARAM},
         {"10: too long", {0x55, 0x10, 0, 0, 0, 0, 0, 2, 0}, 10, FX_OUT, 512, FX_BAD_LENGTH},
     };

@@ -44,16 +44,7 @@ START_TEST(test_write_same)
         {"10: beyond", {0x41, 0, 0, 1, 0, 0, 0, 0, 1}, 10, FX_OUT, 512, FX_BAD_LBA},
         {"10: NDOB is reserved", {0x41, 0x01, [8] = 1}, 10, FX_OUT, 512, FX_BAD_CDB},
         {"16: ANCHOR", {0x93, 0x10, [13] = 1}, 16, FX_OUT, 512, FX_BAD_CDB},
-        {"10: half a block",
-         {0x41, [8] = 1},
-         10,
-         FX_OUT,
-         256,
-         SC_CHECK_CONDITION,
-         SCSI_KEY_ABORTED,
-         SCSI_ASC_DATA_PHASE,
-         0,
-         0},
+        {"10: half a block", {0x41, [8] = 1}, 10, FX_OUT, 256, FX_BAD_PHASE, 256},
     };
     static const uint8_t ten[10] = {0x41, 0, 0, 0, 0, 10, 0, 0, 200},
                          ndob[16] = {0x93, 0x01, [9] = 12, [13] = 5};
@@ -107,7 +98,7 @@ START_TEST(test_unmap)
         {"empty list", {0x42}, 10, FX_OUT, 0, 0, 0, 0, 0, 0},
         {"header only", {0x42, [8] = 8}, 10, FX_OUT, 8, 0, 0, 0, 0, 0},
         {"half a header", {0x42, [8] = 7}, 10, FX_OUT, 7, FX_BAD_LENGTH},
-        {"data shorter than said", {0x42, [8] = 24}, 10, FX_OUT, 16, FX_BAD_LENGTH},
+        {"data shorter than said", {0x42, [8] = 24}, 10, FX_OUT, 16, FX_BAD_PHASE, 16},
         {"ANCHOR", {0x42, 0x01, [8] = 8}, 10, FX_OUT, 8, FX_BAD_CDB},
     };
     uint8_t list[8 + 32];
@@ -288,8 +279,8 @@ START_TEST(test_format_unit)
     static const struct fx_row rows[] = {
         {"short header", {0x04, 0x10}, 6, FX_OUT, 4, 0, 0, 0, 0, 0},
         {"long header", {0x04, 0x30}, 6, FX_OUT, 8, 0, 0, 0, 0, 0},
-        {"no header", {0x04, 0x10}, 6, FX_OUT, 0, FX_BAD_LENGTH},
-        {"long header cut", {0x04, 0x30}, 6, FX_OUT, 4, FX_BAD_LENGTH},
+        {"no header", {0x04, 0x10}, 6, FX_OUT, 0, FX_BAD_PHASE, 0},
+        {"long header cut", {0x04, 0x30}, 6, FX_OUT, 4, FX_BAD_PHASE, 4},
         {"CMPLST without list", {0x04, 0x08}, 6, FX_OUT, 0, FX_BAD_CDB},
         {"protection", {0x04, 0x40}, 6, FX_OUT, 0, FX_BAD_CDB},
     };

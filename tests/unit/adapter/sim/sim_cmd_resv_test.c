@@ -219,7 +219,7 @@ START_TEST(test_persistent_table)
         {"scope 1", {0x5f, 1, 0x11, [8] = 24}, 10, FX_OUT, 24, FX_BAD_CDB},
         {"list of 23", {0x5f, 0, 0, [8] = 23}, 10, FX_OUT, 23, FX_BAD_LENGTH},
         {"list of 28", {0x5f, 0, 0, [8] = 28}, 10, FX_OUT, 28, FX_BAD_LENGTH},
-        {"data of 20", {0x5f, 0, 0, [8] = 24}, 10, FX_OUT, 20, FX_BAD_LENGTH},
+        {"data of 20", {0x5f, 0, 0, [8] = 24}, 10, FX_OUT, 20, FX_BAD_PHASE, 20},
         {"action 7", {0x5f, 7, 0, [8] = 24}, 10, FX_OUT, 24, FX_BAD_CDB},
         {"in: action 4", {0x5e, 4, [8] = 24}, 10, FX_IN, 24, FX_BAD_CDB},
         {"third-party RESERVE", {0x16, 0x10}, 6, FX_IN, 0, FX_BAD_CDB},

@@ -99,40 +99,45 @@ START_TEST(test_read_write_table)
 }
 END_TEST
 
-/* Larger and smaller data phases than the command asks for: the smaller of both moves. */
-START_TEST(test_data_phase_and_length_may_differ)
+/* A data phase longer than the CDB asks for leaves a residual; a shorter one, or one that goes the wrong way,
+ * is a bus fault and changes nothing. */
+START_TEST(test_data_phase_against_cdb)
 {
     static const struct fx_row rows[] = {
         {"longer phase", {0x28, 0, 0, 0, 0, 0, 0, 0, 1}, 10, FX_IN, 2048, 0, 0, 0, 0, 1536},
-        {"shorter phase", {0x28, 0, 0, 0, 0, 0, 0, 0, 4}, 10, FX_IN, 1024, 0, 0, 0, 0, 0},
-        {"inside a block", {0x28, 0, 0, 0, 0, 0, 0, 0, 4}, 10, FX_IN, 700, 0, 0, 0, 0, 0},
-        {"no data at all", {0x28, 0, 0, 0, 0, 0, 0, 0, 4}, 10, FX_IN, 0, 0, 0, 0, 0, 0},
-        {"wrong direction", {0x28, 0, 0, 0, 0, 0, 0, 0, 2}, 10, FX_OUT, 1024, 0, 0, 0, 0, 1024},
+        {"shorter phase", {0x28, 0, 0, 0, 0, 0, 0, 0, 4}, 10, FX_IN, 1024, FX_BAD_PHASE, 1024},
+        {"inside a block", {0x28, 0, 0, 0, 0, 0, 0, 0, 4}, 10, FX_IN, 700, FX_BAD_PHASE, 700},
+        {"no data at all", {0x28, 0, 0, 0, 0, 0, 0, 0, 4}, 10, FX_IN, 0, FX_BAD_PHASE, 0},
+        {"wrong direction", {0x28, 0, 0, 0, 0, 0, 0, 0, 2}, 10, FX_OUT, 1024, FX_BAD_PHASE, 1024},
+        {"wrong direction of nothing", {0x28}, 10, FX_OUT, 1024, 0, 0, 0, 0, 1024},
+        {"data for a command without", {0x00}, 6, FX_OUT, 512, 0, 0, 0, 0, 512},
         {"write, longer", {0x2a, 0, 0, 0, 0, 0, 0, 0, 1}, 10, FX_OUT, 2048, 0, 0, 0, 0, 1536},
-        {"write, wrong direction", {0x2a, 0, 0, 0, 0, 0, 0, 0, 1}, 10, FX_IN, 512, 0, 0, 0, 0, 512},
+        {"write, wrong direction", {0x2a, 0, 0, 0, 0, 0, 0, 0, 1}, 10, FX_IN, 512, FX_BAD_PHASE, 512},
+        {"verify, BYTCHK", {0x2f, 0x02, 0, 0, 0, 0, 0, 0, 2}, 10, FX_OUT, 512, FX_BAD_PHASE, 512},
+        {"verify, no BYTCHK", {0x2f, 0, 0, 0, 0, 0, 0, 0, 2}, 10, FX_OUT, 512, 0, 0, 0, 0, 512},
+        {"range before phase", {0x28, 0, 0, 0, 0x10, 0, 0, 0, 1}, 10, FX_IN, 0, FX_BAD_LBA},
     };
     static const uint8_t wr[10] = {0x2a, 0, 0, 0, 0, 100, 0, 0, 4}, rd[10] = {0x28, 0, 0, 0, 0, 100, 0, 0, 4};
     uint8_t out[2048], in[2048], expect[2048];
     struct fx_cmd c;
 
     FX_ROWS(rows, data);
-    /* A write that ends inside its second block changes the first one only. */
+    ck_assert_uint_eq(fx_protocol(SIM_PROTOCOL_DIRECTION), 2);
+    ck_assert_uint_eq(fx_protocol(SIM_PROTOCOL_LENGTH), 4);
+    /* A write whose data does not suffice changes nothing, not even its first block. */
     memset(out, 0x55, sizeof(out));
     fx_run(&c, wr, 10, FX_OUT, out, 2048);
     memset(out, 0xaa, sizeof(out));
     fx_run(&c, wr, 10, FX_OUT, out, 700);
-    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
-    ck_assert_uint_eq(c.x.xfer_resid, 0);
+    ck_assert_uint_eq(fx_status(&c), FX_FAULT);
+    ck_assert_uint_eq(c.x.xfer_resid, 700);
     fx_run(&c, rd, 10, FX_IN, in, 2048);
     memset(expect, 0x55, sizeof(expect));
-    memset(expect, 0xaa, 512);
     ck_assert_mem_eq(in, expect, sizeof(in));
-    /* A read that ends inside a block delivers exactly that much. */
+    /* And a read leaves the memory alone. */
     memset(in, 0x11, sizeof(in));
     fx_run(&c, rd, 10, FX_IN, in, 700);
-    memset(expect, 0x55, sizeof(expect));
-    memset(expect, 0xaa, 512);
-    memset(expect + 700, 0x11, sizeof(expect) - 700);
+    memset(expect, 0x11, sizeof(expect));
     ck_assert_mem_eq(in, expect, sizeof(in));
 }
 END_TEST
@@ -229,16 +234,7 @@ START_TEST(test_compare_and_write)
         {"no blocks", {0x89}, 16, FX_OUT, 0, 0, 0, 0, 0, 0},
         {"too many", {0x89, [13] = 17}, 16, FX_OUT, 17 * 1024, FX_BAD_CDB},
         {"beyond", {0x89, [8] = 0x10, [13] = 1}, 16, FX_OUT, 1024, FX_BAD_LBA},
-        {"half the data",
-         {0x89, [13] = 1},
-         16,
-         FX_OUT,
-         512,
-         SC_CHECK_CONDITION,
-         SCSI_KEY_ABORTED,
-         SCSI_ASC_DATA_PHASE,
-         0,
-         0},
+        {"half the data", {0x89, [13] = 1}, 16, FX_OUT, 512, FX_BAD_PHASE, 512},
     };
     uint8_t out[2048], in[1024];
     struct scsi_sense s;
@@ -411,12 +407,12 @@ START_TEST(test_statistics_are_exact)
         fx_run(&c, wr, 6, FX_OUT, data, 512);
     }
     fx_run(&c, tur, 6, FX_IN, NULL, 0);
-    fx_run(&c, rd, 10, FX_IN, data, 512); /* off the hot path */
+    fx_run(&c, rd, 10, FX_IN, data, 2048); /* off the hot path */
     sim_disk_stats_get(fx_disk, &after);
     ck_assert_uint_eq(after.st_commands - before.st_commands, 202);
     ck_assert_uint_eq(after.st_by_opcode[0x28] - before.st_by_opcode[0x28], 101);
     ck_assert_uint_eq(after.st_by_opcode[0x0a] - before.st_by_opcode[0x0a], 100);
-    ck_assert_uint_eq(after.st_bytes_read - before.st_bytes_read, 100 * 1024 + 512);
+    ck_assert_uint_eq(after.st_bytes_read - before.st_bytes_read, 101 * 1024);
     ck_assert_uint_eq(after.st_bytes_written - before.st_bytes_written, 100 * 512);
     ck_assert_uint_eq(after.st_active, 0);
 }
@@ -430,7 +426,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(t, setup_512, fx_end);
     tcase_add_test(t, test_every_cdb_length_reads_what_was_written);
     tcase_add_test(t, test_read_write_table);
-    tcase_add_test(t, test_data_phase_and_length_may_differ);
+    tcase_add_test(t, test_data_phase_against_cdb);
     tcase_add_test(t, test_segments_of_any_size);
     tcase_add_test(t, test_map_merges_neighbours);
     tcase_add_test(t, test_verify_compares);

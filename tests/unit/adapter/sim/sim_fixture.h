@@ -114,9 +114,12 @@ static inline void fx_run_other(struct fx_cmd *c, const void *cdb, unsigned cdb_
     fx_release(c);
 }
 
-/* The status byte, with "GOOD" for a result that carries none. */
+/* The status byte, with "GOOD" for a result that carries none, and FX_FAULT for a bus fault. */
+#define FX_FAULT 0xffu
 static inline unsigned fx_status(const struct fx_cmd *c)
 {
+    if (c->x.xfer_result == AD_RES_BUS_FAULT)
+        return FX_FAULT;
     ck_assert_msg(c->x.xfer_result == AD_RES_GOOD || c->x.xfer_result == AD_RES_STATUS, "result %u",
                   c->x.xfer_result);
     return c->x.xfer_result == AD_RES_GOOD ? SC_GOOD_STATUS : c->x.xfer_scsi_status;
@@ -189,6 +192,15 @@ static inline void fx_rows(const struct fx_row *rows, size_t n, void *data)
         }
     }
 }
+/* What an initiator has done wrong so far, by the disk's own count. */
+static inline uint64_t fx_protocol(enum sim_protocol kind)
+{
+    struct sim_disk_stats st;
+
+    sim_disk_stats_get(fx_disk, &st);
+    return st.st_protocol[kind];
+}
+
 #define FX_IN               SHIM_DIR_FROM_DEVICE
 #define FX_OUT              SHIM_DIR_TO_DEVICE
 #define FX_ROWS(rows, data) fx_rows(rows, sizeof(rows) / sizeof((rows)[0]), data)
@@ -196,6 +208,7 @@ static inline void fx_rows(const struct fx_row *rows, size_t n, void *data)
 #define FX_BAD_CDB          FX_ILLEGAL, SCSI_ASC_CDB_FIELD, 0, 0
 #define FX_BAD_LBA          FX_ILLEGAL, SCSI_ASC_LBA, 0, 0
 #define FX_BAD_LENGTH       FX_ILLEGAL, SCSI_ASC_PARAMETER_LENGTH, 0, 0
+#define FX_BAD_PHASE        FX_FAULT, 0, 0, 0
 #define FX_BAD_PARAM        FX_ILLEGAL, SCSI_ASC_PARAMETER_FIELD, 0, 0
 
 /* ---------------------------------------------------------------- set-up */
