@@ -14,9 +14,6 @@
 
 struct sim_medium_ops;
 
-/* In the linker: posix_ is the system's own prefix. */
-#define posix_medium_open shim_posix_medium_open
-
 /*
  * Open `path`, an existing regular file or block device, for sim_disk_config.sd_ops/sd_medium.
  * `direct` opens with O_DIRECT. *bytes gets the size. Until the medium is closed the file is locked
