@@ -18,6 +18,8 @@
 #include <scpair/shim.h>
 #include <sys/sctypes.h>
 
+SC_BEGIN_DECLS
+
 #define AD_HW_VERSION 1u
 
 struct ad_adapter; /* the core's; opaque to a chip */
@@ -41,7 +43,8 @@ struct ad_xfer {
     uint8_t xfer_scsi_status; /* status byte, valid with AD_RES_STATUS */
     uint64_t xfer_resid;      /* bytes of xfer_bytes not moved */
 
-    void *xfer_chip[4]; /* the chip's scratch */
+    void *xfer_chip[4];        /* the chip's scratch */
+    uint64_t xfer_reserved[2]; /* 0 */
 };
 #define AD_XFER_NODISC 0x01 /* do not allow disconnection */
 #define AD_XFER_ASYNC  0x02 /* no synchronous negotiation */
@@ -79,6 +82,7 @@ struct ad_hw_caps {
     uint8_t cap_luns;                /* LUNs per id: 1..32 */
     bool cap_gather;                 /* gathered writes are offered */
     bool cap_keeps_queue;            /* after CHECK CONDITION with tags keep the queue (SC_DID_NOT_CLEAR_Q) */
+    uint64_t cap_reserved[4];        /* 0, as the core passes them */
 };
 
 /* The operations. Called with no lock of the core held, unless said otherwise. */
@@ -134,6 +138,7 @@ struct ad_config {
     uint64_t cfg_transfer_bytes_max; /* lowers the chip's maximum; 0 keeps it; >= SC_MAXREQUEST */
     uint32_t cfg_commands_max;       /* lowers the credits; 0 keeps them */
     bool cfg_no_gather;              /* do not offer gathered writes */
+    uint64_t cfg_reserved[4];        /* 0 */
 };
 
 /*
@@ -145,5 +150,7 @@ int ad_attach(devno_t devno, const struct ad_config *cfg);
 
 /* Undo ad_attach. EBUSY while it is open; ENXIO when there is none. Process context. */
 int ad_detach(devno_t devno);
+
+SC_END_DECLS
 
 #endif /* SCPAIR_AD_HW_H */

@@ -15,6 +15,8 @@
 #include <sys/scsi.h>
 #include <sys/sctypes.h>
 
+SC_BEGIN_DECLS
+
 #define SCP_VERSION_MAJOR 0
 #define SCP_VERSION_MINOR 2
 #define SCP_VERSION_PATCH 0
@@ -135,5 +137,7 @@ int scp_inject(struct scp *p, const char *text, char *err, size_t size);
  * there is none. Process.
  */
 bool scp_inject_text(struct scp *p, unsigned disk, unsigned rule, char *out, size_t size);
+
+SC_END_DECLS
 
 #endif /* SCPAIR_SCPAIR_H */

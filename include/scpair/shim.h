@@ -29,7 +29,10 @@
 #include <sys/sclock.h>
 #include <sys/sctypes.h>
 
+struct iovec;
 struct uio;
+
+SC_BEGIN_DECLS
 
 /* ---------------------------------------------------------------- limits and small types */
 
@@ -79,6 +82,8 @@ struct shim_self {
     struct simple_lock_data *self_locks[SHIM_SELF_LOCKS];
     uint64_t self_id;      /* non-zero, unique while the thread lives; set by the host */
     uint32_t self_nosleep; /* checked mode: strategy calls active on this stack (AIX-03) */
+    uint32_t self_reserved0;
+    uintptr_t self_reserved[6]; /* the wrappers', to come */
 };
 
 /* A lock; see sys/sclock.h. */
@@ -92,7 +97,7 @@ struct shim_self {
  * wait() has returned "woken": wake() does not touch it after the exchange that signals it.
  */
 struct shim_event {
-    _Atomic uint32_t ev_word; /* 0 nothing, 1 signalled, 2 somebody sleeps */
+    SC_ATOMIC(uint32_t) ev_word; /* 0 nothing, 1 signalled, 2 somebody sleeps */
 };
 
 /* A one-shot timer. `fn` runs in completion context with no lock held. */
@@ -101,9 +106,11 @@ struct shim_timer {
     void *tm_arg;                        /* the owner's */
     uint64_t tm_when_ns;                 /* host's: deadline while armed */
     uint32_t tm_state;                   /* host's: 0 idle, running or done, 1 armed */
-    struct shim_timer *tm_next;          /* host's */
-    struct shim_timer *tm_prev;          /* host's */
-    uintptr_t tm_host[2];                /* host's */
+    uint32_t tm_reserved0;
+    struct shim_timer *tm_next; /* host's */
+    struct shim_timer *tm_prev; /* host's */
+    uintptr_t tm_host[2];       /* host's */
+    uintptr_t tm_reserved;
 };
 enum shim_cancel {
     SHIM_CANCEL_WAS_ARMED = 0, /* it will not run */
@@ -113,7 +120,7 @@ enum shim_cancel {
 
 /* A thread that was started; the host's. */
 struct shim_thread {
-    uintptr_t th_host[2];
+    uintptr_t th_host[4];
 };
 
 /* How much a message matters; verbose is off by default. */
@@ -203,6 +210,8 @@ struct shim_dma_limits {
     uint64_t dl_boundary;      /* no segment crosses a multiple of this; 0 none */
     uint64_t dl_addr_max;      /* highest bus address */
     uint32_t dl_align;         /* start alignment; 1 any */
+    uint32_t dl_reserved0;     /* 0 */
+    uint64_t dl_reserved[4];   /* 0 */
 };
 
 /* Memory both sides see; filled by dma_alloc. */
@@ -210,7 +219,7 @@ struct shim_dma_mem {
     void *dm_cpu;
     uint64_t dm_bus;
     size_t dm_bytes;
-    uintptr_t dm_host[2];
+    uintptr_t dm_host[4]; /* the device half's */
 };
 
 /* A live mapping. `map_segs` is the caller's array; the rest is filled by dma_map. */
@@ -219,7 +228,7 @@ struct shim_dma_map {
     uint32_t map_segs_max; /* room in map_segs, set by the caller */
     uint32_t map_nsegs;
     uint64_t map_bytes;
-    uintptr_t map_host[2]; /* [0] the wrappers': not 0 while counted; [1] the device half's */
+    uintptr_t map_host[4]; /* [0] the wrappers': not 0 while counted; [1..3] the device half's */
 };
 
 /* Which way the bytes go, when to flush, and what dma_map answers. */
@@ -267,6 +276,7 @@ struct shim_dev_ops {
 /* One adapter instance; a port's own fields follow it. */
 struct shim_dev {
     const struct shim_dev_ops *dev_ops;
+    uintptr_t dev_reserved[3]; /* 0 */
 };
 
 /* ---------------------------------------------------------------- the wrappers the core calls */
@@ -289,12 +299,9 @@ size_t shim_fini(void);
 /* Turn checked mode on or off for locks initialised from now on. Off by default. */
 void shim_checks_set(bool on);
 /* What is switched on: one bit per enum shim_fail, and SHIM_HOOK_CHECKS. Private to the wrappers. */
-extern _Atomic uint32_t shim_hooks;
+extern SC_ATOMIC(uint32_t) shim_hooks;
 #define SHIM_HOOK_CHECKS 0x80000000u
-static inline bool shim_checks_on(void)
-{
-    return (atomic_load_explicit(&shim_hooks, memory_order_relaxed) & SHIM_HOOK_CHECKS) != 0;
-}
+static inline bool shim_checks_on(void) { return (SC_ATOMIC_PEEK(&shim_hooks) & SHIM_HOOK_CHECKS) != 0; }
 
 /* The installed host; for inline wrappers and kern/. */
 extern const struct shim_host *shim_host;
@@ -345,7 +352,7 @@ int shim_copy_user(void *user, void *kernel, size_t n, bool to_user);
 
 /* 17..19. shim_log formats %s %d %u %x %lx %llu %llx %c %% and widths; the core has no printf. */
 void shim_log(enum shim_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-_Noreturn void shim_panic(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+SC_NORETURN void shim_panic(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int64_t shim_tunable(const char *name, int64_t dflt);
 /* The formatter behind them: like snprintf, returns the length it wanted. */
 int shim_format(char *out, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -427,5 +434,7 @@ uint64_t shim_det_random(void);
 unsigned shim_det_timers(void);
 /* Set a tunable seen by tunable(); posix reads SCPAIR_<NAME> from the environment instead. */
 void shim_det_tunable_set(const char *name, int64_t value);
+
+SC_END_DECLS
 
 #endif /* SCPAIR_SHIM_H */

@@ -20,6 +20,8 @@
 /* A cross-memory descriptor: whose address space b_un.b_addr is in. */
 struct xmem {
     int aspace_id; /* XMEM_* */
+    int xm_reserved;
+    uintptr_t xm_host; /* the port's: what it needs to reach that address space; 0 */
 };
 #define XMEM_INVAL  (-1) /* not attached */
 #define XMEM_GLOBAL 0    /* kernel memory, or any memory the process and the core share */
@@ -42,9 +44,10 @@ struct buf {
     size_t b_resid;   /* bytes not transferred, valid after completion */
     uintptr_t b_work; /* the driver's scratch while it owns the buf */
     struct xmem b_xmemd;
-    _Atomic uint32_t b_event; /* iowait's anchor; EVENT_NULL (0) when set up */
-    struct buf *b_forw;       /* buffer-cache links: the owner's, no driver touches them */
+    struct buf *b_forw; /* buffer-cache links: the owner's, no driver touches them */
     struct buf *b_back;
+    SC_ATOMIC(uint32_t) b_event; /* iowait's anchor; EVENT_NULL (0) when set up */
+    uint32_t b_reserved;         /* 0 */
 };
 
 /* b_flags. The documents give the names; the values are ours. */

@@ -47,8 +47,8 @@ struct devinfo {
         uint8_t pad[56];
     } un;
 };
-_Static_assert(sizeof(struct devinfo) == 64, "devinfo crosses ioctl(2): its size is fixed");
-_Static_assert(offsetof(struct devinfo, un) == 8, "devinfo layout");
+SC_STATIC_ASSERT(sizeof(struct devinfo) == 64, "devinfo crosses ioctl(2): its size is fixed");
+SC_STATIC_ASSERT(offsetof(struct devinfo, un) == 8, "devinfo layout");
 
 /* Fill in a struct devinfo. On every device, in any mode. 0; EFAULT. */
 #define IOCINFO SC_IOR('c', 0, struct devinfo)

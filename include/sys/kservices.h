@@ -18,6 +18,8 @@
 
 #include <sys/scknames.h> /* xmalloc() is sck_xmalloc() in the linker, and so on */
 
+SC_BEGIN_DECLS
+
 /* ------------------------------------------------------------------ the device switch */
 
 /* devflag bits handed to open and ioctl entry points. */
@@ -52,7 +54,9 @@ struct devsw {
     void (*d_strategy)(struct buf *bp);
     int (*d_config)(devno_t devno, int cmd, struct uio *uiop);
     int (*d_dump)(devno_t devno, struct uio *uiop, int cmd, intptr_t arg, long chan, int ext);
-    uint32_t d_opts; /* DEV_* */
+    uint32_t d_opts;             /* DEV_* */
+    uint32_t d_reserved0;        /* 0 */
+    void (*d_reserved[6])(void); /* NULL: entry points to come */
 };
 #define DEV_MPSAFE    0x1u
 #define DEV_EACHCLOSE 0x2u /* see above [ours] */
@@ -154,7 +158,7 @@ bool lock_mine(const Simple_lock *lock);
 
 /* ------------------------------------------------------------------ sleeping */
 
-typedef _Atomic uint32_t event_t; /* EVENT_NULL when initialised */
+typedef SC_ATOMIC(uint32_t) event_t; /* EVENT_NULL when initialised */
 #define EVENT_NULL       0u
 #define EVENT_SHORT      0
 #define EVENT_SIGRET     1
@@ -185,6 +189,7 @@ struct watchdog {
     uint16_t count;                   /* seconds left; the kernel's once started */
     uint16_t restart;                 /* seconds w_start begins with */
     void *w_trb;                      /* the kernel's */
+    uintptr_t w_reserved[2];          /* 0 */
 };
 /*
  * w_init: process, 0 or ENOMEM; leaves it stopped. w_start, w_stop: any. w_clear: process; -1 if
@@ -201,6 +206,7 @@ struct trb {
     void *func_data;
     uint64_t timeout_ns; /* from tstart */
     void *t_host;        /* the kernel's */
+    uintptr_t t_reserved[2];
 };
 /* talloc: process, NULL without memory. tstart: arms, or moves when armed; 0 or the host's errno. Any. */
 struct trb *talloc(void);
@@ -269,11 +275,11 @@ int kern_format(char *out, size_t size, const char *fmt, ...) __attribute__((for
 int64_t kern_tunable(const char *name, int64_t dflt);
 
 /* Our own bug: on in release. The caller's bug is returned as an errno instead. */
-_Noreturn void kern_assert_failed(const char *what, const char *file, int line);
+SC_NORETURN void kern_assert_failed(const char *what, const char *file, int line);
 #define KASSERT(cond)                                                                                        \
     do {                                                                                                     \
         if (SC_UNLIKELY(!(cond)))                                                                            \
-            sck_assert_failed(#cond, __FILE__, __LINE__);                                                   \
+            sck_assert_failed(#cond, __FILE__, __LINE__);                                                    \
     } while (0)
 
 /*
@@ -282,6 +288,8 @@ _Noreturn void kern_assert_failed(const char *what, const char *file, int line);
  */
 int kern_init(void);
 void kern_fini(void);
+
+SC_END_DECLS
 
 #include <sys/scknames.h> /* once more: see there */
 

@@ -12,6 +12,8 @@
 
 #include <sys/scknames.h>
 
+SC_BEGIN_DECLS
+
 /* readx/writex ext bits, also delivered in b_options. */
 #define WRITEV     0x0001u /* verify after write */
 #define HWRELOC    0x0002u /* relocate before writing; unsupported: EINVAL */
@@ -36,8 +38,8 @@ struct sc_rdwrt {
     uint8_t sense[256];        /* out */
     uint8_t data[SC_DISK_IO_INLINE];
 };
-_Static_assert(offsetof(struct sc_rdwrt, sense) == 32, "fixed layout");
-_Static_assert(sizeof(struct sc_rdwrt) < 16384, "an ioctl number carries 14 bits of size");
+SC_STATIC_ASSERT(offsetof(struct sc_rdwrt, sense) == 32, "fixed layout");
+SC_STATIC_ASSERT(sizeof(struct sc_rdwrt) < 16384, "an ioctl number carries 14 bits of size");
 
 #define DKIORDSE    SC_IOWR('D', 1, struct sc_rdwrt)
 #define DKIOWRSE    SC_IOWR('D', 2, struct sc_rdwrt)
@@ -147,6 +149,8 @@ struct scdisk_dds {
  * CFG_TERM: EBUSY while open; ENXIO not configured. Process.
  */
 int scdisk_config(devno_t devno, int cmd, struct uio *uiop);
+
+SC_END_DECLS
 
 #include <sys/scknames.h> /* once more: see there */
 

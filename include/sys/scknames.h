@@ -74,44 +74,44 @@
 #elif !defined(iodone)
 
 /* kservices.h: the device switch and open devices */
-#define devswadd    sck_devswadd
-#define devswdel    sck_devswdel
-#define devsw_find  sck_devsw_find
-#define devstrat    sck_devstrat
-#define devstrategy sck_devstrat
-#define fp_opendev  sck_fp_opendev
-#define fp_close    sck_fp_close
-#define fp_ioctl    sck_fp_ioctl
-#define fp_ioctlx   sck_fp_ioctlx
-#define fp_rwuio    sck_fp_rwuio
-#define fp_getdevno sck_fp_getdevno
+#define devswadd              sck_devswadd
+#define devswdel              sck_devswdel
+#define devsw_find            sck_devsw_find
+#define devstrat              sck_devstrat
+#define devstrategy           sck_devstrat
+#define fp_opendev            sck_fp_opendev
+#define fp_close              sck_fp_close
+#define fp_ioctl              sck_fp_ioctl
+#define fp_ioctlx             sck_fp_ioctlx
+#define fp_rwuio              sck_fp_rwuio
+#define fp_getdevno           sck_fp_getdevno
 /* kservices.h: block I/O */
-#define iodone        sck_iodone
-#define iowait        sck_iowait
-#define iodone_wakeup sck_iodone_wakeup
+#define iodone                sck_iodone
+#define iowait                sck_iowait
+#define iodone_wakeup         sck_iodone_wakeup
 /* kservices.h: locks, sleeping, timers */
-#define lock_alloc     sck_lock_alloc
-#define lock_free      sck_lock_free
-#define lock_mine      sck_lock_mine
-#define e_sleep_thread sck_e_sleep_thread
-#define e_timedsleep   sck_e_timedsleep
-#define e_wakeup       sck_e_wakeup
-#define thread_self    sck_thread_self
-#define w_init         sck_w_init
-#define w_start        sck_w_start
-#define w_stop         sck_w_stop
-#define w_clear        sck_w_clear
-#define talloc         sck_talloc
-#define tstart         sck_tstart
-#define tstop          sck_tstop
-#define tfree          sck_tfree
+#define lock_alloc            sck_lock_alloc
+#define lock_free             sck_lock_free
+#define lock_mine             sck_lock_mine
+#define e_sleep_thread        sck_e_sleep_thread
+#define e_timedsleep          sck_e_timedsleep
+#define e_wakeup              sck_e_wakeup
+#define thread_self           sck_thread_self
+#define w_init                sck_w_init
+#define w_start               sck_w_start
+#define w_stop                sck_w_stop
+#define w_clear               sck_w_clear
+#define talloc                sck_talloc
+#define tstart                sck_tstart
+#define tstop                 sck_tstop
+#define tfree                 sck_tfree
 /* kservices.h: memory, user memory, errors */
-#define xmalloc     sck_xmalloc
-#define xmfree      sck_xmfree
-#define kcopyin     sck_kcopyin
-#define kcopyout    sck_kcopyout
-#define errsave     sck_errsave
-#define errlog_read sck_errlog_read
+#define xmalloc               sck_xmalloc
+#define xmfree                sck_xmfree
+#define kcopyin               sck_kcopyin
+#define kcopyout              sck_kcopyout
+#define errsave               sck_errsave
+#define errlog_read           sck_errlog_read
 /* kservices.h: ours */
 #define kern_at_process_level sck_at_process_level
 #define kern_now_ns           sck_now_ns
@@ -121,9 +121,9 @@
 #define kern_init             sck_init
 #define kern_fini             sck_fini
 /* scuio.h */
-#define uiomove sck_uiomove
-#define uphysio sck_uphysio
+#define uiomove               sck_uiomove
+#define uphysio               sck_uphysio
 /* scdisk.h */
-#define scdisk_config dd_scdisk_config
+#define scdisk_config         dd_scdisk_config
 
 #endif

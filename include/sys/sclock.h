@@ -13,18 +13,20 @@
 #ifndef SYS_SCLOCK_H
 #define SYS_SCLOCK_H
 
-#include <stdatomic.h>
 #include <sys/sctypes.h>
+
+SC_BEGIN_DECLS
 
 /* A lock. Fields are private to the inline functions below, the shim and the host. */
 struct simple_lock_data {
-    _Atomic uint32_t sl_word; /* 0 free, 1 held, 2 held and somebody may be asleep on it */
-    uint8_t sl_slow;          /* not 0: the fast path is off; 1 by the host, 2 by checked mode */
-    uint8_t sl_rank;          /* enum shim_rank */
-    uint16_t sl_magic;        /* SL_MAGIC between init and fini */
-    const char *sl_name;      /* for messages; static storage */
-    uintptr_t sl_owner;       /* checked mode: the holder's thread number, 0 free */
-    uintptr_t sl_host[2];     /* the host's, if it keeps a lock of its own */
+    SC_ATOMIC(uint32_t) sl_word; /* 0 free, 1 held, 2 held and somebody may be asleep on it */
+    uint8_t sl_slow;             /* not 0: the fast path is off; 1 by the host, 2 by checked mode */
+    uint8_t sl_rank;             /* enum shim_rank */
+    uint16_t sl_magic;           /* SL_MAGIC between init and fini */
+    const char *sl_name;         /* for messages; static storage */
+    uintptr_t sl_owner;          /* checked mode: the holder's thread number, 0 free */
+    uintptr_t sl_host[2];        /* the host's, if it keeps a lock of its own */
+    uintptr_t sl_reserved;       /* 0 */
 };
 #define SL_MAGIC 0x10c4u
 
@@ -41,9 +43,7 @@ static inline void sc_lock_enter(struct simple_lock_data *l)
 {
     uint32_t free_word = 0;
 
-    if (SC_UNLIKELY(l->sl_slow) ||
-        SC_UNLIKELY(!atomic_compare_exchange_strong_explicit(&l->sl_word, &free_word, 1, memory_order_acquire,
-                                                             memory_order_relaxed)))
+    if (SC_UNLIKELY(l->sl_slow) || SC_UNLIKELY(!SC_ATOMIC_CAS(&l->sl_word, &free_word, 1)))
         shim_lock_enter_slow(l);
 }
 
@@ -55,8 +55,10 @@ static inline void sc_lock_exit(struct simple_lock_data *l)
         return;
     }
     /* One exchange both frees the lock and learns whether somebody sleeps on it. */
-    if (SC_UNLIKELY(atomic_exchange_explicit(&l->sl_word, 0, memory_order_release) == 2))
+    if (SC_UNLIKELY(SC_ATOMIC_SWAP(&l->sl_word, 0) == 2))
         shim_lock_wake(l);
 }
+
+SC_END_DECLS
 
 #endif /* SYS_SCLOCK_H */

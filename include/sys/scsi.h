@@ -61,9 +61,10 @@ struct sc_buf {
     uint8_t flags;               /* DD: SC_RESUME ... */
     uint8_t resvd2;              /* 0 */
     struct uio *resvd1;          /* DD: NULL, or the uio of a gathered write; AD may alter it */
+    uint64_t resvd3[2];          /* 0: room */
 };
-_Static_assert(offsetof(struct sc_buf, bufstruct) == 0, "an sc_buf is also a buf");
-_Static_assert(sizeof(struct sc_cmd) == 16, "room for the longest CDB");
+SC_STATIC_ASSERT(offsetof(struct sc_buf, bufstruct) == 0, "an sc_buf is also a buf");
+SC_STATIC_ASSERT(sizeof(struct sc_cmd) == 16, "room for the longest CDB");
 
 /* status_validity */
 #define SC_SCSI_ERROR           0x01
@@ -145,7 +146,7 @@ struct sc_inquiry {
     uint64_t inquiry_ptr; /* address of the data area, or 0: inquiry_data */
     uint8_t inquiry_data[256];
 };
-_Static_assert(sizeof(struct sc_inquiry) == 272, "fixed layout");
+SC_STATIC_ASSERT(sizeof(struct sc_inquiry) == 272, "fixed layout");
 
 /* SCIOSTUNIT: START STOP UNIT. */
 struct sc_startunit {
@@ -157,7 +158,7 @@ struct sc_startunit {
     uint8_t reserved;
     uint16_t timeout_value; /* seconds */
 };
-_Static_assert(sizeof(struct sc_startunit) == 8, "fixed layout");
+SC_STATIC_ASSERT(sizeof(struct sc_startunit) == 8, "fixed layout");
 
 /* SCIOTUR: TEST UNIT READY. On EIO the two status fields say why. */
 struct sc_ready {
@@ -168,7 +169,7 @@ struct sc_ready {
     uint8_t scsi_status;     /* out */
     uint8_t reserved[3];
 };
-_Static_assert(sizeof(struct sc_ready) == 8, "fixed layout");
+SC_STATIC_ASSERT(sizeof(struct sc_ready) == 8, "fixed layout");
 
 /* SCIOREAD: one block by READ(6), at most 4096 bytes (EINVAL). */
 #define SCIOREAD_BYTES_MAX 4096u
@@ -184,7 +185,7 @@ struct sc_readblk {
     uint64_t data_ptr; /* or 0: data */
     uint8_t data[SCIOREAD_BYTES_MAX];
 };
-_Static_assert(sizeof(struct sc_readblk) == 24 + SCIOREAD_BYTES_MAX, "fixed layout");
+SC_STATIC_ASSERT(sizeof(struct sc_readblk) == 24 + SCIOREAD_BYTES_MAX, "fixed layout");
 
 /* SCIOCMD and DK_PASSTHRU: any command, no recovery, no logging. */
 #define SC_PASSTHRU_INLINE 8192u
@@ -218,8 +219,8 @@ struct sc_passthru {
     uint8_t data[SC_PASSTHRU_INLINE];
 };
 #define SC_PT_READ 0x01
-_Static_assert(offsetof(struct sc_passthru, data) == 320, "fixed layout");
-_Static_assert(sizeof(struct sc_passthru) < 16384, "an ioctl number carries 14 bits of size");
+SC_STATIC_ASSERT(offsetof(struct sc_passthru, data) == 320, "fixed layout");
+SC_STATIC_ASSERT(sizeof(struct sc_passthru) < 16384, "an ioctl number carries 14 bits of size");
 
 /* ------------------------------------------------------------------ asynchronous events */
 

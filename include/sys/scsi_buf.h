@@ -61,7 +61,7 @@ struct scsi_buf {
     void *autosense_buffer_ptr;   /* DD: where the AD puts sense data */
     uint64_t resvd3[8];           /* 0 */
 };
-_Static_assert(offsetof(struct scsi_buf, bufstruct) == 0, "a scsi_buf is also a buf");
+SC_STATIC_ASSERT(offsetof(struct scsi_buf, bufstruct) == 0, "a scsi_buf is also a buf");
 
 /* flags beside the four of scsi.h, which keep their values */
 #define SC_CLEAR_ACA            0x0010
@@ -86,7 +86,7 @@ struct scsi_sciolst {
     uint64_t kernext_handle;  /* SCIOLSTART, out */
     uint64_t resvd2[4];       /* 0 */
 };
-_Static_assert(sizeof(struct scsi_sciolst) == 80, "fixed layout");
+SC_STATIC_ASSERT(sizeof(struct scsi_sciolst) == 80, "fixed layout");
 
 /* Numbers within type 'S' that belong to this contract; nothing else may use 64 to 79. */
 enum {

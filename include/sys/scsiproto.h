@@ -188,9 +188,10 @@ struct scsi_sense {
  */
 static inline struct scsi_sense scsi_sense_parse(const uint8_t *b, size_t n)
 {
-    struct scsi_sense s = {0};
+    struct scsi_sense s;
     uint8_t code = n ? (uint8_t)(b[0] & 0x7f) : 0;
 
+    memset(&s, 0, sizeof(s));
     if ((code == SCSI_SENSE_FIXED || code == SCSI_SENSE_FIXED_DEFERRED) && n >= 3) {
         size_t have = n >= 8 ? 8u + b[7] : n;
 

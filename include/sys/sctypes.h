@@ -1,85 +1,40 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * sctypes.h - the types, errno values and memory functions every other header stands on.
+ * sctypes.h - the types, constants and macros every other header stands on.
  *
- * This is the only header of the project that asks what the compiler is building for: a hosted
- * build takes errno values, `struct iovec` and mem*() from the host's C library; a freestanding
- * build (a kernel, a boot loader) gets them from here. Nothing else in the core has a
- * preprocessor conditional on the host.
- *
- * Does not contain: any service. Those are in kservices.h.
+ * Does not contain: any service (kservices.h); what differs from host to host, which is integer
+ * types, errno numbers, struct iovec and mem*() (scpair/shim_types.h); what differs between C and
+ * C++ (sclang.h).
  */
 #ifndef SYS_SCTYPES_H
 #define SYS_SCTYPES_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#if __STDC_HOSTED__
-#include <errno.h>
-#include <limits.h>
-#include <string.h>
-#include <sys/uio.h>
-#else
-/* Freestanding: the linker must find these four, as every C compiler demands anyway. */
-void *memcpy(void *restrict dst, const void *restrict src, size_t n);
-void *memmove(void *dst, const void *src, size_t n);
-void *memset(void *dst, int c, size_t n);
-int memcmp(const void *a, const void *b, size_t n);
-
-/* One piece of a scattered memory area. */
-struct iovec {
-    void *iov_base; /* first byte */
-    size_t iov_len; /* bytes */
-};
-
-/* Not from <limits.h>: GCC's own, even freestanding, asks for the host's. */
-#define CHAR_BIT __CHAR_BIT__
-#define INT_MAX  __INT_MAX__
-#define UINT_MAX (__INT_MAX__ * 2u + 1u)
-
-#define EPERM       1
-#define ENOENT      2
-#define EINTR       4
-#define EIO         5
-#define ENXIO       6
-#define EBADF       9
-#define EAGAIN      11
-#define ENOMEM      12
-#define EACCES      13
-#define EFAULT      14
-#define EBUSY       16
-#define EEXIST      17
-#define ENODEV      19
-#define EINVAL      22
-#define EMFILE      24
-#define ENOTTY      25
-#define ENOSPC      28
-#define EROFS       30
-#define ERANGE      34
-#define ENOSYS      38
-#define EPROTO      71
-#define EOPNOTSUPP  95
-#define ETIMEDOUT   110
-#define EALREADY    114
-#define EINPROGRESS 115
-#define ESTALE      116
-#define ENOMSG      42
-#endif
+#include <scpair/shim_types.h>
 
 /*
  * errno values that AIX has and most hosts lack (spec: "AIX-only errno names"). The published
  * documents name them without numbers; ours start above every number a known host uses and stay
- * below 512, the largest errno FUSE lets through.
+ * below 512, the largest errno FUSE lets through. A port that has the name keeps its own number.
  */
 #define SC_ERRNO_BASE 400
-#define ENOCONNECT    (SC_ERRNO_BASE + 1) /* no connection to the device: bus fault */
-#define ENOTREADY     (SC_ERRNO_BASE + 2) /* device not ready, or no medium */
-#define EWRPROTECT    (SC_ERRNO_BASE + 3) /* medium is write-protected */
-#define EFORMAT       (SC_ERRNO_BASE + 4) /* unformatted or incompatible medium */
-#define EMEDIA        (SC_ERRNO_BASE + 5) /* unrecovered medium error */
-#define ESOFT         (SC_ERRNO_BASE + 6) /* recovered medium error, reported on request */
+#ifndef ENOCONNECT
+#define ENOCONNECT (SC_ERRNO_BASE + 1) /* no connection to the device: bus fault */
+#endif
+#ifndef ENOTREADY
+#define ENOTREADY (SC_ERRNO_BASE + 2) /* device not ready, or no medium */
+#endif
+#ifndef EWRPROTECT
+#define EWRPROTECT (SC_ERRNO_BASE + 3) /* medium is write-protected */
+#endif
+#ifndef EFORMAT
+#define EFORMAT (SC_ERRNO_BASE + 4) /* unformatted or incompatible medium */
+#endif
+#ifndef EMEDIA
+#define EMEDIA (SC_ERRNO_BASE + 5) /* unrecovered medium error */
+#endif
+#ifndef ESOFT
+#define ESOFT (SC_ERRNO_BASE + 6) /* recovered medium error, reported on request */
+#endif
 
 /* A device number: major in the upper half, minor in the lower. */
 typedef uint32_t devno_t;

@@ -3,15 +3,28 @@
  * scuio.h - struct uio and the services that move data through it.
  *
  * Named scuio.h because every host already has a <sys/uio.h>; struct iovec comes from there in a
- * hosted build (see sctypes.h).
+ * hosted build (see scpair/shim_types.h).
  */
 #ifndef SYS_SCUIO_H
 #define SYS_SCUIO_H
 
 #include <sys/buf.h>
 #include <sys/sctypes.h>
+#if !defined(SCPAIR_PORT_TYPES_H) && __STDC_HOSTED__
+#include <sys/uio.h>
+#endif
 
 #include <sys/scknames.h>
+
+SC_BEGIN_DECLS
+
+#if !defined(SCPAIR_PORT_TYPES_H) && !__STDC_HOSTED__
+/* One piece of a scattered memory area, where nobody else defines it. */
+struct iovec {
+    void *iov_base; /* first byte */
+    size_t iov_len; /* bytes */
+};
+#endif
 
 /* Which way uiomove and fp_rwuio go. */
 enum uio_rw {
@@ -35,7 +48,9 @@ struct uio {
     int32_t uio_iovdcnt;   /* pieces done */
     size_t uio_resid;      /* bytes left */
     int16_t uio_segflg;    /* UIO_USERSPACE, UIO_SYSSPACE */
-    uint32_t uio_fmode;    /* devflag bits of the open */
+    uint16_t uio_reserved0;
+    uint32_t uio_fmode;         /* devflag bits of the open */
+    uintptr_t uio_reserved1[2]; /* 0 */
 };
 
 /*
@@ -66,6 +81,8 @@ typedef int (*mincnt_t)(struct buf *bp, void *minparms);
  */
 int uphysio(struct uio *uiop, unsigned rw, unsigned buf_cnt, devno_t devno, void (*strat)(struct buf *bp),
             mincnt_t mincnt, void *minparms);
+
+SC_END_DECLS
 
 #include <sys/scknames.h> /* once more: see there */
 

@@ -54,7 +54,7 @@ def declared():
     for header in headers:
         with open(os.path.join(ROOT, header), encoding="utf-8") as f:
             for i, line in enumerate(f, 1):
-                m = re.match(r"extern [^()]*?(\w+);", line)
+                m = re.match(r"extern (?:SC_ATOMIC\(\w+\))?[^()]*?(\w+);", line)
                 if m:
                     found[m.group(1)] = f"{header}:{i}"
     return found

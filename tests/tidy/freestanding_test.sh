@@ -6,13 +6,15 @@
 # only names still missing are the four memory functions every C compiler demands and,
 # on 32 bits, the compiler's own 64-bit arithmetic.
 #
-#   freestanding_test.sh [TARGET...]    TARGET: x86_64 i386 powerpc64 aarch64
+# "port" is x86_64 in a kernel with types, errno numbers and a struct iovec of its own (port_types.h).
+#
+#   freestanding_test.sh [TARGET...]    TARGET: x86_64 i386 powerpc64 aarch64 port
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$root" || exit 1
-[ $# -gt 0 ] || set -- x86_64 i386 powerpc64 aarch64
+[ $# -gt 0 ] || set -- x86_64 i386 powerpc64 aarch64 port
 
 core=$(ls src/shim/*.c src/shim/kern/*.c src/devdrv/*.c src/adapter/*.c src/adapter/sim/*.c)
 flags="-std=c11 -O2 -ffreestanding -nostdinc -Wall -Wextra -Wconversion -Wshadow -Werror -Iinclude -c"
@@ -31,9 +33,10 @@ fail()
 for target in "$@"; do
     case $target in
     x86_64) cc="gcc" ;;
+    port) cc="gcc -DSCPAIR_PORT_TYPES_H=\"tests/tidy/port_types.h\" -I." ;;
     i386) cc="gcc -m32" ;;
     powerpc64 | aarch64) cc="clang --target=$target-unknown-elf" ;;
-    *) echo "$0: no target '$target'; one of x86_64 i386 powerpc64 aarch64" >&2; exit 2 ;;
+    *) echo "$0: no target '$target'; one of x86_64 i386 powerpc64 aarch64 port" >&2; exit 2 ;;
     esac
     if ! command -v "${cc%% *}" >/dev/null; then
         echo "skip $target: no ${cc%% *} here"

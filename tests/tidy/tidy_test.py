@@ -238,7 +238,11 @@ COMPILER = r"<std(atomic|arg)\.h>"  # the compiler's own, not the host's
 # A header of the host: a name without a folder, or one in its own <sys/>.
 HOST_H = r"<(?!scpair/|sys/(buf|devinfo|kservices|sc\w+)\.h)[\w/]+\.h>"
 INCLUDE_RULES = [
-    (r"include/sys/sctypes\.h", [r"<(limits|stdbool|stddef|stdint|errno|string|sys/uio)\.h>"]),
+    # What differs from host to host is asked in one header, and struct iovec in another.
+    (r"include/scpair/shim_types\.h",
+     [r"<sys/sclang\.h>", r"<(limits|stdbool|stddef|stdint|errno|string)\.h>", "SCPAIR_PORT_TYPES_H"]),
+    (r"include/sys/sctypes\.h", [r"<scpair/shim_types\.h>"]),
+    (r"include/sys/scuio\.h", [SYS.format(" "), COMPILER]),
     (r"include/sys/", [SYS.format("uio"), COMPILER]),
     (r"include/scpair/shim\.h", [r"<sys/(sctypes|sclock)\.h>"]),
     (r"include/scpair/ad_hw\.h", [r"<sys/sctypes\.h>", SHIM_H]),
@@ -315,7 +319,7 @@ def rule_doc(tree):
                 has_comment = True
             if "/*" in line:
                 has_comment = True
-            declares = re.match(r"(?!typedef|_Static_assert|#|\})[A-Za-z_][\w\s\*]*(\(|\{)", text)
+            declares = re.match(r"(?!typedef|SC_STATIC_ASSERT|#|\})[A-Za-z_][\w\s\*]*(\(|\{)", text)
             if depth == 0 and declares and not has_comment:
                 yield name, i, "declaration without a comment: " + line.strip()[:50]
             depth += text.count("{") - text.count("}")

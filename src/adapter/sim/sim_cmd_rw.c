@@ -133,7 +133,8 @@ bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x)
         return false;
 
     if (SC_LIKELY(x->xfer_map->map_nsegs == 1)) {
-        struct iovec vec = {(void *)(uintptr_t)x->xfer_map->map_segs[0].seg_addr, (size_t)bytes};
+        struct iovec vec = {.iov_base = (void *)(uintptr_t)x->xfer_map->map_segs[0].seg_addr,
+                            .iov_len = (size_t)bytes};
 
         error = write ? disk->dk_ops->write(disk->dk_medium, lba << disk->dk_block_shift, &vec, 1, bytes, fua)
                       : disk->dk_ops->read(disk->dk_medium, lba << disk->dk_block_shift, &vec, 1, bytes);
@@ -209,7 +210,7 @@ void sim_cmd_read(struct sim_cmd *c)
     if (error == 0 && tail) {
         /* The data phase ends inside a block: the medium knows whole ones only. */
         uint8_t block[SIM_BLOCK_MAX];
-        struct iovec one = {block, disk->dk_block_bytes};
+        struct iovec one = {.iov_base = block, .iov_len = disk->dk_block_bytes};
 
         memset(block, 0, disk->dk_block_bytes);
         error = disk->dk_ops->read(disk->dk_medium, (c->c_lba << disk->dk_block_shift) + bytes, &one, 1,
@@ -294,7 +295,7 @@ static bool sim_compare(struct sim_cmd *c, uint64_t blocks, uint64_t stride, uin
 
     *at = 0;
     for (uint64_t i = 0; i < blocks; i++) {
-        struct iovec one = {stored, disk->dk_block_bytes};
+        struct iovec one = {.iov_base = stored, .iov_len = disk->dk_block_bytes};
         uint64_t got = sim_data_out(c, i * stride, sent, disk->dk_block_bytes);
         int error;
 

@@ -180,7 +180,10 @@ END_TEST
 
 START_TEST(test_uphysio_pieces_are_never_joined_and_go_as_a_chain)
 {
-    static struct xmem xmem[4] = {{XMEM_GLOBAL}, {XMEM_PROC}, {XMEM_GLOBAL}, {XMEM_PROC}};
+    static struct xmem xmem[4] = {{.aspace_id = XMEM_GLOBAL},
+                                  {.aspace_id = XMEM_PROC},
+                                  {.aspace_id = XMEM_GLOBAL},
+                                  {.aspace_id = XMEM_PROC}};
 
     begin();
     uio_set(512, 4, (size_t[]){1024, 0, 512, 4096});

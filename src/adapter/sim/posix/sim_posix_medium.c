@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define SIM_POSIX_DIRECT_ALIGN 4096u
