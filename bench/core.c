@@ -446,8 +446,9 @@ static void core_print_table(const struct core_row *rows, unsigned n)
 /* DD and AD bytes with n null disks of queue depth 64, all open. */
 static uint64_t core_memory_of(unsigned n)
 {
-    struct scp_disk_spec disks[2] = {{.medium = SCP_MEDIUM_NULL, .bytes = 1ull << 40, .queue = 64},
-                                     {.medium = SCP_MEDIUM_NULL, .bytes = 1ull << 40, .queue = 64}};
+    struct scp_disk_spec one = {
+        .size = sizeof(one), .medium = SCP_MEDIUM_NULL, .bytes = 1ull << 40, .queue = 64};
+    struct scp_disk_spec disks[2] = {one, one};
     struct scp_spec spec = {.disks = disks, .ndisks = n};
     struct file *files[2];
     struct shim_account acc;

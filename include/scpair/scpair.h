@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * scpair.h - the assembled pair: one adapter with simulated disks, configured and ready to open.
+ * scpair.h - the assembled pair: adapters with simulated disks, configured and ready to open.
  *
  * For programs (the FUSE mount, the scpair command, benchmarks, tests) that want the whole stack
  * and not its parts. Everything below stays reachable through the kernel services: open a disk
@@ -23,13 +23,15 @@ SC_BEGIN_DECLS
 /* "0.2.0" of the library linked with, which may be newer than the header. Any context. */
 const char *scp_version(void);
 
-#define SCP_DISKS_MAX      64u
+#define SCP_ADAPTERS_MAX   16u /* of one pair; 32 in a process */
+#define SCP_DISKS_MAX      64u /* of one pair, over all its adapters; 256 in a process */
 #define SCP_ADAPTER_MAJOR  1u
 #define SCP_DISK_MAJOR     2u
 #define SCP_ERROR_MAX      512u
 #define SCP_TRANSFER_MAX   (1u << 20) /* largest --max-transfer, bytes */
 #define SCP_QUEUE_MAX      256u       /* largest queue depth of a disk */
-#define SCP_LATENCY_US_MAX 10000000u  /* ten seconds: beyond it the driver times out anyway */
+#define SCP_QUEUE_DEFAULT  64u
+#define SCP_LATENCY_US_MAX 10000000u /* ten seconds: beyond it the driver times out anyway */
 
 /*
  * Where a disk's blocks are. NULL keeps nothing and reads as zeroes. VOID keeps nothing and leaves the
@@ -37,8 +39,16 @@ const char *scp_version(void);
  */
 enum scp_medium { SCP_MEDIUM_FILE, SCP_MEDIUM_RAM, SCP_MEDIUM_NULL, SCP_MEDIUM_VOID };
 
-/* One disk to be. Zero means the default. */
+/*
+ * The specifications begin with their size, so that they may grow: sizeof the structure as the
+ * program was compiled. 0 stands for the fields the structure had first, and is taken only where a
+ * structure stands alone: in an array of several the size is also the distance to the next one.
+ * Zero in any other field means the default.
+ */
+
+/* One disk to be. */
 struct scp_disk_spec {
+    uint32_t size; /* sizeof(struct scp_disk_spec), or 0 */
     enum scp_medium medium;
     const char *path;     /* SCP_MEDIUM_FILE: an existing regular file or block device */
     uint64_t bytes;       /* RAM, null, void: capacity; a file's is its size */
@@ -46,48 +56,82 @@ struct scp_disk_spec {
     bool read_only;
     bool direct; /* open the file with O_DIRECT */
     bool no_tags;
-    uint32_t queue;      /* queue depth, default 64, 1..256 */
+    uint32_t queue;      /* queue depth, default SCP_QUEUE_DEFAULT, 1..SCP_QUEUE_MAX */
     uint64_t latency_ns; /* of every command; 0 */
 };
 
-/* The pair to be. */
-struct scp_spec {
+/* One adapter to be, and the disks on its bus. */
+struct scp_adapter_spec {
+    uint32_t size;    /* sizeof(struct scp_adapter_spec), or 0 */
+    const char *kind; /* "sim", the simulated adapter; NULL means that too */
     const struct scp_disk_spec *disks;
-    unsigned ndisks;              /* 1..SCP_DISKS_MAX */
-    uint64_t transfer_bytes_max;  /* --max-transfer; 0: 1 MiB; >= SC_MAXREQUEST, a multiple of 4096 */
-    bool no_gather;               /* --no-gather */
-    bool clears_queue;            /* adapter flavour: clear the LUN queue on CHECK CONDITION */
-    uint64_t max_coalesce;        /* largest span, bytes; 0: the maximum transfer */
-    const struct shim_host *host; /* NULL: shim_posix_host() */
+    uint32_t ndisks; /* at least one */
+    bool no_gather;
+    bool clears_queue;           /* flavour: clear the LUN queue on CHECK CONDITION */
+    uint64_t transfer_bytes_max; /* 0: 1 MiB; >= SC_MAXREQUEST, a multiple of 4096 */
+};
+
+/* The pair to be: adapters with their disks, or in short one simulated adapter. */
+struct scp_spec {
+    uint32_t size;      /* sizeof(struct scp_spec), or 0 */
+    uint32_t nadapters; /* 0: one simulated adapter made of the next five fields */
+    /* As in struct scp_adapter_spec. All zero when nadapters is not. */
+    const struct scp_disk_spec *disks;
+    uint32_t ndisks;
+    bool no_gather;
+    bool clears_queue;
+    uint64_t transfer_bytes_max;
+    uint64_t max_coalesce;                   /* largest span, bytes; 0: the maximum transfer */
+    const struct shim_host *host;            /* NULL: shim_posix_host() */
+    const struct scp_adapter_spec *adapters; /* nadapters of them, 1..SCP_ADAPTERS_MAX */
 };
 
 struct scp;
 
 /*
- * Build it: install the host, start the kernel services, attach the adapter, add the disks, run
- * the configure methods. Nothing is opened. One at a time per process (EBUSY).
+ * Build it: attach the adapters, add the disks, run the configure methods. Nothing is opened.
+ * The first pair of the process installs the host and starts the kernel services; the last to be
+ * destroyed takes them down. All pairs of a process have the same host (EBUSY otherwise) and, as
+ * in one operating system, one error log, one set of tunables and one numbering of devices: each
+ * device gets the lowest free minor number and its name from it, so the first pair has scsi0 and
+ * hdisk0, and a second one beside it goes on from there (EMFILE when the numbers are used up).
  * Returns 0, or an errno with one line in err (size bytes) that names the thing and the fix;
- * then nothing is left behind. Process.
+ * then nothing is left behind. Process; any thread, beside the I/O of other pairs. The spec and
+ * what it points to may go when it has returned.
  */
 int scp_create(const struct scp_spec *spec, struct scp **out, char *err, size_t size);
-/* Tear it down; every fp is closed. Returns the number of leaked blocks (0). Process. */
+/*
+ * Tear it down; every fp is closed, and no request is under way. Other pairs do not notice.
+ * Returns the number of leaked blocks (0). Process.
+ */
 size_t scp_destroy(struct scp *p);
 
-/* What was built. Disks count from 0. Any context. */
+/* What was built. Adapters and disks of a pair count from 0, disks over all its adapters. Any context. */
+unsigned scp_nadapters(const struct scp *p);
+devno_t scp_adapter_devno(const struct scp *p, unsigned adapter);
+const char *scp_adapter_name(const struct scp *p, unsigned adapter); /* "scsi0" */
 unsigned scp_ndisks(const struct scp *p);
-devno_t scp_adapter_devno(const struct scp *p);
 devno_t scp_disk_devno(const struct scp *p, unsigned disk);
 const char *scp_disk_name(const struct scp *p, unsigned disk); /* "hdisk0" */
+unsigned scp_disk_adapter(const struct scp *p, unsigned disk); /* the adapter it is on */
+/* The specification in force: defaults filled in, disks and path the pair's own. Until scp_destroy(). */
+const struct scp_adapter_spec *scp_adapter_config(const struct scp *p, unsigned adapter);
+const struct scp_disk_spec *scp_disk_config(const struct scp *p, unsigned disk);
 /*
  * The pair's own handles, opened at the first call and closed by scp_destroy(): for counters and
  * for a mount that keeps its devices open. 0, or fp_opendev's errno; *fpp stays the pair's. Process.
  */
 int scp_disk_file(struct scp *p, unsigned disk, struct file **fpp);
-int scp_adapter_file(struct scp *p, struct file **fpp);
+int scp_adapter_file(struct scp *p, unsigned adapter, struct file **fpp);
 /* The simulated disk behind it, for fault injection (src/adapter/sim/sim.h). */
 struct sim_disk;
 struct sim_disk *scp_sim_disk(const struct scp *p, unsigned disk);
 
+/*
+ * Parse "--adapter" syntax: sim[,max-transfer=BYTES][,no-gather][,clears-queue]. `text` is
+ * modified, not kept. 0, or EINVAL with a line in err. Any context.
+ */
+int scp_adapter_parse(char *text, struct scp_adapter_spec *out, char *err, size_t size);
 /*
  * Parse "--disk" syntax: FILE[,block=4096][,ro][,queue=N][,direct][,latency=USEC][,notags], or
  * ram:SIZE / null:SIZE in place of FILE. The spec keeps pointers into `text`, which is modified.

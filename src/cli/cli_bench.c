@@ -304,11 +304,11 @@ static int bench_run(const struct cli_command *cmd, int argc, char **argv)
     struct bench be = {
         .be_end.e_fd = -1, .be_block = SC_PAGE_SIZE, .be_depth = 32, .be_seconds = BENCH_SECONDS};
     int rc = bench_options(cmd, &be, argc, argv);
-    bool disk = be.be_pair.p_spec.ndisks != 0;
+    bool disk = be.be_pair.p_ndisks != 0;
 
     if (rc < 0)
         return cli_pair_end(&be.be_pair, -1 - rc);
-    if (disk && be.be_pair.p_spec.ndisks > 1)
+    if (disk && be.be_pair.p_ndisks > 1)
         rc = cli_fail(CLI_USAGE, "bench: one --disk at a time");
     else if (!cli_arguments(cmd, argc, disk ? 0 : 1))
         rc = CLI_USAGE;

@@ -143,19 +143,57 @@ static bool cli_pair_same(const struct cli_pair *pair, unsigned i, const struct 
            other.st_dev == st->st_dev && other.st_ino == st->st_ino;
 }
 
-int cli_pair_disk(struct cli_pair *pair, const char *text)
+/* The adapter that disks and options go to: the last one, or the implicit one. */
+static struct scp_adapter_spec *cli_pair_last(struct cli_pair *pair)
+{
+    if (pair->p_spec.nadapters == 0) {
+        pair->p_spec =
+            (struct scp_spec){.size = sizeof(pair->p_spec), .nadapters = 1, .adapters = pair->p_adapters};
+        pair->p_adapters[0] = (struct scp_adapter_spec){.size = sizeof(pair->p_adapters[0])};
+    }
+    return &pair->p_adapters[pair->p_spec.nadapters - 1];
+}
+
+static int cli_pair_adapter(struct cli_pair *pair, const char *given)
 {
     char err[SCP_ERROR_MAX];
-    unsigned n = pair->p_spec.ndisks;
+    struct scp_adapter_spec a;
+    char *text;
+    int error;
+
+    if (pair->p_spec.nadapters > 0 && cli_pair_last(pair)->ndisks == 0)
+        return cli_fail(
+            CLI_USAGE,
+            "--adapter %s: the adapter before it has no disk; an adapter's --disk and options follow it",
+            given);
+    if (pair->p_spec.nadapters == SCP_ADAPTERS_MAX)
+        return cli_fail(CLI_USAGE, "--adapter %s: too many adapters; at most %u", given, SCP_ADAPTERS_MAX);
+    text = strdup(given);
+    if (text == NULL)
+        return cli_fail(CLI_FAILED, "no memory");
+    error = scp_adapter_parse(text, &a, err, sizeof(err));
+    free(text);
+    if (error != 0)
+        return cli_fail(CLI_USAGE, "%s", err);
+    if (pair->p_spec.nadapters > 0)
+        pair->p_spec.nadapters++;
+    *cli_pair_last(pair) = a;
+    return CLI_OK;
+}
+
+int cli_pair_disk(struct cli_pair *pair, const char *text)
+{
+    struct scp_adapter_spec *a = cli_pair_last(pair);
+    char err[SCP_ERROR_MAX];
+    unsigned n = pair->p_ndisks;
     struct scp_disk_spec *d = &pair->p_disks[n];
     struct stat st;
 
     if (n == SCP_DISKS_MAX)
-        return cli_fail(CLI_USAGE, "--disk %s: too many disks; the bus takes %u", text, SCP_DISKS_MAX);
+        return cli_fail(CLI_USAGE, "--disk %s: too many disks; at most %u", text, SCP_DISKS_MAX);
     pair->p_texts[n] = strdup(text);
     if (pair->p_texts[n] == NULL)
         return cli_fail(CLI_FAILED, "no memory");
-    pair->p_spec.disks = pair->p_disks;
     if (scp_disk_parse(pair->p_texts[n], d, err, sizeof(err)) != 0) {
         free(pair->p_texts[n]);
         return cli_fail(CLI_USAGE, "%s", err);
@@ -168,22 +206,29 @@ int cli_pair_disk(struct cli_pair *pair, const char *text)
             return CLI_USAGE;
         }
     }
-    pair->p_spec.ndisks = n + 1;
+    pair->p_ndisks = n + 1;
+    if (a->ndisks++ == 0)
+        a->disks = d;
     return CLI_OK;
 }
 
 int cli_pair_option(struct cli_pair *pair, int c, const char *arg)
 {
+    struct scp_adapter_spec *a;
+
     if (c == CLI_OPT(0))
         return cli_pair_disk(pair, arg);
+    if (c == CLI_OPT(3))
+        return cli_pair_adapter(pair, arg);
+    a = cli_pair_last(pair);
     if (c == CLI_OPT(2)) {
-        pair->p_spec.no_gather = true;
+        a->no_gather = true;
         return CLI_OK;
     }
     KASSERT(c == CLI_OPT(1));
-    if (!cli_size("--max-transfer", arg, SC_MAXREQUEST, SCP_TRANSFER_MAX, &pair->p_spec.transfer_bytes_max))
+    if (!cli_size("--max-transfer", arg, SC_MAXREQUEST, SCP_TRANSFER_MAX, &a->transfer_bytes_max))
         return CLI_USAGE;
-    if (pair->p_spec.transfer_bytes_max % SC_PAGE_SIZE != 0)
+    if (a->transfer_bytes_max % SC_PAGE_SIZE != 0)
         return cli_fail(CLI_USAGE, "--max-transfer %s: must be a multiple of %u", arg, SC_PAGE_SIZE);
     return CLI_OK;
 }
@@ -212,9 +257,9 @@ int cli_pair_end(struct cli_pair *pair, int rc)
     size_t leaked = pair->p_scp != NULL ? scp_destroy(pair->p_scp) : 0;
 
     pair->p_scp = NULL;
-    for (unsigned i = 0; i < pair->p_spec.ndisks; i++)
+    for (unsigned i = 0; i < pair->p_ndisks; i++)
         free(pair->p_texts[i]);
-    pair->p_spec.ndisks = 0;
+    pair->p_ndisks = 0;
     if (leaked != 0)
         return cli_fail(CLI_FAILED, "the drivers leaked %zu blocks of memory; please report this", leaked);
     return rc;

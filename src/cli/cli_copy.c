@@ -82,7 +82,7 @@ static int copy_options(const struct cli_command *cmd, struct copy *cp, int argc
     return 0;
 }
 
-/* Both on one pair: a process has only one. The disk numbers follow from the order. */
+/* Both on one pair. The disk numbers follow from the order. */
 static int copy_pair(struct copy *cp)
 {
     int rc = CLI_OK;
@@ -91,7 +91,7 @@ static int copy_pair(struct copy *cp)
         rc = cli_pair_disk(&cp->cp_pair, cp->cp_from);
     if (rc == CLI_OK && cp->cp_to != NULL)
         rc = cli_pair_disk(&cp->cp_pair, cp->cp_to);
-    if (rc == CLI_OK && cp->cp_pair.p_spec.ndisks > 0)
+    if (rc == CLI_OK && cp->cp_pair.p_ndisks > 0)
         rc = cli_pair_create(&cp->cp_pair);
     return rc;
 }

@@ -62,21 +62,25 @@ const char *cli_bytes_text(uint64_t bytes, char *out, size_t size);
  */
 int cli_json_print(json_t *value);
 
-/* The disks and options a pair is made of, as commands collect them. Constant addresses: do not copy. */
+/* The adapters, disks and options a pair is made of, as commands collect them. Do not copy: it points into
+ * itself. */
 struct cli_pair {
     struct scp_spec p_spec;
+    struct scp_adapter_spec p_adapters[SCP_ADAPTERS_MAX]; /* each with a part of p_disks */
+    unsigned p_ndisks;
     struct scp_disk_spec p_disks[SCP_DISKS_MAX];
     char *p_texts[SCP_DISKS_MAX]; /* what p_disks point into */
     struct scp *p_scp;
 };
 #define CLI_PAIR_OPTIONS                                                                                     \
     {"disk", required_argument, NULL, CLI_OPT(0)}, {"max-transfer", required_argument, NULL, CLI_OPT(1)},    \
+        {"no-gather", no_argument, NULL, CLI_OPT(2)},                                                        \
     {                                                                                                        \
-        "no-gather", no_argument, NULL, CLI_OPT(2)                                                           \
+        "adapter", required_argument, NULL, CLI_OPT(3)                                                       \
     }
 /* Take one of those options. CLI_OK, or CLI_USAGE after saying what is wrong. */
 int cli_pair_option(struct cli_pair *pair, int c, const char *arg);
-/* Add a --disk. The same results. */
+/* Add a --disk to the last adapter, which is an implicit one before the first --adapter. The same results. */
 int cli_pair_disk(struct cli_pair *pair, const char *text);
 /* Build it; p_scp is set. CLI_OK, or the exit code after saying what is wrong. */
 int cli_pair_create(struct cli_pair *pair);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static json_t *info_adapter(const struct cli_end *end)
+static json_t *info_adapter(const struct cli_end *end, const char *name)
 {
     struct devinfo d = {0};
     struct sc_adapter_stats st = {0};
@@ -18,11 +18,10 @@ static json_t *info_adapter(const struct cli_end *end)
     json_t *o;
 
     if (error != 0)
-        return json_pack("{s:s,s:s}", "name", "scsi0", "error", scp_strerror(error));
-    o = json_pack("{s:s,s:s,s:i,s:i,s:I,s:b}", "name", "scsi0", "devtype", "DD_BUS", "devsubtype",
-                  d.devsubtype, "scsi_id", d.un.scsi.card_scsi_id, "max_transfer",
-                  (json_int_t)d.un.scsi.max_transfer, "gathered_writes",
-                  cli_end_ioctl(end, SCIOGTHW, NULL) == 0);
+        return json_pack("{s:s,s:s}", "name", name, "error", scp_strerror(error));
+    o = json_pack("{s:s,s:s,s:i,s:i,s:I,s:b}", "name", name, "devtype", "DD_BUS", "devsubtype", d.devsubtype,
+                  "scsi_id", d.un.scsi.card_scsi_id, "max_transfer", (json_int_t)d.un.scsi.max_transfer,
+                  "gathered_writes", cli_end_ioctl(end, SCIOGTHW, NULL) == 0);
     if (cli_end_ioctl(end, SCIOSTAT, &st) == 0)
         json_object_set_new(o, "credits", json_integer(st.credits));
     return o;
@@ -71,58 +70,77 @@ static json_t *info_disk(const struct cli_end *end, const char *name)
 
 /* ------------------------------------------------------------------ where the devices are */
 
+static json_t *info_failed(const char *name, const char *why)
+{
+    return json_pack("{s:s,s:s}", "name", name, "error", why);
+}
+
 static json_t *info_of_pair(struct cli_pair *pair)
 {
+    json_t *adapters = json_array();
     json_t *disks = json_array();
     struct cli_end end = {.e_fd = -1};
-    json_t *adapter;
 
-    if (scp_adapter_file(pair->p_scp, &end.e_file) != 0)
-        end.e_file = NULL;
-    adapter = end.e_file != NULL ? info_adapter(&end) : json_null();
+    for (unsigned i = 0; i < scp_nadapters(pair->p_scp); i++) {
+        const char *name = scp_adapter_name(pair->p_scp, i);
+        int error = scp_adapter_file(pair->p_scp, i, &end.e_file);
+
+        json_array_append_new(adapters,
+                              error == 0 ? info_adapter(&end, name) : info_failed(name, scp_strerror(error)));
+    }
     for (unsigned i = 0; i < scp_ndisks(pair->p_scp); i++) {
         int error = scp_disk_file(pair->p_scp, i, &end.e_file);
 
-        json_array_append_new(disks, error == 0
-                                         ? info_disk(&end, scp_disk_name(pair->p_scp, i))
-                                         : json_pack("{s:s,s:s}", "name", scp_disk_name(pair->p_scp, i),
-                                                     "error", scp_strerror(error)));
+        const char *name = scp_disk_name(pair->p_scp, i);
+        json_t *o = error == 0 ? info_disk(&end, name) : info_failed(name, scp_strerror(error));
+
+        json_object_set_new(o, "adapter",
+                            json_string(scp_adapter_name(pair->p_scp, scp_disk_adapter(pair->p_scp, i))));
+        json_array_append_new(disks, o);
     }
-    return json_pack("{s:o,s:o}", "adapter", adapter, "disks", disks);
+    return json_pack("{s:o,s:o}", "adapters", adapters, "disks", disks);
+}
+
+/* Entry i of a list in .scpair/spec: its device opened and asked. */
+static json_t *info_of_node(const char *mount, const json_t *entry, bool disk)
+{
+    const char *name = json_string_value(json_object_get(entry, "name"));
+    struct cli_end end = {.e_fd = -1};
+    char path[4096];
+    json_t *o;
+
+    if (name == NULL)
+        name = "";
+    (void)snprintf(path, sizeof(path), "%s/%s%s", mount, disk ? "r" : "", name);
+    end.e_fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (end.e_fd < 0)
+        o = info_failed(name, strerror(errno));
+    else
+        o = disk ? info_disk(&end, name) : info_adapter(&end, name);
+    if (disk) {
+        json_object_set(o, "adapter", json_object_get(entry, "adapter"));
+        json_object_set(o, "path", json_object_get(entry, "path"));
+    }
+    cli_end_close(&end);
+    return o;
 }
 
 static json_t *info_of_mount(const char *mount, int *rc)
 {
     json_t *spec = cli_ctl_json(mount, "spec", rc);
-    json_t *disks, *adapter;
-    struct cli_end end = {.e_fd = -1};
-    char path[4096];
+    json_t *adapters, *disks, *entry;
     size_t i;
 
     if (spec == NULL)
         return NULL;
+    adapters = json_array();
     disks = json_array();
-    (void)snprintf(path, sizeof(path), "%s/scsi0", mount);
-    end.e_fd = open(path, O_RDONLY | O_CLOEXEC);
-    adapter = end.e_fd >= 0 ? info_adapter(&end) : json_null();
-    cli_end_close(&end);
-    for (i = 0; i < json_array_size(json_object_get(spec, "disks")); i++) {
-        json_t *disk = json_array_get(json_object_get(spec, "disks"), i);
-        const char *name = json_string_value(json_object_get(disk, "name"));
-        json_t *o;
-
-        (void)snprintf(path, sizeof(path), "%s/r%s", mount, name != NULL ? name : "");
-        end.e_fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (end.e_fd >= 0)
-            o = info_disk(&end, name);
-        else
-            o = json_pack("{s:s,s:s}", "name", name != NULL ? name : "", "error", strerror(errno));
-        json_object_set(o, "path", json_object_get(disk, "path"));
-        json_array_append_new(disks, o);
-        cli_end_close(&end);
-    }
+    json_array_foreach(json_object_get(spec, "adapters"), i, entry)
+        json_array_append_new(adapters, info_of_node(mount, entry, false));
+    json_array_foreach(json_object_get(spec, "disks"), i, entry)
+        json_array_append_new(disks, info_of_node(mount, entry, true));
     json_decref(spec);
-    return json_pack("{s:o,s:o}", "adapter", adapter, "disks", disks);
+    return json_pack("{s:o,s:o}", "adapters", adapters, "disks", disks);
 }
 
 /* ------------------------------------------------------------------ text */
@@ -154,11 +172,14 @@ static void info_print_device(const json_t *o)
 
 static int info_print(json_t *all)
 {
-    const json_t *disks = json_object_get(all, "disks");
+    static const char *const list[] = {"adapters", "disks"};
 
-    info_print_device(json_object_get(all, "adapter"));
-    for (size_t i = 0; i < json_array_size(disks); i++)
-        info_print_device(json_array_get(disks, i));
+    for (size_t l = 0; l < SC_ARRAY_SIZE(list); l++) {
+        const json_t *devices = json_object_get(all, list[l]);
+
+        for (size_t i = 0; i < json_array_size(devices); i++)
+            info_print_device(json_array_get(devices, i));
+    }
     json_decref(all);
     return CLI_OK;
 }
@@ -180,9 +201,9 @@ static int info_run(const struct cli_command *cmd, int argc, char **argv)
         else
             rc = cli_pair_option(&pair, c, optarg);
     }
-    if (rc == CLI_OK && !cli_arguments(cmd, argc, pair.p_spec.ndisks == 0 ? 1 : 0))
+    if (rc == CLI_OK && !cli_arguments(cmd, argc, pair.p_ndisks == 0 ? 1 : 0))
         rc = CLI_USAGE;
-    if (rc == CLI_OK && pair.p_spec.ndisks > 0)
+    if (rc == CLI_OK && pair.p_ndisks > 0)
         rc = cli_pair_create(&pair);
     if (rc == CLI_OK) {
         all = pair.p_scp != NULL ? info_of_pair(&pair) : info_of_mount(argv[optind], &rc);
@@ -195,10 +216,10 @@ static int info_run(const struct cli_command *cmd, int argc, char **argv)
 const struct cli_command cli_info = {
     "info",
     "[--json] MOUNTPOINT  |  [--json] --disk FILE[,OPTION]...",
-    "what the adapter and the disks are, by IOCINFO, SCIOGTHW and DKINFO",
+    "what the adapters and the disks are, by IOCINFO, SCIOGTHW and DKINFO",
     "  -j, --json         as JSON\n"
     "  --disk FILE,...    a disk of an image, through the drivers, without a mount\n"
-    "  --max-transfer BYTES, --no-gather   as for mount\n\n"
+    "  --adapter, --max-transfer, --no-gather   as for mount\n\n"
     "Examples:\n"
     "  scpair info mnt\n"
     "  scpair info --json --disk disk.img,block=4096\n",

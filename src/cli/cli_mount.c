@@ -162,7 +162,6 @@ static int mount_serve(struct mount_request *m)
     if (rc != CLI_OK)
         return mount_report(m, rc, err);
     m->m_serve.mountpoint = m->m_point;
-    m->m_serve.spec = &m->m_pair.p_spec;
     m->m_serve.ready = mount_ready;
     m->m_serve.ready_arg = m;
     if (fuse_serve(m->m_pair.p_scp, &m->m_serve, err, sizeof(err)) != 0)
@@ -275,7 +274,7 @@ static int mount_run(const struct cli_command *cmd, int argc, char **argv)
         return -1 - rc;
     if (rc == CLI_OK && !cli_arguments(cmd, argc, 1))
         rc = CLI_USAGE;
-    if (rc == CLI_OK && m.m_pair.p_spec.ndisks == 0)
+    if (rc == CLI_OK && m.m_pair.p_ndisks == 0)
         rc = cli_fail(CLI_USAGE, "mount: no disk given; name at least one with --disk FILE");
     if (rc == CLI_OK)
         rc = mount_check_point(&m, argv[optind]);
@@ -291,10 +290,10 @@ static int mount_run(const struct cli_command *cmd, int argc, char **argv)
 
 const struct cli_command cli_mount = {
     "mount",
-    "[-f] --disk FILE[,OPTION]... [--disk ...] [OPTION]... MOUNTPOINT",
+    "[-f] [--adapter sim[,OPTION]...] --disk FILE[,OPTION]... [--disk ...] [OPTION]... MOUNTPOINT",
     "mount disks as scsi0, hdisk0, rhdisk0 ... through FUSE",
     "Serves each disk twice: hdiskN takes any offset and size and goes through the page cache,\n"
-    "rhdiskN is raw: block multiples only, straight to the driver. scsi0 is the adapter (ioctls).\n"
+    "rhdiskN is raw: block multiples only, straight to the driver. scsiN is an adapter (ioctls).\n"
     "Returns when the mount is ready; the server stays in the background until scpair umount.\n\n"
     "  --disk FILE[,OPTION]...  an image file or block device; or ram:SIZE, or null:SIZE (no data)\n"
     "        block=4096         block size, 512 (default) or 4096\n"
@@ -303,6 +302,10 @@ const struct cli_command cli_mount = {
     "        direct             open FILE with O_DIRECT\n"
     "        latency=USEC       every command takes that long\n"
     "        notags             a disk without command queuing\n"
+    "  --adapter sim[,OPTION]...  one more adapter; without any there is one. The --disk,\n"
+    "                           --max-transfer and --no-gather after it are its own\n"
+    "        max-transfer=BYTES, no-gather   as the options below\n"
+    "        clears-queue       clears a disk's queue on CHECK CONDITION\n"
     "  --max-transfer BYTES     largest single command, 65536 to 1048576 (1048576)\n"
     "  --no-gather              an adapter without gathered writes\n"
     "  --threads N              threads that serve the mount at once, at most (64)\n"
@@ -310,7 +313,8 @@ const struct cli_command cli_mount = {
     "  -f, --foreground         do not go into the background\n\n"
     "Examples:\n"
     "  truncate -s 1G disk.img && mkdir mnt && scpair mount --disk disk.img mnt\n"
-    "  scpair mount --disk a.img,block=4096,ro --disk ram:64M --max-transfer 131072 mnt\n\n"
+    "  scpair mount --disk a.img,block=4096,ro --disk ram:64M --max-transfer 131072 mnt\n"
+    "  scpair mount --adapter sim --disk a.img --adapter sim,no-gather --disk b.img mnt\n\n"
     "hdiskN's cache is dropped at each open; after writing on rhdiskN open hdiskN afresh.\n",
     mount_run,
 };

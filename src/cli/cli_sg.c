@@ -46,7 +46,7 @@ static char *sg_disks(const struct cli_pair *pair, char *const *texts, int *rc)
     size_t room = 1;
     char *all;
 
-    for (unsigned i = 0; i < pair->p_spec.ndisks; i++) {
+    for (unsigned i = 0; i < pair->p_ndisks; i++) {
         if (strchr(texts[i], '\n') != NULL) {
             *rc = cli_fail(CLI_USAGE, "--disk %s: a line feed in the name; use a link to the file", texts[i]);
             return NULL;
@@ -58,7 +58,7 @@ static char *sg_disks(const struct cli_pair *pair, char *const *texts, int *rc)
         *rc = cli_fail(CLI_FAILED, "no memory");
         return NULL;
     }
-    for (unsigned i = 0; i < pair->p_spec.ndisks; i++) {
+    for (unsigned i = 0; i < pair->p_ndisks; i++) {
         (void)strncat(all, i != 0 ? "\n" : "", room - 1 - strlen(all));
         (void)strncat(all, texts[i], room - 1 - strlen(all));
     }
@@ -90,7 +90,7 @@ static int sg_environment(const char *library, const char *disks)
 /* The image files are there? Said here, before the tool is started, and by name. */
 static int sg_check(const struct cli_pair *pair)
 {
-    for (unsigned i = 0; i < pair->p_spec.ndisks; i++) {
+    for (unsigned i = 0; i < pair->p_ndisks; i++) {
         const struct scp_disk_spec *d = &pair->p_disks[i];
 
         if (d->medium == SCP_MEDIUM_FILE && access(d->path, R_OK) != 0)
@@ -124,7 +124,7 @@ static int sg_run(const struct cli_command *cmd, int argc, char **argv)
         }
         rc = cli_pair_disk(&pair, optarg);
         if (rc == CLI_OK)
-            texts[pair.p_spec.ndisks - 1] = optarg;
+            texts[pair.p_ndisks - 1] = optarg;
     }
     if (rc == CLI_OK && optind == argc)
         rc = cli_fail(CLI_USAGE, "sg: no program given; for example: scpair sg --disk ram:64M -- sg_inq "
@@ -135,7 +135,7 @@ static int sg_run(const struct cli_command *cmd, int argc, char **argv)
         rc =
             cli_fail(CLI_FAILED, "sg: %s is neither beside this program nor at %s; install scpair as a whole",
                      SG_LIBRARY, SG_INSTALLED);
-    if (rc == CLI_OK && pair.p_spec.ndisks != 0)
+    if (rc == CLI_OK && pair.p_ndisks != 0)
         disks = sg_disks(&pair, texts, &rc);
     if (rc == CLI_OK)
         rc = sg_environment(library, disks);

@@ -106,17 +106,24 @@ static void stat_disk(const json_t *d)
     stat_histogram("write", json_object_get(d, "latency_write_log2ns"));
 }
 
+static void stat_adapter(const json_t *a)
+{
+    printf("%s\n  %lld commands, %lld completed, %lld errors, %lld resets; %lld of %lld credits free\n",
+           json_string_value(json_object_get(a, "name")), (long long)stat_number(a, "commands"),
+           (long long)stat_number(a, "completed"), (long long)stat_number(a, "errors"),
+           (long long)stat_number(a, "resets"), (long long)stat_number(a, "credits_free"),
+           (long long)stat_number(a, "credits"));
+}
+
 static void stat_print(const json_t *all)
 {
-    const json_t *a = json_object_get(all, "adapter");
+    const json_t *adapters = json_object_get(all, "adapters");
     const json_t *memory = json_object_get(all, "memory");
     const json_t *disks = json_object_get(all, "disks");
 
-    printf("scsi0\n  %lld commands, %lld completed, %lld errors, %lld resets; %lld of %lld credits free\n",
-           (long long)stat_number(a, "commands"), (long long)stat_number(a, "completed"),
-           (long long)stat_number(a, "errors"), (long long)stat_number(a, "resets"),
-           (long long)stat_number(a, "credits_free"), (long long)stat_number(a, "credits"));
-    printf("  memory of the drivers: %lld bytes, of the adapter: %lld\n",
+    for (size_t i = 0; i < json_array_size(adapters); i++)
+        stat_adapter(json_array_get(adapters, i));
+    printf("memory of the disk drivers: %lld bytes, of the adapter drivers: %lld\n",
            (long long)stat_number(memory, "dd"), (long long)stat_number(memory, "ad"));
     for (size_t i = 0; i < json_array_size(disks); i++)
         stat_disk(json_array_get(disks, i));
@@ -194,9 +201,9 @@ static int stat_run(const struct cli_command *cmd, int argc, char **argv)
         else if (!cli_size("--watch", optarg, 1, STAT_WATCH_S_MAX, &watch))
             rc = CLI_USAGE;
     }
-    if (rc == CLI_OK && !cli_arguments(cmd, argc, pair.p_spec.ndisks == 0 ? 1 : 0))
+    if (rc == CLI_OK && !cli_arguments(cmd, argc, pair.p_ndisks == 0 ? 1 : 0))
         rc = CLI_USAGE;
-    if (rc == CLI_OK && pair.p_spec.ndisks > 0) {
+    if (rc == CLI_OK && pair.p_ndisks > 0) {
         if (watch != 0)
             rc = cli_fail(CLI_USAGE,
                           "stat: --watch is for a mount; nothing changes on a --disk of this process");

@@ -236,11 +236,11 @@ static int verify_run(const struct cli_command *cmd, int argc, char **argv)
     struct verify_request vr = {
         .vr_block = CLI_JOB_BLOCK_DEFAULT, .vr_depth = CLI_JOB_DEPTH_DEFAULT, .vr_seed = 1};
     int rc = verify_options(cmd, &vr, argc, argv);
-    bool disk = vr.vr_pair.p_spec.ndisks != 0;
+    bool disk = vr.vr_pair.p_ndisks != 0;
 
     if (rc < 0)
         return cli_pair_end(&vr.vr_pair, -1 - rc);
-    if (disk && vr.vr_pair.p_spec.ndisks > 1)
+    if (disk && vr.vr_pair.p_ndisks > 1)
         rc = cli_fail(CLI_USAGE, "verify: one --disk at a time");
     else if (!disk && !vr.vr_write && argc - optind == 2)
         rc = verify_compare(&vr, argv[optind], argv[optind + 1]);

@@ -31,11 +31,13 @@ static json_t *ctl_string(const char *text)
 static json_t *ctl_disk(const struct fuse_pair *pr, unsigned i)
 {
     static const char *const medium[] = {"file", "ram", "null"};
-    const struct scp_disk_spec *d = &pr->pr_cfg->spec->disks[i];
+    const struct scp_disk_spec *d = scp_disk_config(pr->pr_scp, i);
     const struct fuse_vdisk *vd = &pr->pr_disks[i];
     json_t *o = json_object();
 
     json_object_set_new(o, "name", json_string(scp_disk_name(pr->pr_scp, i)));
+    json_object_set_new(o, "adapter",
+                        json_string(scp_adapter_name(pr->pr_scp, scp_disk_adapter(pr->pr_scp, i))));
     json_object_set_new(o, "medium", json_string(medium[d->medium]));
     json_object_set_new(o, "path", d->path != NULL ? ctl_string(d->path) : json_null());
     json_object_set_new(o, "bytes", json_integer((json_int_t)vd->vd_bytes));
@@ -47,21 +49,36 @@ static json_t *ctl_disk(const struct fuse_pair *pr, unsigned i)
     return o;
 }
 
+static json_t *ctl_adapter(const struct fuse_pair *pr, unsigned i)
+{
+    const struct scp_adapter_spec *a = scp_adapter_config(pr->pr_scp, i);
+    json_t *o = json_object();
+
+    json_object_set_new(o, "name", json_string(scp_adapter_name(pr->pr_scp, i)));
+    json_object_set_new(o, "kind", json_string(a->kind));
+    json_object_set_new(o, "max_transfer", json_integer((json_int_t)a->transfer_bytes_max));
+    json_object_set_new(o, "no_gather", json_boolean(a->no_gather));
+    json_object_set_new(o, "clears_queue", json_boolean(a->clears_queue));
+    return o;
+}
+
 static char *ctl_spec(const struct fuse_pair *pr)
 {
     const struct fuse_serve_config *cfg = pr->pr_cfg;
     json_t *o = json_object();
+    json_t *adapters = json_array();
     json_t *disks = json_array();
     char *text;
 
+    for (unsigned i = 0; i < scp_nadapters(pr->pr_scp); i++)
+        json_array_append_new(adapters, ctl_adapter(pr, i));
     for (unsigned i = 0; i < pr->pr_ndisks; i++)
         json_array_append_new(disks, ctl_disk(pr, i));
     json_object_set_new(o, "version", json_string(scp_version()));
     json_object_set_new(o, "pid", json_integer(getpid()));
     json_object_set_new(o, "mountpoint", ctl_string(cfg->mountpoint));
-    json_object_set_new(o, "max_transfer", json_integer((json_int_t)cfg->spec->transfer_bytes_max));
-    json_object_set_new(o, "no_gather", json_boolean(cfg->spec->no_gather));
     json_object_set_new(o, "threads", json_integer(cfg->threads ? cfg->threads : FUSE_SERVE_THREADS));
+    json_object_set_new(o, "adapters", adapters);
     json_object_set_new(o, "disks", disks);
     text = json_dumps(o, JSON_COMPACT);
     json_decref(o);

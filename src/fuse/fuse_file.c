@@ -74,8 +74,8 @@ static int fuse_handle_open(struct fuse_pair *pr, struct fuse_handle *h)
     case FUSE_KIND_RAW:
         return fuse_disk_open(pr, h);
     case FUSE_KIND_ADAPTER:
-        return fp_opendev(scp_adapter_devno(pr->pr_scp), DREAD | (h->h_writable ? DWRITE : 0), NULL, 0,
-                          &h->h_file);
+        return fp_opendev(scp_adapter_devno(pr->pr_scp, h->h_index), DREAD | (h->h_writable ? DWRITE : 0),
+                          NULL, 0, &h->h_file);
     case FUSE_KIND_ROOT:
     case FUSE_KIND_CTL_DIR:
         return 0;
@@ -91,15 +91,15 @@ void fuse_file_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct fuse_pair *pr = fuse_pair_of(req);
     struct fuse_handle *h = calloc(1, sizeof(*h));
     struct fuse_open_out out = {0};
-    unsigned disk;
     int error;
 
     if (h == NULL) {
         fuse_reply_err(req, ENOMEM);
         return;
     }
-    h->h_kind = fuse_tree_kind(pr, ino, &disk);
-    h->h_disk = &pr->pr_disks[disk];
+    h->h_kind = fuse_tree_kind(pr, ino, &h->h_index);
+    if (h->h_kind == FUSE_KIND_BLOCK || h->h_kind == FUSE_KIND_RAW)
+        h->h_disk = &pr->pr_disks[h->h_index];
     h->h_writable = (fi->flags & O_ACCMODE) != O_RDONLY;
     h->h_direct = (fi->flags & O_DIRECT) != 0;
     error = fuse_handle_open(pr, h);

@@ -28,7 +28,7 @@ enum fuse_kind {
     FUSE_KIND_NONE,
     FUSE_KIND_ROOT,
     FUSE_KIND_CTL_DIR, /* .scpair */
-    FUSE_KIND_ADAPTER, /* scsi0 */
+    FUSE_KIND_ADAPTER, /* scsiN */
     FUSE_KIND_BLOCK,   /* hdiskN */
     FUSE_KIND_RAW,     /* rhdiskN */
     FUSE_KIND_STAT,    /* .scpair/... */
@@ -61,6 +61,7 @@ struct fuse_vdisk {
 struct fuse_handle {
     struct fuse_handle *h_next, *h_prev; /* pr_handles */
     enum fuse_kind h_kind;
+    unsigned h_index; /* of the adapter or disk */
     bool h_writable;
     bool h_direct;               /* opened with O_DIRECT */
     struct fuse_vdisk *h_disk;   /* disks */
@@ -105,7 +106,7 @@ static inline struct fuse_handle *fuse_handle_of(const struct fuse_file_info *fi
 static inline void fuse_fail(fuse_req_t req, int error) { fuse_reply_err(req, scp_host_errno(error)); }
 
 /* fuse_tree.c: which inode is what; the operations on names and attributes. */
-enum fuse_kind fuse_tree_kind(const struct fuse_pair *pr, fuse_ino_t ino, unsigned *disk);
+enum fuse_kind fuse_tree_kind(const struct fuse_pair *pr, fuse_ino_t ino, unsigned *index);
 void fuse_tree_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void fuse_tree_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fuse_tree_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,

@@ -16,11 +16,10 @@
 
 /* What to serve, and where. */
 struct fuse_serve_config {
-    const char *mountpoint;      /* absolute path of a directory */
-    const struct scp_spec *spec; /* what the pair was made of, for .scpair/spec */
-    unsigned threads;            /* 0: FUSE_SERVE_THREADS */
-    bool allow_other;            /* other users may use the mount */
-    void (*ready)(void *arg);    /* called once, in the calling thread, when the mount answers */
+    const char *mountpoint;   /* absolute path of a directory */
+    unsigned threads;         /* 0: FUSE_SERVE_THREADS */
+    bool allow_other;         /* other users may use the mount */
+    void (*ready)(void *arg); /* called once, in the calling thread, when the mount answers */
     void *ready_arg;
 };
 

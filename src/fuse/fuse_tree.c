@@ -2,14 +2,14 @@
 /*
  * fuse_tree.c - the names in the mounted directory and their attributes.
  *
- *   scsi0              the adapter: ioctls only
+ *   scsiN              an adapter: ioctls only
  *   hdiskN, rhdiskN    a disk through the block interface, and raw
  *   .scpair/           stat errlog pid spec (read), inject (read and write)
  *
  * All are regular files: a FUSE mount by an ordinary user cannot hold device nodes that lead back
  * to the server, and a regular file of the disk's size is what mkfs, loop and dd want to see. The
- * set never changes while mounted, so an inode number says everything: small ones are fixed, disk
- * i has FUSE_INO_DISKS + 2i (block) and + 2i + 1 (raw).
+ * set never changes while mounted, so an inode number says everything: small ones are fixed, adapter
+ * i has FUSE_INO_ADAPTERS + i, disk i has FUSE_INO_DISKS + 2i (block) and + 2i + 1 (raw).
  *
  * A disk cannot change its size. O_TRUNC is ignored, as a device ignores it (the kernel sends it
  * as a setattr to 0 without a handle); any other size than the disk's is refused with EINVAL.
@@ -24,8 +24,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FUSE_INO_DISKS   64u
-#define FUSE_BLOCKS_UNIT 512u /* st_blocks counts these */
+#define FUSE_INO_ADAPTERS 32u
+#define FUSE_INO_DISKS    64u
+#define FUSE_BLOCKS_UNIT  512u /* st_blocks counts these */
+_Static_assert(FUSE_INO_ADAPTERS + SCP_ADAPTERS_MAX <= FUSE_INO_DISKS, "inode numbers do not overlap");
 
 /* The inodes that are always there. */
 static const struct fuse_fixed {
@@ -37,7 +39,6 @@ static const struct fuse_fixed {
 } fuse_fixed[] = {
     {FUSE_ROOT_ID, FUSE_ROOT_ID, FUSE_KIND_ROOT, S_IFDIR | 0755, "."},
     {2, FUSE_ROOT_ID, FUSE_KIND_CTL_DIR, S_IFDIR | 0755, ".scpair"},
-    {3, FUSE_ROOT_ID, FUSE_KIND_ADAPTER, S_IFREG | 0600, "scsi0"},
     {4, 2, FUSE_KIND_STAT, S_IFREG | 0444, "stat"},
     {5, 2, FUSE_KIND_ERRLOG, S_IFREG | 0444, "errlog"},
     {6, 2, FUSE_KIND_PID, S_IFREG | 0444, "pid"},
@@ -53,17 +54,21 @@ static const struct fuse_fixed *fuse_fixed_find(fuse_ino_t ino)
     return NULL;
 }
 
-/* What an inode is; *disk gets the disk it belongs to, if any. Any thread. */
-enum fuse_kind fuse_tree_kind(const struct fuse_pair *pr, fuse_ino_t ino, unsigned *disk)
+/* What an inode is; *index gets the number of its adapter or disk, else 0. Any thread. */
+enum fuse_kind fuse_tree_kind(const struct fuse_pair *pr, fuse_ino_t ino, unsigned *index)
 {
     const struct fuse_fixed *f = fuse_fixed_find(ino);
 
-    *disk = 0;
+    *index = 0;
     if (f != NULL)
         return f->f_kind;
+    if (ino >= FUSE_INO_ADAPTERS && ino < FUSE_INO_ADAPTERS + scp_nadapters(pr->pr_scp)) {
+        *index = (unsigned)(ino - FUSE_INO_ADAPTERS);
+        return FUSE_KIND_ADAPTER;
+    }
     if (ino < FUSE_INO_DISKS || ino >= FUSE_INO_DISKS + 2u * pr->pr_ndisks)
         return FUSE_KIND_NONE;
-    *disk = (unsigned)(ino - FUSE_INO_DISKS) / 2u;
+    *index = (unsigned)(ino - FUSE_INO_DISKS) / 2u;
     return (ino & 1u) ? FUSE_KIND_RAW : FUSE_KIND_BLOCK;
 }
 
@@ -89,19 +94,24 @@ static bool fuse_tree_stat(const struct fuse_pair *pr, fuse_ino_t ino, struct st
             st->st_nlink = ino == FUSE_ROOT_ID ? 3 : 2;
         return true;
     }
-    FUSE_ASSERT(disk < pr->pr_ndisks);
     /* Writable even when the disk is not: the open then says EROFS, which names the reason. */
     st->st_mode = S_IFREG | 0600;
+    if (kind == FUSE_KIND_ADAPTER)
+        return true;
+    FUSE_ASSERT(disk < pr->pr_ndisks);
     st->st_size = (off_t)pr->pr_disks[disk].vd_bytes;
     st->st_blocks = (blkcnt_t)(pr->pr_disks[disk].vd_bytes / FUSE_BLOCKS_UNIT);
     return true;
 }
 
-/* "hdisk7" or "rhdisk7" to an inode; 0 when there is none. */
-static fuse_ino_t fuse_tree_disk_ino(const struct fuse_pair *pr, const char *name)
+/* "scsi1", "hdisk7" or "rhdisk7" to an inode; 0 when there is none. */
+static fuse_ino_t fuse_tree_device_ino(const struct fuse_pair *pr, const char *name)
 {
     unsigned raw = name[0] == 'r';
 
+    for (unsigned i = 0; i < scp_nadapters(pr->pr_scp); i++)
+        if (strcmp(name, scp_adapter_name(pr->pr_scp, i)) == 0)
+            return FUSE_INO_ADAPTERS + i;
     for (unsigned i = 0; i < pr->pr_ndisks; i++)
         if (strcmp(name + raw, scp_disk_name(pr->pr_scp, i)) == 0)
             return FUSE_INO_DISKS + 2u * i + raw;
@@ -118,7 +128,7 @@ void fuse_tree_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         if (fuse_fixed[i].f_parent == parent && strcmp(fuse_fixed[i].f_name, name) == 0)
             e.ino = fuse_fixed[i].f_ino;
     if (e.ino == 0 && parent == FUSE_ROOT_ID)
-        e.ino = fuse_tree_disk_ino(pr, name);
+        e.ino = fuse_tree_device_ino(pr, name);
     if (e.ino == 0 || !fuse_tree_stat(pr, e.ino, &e.attr)) {
         fuse_reply_err(req, ENOENT);
         return;
@@ -209,6 +219,8 @@ void fuse_tree_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, s
     for (size_t i = 1; i < SC_ARRAY_SIZE(fuse_fixed); i++)
         if (fuse_fixed[i].f_parent == ino)
             fuse_listing_add(&ls, fuse_fixed[i].f_ino, fuse_fixed[i].f_mode, fuse_fixed[i].f_name);
+    for (unsigned i = 0; i < scp_nadapters(pr->pr_scp) && ino == FUSE_ROOT_ID; i++)
+        fuse_listing_add(&ls, FUSE_INO_ADAPTERS + i, S_IFREG, scp_adapter_name(pr->pr_scp, i));
     for (unsigned i = 0; i < 2u * pr->pr_ndisks && ino == FUSE_ROOT_ID; i++) {
         (void)snprintf(name, sizeof(name), "%s%s", (i & 1u) ? "r" : "", scp_disk_name(pr->pr_scp, i / 2u));
         fuse_listing_add(&ls, FUSE_INO_DISKS + i, S_IFREG, name);
@@ -226,7 +238,7 @@ void fuse_tree_statfs(fuse_req_t req, fuse_ino_t ino)
     memset(&vfs, 0, sizeof(vfs));
     vfs.f_bsize = vfs.f_frsize = SC_PAGE_SIZE;
     vfs.f_namemax = 255;
-    vfs.f_files = SC_ARRAY_SIZE(fuse_fixed) + (size_t)pr->pr_ndisks * 2u;
+    vfs.f_files = SC_ARRAY_SIZE(fuse_fixed) + scp_nadapters(pr->pr_scp) + (size_t)pr->pr_ndisks * 2u;
     for (unsigned i = 0; i < pr->pr_ndisks; i++)
         vfs.f_blocks += (fsblkcnt_t)(pr->pr_disks[i].vd_bytes / SC_PAGE_SIZE);
     fuse_reply_statfs(req, &vfs);

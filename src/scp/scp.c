@@ -2,11 +2,12 @@
 /*
  * scp.c - builds the pair out of its parts and takes it down again.
  *
- * Contains the work that an operating system's configuration methods do on AIX: install the host,
- * attach the adapter, put disks on its bus, hand each disk driver instance its define-device
- * structure. Nothing here is on the path of a request.
+ * Contains the work that an operating system's configuration methods do on AIX: give device
+ * numbers, attach the adapters, put disks on their buses, hand each disk driver instance its
+ * define-device structure. Nothing here is on the path of a request.
  *
- * Does not contain: parsing (scp_parse.c), the buffer layer (scp_block.c), reports (scp_json.c).
+ * Does not contain: specifications (scp_spec.c, scp_parse.c), what pairs share (scp_process.c), the
+ * buffer layer (scp_block.c), reports (scp_json.c).
  */
 #define _GNU_SOURCE
 #include "scp_impl.h"
@@ -22,10 +23,6 @@
 
 /* The adapter's own id, as on every parallel SCSI bus. */
 #define SCP_ADAPTER_ID 7u
-
-/* The pair a process may have: shim and kernel services are one per process. */
-static pthread_mutex_t scp_one_mutex = PTHREAD_MUTEX_INITIALIZER;
-static bool scp_one_taken;
 
 const char *scp_version(void)
 {
@@ -54,36 +51,6 @@ static void scp_place_disk(unsigned index, uint8_t *id, uint8_t *lun)
     *id = (uint8_t)(slot >= SCP_ADAPTER_ID ? slot + 1 : slot);
 }
 
-/* Reject what can be told to be wrong before anything is built. */
-static int scp_spec_check(const struct scp_spec *spec, char *err, size_t size)
-{
-    if (spec->ndisks == 0)
-        return scp_fail(err, size, EINVAL, "no disk given; name at least one with --disk");
-    if (spec->ndisks > SCP_DISKS_MAX)
-        return scp_fail(err, size, EINVAL, "%u disks given; the bus takes at most %u", spec->ndisks,
-                        SCP_DISKS_MAX);
-    if (spec->transfer_bytes_max != 0 &&
-        (spec->transfer_bytes_max < SC_MAXREQUEST || spec->transfer_bytes_max % SC_PAGE_SIZE != 0 ||
-         spec->transfer_bytes_max > SCP_TRANSFER_MAX))
-        return scp_fail(err, size, EINVAL,
-                        "maximum transfer %llu: must be a multiple of %u from %u (SC_MAXREQUEST) to %u",
-                        (unsigned long long)spec->transfer_bytes_max, SC_PAGE_SIZE, SC_MAXREQUEST,
-                        SCP_TRANSFER_MAX);
-    for (unsigned i = 0; i < spec->ndisks; i++) {
-        const struct scp_disk_spec *d = &spec->disks[i];
-        uint32_t block = d->block_bytes ? d->block_bytes : DEV_BSIZE;
-
-        if (block != 512 && block != 4096)
-            return scp_fail(err, size, EINVAL, "disk %u: block size %u: must be 512 or 4096", i, block);
-        if (d->queue > SCP_QUEUE_MAX)
-            return scp_fail(err, size, EINVAL, "disk %u: queue depth %u: must be 1 to %u", i, d->queue,
-                            SCP_QUEUE_MAX);
-        if (d->medium == SCP_MEDIUM_FILE && d->path == NULL)
-            return scp_fail(err, size, EINVAL, "disk %u: no file named", i);
-    }
-    return 0;
-}
-
 /* Open what the disk's bytes are kept in. On success *bytes is its capacity. */
 static int scp_medium_open(const struct scp_disk_spec *d, uint64_t *bytes, const struct sim_medium_ops **ops,
                            void **medium, char *err, size_t size)
@@ -109,11 +76,12 @@ static int scp_medium_open(const struct scp_disk_spec *d, uint64_t *bytes, const
     return scp_fail(err, size, EINVAL, "unknown kind of medium %d", (int)d->medium);
 }
 
-/* Put one disk on the bus. Owns: the medium goes to the bus, or is closed here on failure. */
-static int scp_disk_put(struct scp *p, const struct scp_spec *spec, unsigned i, char *err, size_t size)
+/* Put one disk on its adapter's bus. Owns: the medium goes to the bus, or is closed here on failure. */
+static int scp_disk_put(struct scp *p, unsigned i, char *err, size_t size)
 {
-    const struct scp_disk_spec *d = &spec->disks[i];
     struct scp_disk *dk = &p->p_disks[i];
+    const struct scp_disk_spec *d = &dk->dk_spec;
+    const struct scp_adapter *a = &p->p_adapters[dk->dk_adapter];
     struct sim_disk_config cfg = {0};
     uint64_t bytes = 0;
     int error;
@@ -121,11 +89,11 @@ static int scp_disk_put(struct scp *p, const struct scp_spec *spec, unsigned i, 
     error = scp_medium_open(d, &bytes, &cfg.sd_ops, &cfg.sd_medium, err, size);
     if (error != 0)
         return error;
-    scp_place_disk(i, &dk->dk_id, &dk->dk_lun);
-    (void)snprintf(dk->dk_name, sizeof(dk->dk_name), "hdisk%u", i);
+    dk->dk_spec.bytes = bytes;
+    scp_place_disk(i - a->a_first, &dk->dk_id, &dk->dk_lun);
     cfg.sd_id = dk->dk_id;
     cfg.sd_lun = dk->dk_lun;
-    cfg.sd_block_bytes = d->block_bytes ? d->block_bytes : DEV_BSIZE;
+    cfg.sd_block_bytes = d->block_bytes;
     cfg.sd_blocks = bytes / cfg.sd_block_bytes;
     cfg.sd_read_only = d->read_only;
     cfg.sd_no_tags = d->no_tags;
@@ -138,7 +106,7 @@ static int scp_disk_put(struct scp *p, const struct scp_spec *spec, unsigned i, 
                                   "or another block=",
                      d->path ? d->path : dk->dk_name, (unsigned long long)bytes);
     } else {
-        error = sim_disk_add(p->p_bus, &cfg);
+        error = sim_disk_add(a->a_bus, &cfg);
         if (error != 0)
             (void)scp_fail(err, size, error, "%s: cannot put the disk on the bus: %s",
                            d->path ? d->path : dk->dk_name, scp_strerror(error));
@@ -149,7 +117,7 @@ static int scp_disk_put(struct scp *p, const struct scp_spec *spec, unsigned i, 
 }
 
 /* Run the disk driver's configure method. */
-static int scp_disk_configure(struct scp *p, const struct scp_spec *spec, unsigned i, char *err, size_t size)
+static int scp_disk_configure(struct scp *p, unsigned i, char *err, size_t size)
 {
     struct scp_disk *dk = &p->p_disks[i];
     struct scdisk_dds dds = {0};
@@ -157,12 +125,12 @@ static int scp_disk_configure(struct scp *p, const struct scp_spec *spec, unsign
     struct uio uio = {.uio_iov = &vec, .uio_iovcnt = 1, .uio_resid = sizeof(dds), .uio_segflg = UIO_SYSSPACE};
     int error;
 
-    dds.adapter_devno = scp_adapter_devno(p);
+    dds.adapter_devno = scp_adapter_devno(p, dk->dk_adapter);
     dds.scsi_id = dk->dk_id;
     dds.lun_id = dk->dk_lun;
-    dds.queue_depth = (uint16_t)spec->disks[i].queue;
-    dds.max_coalesce = spec->max_coalesce < UINT32_MAX ? (uint32_t)spec->max_coalesce : UINT32_MAX;
-    dds.no_tags = spec->disks[i].no_tags;
+    dds.queue_depth = (uint16_t)dk->dk_spec.queue;
+    dds.max_coalesce = p->p_max_coalesce < UINT32_MAX ? (uint32_t)p->p_max_coalesce : UINT32_MAX;
+    dds.no_tags = dk->dk_spec.no_tags;
     memcpy(dds.name, dk->dk_name, sizeof(dds.name));
     error = scdisk_config(scp_disk_devno(p, i), CFG_INIT, &uio);
     if (error != 0)
@@ -172,45 +140,75 @@ static int scp_disk_configure(struct scp *p, const struct scp_spec *spec, unsign
     return 0;
 }
 
-/* The steps of scp_create that need undoing; scp_take_down() undoes exactly those that were done. */
-static int scp_build(struct scp *p, const struct scp_spec *spec, char *err, size_t size)
+/* Give every device its number and the name that goes with it. */
+static int scp_number(struct scp *p, char *err, size_t size)
 {
+    for (unsigned i = 0; i < p->p_nadapters; i++) {
+        struct scp_adapter *a = &p->p_adapters[i];
+
+        a->a_minor = scp_minor_take(SCP_ADAPTER_MAJOR);
+        if (a->a_minor < 0)
+            return scp_fail(err, size, EMFILE,
+                            "the adapters of this process's pairs have used up the numbers");
+        (void)snprintf(a->a_name, sizeof(a->a_name), "scsi%d", a->a_minor);
+    }
+    for (unsigned i = 0; i < p->p_ndisks; i++) {
+        struct scp_disk *dk = &p->p_disks[i];
+
+        dk->dk_minor = scp_minor_take(SCP_DISK_MAJOR);
+        if (dk->dk_minor < 0)
+            return scp_fail(err, size, EMFILE, "the disks of this process's pairs have used up the numbers");
+        (void)snprintf(dk->dk_name, sizeof(dk->dk_name), "hdisk%d", dk->dk_minor);
+    }
+    return 0;
+}
+
+/* One adapter: its bus, the disks on it, the driver, and the disk driver's instances. */
+static int scp_adapter_build(struct scp *p, unsigned adapter, char *err, size_t size)
+{
+    struct scp_adapter *a = &p->p_adapters[adapter];
+    const unsigned end = a->a_first + a->a_spec.ndisks;
     struct sim_bus_config bus = {0};
     struct ad_config ad = {0};
     int error;
 
-    error = shim_init(spec->host ? spec->host : shim_posix_host());
-    if (error != 0)
-        return scp_fail(err, size, error, "the host half of the shim was refused: %s", scp_strerror(error));
-    p->p_shim_up = true;
-    p->p_posix = spec->host == NULL || spec->host == shim_posix_host();
-    error = kern_init();
-    if (error != 0)
-        return scp_fail(err, size, error, "the kernel services did not start: %s", scp_strerror(error));
-    p->p_kern_up = true;
-
     bus.sb_adapter_id = SCP_ADAPTER_ID;
-    bus.sb_transfer_bytes_max = spec->transfer_bytes_max;
-    bus.sb_clears_queue = spec->clears_queue;
-    error = sim_bus_create(&bus, &p->p_bus);
+    bus.sb_transfer_bytes_max = a->a_spec.transfer_bytes_max;
+    bus.sb_clears_queue = a->a_spec.clears_queue;
+    error = sim_bus_create(&bus, &a->a_bus);
     if (error != 0)
-        return scp_fail(err, size, error, "the simulated bus could not be made: %s", scp_strerror(error));
-    for (unsigned i = 0; i < spec->ndisks && error == 0; i++)
-        error = scp_disk_put(p, spec, i, err, size);
+        return scp_fail(err, size, error, "%s: the simulated bus could not be made: %s", a->a_name,
+                        scp_strerror(error));
+    for (unsigned i = a->a_first; i < end && error == 0; i++)
+        error = scp_disk_put(p, i, err, size);
     if (error != 0)
         return error;
 
     ad.cfg_ops = &sim_hw_ops;
-    ad.cfg_hw = p->p_bus;
-    ad.cfg_dev = sim_bus_dev(p->p_bus);
-    ad.cfg_transfer_bytes_max = spec->transfer_bytes_max;
-    ad.cfg_no_gather = spec->no_gather;
-    error = ad_attach(scp_adapter_devno(p), &ad);
+    ad.cfg_hw = a->a_bus;
+    ad.cfg_dev = sim_bus_dev(a->a_bus);
+    ad.cfg_transfer_bytes_max = a->a_spec.transfer_bytes_max;
+    ad.cfg_no_gather = a->a_spec.no_gather;
+    error = ad_attach(scp_adapter_devno(p, adapter), &ad);
     if (error != 0)
-        return scp_fail(err, size, error, "scsi0: attach failed: %s", scp_strerror(error));
-    p->p_attached = true;
-    for (unsigned i = 0; i < spec->ndisks && error == 0; i++)
-        error = scp_disk_configure(p, spec, i, err, size);
+        return scp_fail(err, size, error, "%s: attach failed: %s", a->a_name, scp_strerror(error));
+    a->a_attached = true;
+    for (unsigned i = a->a_first; i < end && error == 0; i++)
+        error = scp_disk_configure(p, i, err, size);
+    return error;
+}
+
+/* The steps of scp_create that need undoing; scp_take_down() undoes exactly those that were done. */
+static int scp_build(struct scp *p, char *err, size_t size)
+{
+    int error = scp_process_join(p->p_host, err, size);
+
+    if (error != 0)
+        return error;
+    p->p_joined = true;
+    error = scp_number(p, err, size);
+    for (unsigned i = 0; i < p->p_nadapters && error == 0; i++)
+        error = scp_adapter_build(p, i, err, size);
     return error;
 }
 
@@ -220,92 +218,130 @@ static size_t scp_take_down(struct scp *p)
     size_t leaked = 0;
 
     for (unsigned i = 0; i < p->p_ndisks; i++) {
-        if (p->p_disks[i].dk_file != NULL)
-            (void)fp_close(p->p_disks[i].dk_file);
-        if (p->p_disks[i].dk_configured)
+        struct scp_disk *dk = &p->p_disks[i];
+
+        if (dk->dk_file != NULL)
+            (void)fp_close(dk->dk_file);
+        if (dk->dk_configured)
             SHIM_ASSERT(scdisk_config(scp_disk_devno(p, i), CFG_TERM, NULL) == 0);
+        if (dk->dk_minor >= 0)
+            scp_minor_give(SCP_DISK_MAJOR, dk->dk_minor);
     }
-    if (p->p_adapter_file != NULL)
-        (void)fp_close(p->p_adapter_file);
-    if (p->p_attached)
-        SHIM_ASSERT(ad_detach(scp_adapter_devno(p)) == 0);
-    if (p->p_bus != NULL)
-        sim_bus_destroy(p->p_bus);
-    if (p->p_kern_up)
-        kern_fini();
-    if (p->p_shim_up) {
-        leaked = shim_fini();
-        if (p->p_posix)
-            shim_posix_stop();
+    for (unsigned i = 0; i < p->p_nadapters; i++) {
+        struct scp_adapter *a = &p->p_adapters[i];
+
+        if (a->a_file != NULL)
+            (void)fp_close(a->a_file);
+        if (a->a_attached)
+            SHIM_ASSERT(ad_detach(scp_adapter_devno(p, i)) == 0);
+        if (a->a_bus != NULL)
+            sim_bus_destroy(a->a_bus);
+        if (a->a_minor >= 0)
+            scp_minor_give(SCP_ADAPTER_MAJOR, a->a_minor);
     }
+    if (p->p_joined)
+        leaked = scp_process_part();
+    return leaked;
+}
+
+static void scp_free(struct scp *p)
+{
+    scp_spec_drop(p);
     pthread_mutex_destroy(&p->p_files_mutex);
     free(p);
-
-    pthread_mutex_lock(&scp_one_mutex);
-    scp_one_taken = false;
-    pthread_mutex_unlock(&scp_one_mutex);
-    return leaked;
 }
 
 int scp_create(const struct scp_spec *spec, struct scp **out, char *err, size_t size)
 {
-    struct scp *p;
-    bool taken;
-    int error = scp_spec_check(spec, err, size);
+    struct scp *p = calloc(1, sizeof(*p));
+    int error;
 
-    if (error != 0)
-        return error;
-    pthread_mutex_lock(&scp_one_mutex);
-    taken = scp_one_taken;
-    scp_one_taken = true;
-    pthread_mutex_unlock(&scp_one_mutex);
-    if (taken)
-        return scp_fail(err, size, EBUSY, "this process has a pair already; destroy it first");
-
-    p = calloc(1, sizeof(*p));
-    if (p == NULL) {
-        pthread_mutex_lock(&scp_one_mutex);
-        scp_one_taken = false;
-        pthread_mutex_unlock(&scp_one_mutex);
+    if (p == NULL)
         return scp_fail(err, size, ENOMEM, "no memory for the pair");
-    }
     pthread_mutex_init(&p->p_files_mutex, NULL);
-    p->p_ndisks = spec->ndisks;
-    error = scp_build(p, spec, err, size);
+    for (unsigned i = 0; i < SCP_ADAPTERS_MAX; i++)
+        p->p_adapters[i].a_minor = -1;
+    for (unsigned i = 0; i < SCP_DISKS_MAX; i++)
+        p->p_disks[i].dk_minor = -1;
+    error = scp_spec_take(p, spec, err, size);
+    if (error == 0) {
+        scp_config_lock();
+        error = scp_build(p, err, size);
+        if (error != 0)
+            (void)scp_take_down(p);
+        scp_config_unlock();
+    }
     if (error != 0) {
-        (void)scp_take_down(p);
+        scp_free(p);
         return error;
     }
     *out = p;
     return 0;
 }
 
-size_t scp_destroy(struct scp *p) { return scp_take_down(p); }
+size_t scp_destroy(struct scp *p)
+{
+    size_t leaked;
+
+    scp_config_lock();
+    leaked = scp_take_down(p);
+    scp_config_unlock();
+    scp_free(p);
+    return leaked;
+}
+
+/* ------------------------------------------------------------------ what was built */
+
+unsigned scp_nadapters(const struct scp *p) { return p->p_nadapters; }
 
 unsigned scp_ndisks(const struct scp *p) { return p->p_ndisks; }
 
-devno_t scp_adapter_devno(const struct scp *p)
+static const struct scp_adapter *scp_adapter_at(const struct scp *p, unsigned adapter)
 {
-    (void)p;
-    return SC_MAKEDEV(SCP_ADAPTER_MAJOR, 0);
+    SHIM_ASSERT(adapter < p->p_nadapters);
+    return &p->p_adapters[adapter];
+}
+
+static const struct scp_disk *scp_disk_at(const struct scp *p, unsigned disk)
+{
+    SHIM_ASSERT(disk < p->p_ndisks);
+    return &p->p_disks[disk];
+}
+
+devno_t scp_adapter_devno(const struct scp *p, unsigned adapter)
+{
+    return SC_MAKEDEV(SCP_ADAPTER_MAJOR, (unsigned)scp_adapter_at(p, adapter)->a_minor);
 }
 
 devno_t scp_disk_devno(const struct scp *p, unsigned disk)
 {
-    SHIM_ASSERT(disk < p->p_ndisks);
-    return SC_MAKEDEV(SCP_DISK_MAJOR, disk);
+    return SC_MAKEDEV(SCP_DISK_MAJOR, (unsigned)scp_disk_at(p, disk)->dk_minor);
 }
 
-const char *scp_disk_name(const struct scp *p, unsigned disk)
+const char *scp_adapter_name(const struct scp *p, unsigned adapter)
 {
-    SHIM_ASSERT(disk < p->p_ndisks);
-    return p->p_disks[disk].dk_name;
+    return scp_adapter_at(p, adapter)->a_name;
+}
+
+const char *scp_disk_name(const struct scp *p, unsigned disk) { return scp_disk_at(p, disk)->dk_name; }
+
+unsigned scp_disk_adapter(const struct scp *p, unsigned disk) { return scp_disk_at(p, disk)->dk_adapter; }
+
+const struct scp_adapter_spec *scp_adapter_config(const struct scp *p, unsigned adapter)
+{
+    return &scp_adapter_at(p, adapter)->a_spec;
+}
+
+const struct scp_disk_spec *scp_disk_config(const struct scp *p, unsigned disk)
+{
+    return &scp_disk_at(p, disk)->dk_spec;
 }
 
 struct sim_disk *scp_sim_disk(const struct scp *p, unsigned disk)
 {
-    SHIM_ASSERT(disk < p->p_ndisks);
-    return sim_disk_find(p->p_bus, p->p_disks[disk].dk_id, p->p_disks[disk].dk_lun);
+    const struct scp_disk *dk = scp_disk_at(p, disk);
+
+    return sim_disk_find(p->p_adapters[dk->dk_adapter].a_bus, dk->dk_id, dk->dk_lun);
 }
 
 /* Open a handle once, under the mutex: two first callers must not open twice. */
@@ -328,7 +364,7 @@ int scp_disk_file(struct scp *p, unsigned disk, struct file **fpp)
     return scp_file_once(p, scp_disk_devno(p, disk), &p->p_disks[disk].dk_file, fpp);
 }
 
-int scp_adapter_file(struct scp *p, struct file **fpp)
+int scp_adapter_file(struct scp *p, unsigned adapter, struct file **fpp)
 {
-    return scp_file_once(p, scp_adapter_devno(p), &p->p_adapter_file, fpp);
+    return scp_file_once(p, scp_adapter_devno(p, adapter), &p->p_adapters[adapter].a_file, fpp);
 }

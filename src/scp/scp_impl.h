@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * scp_impl.h - private to src/scp: the assembled pair's own structure.
+ * scp_impl.h - private to src/scp: the assembled pair's own structure, and what the pairs of a
+ * process share.
  */
 #ifndef SCP_IMPL_H
 #define SCP_IMPL_H
@@ -12,24 +13,65 @@
 
 #include "../adapter/sim/sim.h"
 
+#define SCP_NAME_MAX 16u
+
 struct scp_disk {
-    char dk_name[16]; /* "hdisk0" */
+    struct scp_disk_spec dk_spec; /* in force; the path is ours */
+    char dk_name[SCP_NAME_MAX];   /* "hdisk0" */
+    int dk_minor;                 /* -1: none yet */
+    unsigned dk_adapter;
     uint8_t dk_id, dk_lun;
     bool dk_configured;   /* scdisk_config(CFG_INIT) done */
     struct file *dk_file; /* scp_disk_file()'s handle, or NULL */
 };
 
+struct scp_adapter {
+    struct scp_adapter_spec a_spec; /* in force */
+    char a_name[SCP_NAME_MAX];      /* "scsi0" */
+    int a_minor;                    /* -1: none yet */
+    bool a_attached;
+    unsigned a_first; /* its disks are p_disks[a_first ...] */
+    struct sim_bus *a_bus;
+    struct file *a_file; /* scp_adapter_file()'s handle, or NULL */
+};
+
 struct scp {
-    bool p_shim_up, p_kern_up, p_attached;
-    bool p_posix; /* the host is ours to stop */
-    struct sim_bus *p_bus;
-    unsigned p_ndisks;
+    bool p_joined; /* one of the process's pairs */
+    uint64_t p_max_coalesce;
+    const struct shim_host *p_host;
+    unsigned p_nadapters, p_ndisks;
+    struct scp_adapter p_adapters[SCP_ADAPTERS_MAX];
     struct scp_disk p_disks[SCP_DISKS_MAX];
-    pthread_mutex_t p_files_mutex; /* dk_file, p_adapter_file */
-    struct file *p_adapter_file;
+    pthread_mutex_t p_files_mutex; /* dk_file, a_file */
 };
 
 /* Write one line into err (may be NULL); always returns `error`. */
 int scp_fail(char *err, size_t size, int error, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* ------------------------------------------------------------------ scp_spec.c */
+
+/*
+ * Copy a specification of any size into a new pair, with defaults filled in and everything checked
+ * that can be without building. 0 or an errno with a line in err.
+ */
+int scp_spec_take(struct scp *p, const struct scp_spec *spec, char *err, size_t size);
+/* Give back what the copy holds. */
+void scp_spec_drop(struct scp *p);
+
+/* ------------------------------------------------------------------ scp_process.c */
+
+/*
+ * Configuration is one call at a time in the whole process: everything below, ad_attach and the
+ * configure methods are called with this held.
+ */
+void scp_config_lock(void);
+void scp_config_unlock(void);
+/* One more pair; the first installs the host and starts the services. 0 or an errno with a line in err. */
+int scp_process_join(const struct shim_host *host, char *err, size_t size);
+/* One pair less; the last takes them down. Returns the number of blocks still allocated. */
+size_t scp_process_part(void);
+/* The lowest free minor number of a major, or -1. */
+int scp_minor_take(unsigned major);
+void scp_minor_give(unsigned major, int minor);
 
 #endif /* SCP_IMPL_H */

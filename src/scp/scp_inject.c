@@ -365,7 +365,8 @@ int scp_inject(struct scp *p, const char *text, char *err, size_t size)
         if (strcmp(name, scp_disk_name(p, i)) == 0)
             disk = scp_sim_disk(p, i);
     if (disk == NULL)
-        return scp_fail(err, size, ENOENT, "\"%s\": no such disk; the first is hdisk0", name);
+        return scp_fail(err, size, ENOENT, "\"%s\": no such disk; the first is %s", name,
+                        scp_disk_name(p, 0));
     if (rest == NULL)
         return scp_fail(err, size, EINVAL, "%s: nothing to do; add do=ACTION, clear or attention=ASC/ASCQ",
                         name);

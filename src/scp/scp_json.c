@@ -41,15 +41,15 @@ static void json_buckets(FILE *f, const char *name, const uint64_t *bucket)
     fputc(']', f);
 }
 
-static void json_adapter(FILE *f, struct scp *p)
+static void json_adapter(FILE *f, struct scp *p, unsigned i)
 {
     struct sc_adapter_stats st = {0};
     struct file *fp;
-    int error = scp_adapter_file(p, &fp);
+    int error = scp_adapter_file(p, i, &fp);
 
     if (error == 0)
         error = fp_ioctl(fp, SCIOSTAT, (intptr_t)&st, 0);
-    fprintf(f, "{\"name\":\"scsi0\"");
+    fprintf(f, "{\"name\":\"%s\"", scp_adapter_name(p, i));
     if (error != 0) {
         fprintf(f, ",\"error\":");
         json_string(f, scp_strerror(error));
@@ -70,7 +70,8 @@ static void json_disk(FILE *f, struct scp *p, unsigned i)
 
     if (error == 0)
         error = fp_ioctl(fp, DKSTATS, (intptr_t)&st, 0);
-    fprintf(f, "{\"name\":\"%s\"", scp_disk_name(p, i));
+    fprintf(f, "{\"name\":\"%s\",\"adapter\":\"%s\"", scp_disk_name(p, i),
+            scp_adapter_name(p, scp_disk_adapter(p, i)));
     if (error != 0) {
         fprintf(f, ",\"error\":");
         json_string(f, scp_strerror(error));
@@ -110,9 +111,13 @@ char *scp_stat_json(struct scp *p)
 
     if (f == NULL)
         return NULL;
-    fprintf(f, "{\"adapter\":");
-    json_adapter(f, p);
-    fprintf(f, ",\"disks\":[");
+    fprintf(f, "{\"adapters\":[");
+    for (unsigned i = 0; i < p->p_nadapters; i++) {
+        if (i > 0)
+            fputc(',', f);
+        json_adapter(f, p, i);
+    }
+    fprintf(f, "],\"disks\":[");
     for (unsigned i = 0; i < p->p_ndisks; i++) {
         if (i > 0)
             fputc(',', f);

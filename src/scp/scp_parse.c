@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * scp_parse.c - text to structures: sizes and --disk specifications.
+ * scp_parse.c - text to structures: sizes, --adapter and --disk specifications.
  *
  * Everything a person types is checked here, and an error names the word and the fix. Does not
  * contain: fault rules (scp_inject.c), the command line (src/cli).
@@ -90,7 +90,7 @@ static int scp_disk_option(const char *name, const char *value, struct scp_disk_
 
 int scp_disk_parse(char *text, struct scp_disk_spec *out, char *err, size_t size)
 {
-    struct scp_disk_spec d = {0};
+    struct scp_disk_spec d = {.size = sizeof(d)};
     char *rest = text;
     char *word = strsep(&rest, ",");
     int error;
@@ -120,4 +120,45 @@ int scp_disk_parse(char *text, struct scp_disk_spec *out, char *err, size_t size
         return scp_fail(err, size, EINVAL, "--disk: %s: size is not a multiple of the block size", text);
     *out = d;
     return 0;
+}
+
+/* The value of max-transfer. */
+static int scp_transfer_parse(const char *value, uint64_t *out, char *err, size_t size)
+{
+    if (scp_size_parse(value, out) != 0 || *out < SC_MAXREQUEST || *out > SCP_TRANSFER_MAX ||
+        *out % SC_PAGE_SIZE != 0)
+        return scp_fail(err, size, EINVAL,
+                        "--adapter: max-transfer=%s: must be a multiple of %u from %u to %u", value,
+                        SC_PAGE_SIZE, SC_MAXREQUEST, SCP_TRANSFER_MAX);
+    return 0;
+}
+
+int scp_adapter_parse(char *text, struct scp_adapter_spec *out, char *err, size_t size)
+{
+    struct scp_adapter_spec a = {.size = sizeof(a)};
+    char *rest = text;
+    const char *kind = strsep(&rest, ",");
+    int error = 0;
+
+    a.kind = "sim";
+    if (kind == NULL || strcmp(kind, a.kind) != 0)
+        return scp_fail(err, size, EINVAL, "--adapter: \"%s\": unknown kind; known: sim", kind ? kind : "");
+    while (rest != NULL && error == 0) {
+        char *value = strsep(&rest, ",");
+        const char *name = strsep(&value, "=");
+
+        if (strcmp(name, "max-transfer") == 0 && value != NULL)
+            error = scp_transfer_parse(value, &a.transfer_bytes_max, err, size);
+        else if (strcmp(name, "no-gather") == 0 && value == NULL)
+            a.no_gather = true;
+        else if (strcmp(name, "clears-queue") == 0 && value == NULL)
+            a.clears_queue = true;
+        else
+            error = scp_fail(
+                err, size, EINVAL,
+                "--adapter: unknown option \"%s\"; known: max-transfer=BYTES no-gather clears-queue", name);
+    }
+    if (error == 0)
+        *out = a;
+    return error;
 }

@@ -397,7 +397,7 @@ int sg_pair_reset(const struct sg_target *t)
 
     pthread_rwlock_rdlock(&pair.lock);
     if (pair.scp != NULL && !pair.forked) {
-        error = scp_adapter_file(pair.scp, &adapter);
+        error = scp_adapter_file(pair.scp, scp_disk_adapter(pair.scp, t->tg_disk), &adapter);
         if (error == 0)
             error = fp_ioctl(adapter, SCIORESET, SC_ARG(t->tg_info.id, t->tg_info.lun), 0);
     }

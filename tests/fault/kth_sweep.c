@@ -299,7 +299,7 @@ static uint64_t walk(void)
     shim_fail_set(sw.kind, sw.k, sw.for_good);
     STEP("create", create(&pair));
     STEP("open", fp_opendev(scp_disk_devno(pair, 0), DREAD | DWRITE, NULL, 0, &disk));
-    STEP("adapter open", fp_opendev(scp_adapter_devno(pair), DREAD | DWRITE, NULL, 0, &adapter));
+    STEP("adapter open", fp_opendev(scp_adapter_devno(pair, 0), DREAD | DWRITE, NULL, 0, &adapter));
     STEP("write", raw_write(disk, (uint8_t)sw.k));
     STEP("read", raw_read(disk));
     STEP("gather", gather(disk));

@@ -45,11 +45,12 @@ check "8 MiB on hdisk0 are spanned ($((after - before)) bufs)" [ $((after - befo
 
 # Reports.
 check "info" "$scpair" info "$mnt"
-equal "info --json: maximum transfer" 1048576 "$("$scpair" info --json "$mnt" | jq .adapter.max_transfer)"
+equal "info --json: maximum transfer" 1048576 \
+    "$("$scpair" info --json "$mnt" | jq ".adapters[0].max_transfer")"
 equal "info --json: block" "[512,4096]" "$("$scpair" info --json "$mnt" | jq -c '[.disks[].block]')"
 check "stat" "$scpair" stat "$mnt"
 "$scpair" stat --json "$mnt" >"$work/stat.json"
-check "stat --json: the adapter" jq -e .adapter "$work/stat.json"
+check "stat --json: the adapter" jq -e ".adapters[0].commands" "$work/stat.json"
 for name in name bufs commands spanned_commands spanned_bufs fragments gathered pending in_process \
     completed errors retries; do
     check "stat --json: $name" jq -e ".disks[0] | has(\"$name\")" "$work/stat.json"

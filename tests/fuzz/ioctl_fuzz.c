@@ -101,8 +101,9 @@ static void one_ioctl(struct file *fp, const unsigned *cmds, size_t ncmds)
 
 static void round_of(void)
 {
-    struct scp_disk_spec disks[2] = {{.medium = SCP_MEDIUM_RAM, .bytes = DISK_BYTES},
-                                     {.medium = SCP_MEDIUM_RAM, .bytes = DISK_BYTES, .block_bytes = 4096}};
+    struct scp_disk_spec disks[2] = {
+        {.size = sizeof(disks[0]), .medium = SCP_MEDIUM_RAM, .bytes = DISK_BYTES},
+        {.size = sizeof(disks[0]), .medium = SCP_MEDIUM_RAM, .bytes = DISK_BYTES, .block_bytes = 4096}};
     struct scp_spec spec = {.disks = disks, .ndisks = 2, .transfer_bytes_max = 65536};
     struct file *disk[2], *adapter;
     char text[SCP_ERROR_MAX];
@@ -117,7 +118,7 @@ static void round_of(void)
 
         MUST(error == 0, "open with ext %#x: %s", ext, scp_strerror(error));
     }
-    MUST(fp_opendev(scp_adapter_devno(pair), DREAD | DWRITE, NULL, 0, &adapter) == 0, "open of scsi0");
+    MUST(fp_opendev(scp_adapter_devno(pair, 0), DREAD | DWRITE, NULL, 0, &adapter) == 0, "open of scsi0");
     for (unsigned i = 0; i < ROUND_IOCTLS; i++) {
         if (rnd() & 1)
             one_ioctl(adapter, adapter_cmds, SC_ARRAY_SIZE(adapter_cmds));

@@ -73,6 +73,7 @@ static void choose_disk(struct world *w, struct scp_disk_spec *d)
     struct world_rng *r = &w->w_rng;
 
     memset(d, 0, sizeof(*d));
+    d->size = sizeof(*d);
     d->medium = SCP_MEDIUM_RAM;
     d->block_bytes = rng_percent(r, 40) ? 4096 : 512;
     d->bytes = (64 + rng_below(r, 448)) * 4096 + (d->block_bytes == 512 ? rng_below(r, 8) * 512 : 0);
@@ -150,7 +151,7 @@ static void build(struct world *w)
     WORLD_CHECK(w, error == 0, "scp_create: %s", text);
     for (unsigned i = 0; i < w->w_spec.ndisks; i++)
         open_disk(w, i);
-    error = fp_opendev(scp_adapter_devno(w->w_pair), DREAD | DWRITE, NULL, 0, &w->w_adapter);
+    error = fp_opendev(scp_adapter_devno(w->w_pair, 0), DREAD | DWRITE, NULL, 0, &w->w_adapter);
     WORLD_CHECK(w, error == 0, "open of scsi0: %s", scp_strerror(error));
     error = fp_ioctl(w->w_adapter, IOCINFO, (intptr_t)&info, 0);
     WORLD_CHECK(w, error == 0 && info.un.scsi.max_transfer == w->w_spec.transfer_bytes_max,
@@ -206,7 +207,7 @@ static void check_disk(struct world *w, unsigned i)
 
 static void check_all(struct world *w)
 {
-    struct ad_adapter *adp = ad_find(scp_adapter_devno(w->w_pair));
+    struct ad_adapter *adp = ad_find(scp_adapter_devno(w->w_pair, 0));
 
     for (unsigned i = 0; i < w->w_spec.ndisks; i++)
         check_disk(w, i);

@@ -253,7 +253,7 @@ static void build(uint32_t queue, uint64_t latency_ns)
     char text[SCP_ERROR_MAX];
 
     MUST(scp_create(&spec, &pair, text, sizeof(text)) == 0, "create: %s", text);
-    real_devno = scp_adapter_devno(pair);
+    real_devno = scp_adapter_devno(pair, 0);
     MUST(devswadd(RECORDER_DEVNO, &entries) == 0, "devswadd");
     MUST(scdisk_config(DISK_DEVNO, CFG_INIT, &uio) == 0, "configure");
     nrequests = 0;

@@ -45,7 +45,7 @@ static void write_pattern(struct scp *pair)
 
 static void configure_head(struct scp *pair)
 {
-    struct thead_dds dds = {.adapter_devno = scp_adapter_devno(pair), .scsi_id = 0, .lun_id = 0};
+    struct thead_dds dds = {.adapter_devno = scp_adapter_devno(pair, 0), .scsi_id = 0, .lun_id = 0};
     struct iovec vec = {&dds, sizeof(dds)};
     struct uio uio = {.uio_iov = &vec, .uio_iovcnt = 1, .uio_resid = sizeof(dds), .uio_segflg = UIO_SYSSPACE};
 
