@@ -237,6 +237,11 @@ int kcopyout(const void *kaddr, intptr_t uaddr, size_t n, unsigned long devflag)
 /*
  * One error-log record. `er_detail` follows AIX's printed order: CDB length, target, LUN, CDB
  * (16), validity, SCSI status, adapter status, sense bytes.
+ *
+ * What happens again and again is one record with a count [ours]: an entry counts in an older
+ * record when er_resource, er_id, er_temp, er_errno and er_text are the same and no more than
+ * ERRLOG_AGAIN_NS lie between the two. So what differs from block to block does not belong in the
+ * text: blocks have fields. The record keeps the detail of its first entry.
  */
 #define ERR_RESOURCE_MAX 16
 #define ERR_DETAIL_MAX   96
@@ -246,11 +251,16 @@ struct err_rec {
     uint8_t er_temp; /* 1 TEMP: recovered; 0 PERM */
     uint8_t er_detail_bytes;
     uint16_t er_errno;                  /* what the caller got; 0 */
-    uint64_t er_when_ns;                /* set by errsave */
-    uint64_t er_seq;                    /* set by errsave: 1, 2, 3 ... */
+    uint64_t er_when_ns;                /* set by errsave: the last entry counted, by kern_now_ns */
+    uint64_t er_seq;                    /* set by errsave: the number of that entry, 1, 2, 3 ... */
     char er_resource[ERR_RESOURCE_MAX]; /* "hdisk0" */
     char er_text[ERR_TEXT_MAX];         /* one line: what was seen, which rule fired, what was done */
     uint8_t er_detail[ERR_DETAIL_MAX];
+    uint64_t er_low;       /* the blocks it is about: the first, and */
+    uint64_t er_end;       /* one past the last; 0 for none. Of a record: all its entries' */
+    uint64_t er_first_ns;  /* set by errsave: the first entry counted */
+    uint64_t er_first_seq; /* set by errsave: its number; the record keeps it as its name */
+    uint64_t er_count;     /* set by errsave: how many entries the record stands for */
 };
 enum {
     ERRID_SCSI_ERR1 = 0x5c510001, /* adapter hardware, permanent */
@@ -263,10 +273,20 @@ enum {
     ERRID_DISK_ERR4,              /* temporary: recovered, retried */
     ERRID_DISK_INFO               /* worth a line: mode changed, attention */
 };
-#define ERRLOG_RECORDS 256u
-/* Append to the error log (a ring; the oldest goes). Any environment, no lock of rank KERN or above held. */
+#define ERRLOG_RECORDS  256u
+#define ERRLOG_AGAIN_NS 60000000000ull
+/*
+ * Append to the error log, or count in a record like it. When the log is full, the record goes whose
+ * last entry is the oldest. Any environment, no lock of rank KERN or above held.
+ */
 void errsave(struct err_rec *rec, size_t len);
-/* Copy up to max records with er_seq > after_seq, oldest first; returns how many. [ours] Any. */
+/*
+ * Copy up to max records with er_seq > after_seq, by rising er_seq; returns how many. A record in
+ * which another entry was counted has that entry's er_seq and so comes again: a follower that
+ * passes the last er_seq it got sees each new record and each new count, and knows by er_first_seq
+ * which record it is. Entries are lost to it only where records have gone: when the counts it has
+ * seen grow by less than er_seq did. [ours] Any.
+ */
 unsigned errlog_read(uint64_t after_seq, struct err_rec *out, unsigned max);
 
 /* Format text as shim_format does, for er_text. [ours] Any. */

@@ -122,14 +122,27 @@ const char *cli_bytes_text(uint64_t bytes, char *out, size_t size)
     return out;
 }
 
+int cli_stdout(int rc)
+{
+    static bool said;
+    int error = fflush(stdout) != 0 ? errno : 0;
+
+    if (error == 0 && !ferror(stdout))
+        return rc;
+    if (!said)
+        (void)cli_fail(CLI_FAILED, "stdout: the output could not be written%s%s", error ? ": " : "",
+                       error ? strerror(error) : "");
+    said = true;
+    return CLI_FAILED;
+}
+
 int cli_json_print(json_t *value)
 {
-    int rc = json_dumpf(value, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
-
+    /* An error of stdout is seen by cli_stdout(), whoever met it first. */
+    (void)json_dumpf(value, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    (void)putchar('\n');
     json_decref(value);
-    if (rc != 0 || printf("\n") < 0 || fflush(stdout) != 0)
-        return cli_fail(CLI_FAILED, "stdout: %s", strerror(errno));
-    return CLI_OK;
+    return cli_stdout(CLI_OK);
 }
 
 /* ------------------------------------------------------------------ the pair */

@@ -11,62 +11,132 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CTL_GROW 65536u
+#define CTL_GROW    65536u
+#define CTL_GONE_NS 2000000000u /* how long a mount that answers no more may take to go */
+#define CTL_LOOK_NS 20000000u
+
+/* MOUNT/.scpair/NAME into path. False when that is too long. */
+static bool ctl_path(char *path, size_t size, const char *mount, const char *name)
+{
+    return (size_t)snprintf(path, size, "%s/.scpair/%s", mount, name) < size;
+}
+
+/* Say why a file of .scpair did not open or read; returns the exit code. */
+static int ctl_explain(const char *mount, const char *name, int error)
+{
+    struct stat st;
+
+    if (error == ENAMETOOLONG)
+        return cli_fail(CLI_USAGE, "%.64s...: the path is too long", mount);
+    if (error == ENOTCONN || error == ECONNABORTED)
+        return cli_fail(CLI_FAILED, "%s: its server is gone; run scpair umount %s", mount, mount);
+    if (error == EACCES || error == EPERM)
+        return cli_fail(CLI_FAILED, "%s: not allowed; be root or the user who mounted it", mount);
+    if (stat(mount, &st) < 0)
+        return cli_fail(CLI_USAGE, "%s: %s; give the directory scpair mount was given", mount,
+                        strerror(errno));
+    if (error == ENOENT || error == ENOTDIR)
+        return cli_fail(CLI_USAGE, "%s: not an scpair mount; make one with scpair mount --disk FILE %s",
+                        mount, mount);
+    return cli_fail(CLI_FAILED, "%s/.scpair/%s: %s", mount, name, strerror(error));
+}
 
 int cli_ctl_open(const char *mount, const char *name, int flags, int *rc)
 {
     char path[4096];
-    struct stat st;
-    int fd;
+    int fd = -1;
+    int error = ENAMETOOLONG;
 
-    if ((size_t)snprintf(path, sizeof(path), "%s/.scpair/%s", mount, name) >= sizeof(path)) {
-        *rc = cli_fail(CLI_USAGE, "%.64s...: the path is too long", mount);
-        return -1;
+    if (ctl_path(path, sizeof(path), mount, name)) {
+        fd = open(path, flags | O_CLOEXEC);
+        error = errno;
     }
-    fd = open(path, flags | O_CLOEXEC);
-    if (fd >= 0)
-        return fd;
-    if (errno == ENOTCONN)
-        *rc = cli_fail(CLI_FAILED, "%s: its server is gone; run scpair umount %s", mount, mount);
-    else if (errno == EACCES || errno == EPERM)
-        *rc = cli_fail(CLI_FAILED, "%s: not allowed; be root or the user who mounted it", mount);
-    else if (stat(mount, &st) < 0)
-        *rc =
-            cli_fail(CLI_USAGE, "%s: %s; give the directory scpair mount was given", mount, strerror(errno));
-    else
-        *rc = cli_fail(CLI_USAGE, "%s: not an scpair mount; make one with scpair mount --disk FILE %s", mount,
-                       mount);
-    return -1;
+    if (fd < 0)
+        *rc = ctl_explain(mount, name, error);
+    return fd;
 }
 
-char *cli_ctl_read(const char *mount, const char *name, int *rc)
+/* All of an open file, malloc()ed. 0 or an errno. */
+static int ctl_read_all(int fd, char **out)
 {
-    int fd = cli_ctl_open(mount, name, O_RDONLY, rc);
     size_t used = 0, size = 0;
     char *text = NULL, *more;
     ssize_t n = 1;
 
-    if (fd < 0)
-        return NULL;
     while (n > 0) {
         if (size - used < CTL_GROW) {
             more = realloc(text, size + CTL_GROW + 1);
-            if (more == NULL)
-                break;
+            if (more == NULL) {
+                free(text);
+                return ENOMEM;
+            }
             text = more;
             size += CTL_GROW;
         }
         n = read(fd, text + used, size - used);
         if (n > 0)
             used += (size_t)n;
+        else if (n < 0 && errno == EINTR)
+            n = 1;
     }
-    (void)close(fd);
-    if (n != 0) {
-        *rc = cli_fail(CLI_FAILED, "%s/.scpair/%s: %s", mount, name, strerror(n < 0 ? errno : ENOMEM));
+    if (n < 0) {
         free(text);
-        return NULL;
+        return errno;
     }
     text[used] = '\0';
+    *out = text;
+    return 0;
+}
+
+/* The same of a file of .scpair. */
+static int ctl_read(const char *mount, const char *name, char **out)
+{
+    char path[4096];
+    int fd, error;
+
+    if (!ctl_path(path, sizeof(path), mount, name))
+        return ENAMETOOLONG;
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    error = ctl_read_all(fd, out);
+    (void)close(fd);
+    return error;
+}
+
+char *cli_ctl_read(const char *mount, const char *name, int *rc)
+{
+    char *text = NULL;
+    int error = ctl_read(mount, name, &text);
+
+    if (error != 0)
+        *rc = ctl_explain(mount, name, error);
+    return text;
+}
+
+/* Is no mount of ours there (any more)? A directory with a dead server behind it still is one. */
+static bool ctl_is_gone(const char *mount)
+{
+    char path[4096];
+    struct stat st;
+
+    return ctl_path(path, sizeof(path), mount, "pid") && stat(path, &st) < 0 &&
+           (errno == ENOENT || errno == ENOTDIR);
+}
+
+char *cli_ctl_again(const char *mount, const char *name, int *rc)
+{
+    char *text = NULL;
+    int error = ctl_read(mount, name, &text);
+
+    /* Something other than text: it may be on its way out. */
+    for (uint64_t began = cli_now_ns(); error != 0 && !ctl_is_gone(mount); cli_sleep_ns(CTL_LOOK_NS)) {
+        if (cli_now_ns() - began > CTL_GONE_NS) {
+            *rc = ctl_explain(mount, name, error);
+            return NULL;
+        }
+    }
+    *rc = CLI_OK;
     return text;
 }
 

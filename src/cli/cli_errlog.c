@@ -7,8 +7,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define ERRLOG_LOOK_NS 250000000u /* between two looks with --follow */
+#define ERRLOG_DATE    11u        /* characters of "2025-06-01 " */
 
 static const char *errlog_string(const json_t *record, const char *key)
 {
@@ -17,16 +19,54 @@ static const char *errlog_string(const json_t *record, const char *key)
     return text != NULL ? text : "?";
 }
 
+/* "2025-06-01T10:20:30.123456Z" as local time, "2025-06-01 12:20:30.123". */
+static void errlog_time(const json_t *record, const char *key, char *out, size_t size)
+{
+    struct tm tm = {0};
+    const char *text = errlog_string(record, key);
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    time_t t = rest != NULL ? timegm(&tm) : 0;
+    char local[32];
+
+    if (rest == NULL || localtime_r(&t, &tm) == NULL || strftime(local, sizeof(local), "%F %T", &tm) == 0)
+        (void)snprintf(out, size, "%s", text);
+    else
+        (void)snprintf(out, size, "%s%.4s", local, rest);
+}
+
+static void errlog_blocks(const json_t *record)
+{
+    const json_t *first = json_object_get(record, "block_first");
+    json_int_t from = json_integer_value(first);
+    json_int_t to = json_integer_value(json_object_get(record, "block_last"));
+
+    if (first != NULL && from == to)
+        printf(": block %lld", (long long)from);
+    else if (first != NULL)
+        printf(": blocks %lld-%lld", (long long)from, (long long)to);
+}
+
 static void errlog_print(const json_t *record)
 {
     json_int_t number = json_integer_value(json_object_get(record, "errno"));
-    json_int_t ns = json_integer_value(json_object_get(record, "when_ns"));
+    json_int_t count = json_integer_value(json_object_get(record, "count"));
+    const char *image = json_string_value(json_object_get(record, "image"));
+    char last[40], first[40];
 
-    printf("%5lld %12.6f %s %-9s %-8s %s", (long long)json_integer_value(json_object_get(record, "seq")),
-           (double)ns / 1e9, errlog_string(record, "type"), errlog_string(record, "id"),
-           errlog_string(record, "resource"), errlog_string(record, "text"));
+    errlog_time(record, "last", last, sizeof(last));
+    errlog_time(record, "first", first, sizeof(first));
+    printf("%5lld %s %s %-9s %s", (long long)json_integer_value(json_object_get(record, "seq")), last,
+           errlog_string(record, "type"), errlog_string(record, "id"), errlog_string(record, "resource"));
+    if (image != NULL)
+        printf(" (%s)", image);
+    printf(" %s", errlog_string(record, "text"));
+    errlog_blocks(record);
     if (number != 0)
         printf(" [%s]", scp_strerror((int)number));
+    /* The date of the first one only when it is another. */
+    if (count > 1)
+        printf(" (%lld times since %s)", (long long)count,
+               strncmp(first, last, ERRLOG_DATE) == 0 ? first + ERRLOG_DATE : first);
     printf("\n");
 }
 
@@ -49,7 +89,7 @@ static int errlog_show(char *text, bool json, json_int_t *seq)
         }
         json_decref(record);
     }
-    return fflush(stdout) == 0 ? CLI_OK : cli_fail(CLI_FAILED, "stdout: %s", strerror(errno));
+    return cli_stdout(CLI_OK);
 }
 
 static int errlog_run(const struct cli_command *cmd, int argc, char **argv)
@@ -58,7 +98,8 @@ static int errlog_run(const struct cli_command *cmd, int argc, char **argv)
         {"json", no_argument, NULL, 'j'}, {"follow", no_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
     bool json = false, follow = false;
     json_int_t seq = 0;
-    int c, rc;
+    int c, rc = CLI_FAILED;
+    char *text;
 
     while ((c = cli_getopt(cmd, argc, argv, ":jf", longs)) != -1) {
         if (c == 'j')
@@ -70,16 +111,15 @@ static int errlog_run(const struct cli_command *cmd, int argc, char **argv)
     }
     if (!cli_arguments(cmd, argc, 1))
         return CLI_USAGE;
-    do {
-        char *text = cli_ctl_read(argv[optind], "errlog", &rc);
-
-        if (text == NULL)
-            return rc;
+    text = cli_ctl_read(argv[optind], "errlog", &rc);
+    while (text != NULL) {
         rc = errlog_show(text, json, &seq);
         free(text);
-        if (follow)
-            cli_sleep_ns(ERRLOG_LOOK_NS);
-    } while (follow && rc == CLI_OK);
+        if (!follow || rc != CLI_OK)
+            break;
+        cli_sleep_ns(ERRLOG_LOOK_NS);
+        text = cli_ctl_again(argv[optind], "errlog", &rc);
+    }
     return rc;
 }
 
@@ -88,8 +128,9 @@ const struct cli_command cli_errlog = {
     "[--json] [--follow] MOUNTPOINT",
     "the error log: what was seen, which rule fired, what was done",
     "  -j, --json     one JSON object per line\n"
-    "  -f, --follow   go on until interrupted\n\n"
-    "Columns: number, seconds of the monotonic clock, TEMP (recovered) or PERM, kind, device, text.\n"
+    "  -f, --follow   go on, until Ctrl-C or the unmount; a record whose count rose comes again\n\n"
+    "Columns: number, time, TEMP (recovered) or PERM, kind, device and its image, text, blocks,\n"
+    "what the caller got, how often. What happens again within a minute is one record with a count.\n"
     "The log keeps the last 256 records.\n\n"
     "Example:\n"
     "  scpair errlog --json mnt | jq 'select(.type == \"PERM\")'\n",

@@ -58,8 +58,12 @@ uint64_t cli_now_ns(void);
 void cli_sleep_ns(uint64_t ns);
 /* "1.5 GiB" into out, which is returned. */
 const char *cli_bytes_text(uint64_t bytes, char *out, size_t size);
-/* Print a JSON value in one line and give it up. Returns CLI_OK, or CLI_FAILED when stdout does not take it.
+/*
+ * Write out what was printed. Returns rc, or CLI_FAILED after saying so, once, when stdout did not
+ * take it all. Every command ends with it; those that go on and on call it after each report.
  */
+int cli_stdout(int rc);
+/* Print a JSON value in one line and give it up. As cli_stdout(CLI_OK). */
 int cli_json_print(json_t *value);
 
 /* The adapters, disks and options a pair is made of, as commands collect them. Do not copy: it points into
@@ -95,7 +99,12 @@ int cli_pair_end(struct cli_pair *pair, int rc);
 int cli_ctl_open(const char *mount, const char *name, int flags, int *rc);
 /* All of it, malloc()ed, or NULL and *rc in the same way. */
 char *cli_ctl_read(const char *mount, const char *name, int *rc);
-/* The same, parsed. */
+/*
+ * The same for a command that looks again and again: NULL with *rc CLI_OK, and nothing said, when the
+ * mount has been taken away since. A mount that answers no more is given two seconds to go.
+ */
+char *cli_ctl_again(const char *mount, const char *name, int *rc);
+/* The same as cli_ctl_read(), parsed. */
 json_t *cli_ctl_json(const char *mount, const char *name, int *rc);
 
 /* ------------------------------------------------------------------ cli_end.c: something with blocks */

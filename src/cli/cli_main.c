@@ -56,12 +56,10 @@ static int cli_help_command(int argc, char **argv)
     return CLI_OK;
 }
 
-int main(int argc, char **argv)
+static int cli_run(int argc, char **argv)
 {
     const struct cli_command *cmd;
 
-    /* A reader that went away is an error of write(2), not a sudden end in the middle of a request. */
-    (void)signal(SIGPIPE, SIG_IGN);
     if (argc < 2)
         return cli_fail(CLI_USAGE, "no command given; scpair --help lists them");
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
@@ -77,4 +75,11 @@ int main(int argc, char **argv)
     if (cmd == NULL)
         return cli_fail(CLI_USAGE, "%s: no such command; scpair --help lists them", argv[1]);
     return cmd->c_run(cmd, argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    /* A reader that went away is an error of write(2), not a sudden end in the middle of a request. */
+    (void)signal(SIGPIPE, SIG_IGN);
+    return cli_stdout(cli_run(argc, argv));
 }

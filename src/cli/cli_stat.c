@@ -144,7 +144,7 @@ static int stat_show(const char *what, char *text, bool json)
         stat_print(all);
     json_decref(all);
     free(text);
-    return fflush(stdout) == 0 ? CLI_OK : cli_fail(CLI_FAILED, "stdout: %s", strerror(errno));
+    return cli_stdout(CLI_OK);
 }
 
 static int stat_mount(const char *mount, bool json)
@@ -163,18 +163,23 @@ static int stat_pair(struct cli_pair *pair, bool json)
     return text != NULL ? stat_show("--disk", text, json) : cli_fail(CLI_FAILED, "stat: no memory");
 }
 
+/* Until interrupted, or the mount is taken away. */
 static int stat_watch(const char *mount, bool json, uint64_t seconds)
 {
     /* A screen to paint over, or a stream of reports? */
     bool screen = !json && isatty(STDOUT_FILENO) == 1;
-    int rc;
+    int rc = CLI_FAILED;
+    char *text = cli_ctl_read(mount, "stat", &rc);
 
-    do {
+    while (text != NULL) {
         if (screen)
             printf("\033[H\033[2J");
-        rc = stat_mount(mount, json);
+        rc = stat_show(mount, text, json);
+        if (rc != CLI_OK)
+            break;
         cli_sleep_ns(seconds * 1000000000u);
-    } while (rc == CLI_OK);
+        text = cli_ctl_again(mount, "stat", &rc);
+    }
     return rc;
 }
 
@@ -222,7 +227,7 @@ const struct cli_command cli_stat = {
     "[--json] [--watch[=SECONDS]] MOUNTPOINT  |  [--json] --disk FILE[,OPTION]...",
     "counters of the drivers, and latency as a histogram",
     "  -j, --json              as JSON, one line per report\n"
-    "  -w, --watch[=SECONDS]   again and again (1)\n"
+    "  -w, --watch[=SECONDS]   again and again (1), until Ctrl-C or the unmount\n"
     "  --disk FILE,...         what one open of an image's disk costs, without a mount\n\n"
     "bufs are requests, commands are what was sent to the disk; a spanned command carries several\n"
     "bufs, a fragment is part of one. One command in 16 is timed.\n\n"

@@ -100,7 +100,8 @@ size_t dd_memory_bytes(devno_t devno)
 
 /*
  * One record, in the published order of detail: CDB length, target, LUN, CDB, validity, SCSI status, adapter
- * status, sense bytes. Diagnostic mode and pass-through commands are not logged.
+ * status, sense bytes. The text leaves the block out, so that a row of the same errors is one record.
+ * Diagnostic mode and pass-through commands are not logged.
  * Context: any; un_lock may be held.
  */
 void dd_log(struct dd_unit *un, const struct dd_cmd *cmd, uint32_t id, bool temp, int error, const char *rule,
@@ -138,14 +139,15 @@ void dd_log(struct dd_unit *un, const struct dd_cmd *cmd, uint32_t id, bool temp
     if (sense_bytes > 13) {
         struct scsi_sense parsed = scsi_sense_parse(sense, sense_bytes);
 
-        kern_format(rec.er_text, sizeof(rec.er_text), "opcode %02x block %llu+%u: sense %x/%02x/%02x: %s: %s",
-                    d[3], (unsigned long long)cmd->cmd_lba, cmd->cmd_bytes >> un->un_shift, parsed.key,
-                    parsed.asc, parsed.ascq, rule, did);
+        kern_format(rec.er_text, sizeof(rec.er_text), "opcode %02x: sense %x/%02x/%02x: %s: %s", d[3],
+                    parsed.key, parsed.asc, parsed.ascq, rule, did);
     } else {
-        kern_format(rec.er_text, sizeof(rec.er_text),
-                    "opcode %02x block %llu+%u: status %02x/%02x/%02x: %s: %s", d[3],
-                    (unsigned long long)cmd->cmd_lba, cmd->cmd_bytes >> un->un_shift, d[19], d[20], d[21],
-                    rule, did);
+        kern_format(rec.er_text, sizeof(rec.er_text), "opcode %02x: status %02x/%02x/%02x: %s: %s", d[3],
+                    d[19], d[20], d[21], rule, did);
+    }
+    if (cmd->cmd_kind == DD_KIND_RW || cmd->cmd_kind == DD_KIND_FRAG) {
+        rec.er_low = cmd->cmd_lba;
+        rec.er_end = cmd->cmd_lba + (cmd->cmd_bytes >> un->un_shift);
     }
     errsave(&rec, sizeof(rec));
 }

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 static void json_string(FILE *f, const char *text)
 {
@@ -159,7 +160,20 @@ static const char *errid_text(uint32_t id)
     }
 }
 
-static void json_record(FILE *f, const struct err_rec *r)
+/* "2025-06-01T10:20:30.123456Z", where `wall_ns` was the time at monotonic 0. */
+static void json_time(FILE *f, const char *name, uint64_t wall_ns, uint64_t ns)
+{
+    time_t seconds = (time_t)((wall_ns + ns) / 1000000000u);
+    char text[32] = "";
+    struct tm tm;
+
+    if (gmtime_r(&seconds, &tm) != NULL)
+        (void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+    fprintf(f, ",\"%s\":\"%s.%06uZ\"", name, text, (unsigned)((wall_ns + ns) / 1000u % 1000000u));
+}
+
+/* One line. wall_ns is the time of day at monotonic 0, as it looks now. */
+static void json_record(FILE *f, const struct err_rec *r, uint64_t wall_ns)
 {
     char resource[ERR_RESOURCE_MAX + 1] = {0};
     char text[ERR_TEXT_MAX + 1] = {0};
@@ -168,9 +182,16 @@ static void json_record(FILE *f, const struct err_rec *r)
     /* A head driver of somebody else's may have filled these to the brim. */
     memcpy(resource, r->er_resource, ERR_RESOURCE_MAX);
     memcpy(text, r->er_text, ERR_TEXT_MAX);
-    fprintf(f, "{\"seq\":%" PRIu64 ",\"when_ns\":%" PRIu64 ",\"id\":\"%s\",\"type\":\"%s\",\"resource\":",
-            r->er_seq, r->er_when_ns, errid_text(r->er_id), r->er_temp ? "TEMP" : "PERM");
+    fprintf(f, "{\"seq\":%" PRIu64 ",\"first_seq\":%" PRIu64 ",\"count\":%" PRIu64, r->er_seq,
+            r->er_first_seq, r->er_count);
+    json_time(f, "first", wall_ns, r->er_first_ns);
+    json_time(f, "last", wall_ns, r->er_when_ns);
+    fprintf(f,
+            ",\"first_ns\":%" PRIu64 ",\"when_ns\":%" PRIu64 ",\"id\":\"%s\",\"type\":\"%s\",\"resource\":",
+            r->er_first_ns, r->er_when_ns, errid_text(r->er_id), r->er_temp ? "TEMP" : "PERM");
     json_string(f, resource);
+    if (r->er_end != 0)
+        fprintf(f, ",\"block_first\":%" PRIu64 ",\"block_last\":%" PRIu64, r->er_low, r->er_end - 1);
     fprintf(f, ",\"errno\":%u,\"text\":", r->er_errno);
     json_string(f, text);
     fprintf(f, ",\"detail\":\"");
@@ -185,13 +206,17 @@ char *scp_errlog_json(uint64_t after_seq)
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
     struct err_rec batch[16];
+    struct timespec now = {0};
+    uint64_t wall_ns;
     unsigned n;
 
     if (f == NULL)
         return NULL;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    wall_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec - shim_now_ns();
     while ((n = errlog_read(after_seq, batch, (unsigned)SC_ARRAY_SIZE(batch))) > 0) {
         for (unsigned i = 0; i < n; i++)
-            json_record(f, &batch[i]);
+            json_record(f, &batch[i], wall_ns);
         SHIM_ASSERT(batch[n - 1].er_seq > after_seq);
         after_seq = batch[n - 1].er_seq;
     }

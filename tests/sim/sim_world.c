@@ -38,8 +38,10 @@ static void print_errlog(void)
     unsigned n = shim_host ? errlog_read(0, recs, ERRLOG_RECORDS) : 0;
 
     for (unsigned i = n > 8 ? n - 8 : 0; i < n; i++)
-        printf("  errlog %llu: %s at %llu ns: %s\n", (unsigned long long)recs[i].er_seq, recs[i].er_resource,
-               (unsigned long long)recs[i].er_when_ns, recs[i].er_text);
+        printf("  errlog %llu: %s at %llu ns: %s: from block %llu, %llu times\n",
+               (unsigned long long)recs[i].er_seq, recs[i].er_resource,
+               (unsigned long long)recs[i].er_when_ns, recs[i].er_text, (unsigned long long)recs[i].er_low,
+               (unsigned long long)recs[i].er_count);
 }
 
 void world_fail(const struct world *w, const char *fmt, ...)

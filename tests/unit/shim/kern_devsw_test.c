@@ -413,12 +413,124 @@ START_TEST(test_errlog_ring_keeps_the_newest_in_order)
     ck_assert_str_eq(out[2].er_text, "number 7");
     ck_assert_uint_eq(errlog_read(10, out, 10), 0);
     ck_assert_uint_eq(errlog_read(1000, out, 10), 0);
-    for (unsigned i = 11; i <= ERRLOG_RECORDS + 50; i++)
+    for (unsigned i = 11; i <= ERRLOG_RECORDS + 50; i++) {
+        kern_format(rec.er_text, sizeof(rec.er_text), "number %u", i);
         errsave(&rec, sizeof(rec));
+    }
     n = errlog_read(0, out, ERRLOG_RECORDS + 10);
     ck_assert_uint_eq(n, ERRLOG_RECORDS);
     for (unsigned i = 0; i < n; i++)
         ck_assert_uint_eq(out[i].er_seq, 51 + i);
+    shim_test_end();
+}
+END_TEST
+
+/* A retry and a failure in turn, 3,000 blocks long: two records, and their counts. */
+START_TEST(test_errlog_counts_what_is_the_same)
+{
+    struct err_rec rec = {.er_id = ERRID_DISK_ERR1, .er_errno = EIO, .er_resource = "hdisk0"};
+    struct err_rec out[4];
+    uint64_t began;
+
+    begin();
+    began = kern_now_ns();
+    for (unsigned i = 0; i < 3000; i++) {
+        rec.er_temp = i % 2 == 0;
+        rec.er_low = 500 + i;
+        rec.er_end = 501 + i;
+        kern_format(rec.er_text, sizeof(rec.er_text), rec.er_temp ? "retried" : "failed");
+        errsave(&rec, sizeof(rec));
+        ck_assert_uint_eq(rec.er_seq, i + 1);
+        shim_delay_ns(1000);
+    }
+    ck_assert_uint_eq(errlog_read(0, out, 4), 2);
+    ck_assert_uint_eq(out[0].er_temp, 1);
+    ck_assert_uint_eq(out[1].er_temp, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_uint_eq(out[i].er_count, 1500);
+        ck_assert_uint_eq(out[i].er_first_seq, 1 + i);
+        ck_assert_uint_eq(out[i].er_seq, 2999 + i);
+        ck_assert_uint_eq(out[i].er_first_ns, began + 1000 * i);
+        ck_assert_uint_eq(out[i].er_when_ns, began + 1000 * (2998 + i));
+        ck_assert_uint_eq(out[i].er_low, 500 + i);
+        ck_assert_uint_eq(out[i].er_end, 501 + 2998 + i);
+    }
+    /* A lower block moves the beginning, an entry about no block leaves both alone. */
+    rec.er_low = 7;
+    rec.er_end = 9;
+    errsave(&rec, sizeof(rec));
+    rec.er_low = rec.er_end = 0;
+    errsave(&rec, sizeof(rec));
+    ck_assert_uint_eq(errlog_read(3000, out, 4), 1);
+    ck_assert_uint_eq(out[0].er_low, 7);
+    ck_assert_uint_eq(out[0].er_end, 3500);
+    ck_assert_uint_eq(out[0].er_count, 1502);
+    shim_test_end();
+}
+END_TEST
+
+/* Anything else that differs makes a record of its own, and so does a minute. */
+START_TEST(test_errlog_does_not_count_what_differs)
+{
+    const struct err_rec first = {
+        .er_id = ERRID_DISK_ERR1, .er_errno = EIO, .er_resource = "hdisk0", .er_text = "failed"};
+    struct err_rec rec[5], out[8];
+
+    begin();
+    for (unsigned i = 0; i < 5; i++)
+        rec[i] = first;
+    rec[0].er_id = ERRID_DISK_ERR3;
+    rec[1].er_errno = EMEDIA;
+    rec[2].er_temp = 1;
+    memcpy(rec[3].er_resource, "hdisk1", 7);
+    memcpy(rec[4].er_text, "failee", 7);
+    for (unsigned again = 0; again < 2; again++)
+        for (unsigned i = 0; i < 5; i++)
+            errsave(&rec[i], sizeof(rec[i]));
+    ck_assert_uint_eq(errlog_read(0, out, 8), 5);
+    for (unsigned i = 0; i < 5; i++)
+        ck_assert_uint_eq(out[i].er_count, 2);
+    shim_delay_ns(ERRLOG_AGAIN_NS);
+    errsave(&rec[0], sizeof(rec[0]));
+    ck_assert_uint_eq(errlog_read(0, out, 8), 5);
+    shim_delay_ns(ERRLOG_AGAIN_NS + 1);
+    errsave(&rec[0], sizeof(rec[0]));
+    ck_assert_uint_eq(errlog_read(0, out, 8), 6);
+    ck_assert_uint_eq(out[4].er_count, 3);
+    ck_assert_uint_eq(out[5].er_count, 1);
+    shim_test_end();
+}
+END_TEST
+
+/* A follower gets each new record and each new count once, in the order of the entries. */
+START_TEST(test_errlog_follower_sees_counts_move)
+{
+    struct err_rec a = {.er_id = ERRID_DISK_ERR1, .er_resource = "hdisk0", .er_text = "a"}, b = a, out[4];
+    uint64_t seen = 0;
+
+    begin();
+    b.er_text[0] = 'b';
+    errsave(&a, sizeof(a));
+    errsave(&b, sizeof(b));
+    ck_assert_uint_eq(errlog_read(seen, out, 4), 2);
+    seen = out[1].er_seq;
+    ck_assert_uint_eq(errlog_read(seen, out, 4), 0);
+    errsave(&a, sizeof(a));
+    errsave(&a, sizeof(a));
+    ck_assert_uint_eq(errlog_read(seen, out, 4), 1);
+    ck_assert_uint_eq(out[0].er_first_seq, 1);
+    ck_assert_uint_eq(out[0].er_count, 3);
+    ck_assert_uint_eq(out[0].er_seq, 4);
+    ck_assert_uint_eq(errlog_read(out[0].er_seq, out, 4), 0);
+    /* The full log drops the record nothing was counted in for the longest time: that is b. */
+    for (unsigned i = 0; i < ERRLOG_RECORDS - 1; i++) {
+        struct err_rec other = a;
+
+        kern_format(other.er_text, sizeof(other.er_text), "number %u", i);
+        errsave(&other, sizeof(other));
+    }
+    ck_assert_uint_eq(errlog_read(0, out, 4), 4);
+    ck_assert_str_eq(out[0].er_text, "a");
     shim_test_end();
 }
 END_TEST
@@ -440,6 +552,8 @@ START_TEST(test_errlog_takes_nothing_on_trust)
     errsave(&rec, offsetof(struct err_rec, er_text)); /* an older header's record */
     ck_assert_uint_eq(errlog_read(1, &out, 1), 1);
     ck_assert_str_eq(out.er_text, "");
+    ck_assert_uint_eq(out.er_count, 1);
+    ck_assert_uint_eq(out.er_end, 0);
     shim_test_end();
     errsave(&rec, sizeof(rec)); /* not started: dropped */
     ck_assert_uint_eq(errlog_read(0, &out, 1), 0);
@@ -464,6 +578,9 @@ static Suite *devsw_suite(void)
     tcase_add_test(sw, test_kern_init_without_memory_leaves_nothing);
     suite_add_tcase(s, sw);
     tcase_add_test(log, test_errlog_ring_keeps_the_newest_in_order);
+    tcase_add_test(log, test_errlog_counts_what_is_the_same);
+    tcase_add_test(log, test_errlog_does_not_count_what_differs);
+    tcase_add_test(log, test_errlog_follower_sees_counts_move);
     tcase_add_test(log, test_errlog_takes_nothing_on_trust);
     suite_add_tcase(s, log);
     return s;
