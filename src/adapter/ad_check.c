@@ -205,11 +205,13 @@ static const char *ad_slots_check_locked(const struct ad_lun *lun)
 const char *ad_lun_check(struct ad_lun *lun)
 {
     const char *broken = NULL;
-    uint32_t queued;
+    uint32_t queued, senses;
 
     shim_lock_enter(&lun->lun_lock);
     queued = ad_list_length(&lun->lun_queue);
-    if (queued == UINT32_MAX || queued + (lun->lun_rec_sb != NULL) != lun->lun_queued)
+    senses = ad_list_length(&lun->lun_sense);
+    if (queued == UINT32_MAX || senses == UINT32_MAX ||
+        queued + senses + (lun->lun_rec_sb != NULL) != lun->lun_queued)
         broken = "the queue's length or order is wrong";
     else if (ad_list_length(&lun->lun_flush) != lun->lun_flushing)
         broken = "the flush list's length or order is wrong";
@@ -219,6 +221,8 @@ const char *ad_lun_check(struct ad_lun *lun)
         broken = "responses queued and not pushed";
     else if ((lun->lun_holds != 0) != ((lun->lun_gate & AD_GATE_HOLD) != 0))
         broken = "the hold gate is wrong";
+    else if (senses > lun->lun_holds)
+        broken = "an ioctl fetches sense without a hold";
     else if (lun->lun_state == AD_LUN_HALT && lun->lun_queued != 0)
         broken = "a halted queue is not empty";
     else if (lun->lun_rec_sb != NULL && lun->lun_state != AD_LUN_REC)

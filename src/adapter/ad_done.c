@@ -112,7 +112,7 @@ static bool ad_map_failed(struct ad_run *run, struct ad_cmd *cmd, int mapped)
     } else if (mapped == AD_MAP_NO_LIST) {
         ad_requeue(run, cmd, AD_GATE_SEGS);
     } else {
-        cmd->cmd_errno = EINVAL;
+        cmd->cmd_errno = mapped == AD_MAP_NO_COPY ? ENOMEM : EINVAL;
         cmd->cmd_flags |= AD_CMD_REFUSED;
         (void)ad_complete(run, cmd);
     }
@@ -214,7 +214,7 @@ void ad_requeue(struct ad_run *run, struct ad_cmd *cmd, uint32_t gate)
     struct sc_buf *sb = cmd->cmd_sb;
     struct ad_list out = {NULL, NULL};
     uint32_t seq = cmd->cmd_seq;
-    uint8_t flags = cmd->cmd_flags;
+    uint16_t flags = cmd->cmd_flags;
     uint32_t sleepers;
     bool shared;
 
@@ -225,7 +225,9 @@ void ad_requeue(struct ad_run *run, struct ad_cmd *cmd, uint32_t gate)
         ad_flush_add_locked(lun, sb, seq);
     } else {
         sb->bufstruct.b_work = seq;
-        if (flags & AD_CMD_REC)
+        if (flags & AD_CMD_SENSE)
+            ad_list_insert(&lun->lun_sense, sb);
+        else if (flags & AD_CMD_REC)
             lun->lun_rec_sb = sb;
         else
             ad_list_insert(&lun->lun_queue, sb);
@@ -239,6 +241,8 @@ void ad_requeue(struct ad_run *run, struct ad_cmd *cmd, uint32_t gate)
     if (gate == AD_GATE_HW) {
         lun->lun_retry_at_ns = shim_now_ns() + AD_RETRY_NS;
         (void)ad_timer_want_locked(lun, lun->lun_retry_at_ns);
+        if (!(flags & AD_CMD_CANCEL))
+            ad_timer_turned_away_locked(lun, sb);
     }
     ad_flush_take_locked(lun, &out);
     sleepers = lun->lun_sleepers;
@@ -247,7 +251,7 @@ void ad_requeue(struct ad_run *run, struct ad_cmd *cmd, uint32_t gate)
     if (shared)
         ad_credit_return(run, lun->lun_adp);
     ad_wake(lun, sleepers);
-    ad_respond(&out);
+    ad_respond(lun->lun_adp, &out);
 }
 
 /* ---------------------------------------------------------------- taking back */
@@ -286,7 +290,7 @@ void ad_clear_locked(struct ad_lun *lun)
         lun->lun_rec_sb = NULL;
         lun->lun_queued--;
     }
-    while ((sb = ad_list_take(&lun->lun_queue)) != NULL) {
+    while ((sb = ad_list_take(&lun->lun_queue)) != NULL || (sb = ad_list_take(&lun->lun_sense)) != NULL) {
         ad_flush_add_locked(lun, sb, (uint32_t)sb->bufstruct.b_work);
         lun->lun_queued--;
     }
@@ -311,13 +315,20 @@ void ad_flush_take_locked(struct ad_lun *lun, struct ad_list *out)
 
 /* ---------------------------------------------------------------- the end */
 
-/* Hand requests to their owners, oldest first. After iodone a request is not touched again. */
-void ad_respond(struct ad_list *l)
+/*
+ * Hand requests to their owners, oldest first. After iodone a request is not touched again. The one
+ * place where a software gather's copy is given back, since every request that was taken in leaves
+ * here (but for the lane, which no gather leaves by).
+ */
+void ad_respond(struct ad_adapter *adp, struct ad_list *l)
 {
     struct sc_buf *sb;
 
-    while ((sb = ad_list_take(l)) != NULL)
+    while ((sb = ad_list_take(l)) != NULL) {
+        if (SC_UNLIKELY(sb->resvd1 != NULL))
+            ad_gather_release(adp, sb);
         iodone(&sb->bufstruct);
+    }
 }
 
 /*
@@ -340,20 +351,27 @@ static void ad_keep_locked(struct ad_lun *lun)
         ad_flush_add_locked(lun, sb, (uint32_t)sb->bufstruct.b_work);
         lun->lun_queued--;
     }
+    while ((sb = ad_list_take(&lun->lun_sense)) != NULL) {
+        ad_flush_add_locked(lun, sb, (uint32_t)sb->bufstruct.b_work);
+        lun->lun_queued--;
+    }
 }
+
+/* The recovery command of AD_LUN_REC, and not an ioctl's REQUEST SENSE in the same slot. */
+static bool ad_is_recovery(uint16_t flags) { return (flags & (AD_CMD_REC | AD_CMD_SENSE)) == AD_CMD_REC; }
 
 /*
  * An error came back to a LUN: what becomes of its queue. `flags` are the finished command's; its
  * slot is free already. The table is at the head of ad_queue.c.
  */
-static void ad_halt_locked(struct ad_lun *lun, struct sc_buf *sb, uint8_t flags)
+static void ad_halt_locked(struct ad_lun *lun, struct sc_buf *sb, uint16_t flags)
 {
     const enum ad_lun_state state = (enum ad_lun_state)lun->lun_state;
     const bool sense = (sb->status_validity & SC_SCSI_ERROR) &&
                        (sb->scsi_status == SC_CHECK_CONDITION || sb->scsi_status == SC_COMMAND_TERMINATED);
     const bool kept = state == AD_LUN_KEEP || state == AD_LUN_REC || state == AD_LUN_REC_DONE;
 
-    if ((flags & AD_CMD_REC) && state == AD_LUN_REC) {
+    if (ad_is_recovery(flags) && state == AD_LUN_REC) {
         ad_state_set_locked(lun, AD_LUN_KEEP);
         sb->adap_q_status = SC_DID_NOT_CLEAR_Q;
         return;
@@ -384,7 +402,7 @@ static void ad_halt_locked(struct ad_lun *lun, struct sc_buf *sb, uint8_t flags)
 static bool ad_settle_locked(struct ad_lun *lun, struct ad_cmd *cmd, struct ad_list *out)
 {
     struct sc_buf *sb = cmd->cmd_sb;
-    const uint8_t flags = cmd->cmd_flags;
+    const uint16_t flags = cmd->cmd_flags;
     const uint32_t seq = cmd->cmd_seq;
 
     if (flags & AD_CMD_REFUSED)
@@ -401,16 +419,49 @@ static bool ad_settle_locked(struct ad_lun *lun, struct ad_cmd *cmd, struct ad_l
     ad_list_append(out, sb);
     lun->lun_completed++;
     if (!(sb->bufstruct.b_flags & B_ERROR)) {
-        if ((flags & AD_CMD_REC) && lun->lun_state == AD_LUN_REC)
+        if (ad_is_recovery(flags) && lun->lun_state == AD_LUN_REC)
             ad_state_set_locked(lun, AD_LUN_REC_DONE);
         return false;
     }
     lun->lun_errors++;
     if (!(flags & AD_CMD_REFUSED))
         ad_halt_locked(lun, sb, flags);
-    else if ((flags & AD_CMD_REC) && lun->lun_state == AD_LUN_REC)
+    else if (ad_is_recovery(flags) && lun->lun_state == AD_LUN_REC)
         ad_state_set_locked(lun, AD_LUN_KEEP);
     return true;
+}
+
+/*
+ * A request at the head has been turned away by chip or mapper until its time was up. It has never
+ * reached the device, but its owner sees what he would see of one that had: a timeout, and its
+ * consequences for the queue. Locks: lun_lock. Owns: sb is on `out`, and so is what may follow it.
+ */
+void ad_expire_locked(struct ad_lun *lun, struct sc_buf *sb, struct ad_list *out)
+{
+    const struct ad_xfer xfer = {.xfer_result = AD_RES_ABORTED,
+                                 .xfer_bytes = sb->bufstruct.b_bcount,
+                                 .xfer_resid = sb->bufstruct.b_bcount};
+    uint16_t flags = sb->q_tag_msg == SC_NO_Q ? AD_CMD_UNTAGGED : 0;
+
+    SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
+    if (sb == lun->lun_rec_sb) {
+        lun->lun_rec_sb = NULL;
+        flags |= AD_CMD_REC;
+    } else if (&sb->bufstruct == lun->lun_sense.l_head) {
+        (void)ad_list_take(&lun->lun_sense);
+        flags |= AD_CMD_REC | AD_CMD_SENSE;
+    } else {
+        SHIM_ASSERT(&sb->bufstruct == lun->lun_queue.l_head);
+        (void)ad_list_take(&lun->lun_queue);
+    }
+    lun->lun_queued--;
+    lun->lun_completed++;
+    lun->lun_errors++;
+    lun->lun_timeouts++;
+    ad_status_result(sb, &xfer, true);
+    ad_list_append(out, sb);
+    ad_halt_locked(lun, sb, flags);
+    ad_flush_take_locked(lun, out);
 }
 
 /*
@@ -431,14 +482,12 @@ bool ad_complete(struct ad_run *run, struct ad_cmd *cmd)
     bool again;
 
     ad_unmap(cmd);
-    if (SC_UNLIKELY(sb->resvd1 != NULL))
-        ad_gather_release(adp, sb);
-
     shim_lock_enter(&lun->lun_lock);
     lun->lun_responses++;
     inside = cmd->cmd_state == AD_CMD_STARTING;
     if (SC_LIKELY(cmd->cmd_xfer.xfer_result == AD_RES_GOOD && cmd->cmd_xfer.xfer_resid == 0 &&
-                  (cmd->cmd_flags & (uint8_t) ~(AD_CMD_UNTAGGED | AD_CMD_ORDERED | AD_CMD_FROM_LANE)) == 0)) {
+                  (cmd->cmd_flags & (uint16_t) ~(AD_CMD_UNTAGGED | AD_CMD_ORDERED | AD_CMD_FROM_LANE)) ==
+                      0)) {
         ad_release_locked(lun, cmd);
         ad_list_append(&out, sb);
         lun->lun_completed++;
@@ -451,7 +500,8 @@ bool ad_complete(struct ad_run *run, struct ad_cmd *cmd)
     lun->lun_lane_streak = inside ? lun->lun_lane_streak + 1u : 0;
     if (SC_UNLIKELY(lun->lun_lane_streak >= AD_LANE_STREAK))
         ad_lane_open_locked(lun);
-    again = lun->lun_queue.l_head != NULL || lun->lun_rec_sb != NULL || lun->lun_aborts != 0;
+    again = lun->lun_queue.l_head != NULL || lun->lun_rec_sb != NULL || lun->lun_sense.l_head != NULL ||
+            lun->lun_aborts != 0;
     sleepers = lun->lun_sleepers;
     shared = lun->lun_shared;
     shim_lock_exit(&lun->lun_lock);
@@ -464,7 +514,7 @@ bool ad_complete(struct ad_run *run, struct ad_cmd *cmd)
         ad_kick_waiting(run, adp);
     if (SC_UNLIKELY(failed))
         ad_log_result(lun, sb);
-    ad_respond(&out);
+    ad_respond(adp, &out);
     return again;
 }
 
@@ -490,7 +540,7 @@ void ad_hw_done(struct ad_adapter *ad, struct ad_xfer *xfer)
         cmd->cmd_state = AD_CMD_DONE;
         mine = cmd->cmd_pins == 0;
         if (cmd->cmd_flags & AD_CMD_WANT_ABORT) {
-            cmd->cmd_flags &= (uint8_t)~AD_CMD_WANT_ABORT;
+            cmd->cmd_flags &= (uint16_t)~AD_CMD_WANT_ABORT;
             lun->lun_aborts--;
         }
     } else if (cmd->cmd_state == AD_CMD_STARTING) {

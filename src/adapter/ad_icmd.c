@@ -264,6 +264,7 @@ static void ad_passthru_sense(struct ad_adapter *adp, struct ad_lun *lun, struct
     (void)iowait(&sb.bufstruct);
     if (ad_icmd_holds(&sb))
         ad_hold_release(lun);
+    ad_hold_release(lun); /* the hold it passed */
     if (!(sb.bufstruct.b_flags & B_ERROR))
         pt->sense_bytes = (uint8_t)(pt->autosense_length - sb.bufstruct.b_resid);
 }

@@ -26,6 +26,7 @@
 #define AD_SEGS_INLINE      8u   /* segments inside every command: enough for raw I/O and short spans */
 #define AD_SEGS_LONG        258u /* 1 MiB in pages, and one part page at either end */
 #define AD_LONG_LISTS       16u  /* long lists per LUN: long spans are few because they are long */
+#define AD_ARM_TRIES        3u   /* a host's timer may be short for a moment */
 #define AD_BOUNCES          2u   /* software gathers under way at once, per adapter */
 
 #define AD_NS_PER_MS        1000000ull
@@ -71,8 +72,9 @@ enum ad_cmd_state {
 #define AD_CMD_REC        0x08u /* the recovery command of AD_LUN_REC */
 #define AD_CMD_ORDERED    0x10u /* nothing may be on its way to the chip beside it */
 #define AD_CMD_UNTAGGED   0x20u
-#define AD_CMD_REFUSED    0x40u /* never reached the chip: cmd_errno says why */
-#define AD_CMD_FROM_LANE  0x80u /* was in the lane when it was closed */
+#define AD_CMD_REFUSED    0x40u  /* never reached the chip: cmd_errno says why */
+#define AD_CMD_FROM_LANE  0x80u  /* was in the lane when it was closed */
+#define AD_CMD_SENSE      0x100u /* with AD_CMD_REC: an ioctl's REQUEST SENSE, which is no recovery */
 
 /* lun_gate: reasons not to take the head of the queue. */
 #define AD_GATE_CANCEL   0x01u /* commands are being taken back */
@@ -92,15 +94,15 @@ struct ad_cmd {
     struct ad_xfer cmd_xfer; /* what the chip sees; id, lun, tag, map set once at SCIOSTART */
     struct sc_buf *cmd_sb;
     struct ad_lun *cmd_lun;
-    uint8_t cmd_state; /* enum ad_cmd_state */
-    uint8_t cmd_flags; /* AD_CMD_* */
-    uint8_t cmd_stage; /* rung of the timeout ladder, 0 none */
-    uint8_t cmd_pins;  /* abort() calls under way: the slot must not be reused */
+    uint8_t cmd_state;  /* enum ad_cmd_state */
+    uint8_t cmd_stage;  /* rung of the timeout ladder, 0 none */
+    uint16_t cmd_flags; /* AD_CMD_* */
     uint16_t cmd_slot;
     uint16_t cmd_long;            /* 1 + index of the long segment list, 0 none */
     uint32_t cmd_seq;             /* order of acceptance on this LUN */
     _Atomic size_t cmd_lane_done; /* commands ended in the lane; written by the slot's owner only */
     int32_t cmd_errno;            /* with AD_CMD_REFUSED */
+    uint8_t cmd_pins;             /* abort() calls under way: the slot must not be reused */
     struct shim_dma_map cmd_map;
     uint64_t cmd_deadline_ns; /* 0 none; only while AD_CMD_PENDING */
     struct shim_seg cmd_segs[AD_SEGS_INLINE];
@@ -137,6 +139,7 @@ struct ad_lun {
     struct ad_list lun_queue;  /* accepted, in order of acceptance; b_work is the sequence number */
     struct ad_list lun_flush;  /* to be given back ENXIO when the last cancelled command is home */
     struct sc_buf *lun_rec_sb; /* the recovery command, before it starts */
+    struct ad_list lun_sense;  /* ioctls' REQUEST SENSE; each has its hold as long as it is on the way */
 
     struct ad_cmd *lun_cmds; /* lun_openings tagged slots and one spare for AD_LUN_REC */
     uint16_t *lun_free;      /* stack of free tagged slots */
@@ -146,7 +149,7 @@ struct ad_lun {
     uint32_t lun_starting;  /* of them: on the way to the chip */
     uint32_t lun_cancelled; /* of them: wanted back */
     uint32_t lun_aborts;    /* of them: abort() still to be called */
-    uint32_t lun_queued;    /* on lun_queue, and lun_rec_sb */
+    uint32_t lun_queued;    /* on lun_queue and lun_sense, and lun_rec_sb */
     uint32_t lun_flushing;  /* on lun_flush */
     uint32_t lun_seq;
     uint32_t lun_responses; /* queued and not yet pushed; 0 whenever the lock is free (XEN-05) */
@@ -163,6 +166,8 @@ struct ad_lun {
     uint64_t lun_retry_at_ns;          /* backstop for AD_GATE_HW; 0 none */
     uint64_t lun_delay_until_ns;       /* for SC_DELAY_CMD */
     const struct sc_buf *lun_delay_sb; /* whom it is for */
+    uint64_t lun_wait_until_ns;        /* end of the time of a request that was turned away; 0 none */
+    uint32_t lun_wait_seq;             /* which request */
     struct shim_event lun_event;       /* SCIOHALT and SCIOSTOP wait here */
 
     void (*lun_async_func)(struct sc_event_info *info); /* SCIOEVENT */
@@ -214,6 +219,7 @@ struct ad_adapter {
 
     _Atomic(struct ad_lun *) *adp_luns; /* [id * cap_luns + lun]; set once, read without a lock */
     _Atomic uint32_t adp_map_wait;      /* somebody waits for an unmap */
+    atomic_bool adp_timer_lost;         /* of some LUN; any timer that does fire looks */
 
     struct shim_lock adp_open_lock; /* rank SHIM_RANK_AD_OPEN: opens, SCIOSTART */
     uint32_t adp_opens;
@@ -257,6 +263,8 @@ static inline struct ad_lun *ad_lun_at(const struct ad_adapter *adp, unsigned i)
 #define AD_OWNER_ANY  -1L /* for asking: the adapter driver itself */
 int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned lun, long owner);
 int ad_lun_stop(struct ad_lun *lun, long owner);
+/* Stop it without waiting for anything. 0, or EBUSY: the chip has a command, or somebody is stopping it. */
+int ad_lun_stop_now(struct ad_lun *lun);
 int ad_lun_halt(struct ad_lun *lun, long owner);
 int ad_lun_reset(struct ad_lun *lun, long owner);
 /* The file has been closed: stop what it started. */
@@ -284,14 +292,16 @@ void ad_run_luns(struct ad_run *run, struct ad_lun *lun);
 void ad_kick_waiting(struct ad_run *run, struct ad_adapter *adp);
 /* Want everything of this LUN back: commands at the device and the queue. */
 void ad_clear_locked(struct ad_lun *lun);
+/* The time of a request that is still queued is up: end it as a command that timed out. */
+void ad_expire_locked(struct ad_lun *lun, struct sc_buf *sb, struct ad_list *out);
 /* Move what may be given back now to `out`. */
 void ad_flush_take_locked(struct ad_lun *lun, struct ad_list *out);
 /* Insert by sequence number. */
 void ad_list_insert(struct ad_list *l, struct sc_buf *sb);
 void ad_list_append(struct ad_list *l, struct sc_buf *sb);
 struct sc_buf *ad_list_take(struct ad_list *l);
-/* Hand requests out, oldest first. No lock held. */
-void ad_respond(struct ad_list *l);
+/* Hand requests out, oldest first, and free the memory of software gathers. No lock held. */
+void ad_respond(struct ad_adapter *adp, struct ad_list *l);
 /* Carry on after ad_map() said `mapped`, or start() said `said`. As ad_exec(). */
 bool ad_exec_mapped(struct ad_run *run, struct ad_cmd *cmd, int mapped);
 bool ad_exec_said(struct ad_run *run, struct ad_cmd *cmd, int said);
@@ -383,10 +393,13 @@ struct ad_lun *ad_run_take(struct ad_run *run);
 
 /* ---------------------------------------------------------------- ad_map.c */
 
-/* Map the memory of a command. enum shim_map_result, or AD_MAP_NO_LIST. */
-#define AD_MAP_NO_LIST 3
+/* Map the memory of a command. enum shim_map_result, or AD_MAP_NO_LIST, AD_MAP_NO_COPY. */
+#define AD_MAP_NO_LIST 3 /* all long lists are in use */
+#define AD_MAP_NO_COPY 4 /* a gather that must be copied, and no memory to copy it to */
 int ad_map(struct ad_cmd *cmd);
 void ad_unmap(struct ad_cmd *cmd);
+/* Copy a gathered write that the mapper cannot map as it lies. 0, or errno. Context: any. */
+int ad_gather_fallback(struct ad_adapter *adp, struct sc_buf *sb);
 /* Is this an acceptable gathered write? Copies when it must. 0 or errno. Process level. */
 int ad_gather_prepare(struct ad_adapter *adp, struct sc_buf *sb);
 /* Give the copy back, if there is one. No lock held. */
@@ -400,6 +413,8 @@ void ad_bounce_free(struct ad_adapter *adp);
 void ad_timer_fire(struct shim_timer *t);
 /* Make sure the LUN's timer fires no later than when_ns; false when it could not be armed. */
 bool ad_timer_want_locked(struct ad_lun *lun, uint64_t when_ns);
+/* A request goes back to the queue for want of room: its time runs from the first such moment on. */
+void ad_timer_turned_away_locked(struct ad_lun *lun, const struct sc_buf *sb);
 /* Arm for the earliest thing the LUN waits for. */
 void ad_timer_rearm_locked(struct ad_lun *lun);
 

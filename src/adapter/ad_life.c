@@ -108,6 +108,18 @@ static bool ad_config_ok(const struct ad_config *cfg)
     return ops->attach && ops->detach && ops->start && ops->abort && ops->reset_target && ops->reset_bus;
 }
 
+/* What one segment is certain to take of memory that may lie in scattered pages. */
+static uint32_t ad_seg_bytes(const struct shim_dma_limits *dma)
+{
+    uint64_t bytes = SC_PAGE_SIZE;
+
+    if (dma->dl_seg_bytes_max != 0 && dma->dl_seg_bytes_max < bytes)
+        bytes = dma->dl_seg_bytes_max;
+    if (dma->dl_boundary != 0 && dma->dl_boundary < bytes)
+        bytes = dma->dl_boundary;
+    return (uint32_t)bytes;
+}
+
 /* Work out the limits from what the chip, the mapper and the administrator say. 0 or EINVAL. */
 static int ad_limits_set(struct ad_adapter *adp, const struct ad_config *cfg,
                          const struct shim_dma_limits *dma)
@@ -132,6 +144,15 @@ static int ad_limits_set(struct ad_adapter *adp, const struct ad_config *cfg,
     adp->adp_segs_max = caps->cap_segs_max < AD_SEGS_LONG ? caps->cap_segs_max : AD_SEGS_LONG;
     if (dma->dl_segs_max != 0 && dma->dl_segs_max < adp->adp_segs_max)
         adp->adp_segs_max = dma->dl_segs_max;
+    /* Every page may need a segment of its own, and the first and last one may be part pages. */
+    if (adp->adp_transfer_max > (adp->adp_segs_max - 1u) * (uint64_t)ad_seg_bytes(dma))
+        adp->adp_transfer_max = (adp->adp_segs_max - 1u) * (uint64_t)ad_seg_bytes(dma);
+    if (adp->adp_transfer_max < SC_MAXREQUEST) {
+        shim_log(SHIM_LOG_ERROR, "%s: %u segments of %u bytes do not hold the %u bytes of SC_MAXREQUEST",
+                 adp->adp_name, (unsigned)adp->adp_segs_max, (unsigned)ad_seg_bytes(dma),
+                 (unsigned)SC_MAXREQUEST);
+        return EINVAL;
+    }
     if (openings < 1 || openings > (int64_t)AD_OPENINGS_MAX)
         openings = AD_OPENINGS_DEFAULT;
     adp->adp_openings = (uint32_t)openings < caps->cap_tags_max ? (uint32_t)openings : caps->cap_tags_max;
@@ -245,6 +266,25 @@ int ad_attach(devno_t devno, const struct ad_config *cfg)
     return error;
 }
 
+/* Is every LUN stopped, or can be at once, and on nobody's list? 0 or EBUSY. */
+static int ad_quiet(struct ad_adapter *adp)
+{
+    bool listed = false;
+
+    for (unsigned i = 0; i < ad_lun_count(adp); i++) {
+        struct ad_lun *lun = ad_lun_at(adp, i);
+
+        if (lun == NULL)
+            continue;
+        if (ad_lun_stop_now(lun) != 0)
+            return EBUSY;
+        shim_lock_enter(&adp->adp_lock);
+        listed |= lun->lun_run_queued;
+        shim_lock_exit(&adp->adp_lock);
+    }
+    return listed ? EBUSY : 0;
+}
+
 int ad_detach(devno_t devno)
 {
     struct ad_adapter *adp = ad_find(devno);
@@ -255,7 +295,7 @@ int ad_detach(devno_t devno)
     shim_lock_enter(&adp->adp_open_lock);
     open = adp->adp_opens != 0;
     shim_lock_exit(&adp->adp_open_lock);
-    if (open)
+    if (open || ad_quiet(adp) != 0)
         return EBUSY;
     atomic_store_explicit(&ad_table[SC_MINOR(devno)], NULL, memory_order_release);
     ad_switch_off(devno);
@@ -265,7 +305,7 @@ int ad_detach(devno_t devno)
 
         if (lun == NULL)
             continue;
-        SHIM_ASSERT(lun->lun_state == AD_LUN_STOPPED && !lun->lun_run_queued);
+        SHIM_ASSERT(lun->lun_state == AD_LUN_STOPPED);
         while (shim_timer_cancel(&lun->lun_timer) == SHIM_CANCEL_RUNNING)
             shim_delay_ns(1000);
         shim_lock_fini(&lun->lun_lock);

@@ -93,6 +93,7 @@ int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned no, long owner)
             lun->lun_timer_lost = false;
             lun->lun_retry_at_ns = 0;
             lun->lun_delay_sb = NULL;
+            lun->lun_wait_until_ns = 0;
             lun->lun_accepted = lun->lun_completed = lun->lun_errors = 0;
             lun->lun_flushed = lun->lun_timeouts = lun->lun_refused = 0;
             lun->lun_active_max = 0;
@@ -157,7 +158,7 @@ static void ad_lun_push_locked(struct ad_lun *lun)
     ad_flush_take_locked(lun, &out);
     shim_lock_exit(&lun->lun_lock);
     shim_wake(&lun->lun_event);
-    ad_respond(&out);
+    ad_respond(lun->lun_adp, &out);
     ad_run_luns(&run, lun);
     shim_lock_enter(&lun->lun_lock);
 }
@@ -186,6 +187,58 @@ int ad_lun_halt(struct ad_lun *lun, long owner)
     return error;
 }
 
+/* Everything a started LUN holds, given back. The LUN is idle. Locks: enters with lun_lock, leaves without.
+ */
+static void ad_lun_release_unlock(struct ad_lun *lun)
+{
+    struct ad_run run = {NULL, NULL};
+    void *mem = lun->lun_mem;
+    const size_t bytes = lun->lun_mem_bytes;
+
+    SHIM_ASSERT(lun->lun_nfree == lun->lun_openings && lun->lun_responses == 0);
+    SHIM_ASSERT(lun->lun_long_free == (1u << AD_LONG_LISTS) - 1u);
+    ad_stats_keep_locked(lun);
+    ad_state_set_locked(lun, AD_LUN_STOPPED);
+    lun->lun_async_func = NULL;
+    lun->lun_async_correlator = NULL;
+    lun->lun_mem = NULL;
+    lun->lun_mem_bytes = 0;
+    lun->lun_cmds = NULL;
+    lun->lun_free = NULL;
+    lun->lun_long = NULL;
+    lun->lun_openings = 0;
+    lun->lun_nfree = 0;
+    lun->lun_timer_at_ns = UINT64_MAX;
+    (void)shim_timer_cancel(&lun->lun_timer);
+    ad_credit_unreserve(&run, lun);
+    lun->lun_shared = false;
+    shim_lock_exit(&lun->lun_lock);
+    shim_free(mem, bytes, 64, SHIM_TAG_AD);
+    ad_run_luns(&run, NULL);
+}
+
+/* Detach finds a LUN whose file is gone and whose last command may have come home since. */
+int ad_lun_stop_now(struct ad_lun *lun)
+{
+    shim_lock_enter(&lun->lun_lock);
+    if (lun->lun_state != AD_LUN_STOPPED && lun->lun_state != AD_LUN_STOPPING) {
+        ad_state_set_locked(lun, AD_LUN_STOPPING);
+        ad_clear_locked(lun);
+        ad_lun_push_locked(lun);
+        if (ad_lun_idle_locked(lun) && lun->lun_async_running == 0) {
+            ad_lun_release_unlock(lun);
+            return 0;
+        }
+        ad_state_set_locked(lun, AD_LUN_HALT);
+    }
+    if (lun->lun_state == AD_LUN_STOPPED) {
+        shim_lock_exit(&lun->lun_lock);
+        return 0;
+    }
+    shim_lock_exit(&lun->lun_lock);
+    return EBUSY;
+}
+
 /*
  * SCIOSTOP: refuse new requests, wait for the old ones, give the memory back. A queue kept after an
  * error would wait for ever for its device driver, so it is flushed; and so is everything when the
@@ -195,11 +248,8 @@ int ad_lun_halt(struct ad_lun *lun, long owner)
  */
 int ad_lun_stop(struct ad_lun *lun, long owner)
 {
-    struct ad_run run = {NULL, NULL};
     bool kept;
     bool idle;
-    void *mem;
-    size_t bytes;
 
     shim_lock_enter(&lun->lun_lock);
     if (ad_lun_owned_locked(lun, owner) != 0) {
@@ -223,28 +273,7 @@ int ad_lun_stop(struct ad_lun *lun, long owner)
         ad_log(lun->lun_adp, ERRID_SCSI_ERR1, false, "SCIOSTOP: a command did not come back in time");
         return ETIMEDOUT;
     }
-    SHIM_ASSERT(lun->lun_nfree == lun->lun_openings && lun->lun_responses == 0);
-    SHIM_ASSERT(lun->lun_long_free == (1u << AD_LONG_LISTS) - 1u);
-    ad_stats_keep_locked(lun);
-    ad_state_set_locked(lun, AD_LUN_STOPPED);
-    lun->lun_async_func = NULL;
-    lun->lun_async_correlator = NULL;
-    mem = lun->lun_mem;
-    bytes = lun->lun_mem_bytes;
-    lun->lun_mem = NULL;
-    lun->lun_mem_bytes = 0;
-    lun->lun_cmds = NULL;
-    lun->lun_free = NULL;
-    lun->lun_long = NULL;
-    lun->lun_openings = 0;
-    lun->lun_nfree = 0;
-    lun->lun_timer_at_ns = UINT64_MAX;
-    (void)shim_timer_cancel(&lun->lun_timer);
-    ad_credit_unreserve(&run, lun);
-    lun->lun_shared = false;
-    shim_lock_exit(&lun->lun_lock);
-    shim_free(mem, bytes, 64, SHIM_TAG_AD);
-    ad_run_luns(&run, NULL);
+    ad_lun_release_unlock(lun);
     return 0;
 }
 

@@ -11,9 +11,9 @@
  * every command, which is 260 KiB per LUN for something few commands need.
  *
  * A gathered write of memory the process and the core share is mapped where it lies. One of user
- * memory, or of more pieces than fit, is copied to a bounce, which presents itself as a uio of one
- * piece in sc_buf.resvd1 (the contract lets the adapter driver alter it), so that nothing after
- * this file knows that it was copied.
+ * memory, or of more pieces or segments than fit, is copied to a bounce, which presents itself as a uio of
+ * one piece in sc_buf.resvd1 (the contract lets the adapter driver alter it), so that nothing after this file
+ * knows that it was copied.
  *
  * Does not contain: what makes a gather acceptable at all (ad_strategy.c checks the rest).
  */
@@ -95,11 +95,8 @@ static __attribute__((noinline)) int ad_map_long(struct ad_cmd *cmd)
     return mapped;
 }
 
-/*
- * Map the memory of a command that has a data phase.
- * Context: any. Locks: none held. Returns enum shim_map_result, or AD_MAP_NO_LIST.
- */
-int ad_map(struct ad_cmd *cmd)
+/* The one attempt to map the pieces as they are. */
+static int ad_map_pieces(struct ad_cmd *cmd)
 {
     struct ad_adapter *adp = cmd->cmd_lun->lun_adp;
     struct shim_dma_map *map = &cmd->cmd_map;
@@ -128,6 +125,27 @@ int ad_map(struct ad_cmd *cmd)
     return ad_map_long(cmd);
 }
 
+/* It does not fit, and will not: what is a gather may fit as a copy. */
+static __attribute__((noinline)) int ad_map_copied(struct ad_cmd *cmd)
+{
+    const int error = ad_gather_fallback(cmd->cmd_lun->lun_adp, cmd->cmd_sb);
+
+    if (error != 0)
+        return error == ENOMEM ? AD_MAP_NO_COPY : SHIM_MAP_NEVER;
+    return ad_map_pieces(cmd);
+}
+
+/*
+ * Map the memory of a command that has a data phase.
+ * Context: any. Locks: none held. Returns enum shim_map_result, AD_MAP_NO_LIST, AD_MAP_NO_COPY.
+ */
+int ad_map(struct ad_cmd *cmd)
+{
+    const int mapped = ad_map_pieces(cmd);
+
+    return SC_UNLIKELY(mapped == SHIM_MAP_NEVER) ? ad_map_copied(cmd) : mapped;
+}
+
 /* Undo ad_map(), if it has mapped anything. Context: any. */
 void ad_unmap(struct ad_cmd *cmd)
 {
@@ -143,11 +161,10 @@ void ad_unmap(struct ad_cmd *cmd)
 
 /* ---------------------------------------------------------------- gathered writes */
 
-/* Copy a gathered write to a bounce. 0, ENOMEM, EFAULT. (AIX-16) */
-static int ad_gather_copy(struct ad_adapter *adp, struct sc_buf *sb)
+/* A free bounce of the right size, now this request's, or NULL. */
+static struct ad_bounce *ad_bounce_take(struct ad_adapter *adp, const struct sc_buf *sb)
 {
     struct ad_bounce *bn = NULL;
-    int error;
 
     shim_lock_enter(&adp->adp_lock);
     for (unsigned i = 0; i < AD_BOUNCES && adp->adp_bounce_mem != NULL && bn == NULL; i++)
@@ -158,18 +175,57 @@ static int ad_gather_copy(struct ad_adapter *adp, struct sc_buf *sb)
         }
     shim_lock_exit(&adp->adp_lock);
     if (bn == NULL)
-        return ENOMEM;
+        return NULL;
     bn->bn_iov.iov_len = sb->bufstruct.b_bcount;
-    error = uiomove(bn->bn_iov.iov_base, sb->bufstruct.b_bcount, UIO_WRITE, sb->resvd1);
     memset(&bn->bn_uio, 0, sizeof(bn->bn_uio));
     bn->bn_uio.uio_iov = &bn->bn_iov;
     bn->bn_uio.uio_iovcnt = 1;
     bn->bn_uio.uio_resid = sb->bufstruct.b_bcount;
     bn->bn_uio.uio_segflg = UIO_SYSSPACE;
+    return bn;
+}
+
+/* Copy a gathered write to a bounce. 0, ENOMEM, EFAULT. (AIX-16) */
+static int ad_gather_copy(struct ad_adapter *adp, struct sc_buf *sb)
+{
+    struct ad_bounce *bn = ad_bounce_take(adp, sb);
+    int error;
+
+    if (bn == NULL)
+        return ENOMEM;
+    error = uiomove(bn->bn_iov.iov_base, sb->bufstruct.b_bcount, UIO_WRITE, sb->resvd1);
     sb->resvd1 = &bn->bn_uio;
     if (error != 0)
         ad_gather_release(adp, sb);
     return error;
+}
+
+/*
+ * The same when the mapper has found that it takes more segments than there are. The memory is
+ * shared, or it would be a copy already; so this may happen at any level, and the uio is left as it
+ * is. 0; EINVAL no gather, or a copy already; ENOMEM.
+ */
+int ad_gather_fallback(struct ad_adapter *adp, struct sc_buf *sb)
+{
+    const struct uio *uio = sb->resvd1;
+    struct ad_bounce *bn;
+    size_t at = 0;
+
+    if (uio == NULL || sb->bp != NULL)
+        return EINVAL;
+    for (unsigned i = 0; i < AD_BOUNCES; i++)
+        if (uio == &adp->adp_bounces[i].bn_uio)
+            return EINVAL;
+    bn = ad_bounce_take(adp, sb);
+    if (bn == NULL)
+        return ENOMEM;
+    for (int32_t i = 0; i < uio->uio_iovcnt; i++) {
+        memcpy((char *)bn->bn_iov.iov_base + at, uio->uio_iov[i].iov_base, uio->uio_iov[i].iov_len);
+        at += uio->uio_iov[i].iov_len;
+    }
+    SHIM_ASSERT(at == sb->bufstruct.b_bcount);
+    sb->resvd1 = &bn->bn_uio;
+    return 0;
 }
 
 /*

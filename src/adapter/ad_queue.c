@@ -35,7 +35,9 @@
  * until it has arrived. What comes back from start() unsent goes in again by sequence number.
  *
  * *Untagged commands* run alone (AIX-24, NB-09), but for the recovery command, which has a slot
- * of its own: it runs beside tagged commands the device kept, and must not find all slots taken.
+ * of its own: it runs beside tagged commands the device kept, and must not find all slots taken. An
+ * ioctl's REQUEST SENSE uses that slot too: a device does not go on with its other commands before
+ * the sense data is fetched, so it cannot wait for them.
  *
  * *Errors.* (states of enum ad_lun_state; the table of the specification, section 5.3)
  *
@@ -67,7 +69,7 @@
  *
  * A command sent by an adapter ioctl never halts the queue: a tool's failing TEST UNIT READY must
  * not make a mounted disk's next request fail. It holds the queue (AD_GATE_HOLD) until the ioctl
- * has fetched sense or said that it will not.
+ * has fetched sense, for which the hold lets it pass, or said that it will not.
  */
 #include "ad_impl.h"
 
@@ -251,14 +253,14 @@ void ad_submit(struct ad_lun *lun, struct sc_buf *sb)
     shim_lock_exit(&lun->lun_lock);
 
     if (SC_UNLIKELY(error != 0)) {
-        ad_gather_release(lun->lun_adp, sb);
         ad_status_refused(sb, error);
-        iodone(&sb->bufstruct);
+        ad_list_append(&out, sb);
+        ad_respond(lun->lun_adp, &out);
         return;
     }
     if (SC_UNLIKELY(out.l_head != NULL)) {
         shim_wake(&lun->lun_event);
-        ad_respond(&out);
+        ad_respond(lun->lun_adp, &out);
     }
     if (SC_LIKELY(cmd != NULL))
         again |= ad_exec(&run, cmd);
@@ -275,10 +277,10 @@ static void ad_hold_end_locked(struct ad_lun *lun)
 }
 
 /*
- * The REQUEST SENSE of an ioctl whose command met CHECK CONDITION: takes the place of the hold, at
- * the head, so that no other command can clear the sense data first. False when the queue has
- * been halted meanwhile: then the hold has ended and sb is still the caller's.
- * Context: process. Locks: takes lun_lock.
+ * The REQUEST SENSE of an ioctl whose command met CHECK CONDITION: alone passes the hold, so that no
+ * other command can clear the sense data first. The hold ends by ad_hold_release(), when it is back.
+ * False when the queue has been halted meanwhile: then the hold has ended and sb is still the
+ * caller's. Context: process. Locks: takes lun_lock.
  */
 bool ad_submit_sense(struct ad_lun *lun, struct sc_buf *sb)
 {
@@ -287,12 +289,14 @@ bool ad_submit_sense(struct ad_lun *lun, struct sc_buf *sb)
 
     shim_lock_enter(&lun->lun_lock);
     SHIM_ASSERT(ad_lane_active_locked(lun) == 0); /* the gate has kept it closed */
-    ad_hold_end_locked(lun);
     taken = lun->lun_state == AD_LUN_RUN;
     if (taken) {
-        ad_list_prepend(lun, sb);
+        sb->bufstruct.b_work = lun->lun_seq++;
+        ad_list_append(&lun->lun_sense, sb);
         lun->lun_queued++;
         lun->lun_accepted++;
+    } else {
+        ad_hold_end_locked(lun);
     }
     shim_lock_exit(&lun->lun_lock);
     shim_wake(&lun->lun_event);
@@ -300,7 +304,7 @@ bool ad_submit_sense(struct ad_lun *lun, struct sc_buf *sb)
     return taken;
 }
 
-/* The ioctl does not want sense. Context: process. */
+/* The ioctl has its sense data, or does not want any. Context: process. */
 void ad_hold_release(struct ad_lun *lun)
 {
     struct ad_run run = {NULL, NULL};
@@ -321,13 +325,14 @@ void ad_hold_release(struct ad_lun *lun)
  */
 static bool ad_delay_over_locked(struct ad_lun *lun, const struct sc_buf *sb)
 {
+    const bool lost = lun->lun_timer_lost;
     uint64_t now = shim_now_ns();
 
     if (lun->lun_delay_sb != sb) {
         lun->lun_delay_sb = sb;
         lun->lun_delay_until_ns = now + lun->lun_adp->adp_delay_ns;
         if (!ad_timer_want_locked(lun, lun->lun_delay_until_ns)) {
-            lun->lun_timer_lost = false;
+            lun->lun_timer_lost = lost; /* what others wait for is still to be armed */
             lun->lun_delay_until_ns = 0;
         }
     }
@@ -373,6 +378,21 @@ static struct ad_cmd *ad_pick_recovery_locked(struct ad_lun *lun)
     return cmd;
 }
 
+/* An ioctl's REQUEST SENSE, past its own hold, in the slot of recovery commands. */
+static struct ad_cmd *ad_pick_sense_locked(struct ad_lun *lun)
+{
+    struct ad_cmd *cmd = &lun->lun_cmds[lun->lun_openings];
+
+    if (lun->lun_sense.l_head == NULL || cmd->cmd_state != AD_CMD_FREE ||
+        (lun->lun_gate & ~(AD_GATE_HOLD | AD_GATE_ORDERED)))
+        return NULL;
+    if (SC_UNLIKELY(lun->lun_shared) && !ad_credit_take_locked(lun))
+        return NULL;
+    ad_cmd_take_locked(lun, cmd, ad_list_take(&lun->lun_sense), SC_NO_Q);
+    cmd->cmd_flags |= AD_CMD_REC | AD_CMD_SENSE;
+    return cmd;
+}
+
 /* The head of the FIFO, if it may start. */
 static struct ad_cmd *ad_pick_head_locked(struct ad_lun *lun)
 {
@@ -380,7 +400,9 @@ static struct ad_cmd *ad_pick_head_locked(struct ad_lun *lun)
     struct ad_cmd *cmd;
     uint8_t qmsg;
 
-    if (sb == NULL || SC_UNLIKELY(lun->lun_gate != 0))
+    if (SC_UNLIKELY(lun->lun_gate != 0))
+        return lun->lun_gate & AD_GATE_HOLD ? ad_pick_sense_locked(lun) : NULL;
+    if (sb == NULL)
         return NULL;
     qmsg = lun->lun_can_tag ? sb->q_tag_msg : SC_NO_Q;
     if (lun->lun_nfree == 0 || (qmsg == SC_NO_Q && lun->lun_active != 0) ||
@@ -438,7 +460,7 @@ static bool ad_abort_one_unlock(struct ad_run *run, struct ad_lun *lun)
         if (lun->lun_cmds[i].cmd_flags & AD_CMD_WANT_ABORT)
             cmd = &lun->lun_cmds[i];
     SHIM_ASSERT(cmd != NULL && cmd->cmd_state == AD_CMD_PENDING);
-    cmd->cmd_flags &= (uint8_t)~AD_CMD_WANT_ABORT;
+    cmd->cmd_flags &= (uint16_t)~AD_CMD_WANT_ABORT;
     lun->lun_aborts--;
     cmd->cmd_pins++;
     shim_lock_exit(&lun->lun_lock);

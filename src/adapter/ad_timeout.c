@@ -2,8 +2,9 @@
 /*
  * ad_timeout.c - time: one timer per LUN, for whatever that LUN waits for first.
  *
- * Four things wait for time: a pending command's timeout, a command being taken back that does
- * not come, the backstop after "no room", and SC_DELAY_CMD. The timer is armed for the earliest
+ * Five things wait for time: a pending command's timeout, a command being taken back that does
+ * not come, the backstop after "no room", the timeout of the request that found no room, and
+ * SC_DELAY_CMD. The timer is armed for the earliest
  * and is not moved when that one is gone: it fires, finds nothing due and goes on to the next. So a
  * command that ends in time costs no timer call.
  *
@@ -23,22 +24,62 @@ struct ad_due {
     bool due_lost;
 };
 
+/* Ask the host, more than once: being short of timers may pass. ENOSYS does not. 0 or errno. */
+static int ad_timer_arm(struct ad_lun *lun, uint64_t when_ns)
+{
+    int error = ENOSYS;
+
+    for (unsigned i = 0; i < AD_ARM_TRIES; i++) {
+        error = shim_timer_arm(&lun->lun_timer, when_ns);
+        if (error == 0 || error == ENOSYS)
+            break;
+    }
+    return error;
+}
+
 /*
  * Fire no later than when_ns. False when no timer could be had; then lun_timer_lost makes the
- * next activity on this LUN try again. Locks: lun_lock.
+ * next activity on this LUN, or the next timer of another, try again. Locks: lun_lock.
  */
 bool ad_timer_want_locked(struct ad_lun *lun, uint64_t when_ns)
 {
     SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
     if (lun->lun_timer_at_ns <= when_ns)
         return true;
-    if (shim_timer_arm(&lun->lun_timer, when_ns) != 0) {
+    if (ad_timer_arm(lun, when_ns) != 0) {
         ad_lane_close_locked(lun); /* what passes there would not look */
         lun->lun_timer_lost = true;
+        atomic_store(&lun->lun_adp->adp_timer_lost, true);
         return false;
     }
     lun->lun_timer_at_ns = when_ns;
     return true;
+}
+
+/* The request whose time runs in the queue, if it is at the head of what it waits in. Locks: lun_lock. */
+static struct sc_buf *ad_turned_away_locked(const struct ad_lun *lun)
+{
+    struct buf *const heads[] = {lun->lun_rec_sb ? &lun->lun_rec_sb->bufstruct : NULL, lun->lun_sense.l_head,
+                                 lun->lun_queue.l_head};
+
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(heads) && lun->lun_wait_until_ns != 0; i++)
+        if (heads[i] != NULL && (uint32_t)heads[i]->b_work == lun->lun_wait_seq)
+            return (struct sc_buf *)(void *)heads[i];
+    return NULL;
+}
+
+/*
+ * Chip or mapper had no room for this request, which is in the queue again. Its time runs from the
+ * first such moment on, and only one's at once: the one's that blocks the others. (The sequence
+ * number says who it is: no other request ever has it.) Locks: lun_lock.
+ */
+void ad_timer_turned_away_locked(struct ad_lun *lun, const struct sc_buf *sb)
+{
+    if (sb->timeout_value == 0 || ad_turned_away_locked(lun) != NULL)
+        return;
+    lun->lun_wait_seq = (uint32_t)sb->bufstruct.b_work;
+    lun->lun_wait_until_ns = shim_now_ns() + sb->timeout_value * AD_NS_PER_S;
+    (void)ad_timer_want_locked(lun, lun->lun_wait_until_ns);
 }
 
 /* Arm for the earliest of everything this LUN waits for. Locks: lun_lock. */
@@ -56,6 +97,8 @@ void ad_timer_rearm_locked(struct ad_lun *lun)
     }
     if ((lun->lun_gate & AD_GATE_HW) && lun->lun_retry_at_ns != 0 && lun->lun_retry_at_ns < when)
         when = lun->lun_retry_at_ns;
+    if (ad_turned_away_locked(lun) != NULL && lun->lun_wait_until_ns < when)
+        when = lun->lun_wait_until_ns;
     /* A delay that is over waits for something else than time. */
     if (lun->lun_delay_sb != NULL && lun->lun_delay_until_ns > now && lun->lun_delay_until_ns < when)
         when = lun->lun_delay_until_ns;
@@ -113,6 +156,24 @@ static void ad_due_do(struct ad_lun *lun, const struct ad_due *due)
         ad_event_deliver(adp, SC_FATAL_HDW_ERR);
 }
 
+/* A timer does fire, so timers are to be had again: help the LUNs that got none. No lock held. */
+static void ad_timers_lost(struct ad_adapter *adp)
+{
+    if (SC_LIKELY(!atomic_load_explicit(&adp->adp_timer_lost, memory_order_relaxed)))
+        return;
+    atomic_store(&adp->adp_timer_lost, false);
+    for (unsigned i = 0; i < ad_lun_count(adp); i++) {
+        struct ad_lun *lun = ad_lun_at(adp, i);
+
+        if (lun == NULL)
+            continue;
+        shim_lock_enter(&lun->lun_lock);
+        if (lun->lun_timer_lost && lun->lun_state != AD_LUN_STOPPED)
+            ad_timer_rearm_locked(lun);
+        shim_lock_exit(&lun->lun_lock);
+    }
+}
+
 /*
  * The LUN's timer. Context: completion, no lock held.
  */
@@ -121,6 +182,9 @@ void ad_timer_fire(struct shim_timer *t)
     struct ad_lun *lun = t->tm_arg;
     struct ad_run run = {NULL, NULL};
     struct ad_due due = {false, false, false};
+    struct ad_list out = {NULL, NULL};
+    struct sc_buf *late;
+    uint32_t sleepers;
     uint64_t now = shim_now_ns();
 
     shim_lock_enter(&lun->lun_lock);
@@ -139,9 +203,19 @@ void ad_timer_fire(struct shim_timer *t)
         lun->lun_gate &= ~AD_GATE_HW;
         lun->lun_retry_at_ns = 0;
     }
+    late = ad_turned_away_locked(lun);
+    if (late != NULL && lun->lun_wait_until_ns <= now)
+        ad_expire_locked(lun, late, &out);
     ad_timer_rearm_locked(lun);
+    sleepers = lun->lun_sleepers;
     shim_lock_exit(&lun->lun_lock);
 
     ad_due_do(lun, &due);
+    if (SC_UNLIKELY(out.l_head != NULL)) {
+        if (sleepers != 0)
+            shim_wake(&lun->lun_event);
+        ad_respond(lun->lun_adp, &out);
+    }
+    ad_timers_lost(lun->lun_adp);
     ad_run_luns(&run, lun);
 }

@@ -122,11 +122,17 @@ static int allowed(int error)
     case ENOMEM:
     case EAGAIN:
         return sw.kind == SHIM_FAIL_ALLOC || sw.kind == SHIM_FAIL_TIMER || sw.kind == SHIM_FAIL_MAP;
+    case ETIMEDOUT:
+        /* A request's time runs while it waits for room to be mapped. */
+        return sw.kind == SHIM_FAIL_MAP && sw.for_good;
     case EFAULT:
         return sw.kind == SHIM_FAIL_COPY;
     case EIO:
         /* SCIOSTART's word for a lack of resources, and so open's. */
-        return strcmp(sw.what, "open") == 0 || strcmp(sw.what, "adapter open") == 0;
+        if (strcmp(sw.what, "open") == 0 || strcmp(sw.what, "adapter open") == 0)
+            return 1;
+        /* And what a disk driver's ioctl makes of a timeout. */
+        return sw.kind == SHIM_FAIL_MAP && sw.for_good;
     default:
         return 0;
     }

@@ -28,15 +28,25 @@ static int fake_dev_map(struct shim_dev *dev, const struct iovec *vec, uint32_t 
         f->map_later--;
         return SHIM_MAP_LATER;
     }
-    if (f->map_never || n > map->map_segs_max)
+    if (f->map_never)
         return SHIM_MAP_NEVER;
     map->map_bytes = 0;
+    map->map_nsegs = 0;
     for (uint32_t i = 0; i < n; i++) {
-        map->map_segs[i].seg_addr = (uintptr_t)vec[i].iov_base;
-        map->map_segs[i].seg_bytes = vec[i].iov_len;
+        uintptr_t at = (uintptr_t)vec[i].iov_base;
+        const uintptr_t end = at + vec[i].iov_len;
+
+        while (at < end) {
+            const uintptr_t page_end = (at | SC_PAGE_MASK) + 1;
+            const uintptr_t to = f->map_pages && page_end < end ? page_end : end;
+
+            if (map->map_nsegs == map->map_segs_max)
+                return SHIM_MAP_NEVER;
+            map->map_segs[map->map_nsegs++] = (struct shim_seg){at, to - at};
+            at = to;
+        }
         map->map_bytes += vec[i].iov_len;
     }
-    map->map_nsegs = n;
     f->maps++;
     f->maps_live++;
     return SHIM_MAP_OK;
@@ -223,6 +233,8 @@ static int fake_hw_reset_bus(void *hw)
     struct fake *f = hw;
 
     f->bus_resets++;
+    if (f->bus_dead)
+        return 0;
     while (f->nkept > 0)
         fake_give_back(f, fake_take(f, 0), AD_RES_BUS_RESET);
     ad_hw_event(f->ad, AD_EV_BUS_RESET);
@@ -323,6 +335,20 @@ void req_init(struct req *r)
 }
 
 void req_send(struct req *r) { ck_assert_int_eq(devstrat(&r->sb.bufstruct), 0); }
+
+void req_refused(struct req *r, int error)
+{
+    unsigned starts = fake.starts;
+    uint8_t state = fake_lun->lun_state;
+
+    r->done = 0;
+    req_expect(r, error);
+    ck_assert_uint_eq(fake.starts, starts);
+    ck_assert_uint_eq(fake_lun->lun_state, state);
+    ck_assert_uint_eq(r->sb.bufstruct.b_resid, r->sb.bufstruct.b_bcount);
+    ck_assert_uint_eq(r->sb.status_validity, 0);
+    fake_check(fake_lun);
+}
 
 void fake_script(uint8_t result, uint8_t status, uint64_t resid)
 {

@@ -39,7 +39,9 @@ struct fake {
     unsigned busy;      /* say BUSY that many times */
     unsigned map_later; /* say LATER that many times */
     bool map_never;
+    bool map_pages; /* a mapper without an IOMMU: every page is a segment */
     bool reset_works;
+    bool bus_dead; /* a bus reset brings nothing back */
     struct fake_result script[64];
     unsigned script_n, script_at;
     struct ad_xfer *kept[FAKE_KEPT_MAX]; /* pending, oldest first */
@@ -98,6 +100,8 @@ void req_send(struct req *r);
         ck_assert_uint_eq((r)->done, 1);                                                                     \
         ck_assert_int_eq((r)->sb.bufstruct.b_flags &B_ERROR ? (r)->sb.bufstruct.b_error : 0, error);         \
     } while (0)
+/* Send what must be refused: errno, nothing at the device, queue as it was, everything untransferred. */
+void req_refused(struct req *r, int error);
 void fake_script(uint8_t result, uint8_t status, uint64_t resid);
 struct sc_lun_stats fake_stats(void);
 

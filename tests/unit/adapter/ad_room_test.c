@@ -119,6 +119,72 @@ START_TEST(test_AIX_05_long_spans_beyond_the_lists_wait)
 }
 END_TEST
 
+/* A long list is taken for the first try, given up for the second, and back after both have failed. */
+START_TEST(test_AIX_18_a_long_list_survives_a_mapper_that_says_later_twice)
+{
+    static struct buf b[10];
+
+    fake_up(true, FAKE_INLINE);
+    for (unsigned round = 0; round < 3 * AD_LONG_LISTS; round++) {
+        req_init(&q[0]);
+        memset(b, 0, sizeof(b));
+        for (unsigned i = 0; i < 10; i++) {
+            b[i].b_flags = B_READ;
+            b[i].b_un.b_addr = (void *)(uintptr_t)((2 * i + 2) * SC_PAGE_SIZE);
+            b[i].b_bcount = SC_PAGE_SIZE;
+            b[i].av_forw = i < 9 ? &b[i + 1] : NULL;
+        }
+        q[0].sb.bp = b;
+        q[0].sb.bufstruct.b_bcount = 10 * SC_PAGE_SIZE;
+        fake.map_later = 2;
+        req_send(&q[0]);
+        ck_assert_uint_eq(q[0].done, 0);
+        ck_assert_uint_eq(fake_lun->lun_long_free, (1u << AD_LONG_LISTS) - 1u);
+        ad_hw_kick(fake.ad);
+        ck_assert_uint_eq(q[0].done, 1);
+        ck_assert_uint_eq(q[0].sb.bufstruct.b_flags & B_ERROR, 0);
+        fake.map_later = 1; /* and a list is not taken twice when the second look succeeds */
+        q[0].done = 0;
+        req_expect(&q[0], 0);
+        ck_assert_uint_eq(fake_lun->lun_long_free, (1u << AD_LONG_LISTS) - 1u);
+    }
+    fake_check(fake_lun);
+    fake_down();
+}
+END_TEST
+
+/* A credit handed to a LUN between its last look at its queue and its stop. */
+START_TEST(test_NB_05_a_stop_gives_back_what_the_lun_was_granted)
+{
+    struct ad_config more = {.cfg_commands_max = 2};
+    struct ad_run run = {NULL, NULL};
+    struct ad_adapter *adp;
+
+    shim_test_begin_det(1);
+    fake_prepare();
+    fake.mode = FAKE_PEND;
+    fake_attach(&more);
+    adp = ad_find(FAKE_DEVNO);
+    ck_assert(fake_lun->lun_shared);
+    shim_lock_enter(&fake_lun->lun_lock);
+    ck_assert(ad_credit_take_locked(fake_lun));
+    ck_assert(ad_credit_take_locked(fake_lun));
+    ck_assert(!ad_credit_take_locked(fake_lun)); /* waits */
+    shim_lock_exit(&fake_lun->lun_lock);
+    ad_credit_return(&run, adp); /* granted, not used */
+    ck_assert_uint_eq(fake_lun->lun_granted, 1);
+    ck_assert_ptr_eq(ad_run_take(&run), fake_lun);
+    shim_lock_enter(&fake_lun->lun_lock);
+    ad_credit_unreserve(&run, fake_lun);
+    shim_lock_exit(&fake_lun->lun_lock);
+    ck_assert_uint_eq(fake_lun->lun_granted, 0);
+    ck_assert_uint_eq(adp->adp_credits_free, 1);
+    ad_credit_return(&run, adp);
+    ck_assert_uint_eq(adp->adp_credits_free, 2);
+    fake_down();
+}
+END_TEST
+
 START_TEST(test_AIX_10_lun_memory_stays_within_128_KiB)
 {
     struct shim_account before, after;
@@ -142,6 +208,8 @@ static Suite *ad_room_suite(void)
     tcase_add_test(room, test_AIX_18_map_without_room_waits_for_an_unmap);
     tcase_add_test(room, test_AIX_18_memory_that_never_maps_is_EINVAL_and_does_not_halt);
     tcase_add_test(room, test_AIX_05_long_spans_beyond_the_lists_wait);
+    tcase_add_test(room, test_AIX_18_a_long_list_survives_a_mapper_that_says_later_twice);
+    tcase_add_test(room, test_NB_05_a_stop_gives_back_what_the_lun_was_granted);
     tcase_add_test(room, test_AIX_10_lun_memory_stays_within_128_KiB);
     suite_add_tcase(s, room);
     return s;

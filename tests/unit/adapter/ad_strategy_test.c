@@ -8,21 +8,6 @@
 
 static uint8_t pages[8 * SC_PAGE_SIZE] __attribute__((aligned(4096)));
 
-/* A refusal: errno, nothing at the device, queue as it was, everything untransferred. */
-static void refused(struct req *r, int error)
-{
-    unsigned starts = fake.starts;
-    uint8_t state = fake_lun->lun_state;
-
-    r->done = 0;
-    req_expect(r, error);
-    ck_assert_uint_eq(fake.starts, starts);
-    ck_assert_uint_eq(fake_lun->lun_state, state);
-    ck_assert_uint_eq(r->sb.bufstruct.b_resid, r->sb.bufstruct.b_bcount);
-    ck_assert_uint_eq(r->sb.status_validity, 0);
-    fake_check(fake_lun);
-}
-
 START_TEST(test_AIX_02_chained_sc_buf_refused)
 {
     struct req a, b;
@@ -31,7 +16,7 @@ START_TEST(test_AIX_02_chained_sc_buf_refused)
     req_init(&a);
     req_init(&b);
     a.sb.bufstruct.av_forw = &b.sb.bufstruct;
-    refused(&a, EINVAL);
+    req_refused(&a, EINVAL);
     ck_assert_uint_eq(b.done, 0);
     req_init(&a);
     req_expect(&a, 0);
@@ -157,30 +142,30 @@ START_TEST(test_AIX_05_broken_spans_refused)
     req_expect(&r, 0);
     span_two(&r, b);
     r.sb.bufstruct.b_bcount--; /* total */
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     span_two(&r, b);
     b[1].b_flags = B_WRITE; /* AIX-06: one direction */
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     span_two(&r, b);
     b[1].b_un.b_addr = pages + 2 * SC_PAGE_SIZE + 1; /* AIX-09: start of a later one */
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     span_two(&r, b);
     b[0].b_bcount -= 512; /* AIX-09: end of the first */
     r.sb.bufstruct.b_bcount -= 512;
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     span_two(&r, b);
     b[1].b_un.b_addr = NULL;
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     span_two(&r, b);
     b[1].b_bcount = 0;
     r.sb.bufstruct.b_bcount = SC_PAGE_SIZE;
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     span_two(&r, b);
     b[0].b_xmemd.aspace_id = XMEM_INVAL;
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     span_two(&r, b);
     b[1].av_forw = &b[0]; /* a ring: must end */
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     fake_down();
 }
 END_TEST
@@ -210,7 +195,7 @@ START_TEST(test_AIX_05_long_span_takes_a_list_and_258_is_the_limit)
             req_expect(&r, 0);
             ck_assert_uint_eq(fake.nsegs_last, n);
         } else {
-            refused(&r, EINVAL); /* 258 bufs are 1 MiB and 8 bytes; 259 are too many anyway */
+            req_refused(&r, EINVAL); /* 258 bufs are 1 MiB and 8 bytes; 259 are too many anyway */
         }
         fake_check(fake_lun);
     }
@@ -230,9 +215,9 @@ START_TEST(test_AIX_10_maximum_transfer_is_exact_and_no_command_above)
     r.sb.bufstruct.b_bcount = 1u << 20;
     req_expect(&r, 0);
     r.sb.bufstruct.b_bcount = (1u << 20) + 1;
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     r.sb.bufstruct.b_bcount = SIZE_MAX;
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     ck_assert_uint_eq(fake.starts, 2);
     fake_down();
 }
@@ -266,7 +251,7 @@ START_TEST(test_AIX_02_bad_fields_refused)
         if (length == 6 || length == 10 || length == 12 || length == 16)
             req_expect(&r, 0);
         else
-            refused(&r, EINVAL);
+            req_refused(&r, EINVAL);
     }
     for (unsigned q = 0; q < 256; q++) {
         req_init(&r);
@@ -274,32 +259,32 @@ START_TEST(test_AIX_02_bad_fields_refused)
         if (q == SC_NO_Q || q == SC_SIMPLE_Q || q == SC_HEAD_OF_Q || q == SC_ORDERED_Q)
             req_expect(&r, 0);
         else
-            refused(&r, EINVAL);
+            req_refused(&r, EINVAL);
     }
     req_init(&r);
     r.sb.resvd2 = 1;
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     req_init(&r);
     r.sb.scsi_command.scsi_resvd = 1;
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     req_init(&r);
     r.sb.scsi_command.scsi_flags = 0x01;
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     req_init(&r);
     r.sb.flags = 0x10;
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     req_init(&r);
     r.sb.flags = SC_Q_CLR | SC_Q_RESUME;
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     req_init(&r);
     r.sb.flags = SC_Q_CLR; /* nothing to clear: the queue was not kept */
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     req_init(&r);
     r.sb.bufstruct.b_un.b_addr = NULL;
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     req_init(&r);
     r.sb.bufstruct.b_xmemd.aspace_id = XMEM_INVAL;
-    refused(&r, EINVAL);
+    req_refused(&r, EINVAL);
     fake_down();
 }
 END_TEST
@@ -375,241 +360,11 @@ START_TEST(test_AIX_29_cdb_bytes_make_no_difference)
 }
 END_TEST
 
-/* ---------------------------------------------------------------- gathered writes */
-
-struct gather {
-    struct req r;
-    struct uio uio;
-    struct iovec iov[4];
-    uint8_t mem[4][600];
-};
-
-static void gather_init(struct gather *g, int16_t segflg)
-{
-    static const size_t lengths[4] = {1, 0, 511, 512};
-
-    req_init(&g->r);
-    memset(&g->uio, 0, sizeof(g->uio));
-    for (unsigned i = 0; i < 4; i++) {
-        memset(g->mem[i], (int)(0x40 + i), sizeof(g->mem[i]));
-        g->iov[i].iov_base = g->mem[i];
-        g->iov[i].iov_len = lengths[i];
-    }
-    g->uio.uio_iov = g->iov;
-    g->uio.uio_iovcnt = 4;
-    g->uio.uio_resid = 1024;
-    g->uio.uio_segflg = segflg;
-    g->r.sb.bufstruct.b_flags = B_WRITE;
-    g->r.sb.bufstruct.b_bcount = 1024;
-    g->r.sb.bufstruct.b_un.b_addr = NULL; /* ignored */
-    g->r.sb.resvd1 = &g->uio;
-}
-
-static uint8_t gathered[1024];
-
-/* What a chip would send. */
-static void gather_look(struct fake *f, struct ad_xfer *xfer)
-{
-    size_t at = 0;
-
-    (void)f;
-    for (uint32_t i = 0; i < xfer->xfer_map->map_nsegs; i++) {
-        memcpy(gathered + at, (void *)(uintptr_t)xfer->xfer_map->map_segs[i].seg_addr,
-               (size_t)xfer->xfer_map->map_segs[i].seg_bytes);
-        at += (size_t)xfer->xfer_map->map_segs[i].seg_bytes;
-    }
-}
-
-static void gather_verify(void)
-{
-    ck_assert_uint_eq(gathered[0], 0x40);
-    for (unsigned i = 1; i < 512; i++)
-        ck_assert_uint_eq(gathered[i], 0x42);
-    for (unsigned i = 512; i < 1024; i++)
-        ck_assert_uint_eq(gathered[i], 0x43);
-}
-
-START_TEST(test_AIX_14_gather_of_odd_pieces_shared_and_user_memory)
-{
-    struct gather g;
-
-    fake_up(true, FAKE_INLINE);
-    fake.on_start = gather_look;
-    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), 0);
-    gather_init(&g, UIO_SYSSPACE);
-    req_expect(&g.r, 0);
-    gather_verify();
-    ck_assert_uint_eq(fake.nsegs_last, 3);
-    memset(gathered, 0, sizeof(gathered));
-    gather_init(&g, UIO_USERSPACE);
-    req_expect(&g.r, 0);
-    gather_verify();
-    ck_assert_uint_eq(fake.nsegs_last, 1);
-    /* Copies go back: many more than there is memory for at once. */
-    for (unsigned i = 0; i < 100; i++) {
-        gather_init(&g, UIO_USERSPACE);
-        req_expect(&g.r, 0);
-        ck_assert_ptr_null(g.r.sb.resvd1); /* altered, as the contract allows, but not dangling */
-    }
-    fake_down();
-}
-END_TEST
-
-START_TEST(test_AIX_14_gather_of_more_pieces_than_a_list_is_copied)
-{
-    static struct iovec iov[600];
-    static uint8_t mem[1200];
-    struct gather g;
-
-    fake_up(true, FAKE_INLINE);
-    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), 0);
-    gather_init(&g, UIO_SYSSPACE);
-    for (unsigned i = 0; i < 600; i++)
-        iov[i] = (struct iovec){mem + 2 * i, 1};
-    g.uio.uio_iov = iov;
-    g.uio.uio_iovcnt = 600;
-    g.uio.uio_resid = g.r.sb.bufstruct.b_bcount = 600;
-    req_expect(&g.r, 0);
-    ck_assert_uint_eq(fake.nsegs_last, 1);
-    fake_down();
-}
-END_TEST
-
-static struct gather late;
-static void gather_from_iodone(struct req *r)
-{
-    (void)r;
-    req_send(&late.r);
-}
-
-START_TEST(test_AIX_13_each_broken_condition_is_refused)
-{
-    struct gather g;
-    struct req r;
-    struct buf b;
-
-    fake_up(true, FAKE_INLINE);
-    gather_init(&g, UIO_SYSSPACE);
-    g.r.sb.bufstruct.b_flags = B_READ; /* not a write */
-    refused(&g.r, EINVAL);
-    gather_init(&g, UIO_SYSSPACE);
-    memset(&b, 0, sizeof(b));
-    g.r.sb.bp = &b; /* bp not NULL */
-    refused(&g.r, EINVAL);
-    gather_init(&g, UIO_SYSSPACE);
-    g.r.sb.bufstruct.b_bcount = 1023; /* total */
-    refused(&g.r, EINVAL);
-    gather_init(&g, UIO_SYSSPACE);
-    g.uio.uio_resid = 1000;
-    refused(&g.r, EINVAL);
-    gather_init(&g, UIO_SYSSPACE);
-    g.iov[2].iov_len = SIZE_MAX; /* a sum that wraps */
-    refused(&g.r, EINVAL);
-    gather_init(&g, UIO_SYSSPACE);
-    g.r.sb.resvd1 = NULL; /* no uio: then it is an ordinary write without an address */
-    refused(&g.r, EINVAL);
-    /* Not at process level, which is also AIX-17's retry from iodone. */
-    gather_init(&late, UIO_SYSSPACE);
-    req_init(&r);
-    r.then = gather_from_iodone;
-    req_expect(&r, 0);
-    ck_assert_uint_eq(late.r.done, 1);
-    ck_assert_int_eq(late.r.sb.bufstruct.b_error, EINVAL);
-    fake_down();
-}
-END_TEST
-
-START_TEST(test_AIX_17_retry_from_process_level_works_after_restoring)
-{
-    struct gather g;
-
-    fake_up(true, FAKE_INLINE);
-    fake.on_start = gather_look;
-    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), 0);
-    gather_init(&g, UIO_USERSPACE);
-    fake_script(AD_RES_BUS_FAULT, 0, 1024);
-    req_expect(&g.r, EIO);
-    memset(gathered, 0, sizeof(gathered));
-    gather_init(&g, UIO_USERSPACE); /* restores resvd1, the uio and its pieces */
-    g.r.sb.flags = SC_RESUME;
-    req_expect(&g.r, 0);
-    gather_verify();
-    fake_down();
-}
-END_TEST
-
-START_TEST(test_AIX_15_no_gather_means_EINVAL_not_a_crash)
-{
-    struct ad_config more = {.cfg_no_gather = true};
-    struct gather g;
-
-    shim_test_begin_det(1);
-    fake_prepare();
-    fake_attach(&more);
-    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), EINVAL);
-    gather_init(&g, UIO_SYSSPACE);
-    refused(&g.r, EINVAL);
-    fake_down();
-    /* The chip cannot. */
-    shim_test_begin_det(1);
-    fake_prepare();
-    fake.caps.cap_gather = false;
-    fake_attach(NULL);
-    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), EINVAL);
-    gather_init(&g, UIO_SYSSPACE);
-    refused(&g.r, EINVAL);
-    fake_down();
-    /* It can; the argument must be NULL. */
-    fake_up(true, FAKE_INLINE);
-    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 1, 0), EINVAL);
-    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), 0);
-    fake_down();
-}
-END_TEST
-
-START_TEST(test_AIX_16_gather_copy_reports_ENOMEM_and_EFAULT)
-{
-    struct gather g[AD_BOUNCES + 1];
-
-    fake_up(true, FAKE_PEND);
-    /* SCIOGTHW finds no memory: gathers are offered, but a copy has nowhere to go. */
-    shim_fail_set(SHIM_FAIL_ALLOC, 1, true);
-    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), 0);
-    gather_init(&g[0], UIO_USERSPACE);
-    refused(&g[0].r, ENOMEM);
-    shim_fail_set(SHIM_FAIL_ALLOC, 0, false);
-    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), 0);
-    /* All copies in use. */
-    for (unsigned i = 0; i < AD_BOUNCES; i++) {
-        gather_init(&g[i], UIO_USERSPACE);
-        req_send(&g[i].r);
-        ck_assert_uint_eq(g[i].r.done, 0);
-    }
-    gather_init(&g[AD_BOUNCES], UIO_USERSPACE);
-    refused(&g[AD_BOUNCES].r, ENOMEM);
-    fake_end_all();
-    /* Each copy of the call fails once: never leaks the copy memory. */
-    for (unsigned k = 1; k <= 3; k++) {
-        gather_init(&g[0], UIO_USERSPACE);
-        shim_fail_set(SHIM_FAIL_COPY, k, false);
-        refused(&g[0].r, EFAULT);
-        shim_fail_set(SHIM_FAIL_COPY, 0, false);
-    }
-    gather_init(&g[0], UIO_USERSPACE);
-    req_send(&g[0].r);
-    fake_end_all();
-    ck_assert_uint_eq(g[0].r.done, 1);
-    ck_assert_uint_eq(g[0].r.sb.bufstruct.b_flags & B_ERROR, 0);
-    fake_down();
-}
-END_TEST
-
 static Suite *ad_strategy_suite(void)
 {
     Suite *s = suite_create("ad_strategy");
     TCase *fields = tcase_create("fields");
     TCase *spans = tcase_create("spans");
-    TCase *gathers = tcase_create("gathers");
 
     tcase_add_test(fields, test_AIX_02_chained_sc_buf_refused);
     tcase_add_test(fields, test_AIX_02_bad_fields_refused);
@@ -623,15 +378,8 @@ static Suite *ad_strategy_suite(void)
     tcase_add_test(spans, test_AIX_05_span_chain_reaches_the_chip_in_order);
     tcase_add_test(spans, test_AIX_05_broken_spans_refused);
     tcase_add_test(spans, test_AIX_05_long_span_takes_a_list_and_258_is_the_limit);
-    tcase_add_test(gathers, test_AIX_13_each_broken_condition_is_refused);
-    tcase_add_test(gathers, test_AIX_14_gather_of_odd_pieces_shared_and_user_memory);
-    tcase_add_test(gathers, test_AIX_14_gather_of_more_pieces_than_a_list_is_copied);
-    tcase_add_test(gathers, test_AIX_15_no_gather_means_EINVAL_not_a_crash);
-    tcase_add_test(gathers, test_AIX_16_gather_copy_reports_ENOMEM_and_EFAULT);
-    tcase_add_test(gathers, test_AIX_17_retry_from_process_level_works_after_restoring);
     suite_add_tcase(s, fields);
     suite_add_tcase(s, spans);
-    suite_add_tcase(s, gathers);
     return s;
 }
 

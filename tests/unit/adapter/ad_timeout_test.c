@@ -250,6 +250,162 @@ static int fake_no_bus_reset(void *hw)
     return 0;
 }
 
+/* A recovery command may be held back too. */
+START_TEST(test_AIX_22_a_recovery_command_may_be_held_back)
+{
+    fake_up(true, FAKE_PEND);
+    send(0, 0);
+    fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 512);
+    fake_end(0);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_KEEP);
+    req_init(&r[1]);
+    r[1].sb.q_tag_msg = SC_NO_Q;
+    r[1].sb.flags = SC_RESUME | SC_DELAY_CMD;
+    req_send(&r[1]);
+    shim_det_run(shim_now_ns() + 999 * AD_NS_PER_MS);
+    ck_assert_uint_eq(fake.starts, 1);
+    fake_check(fake_lun);
+    shim_det_run(shim_now_ns() + 2 * AD_NS_PER_MS);
+    ck_assert_uint_eq(fake.starts, 2);
+    fake_end_all();
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_REC_DONE);
+    fake_down();
+}
+END_TEST
+
+/* Turned away by the chip, or by the mapper, again and again: the request's time runs all the same. */
+START_TEST(test_AIX_18_time_runs_while_there_is_no_room)
+{
+    for (unsigned mapper = 0; mapper < 2; mapper++) {
+        uint64_t from;
+
+        fake_up(true, FAKE_PEND);
+        fake.busy = mapper ? 0 : 1000000;
+        fake.map_later = mapper ? 1000000 : 0;
+        from = shim_now_ns();
+        send(0, 5);
+        send(1, 100); /* behind it */
+        shim_det_run(from + 5 * AD_NS_PER_S - 1);
+        ck_assert_uint_eq(r[0].done, 0);
+        fake_check(fake_lun);
+        shim_det_run(from + 5 * AD_NS_PER_S + AD_RETRY_NS);
+        timed_out(&r[0]);
+        ck_assert_uint_eq(r[0].sb.bufstruct.b_resid, 512);
+        ck_assert_uint_eq(r[1].done, 1);
+        ck_assert_int_eq(r[1].sb.bufstruct.b_error, ENXIO);
+        ck_assert_uint_eq(r[1].order, 2);
+        ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_HALT);
+        ck_assert_uint_eq(fake_stats().timeouts, 1);
+        ck_assert_uint_eq(fake.starts, 0);
+        fake_check(fake_lun);
+        /* The same sc_buf again: its time begins anew. */
+        from = shim_now_ns();
+        req_init(&r[0]);
+        r[0].sb.flags = SC_RESUME;
+        r[0].sb.timeout_value = 5;
+        req_send(&r[0]);
+        run_s(4);
+        ck_assert_uint_eq(r[0].done, 0);
+        fake.busy = fake.map_later = 0;
+        run_s(1);
+        ck_assert_uint_eq(fake.starts, 1);
+        /* And at the chip it has all of it. */
+        run_s(4);
+        ck_assert_uint_eq(r[0].done, 0);
+        fake_end_all();
+        ck_assert_uint_eq(r[0].sb.bufstruct.b_flags & B_ERROR, 0);
+        fake_check(fake_lun);
+        fake_down();
+    }
+}
+END_TEST
+
+/* A recovery command and an ioctl's sense command are turned away in slots of their own. */
+START_TEST(test_AIX_22_time_of_a_recovery_command_runs_while_there_is_no_room)
+{
+    fake_up(true, FAKE_PEND);
+    send(0, 0);
+    send(1, 0);
+    fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 512);
+    fake_end(0);
+    fake.busy = 1000000;
+    req_init(&r[2]);
+    r[2].sb.q_tag_msg = SC_NO_Q;
+    r[2].sb.flags = SC_RESUME;
+    r[2].sb.timeout_value = 3;
+    req_send(&r[2]);
+    run_s(2);
+    ck_assert_uint_eq(r[2].done, 0);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_REC);
+    fake_check(fake_lun);
+    run_s(2);
+    timed_out(&r[2]);
+    ck_assert_uint_eq(r[2].sb.adap_q_status, SC_DID_NOT_CLEAR_Q);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_KEEP);
+    fake_check(fake_lun);
+    fake.busy = 0;
+    fake_end_all();
+    ck_assert_uint_eq(r[1].sb.bufstruct.b_flags & B_ERROR, 0);
+    fake_down();
+}
+END_TEST
+
+/* The host is short of timers for a moment, for longer, and while a delay asks for one too. */
+START_TEST(test_NB_02_a_timer_that_cannot_be_armed_is_asked_for_again)
+{
+    fake_up(true, FAKE_PEND);
+    shim_fail_set(SHIM_FAIL_TIMER, 1, false);
+    send(0, 5); /* nothing else happens on this adapter */
+    ck_assert_uint_eq(shim_det_timers(), 1);
+    run_s(6);
+    timed_out(&r[0]);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_NB_02_a_delay_without_a_timer_does_not_hide_a_timeout_without_one)
+{
+    fake_up(true, FAKE_PEND);
+    shim_fail_set(SHIM_FAIL_TIMER, 1, true);
+    send(0, 5);
+    req_init(&r[1]);
+    r[1].sb.flags = SC_DELAY_CMD;
+    r[1].sb.timeout_value = 0;
+    req_send(&r[1]); /* goes at once: no timer for its delay */
+    ck_assert_uint_eq(fake.nkept, 2);
+    ck_assert_uint_eq(shim_det_timers(), 0);
+    shim_fail_set(SHIM_FAIL_TIMER, 0, false);
+    send(2, 0); /* any activity */
+    ck_assert_uint_eq(shim_det_timers(), 1);
+    run_s(6);
+    timed_out(&r[0]);
+    fake_end_all();
+    fake_down();
+}
+END_TEST
+
+/* Nothing happens on the LUN that got no timer; one of another LUN comes to its help. */
+START_TEST(test_NB_02_a_timer_of_another_lun_helps)
+{
+    fake_up(true, FAKE_PEND);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(FAKE_ID, 1), 0), 0);
+    req_init(&r[0]);
+    r[0].sb.lun = 1;
+    r[0].sb.timeout_value = 2;
+    req_send(&r[0]);
+    shim_fail_set(SHIM_FAIL_TIMER, 1, true);
+    send(1, 5);
+    ck_assert_uint_eq(shim_det_timers(), 1);
+    shim_fail_set(SHIM_FAIL_TIMER, 0, false);
+    run_s(3);
+    timed_out(&r[0]);
+    ck_assert(!fake_lun->lun_timer_lost);
+    run_s(3);
+    timed_out(&r[1]);
+    fake_down();
+}
+END_TEST
+
 START_TEST(test_AIX_27_a_chip_that_keeps_a_command_for_ever_is_a_fatal_event)
 {
     struct sc_event_struct ev = {.id = FAKE_ID, .mode = SC_IM_MODE, .async_func = on_lost};
@@ -290,6 +446,12 @@ static Suite *ad_timeout_suite(void)
     TCase *timeouts = tcase_create("timeouts");
     TCase *timers = tcase_create("timers");
 
+    tcase_add_test(timeouts, test_NB_02_a_timer_of_another_lun_helps);
+    tcase_add_test(timeouts, test_NB_02_a_delay_without_a_timer_does_not_hide_a_timeout_without_one);
+    tcase_add_test(timeouts, test_NB_02_a_timer_that_cannot_be_armed_is_asked_for_again);
+    tcase_add_test(timeouts, test_AIX_22_time_of_a_recovery_command_runs_while_there_is_no_room);
+    tcase_add_test(timeouts, test_AIX_18_time_runs_while_there_is_no_room);
+    tcase_add_test(timeouts, test_AIX_22_a_recovery_command_may_be_held_back);
     tcase_add_test(timeouts, test_AIX_18_timeout_aborts_then_reports);
     tcase_add_test(timeouts, test_AIX_18_zero_means_no_timeout);
     tcase_add_test(timeouts, test_AIX_18_inline_commands_need_no_timer);

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ad_life_test.c - opening and closing an adapter, whose a LUN is, who has authority; attaching and
+ * detaching.
+ */
+#include "ad_fake.h"
+
+static int scio(unsigned cmd, intptr_t arg) { return fp_ioctl(fake_fp, cmd, arg, 0); }
+
+START_TEST(test_AIX_25_diagnostic_open_is_exclusive)
+{
+    struct file *fp;
+    struct devinfo info;
+
+    fake_up(true, FAKE_INLINE);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC, &fp), EACCES);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD, NULL, 0, &fp), 0); /* normal ones may be many */
+    ck_assert_int_eq(ad_detach(FAKE_DEVNO), EBUSY);
+    ck_assert_int_eq(fp_close(fp), 0);
+    ck_assert_int_eq(fp_close(fake_fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC, &fake_fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD, NULL, 0, &fp), EACCES);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC, &fp), EACCES);
+    ck_assert_int_eq(scio(IOCINFO, (intptr_t)&info), 0);
+    ck_assert_int_eq(scio(SCIOSTART, SC_ARG(FAKE_ID, 0)), EACCES);
+    ck_assert_int_eq(fp_close(fake_fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD, NULL, 0, &fake_fp), 0);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_25_a_lun_belongs_to_the_file_that_started_it)
+{
+    struct file *other = NULL;
+    static struct req r;
+
+    fake_up(true, FAKE_PEND);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, 0, &other), 0);
+    req_init(&r);
+    req_send(&r);
+    ck_assert_int_eq(fp_ioctl(other, SCIOSTART, SC_ARG(FAKE_ID, 0), 0), EINVAL);
+    ck_assert_int_eq(fp_ioctl(other, SCIOSTOP, SC_ARG(FAKE_ID, 0), 0), EINVAL);
+    ck_assert_int_eq(fp_ioctl(other, SCIOHALT, SC_ARG(FAKE_ID, 0), 0), EINVAL);
+    ck_assert_int_eq(fp_ioctl(other, SCIORESET, SC_ARG(FAKE_ID, 0), 0), EINVAL);
+    ck_assert_uint_eq(fake.target_resets, 0);
+    ck_assert_uint_eq(fake.aborts, 0);
+    ck_assert_int_eq(fp_ioctl(other, SCIOSTART, SC_ARG(5, 0), 0), 0);
+    ck_assert_int_eq(scio(SCIOSTOP, SC_ARG(5, 0)), EINVAL);
+    /* A close gives back what its file started, and only that. */
+    ck_assert_int_eq(fp_close(other), 0);
+    ck_assert_ptr_null(ad_lun_started(ad_find(FAKE_DEVNO), 5, 0));
+    ck_assert_uint_eq(r.done, 0);
+    fake_end_all();
+    ck_assert_uint_eq(r.done, 1);
+    ck_assert_uint_eq(r.sb.bufstruct.b_flags & B_ERROR, 0);
+    ck_assert_int_eq(scio(SCIOSTART, SC_ARG(5, 0)), 0);
+    ck_assert_int_eq(scio(SCIORESET, SC_ARG(5, 0)), 0);
+    ck_assert_uint_eq(fake.target_resets, 1);
+    ck_assert_int_eq(scio(SCIOHALT, SC_ARG(5, 0)), 0);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_25_users_need_authority_for_all_but_looking)
+{
+    static const unsigned touching[] = {SCIOSTART,  SCIOSTOP, SCIOHALT, SCIORESET, SCIOEVENT, SCIOINQU,
+                                        SCIOSTUNIT, SCIOTUR,  SCIOREAD, SCIOCMD,   0x12345};
+    static char area[16384];
+    struct sc_lun_stats ls = {.id = FAKE_ID};
+    struct file *fp = NULL;
+
+    fake_up(true, FAKE_INLINE);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(touching); i++)
+        ck_assert_int_eq(fp_ioctlx(fake_fp, touching[i], (intptr_t)area, 0, DREAD | DWRITE), EPERM);
+    ck_assert_uint_eq(fake.starts, 0);
+    ck_assert_int_eq(fp_ioctlx(fake_fp, IOCINFO, (intptr_t)area, 0, DREAD), 0);
+    ck_assert_int_eq(fp_ioctlx(fake_fp, SCIOSTAT, (intptr_t)area, 0, DREAD), 0);
+    ck_assert_int_eq(fp_ioctlx(fake_fp, SCIOLUNSTAT, (intptr_t)&ls, 0, DREAD), 0);
+    ck_assert_int_eq(fp_ioctlx(fake_fp, SCIOGTHW, 0, 0, DREAD), 0);
+    ck_assert_int_eq(fp_ioctlx(fake_fp, SCIOHALT, SC_ARG(FAKE_ID, 0), 0, DREAD | DAUTH), 0);
+    ck_assert_int_eq(fp_close(fake_fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD, NULL, SC_DIAGNOSTIC, &fp), EPERM);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DAUTH, NULL, SC_DIAGNOSTIC, &fp), 0);
+    ck_assert_int_eq(fp_close(fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD, NULL, 0, &fake_fp), 0);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_25_attach_undoes_itself_at_every_allocation)
+{
+    struct ad_config cfg = {.cfg_ops = &fake_ops, .cfg_hw = &fake, .cfg_dev = &fake.dev};
+    struct ad_hw_ops hole = fake_ops;
+    unsigned k = 1;
+
+    shim_test_begin_det(1);
+    fake_prepare();
+    for (;; k++) {
+        int error;
+
+        shim_fail_set(SHIM_FAIL_ALLOC, k, false);
+        error = ad_attach(FAKE_DEVNO, &cfg);
+        if (error == 0)
+            break;
+        ck_assert_int_eq(error, ENOMEM);
+        ck_assert_ptr_null(ad_find(FAKE_DEVNO));
+    }
+    ck_assert_uint_gt(k, 1);
+    shim_fail_set(SHIM_FAIL_ALLOC, 0, false);
+    ck_assert_int_eq(ad_detach(FAKE_DEVNO), 0);
+    ck_assert_int_eq(ad_attach(SC_MAKEDEV(9, AD_MINORS_MAX), &cfg), EINVAL);
+    hole.abort = NULL;
+    cfg.cfg_ops = &hole;
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), EINVAL);
+    hole = fake_ops;
+    hole.version++;
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), EINVAL);
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, NULL), EINVAL);
+    shim_test_end();
+}
+END_TEST
+
+START_TEST(test_NB_23_two_adapters_share_the_switch_and_nothing_else)
+{
+    struct ad_config cfg = {.cfg_ops = &fake_ops, .cfg_hw = &fake, .cfg_dev = &fake.dev};
+
+    fake_up(true, FAKE_INLINE);
+    ck_assert_int_eq(ad_attach(SC_MAKEDEV(9, 1), &cfg), 0);
+    ck_assert_ptr_ne(ad_find(SC_MAKEDEV(9, 1)), ad_find(FAKE_DEVNO));
+    ck_assert_ptr_null(ad_find(SC_MAKEDEV(8, 1)));
+    ck_assert_int_eq(ad_detach(SC_MAKEDEV(9, 1)), 0);
+    fake.detaches = 0;
+    ck_assert_ptr_nonnull(devsw_find(FAKE_DEVNO));
+    fake.ad = ad_find(FAKE_DEVNO);
+    fake_down();
+}
+END_TEST
+/* A close that meets a new open stops nothing of the newcomer's. */
+static struct file *newcomer;
+static void newcomer_comes(struct shim_timer *t)
+{
+    (void)t;
+    /* The close is asleep in SCIOSTOP: this is what another process does meanwhile. */
+    ck_assert_int_eq(ad_lun_start(ad_find(FAKE_DEVNO), 5, 0, (long)(intptr_t)newcomer), 0);
+    fake_end_all();
+}
+
+START_TEST(test_AIX_25_a_close_stops_nothing_of_a_newcomer)
+{
+    struct shim_timer t;
+    static struct req r[2];
+
+    fake_up(true, FAKE_PEND);
+    req_init(&r[0]);
+    req_send(&r[0]);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, 0, &newcomer), 0);
+    shim_timer_init(&t, newcomer_comes, NULL);
+    ck_assert_int_eq(shim_timer_arm(&t, shim_now_ns() + AD_NS_PER_MS), 0);
+    ck_assert_int_eq(fp_close(fake_fp), 0);
+    ck_assert_uint_eq(r[0].done, 1);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_STOPPED);
+    req_init(&r[1]);
+    r[1].sb.scsi_command.scsi_id = 5;
+    req_send(&r[1]);
+    ck_assert_uint_eq(fake.nkept, 1);
+    fake_end_all();
+    ck_assert_uint_eq(r[1].sb.bufstruct.b_flags & B_ERROR, 0);
+    fake_fp = newcomer;
+    fake_down();
+}
+END_TEST
+
+/* The chip keeps a command for ever: nothing panics, and when it comes home everything can go. */
+START_TEST(test_AIX_25_detach_with_a_command_inside_is_EBUSY)
+{
+    static struct req r;
+    struct file *fp = NULL;
+
+    fake_up(true, FAKE_PEND);
+    fake.abort_mode = FAKE_ABORT_NEVER;
+    fake.reset_works = false;
+    fake.bus_dead = true;
+    req_init(&r);
+    req_send(&r);
+    ck_assert_int_eq(fp_close(fake_fp), 0);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_HALT);
+    ck_assert_int_eq(ad_detach(FAKE_DEVNO), EBUSY);
+    ck_assert_uint_eq(fake.detaches, 0);
+    ck_assert_uint_eq(r.done, 0);
+    fake_check(fake_lun);
+    /* Its file is gone: anybody may try, and nobody may start it again. */
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, 0, &fp), 0);
+    ck_assert_int_eq(fp_ioctl(fp, SCIOSTART, SC_ARG(FAKE_ID, 0), 0), EINVAL);
+    ck_assert_int_eq(fp_ioctl(fp, SCIOHALT, SC_ARG(FAKE_ID, 0), 0), ETIMEDOUT);
+    ck_assert_int_eq(fp_close(fp), 0);
+    ck_assert_int_eq(ad_detach(FAKE_DEVNO), EBUSY);
+    fake_end_all();
+    ck_assert_uint_eq(r.done, 1);
+    fake_fp = NULL;
+    fake_down();
+}
+END_TEST
+
+/* What one command can carry for certain, whatever pages its memory lies in. */
+START_TEST(test_AIX_10_the_maximum_follows_the_segments)
+{
+    struct ad_config cfg = {.cfg_ops = &fake_ops, .cfg_hw = &fake, .cfg_dev = &fake.dev};
+    static uint8_t mem[64 * SC_PAGE_SIZE] __attribute__((aligned(4096)));
+    struct devinfo info;
+    static struct req r;
+
+    shim_test_begin_det(1);
+    fake_prepare();
+    fake.map_pages = true;
+    fake.caps.cap_segs_max = 16;
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), EINVAL); /* SC_MAXREQUEST does not fit */
+    fake.detaches = 0;
+    fake.caps.cap_segs_max = 64;
+    fake_attach(NULL);
+    ck_assert_int_eq(fp_ioctl(fake_fp, IOCINFO, (intptr_t)&info, 0), 0);
+    ck_assert_uint_eq(info.un.scsi.max_transfer, 63 * SC_PAGE_SIZE);
+    req_init(&r);
+    r.sb.bufstruct.b_un.b_addr = mem + 1; /* 64 segments: the worst place it can lie at */
+    r.sb.bufstruct.b_bcount = (size_t)info.un.scsi.max_transfer;
+    req_expect(&r, 0);
+    ck_assert_uint_eq(fake.nsegs_last, 64);
+    r.done = 0;
+    r.sb.bufstruct.b_bcount++;
+    req_expect(&r, EINVAL);
+    fake_down();
+}
+END_TEST
+
+static Suite *ad_life_suite(void)
+{
+    Suite *s = suite_create("ad_life");
+    TCase *life = tcase_create("life");
+
+    tcase_add_test(life, test_AIX_25_diagnostic_open_is_exclusive);
+    tcase_add_test(life, test_AIX_25_a_lun_belongs_to_the_file_that_started_it);
+    tcase_add_test(life, test_AIX_25_users_need_authority_for_all_but_looking);
+    tcase_add_test(life, test_AIX_25_attach_undoes_itself_at_every_allocation);
+    tcase_add_test(life, test_NB_23_two_adapters_share_the_switch_and_nothing_else);
+    tcase_add_test(life, test_AIX_25_a_close_stops_nothing_of_a_newcomer);
+    tcase_add_test(life, test_AIX_25_detach_with_a_command_inside_is_EBUSY);
+    tcase_add_test(life, test_AIX_10_the_maximum_follows_the_segments);
+    suite_add_tcase(s, life);
+    return s;
+}
+
+int main(int argc, char **argv) { return test_run(ad_life_suite(), argc, argv); }
