@@ -50,12 +50,14 @@ def core_goal(row):
 
 
 def core_table(rows):
-    out = ["## In process: one thread, 4 KiB requests", "",
-           "| disk | operation | depth | ns/request | memcpy floor, ns | ratio | bufs/command | |",
-           "|---|---|--:|--:|--:|--:|--:|---|"]
+    out = ["## In process: 4 KiB requests", "",
+           "| disk | operation | depth | threads | disks | ns/request | memcpy floor, ns | ratio "
+           "| bufs/command | |",
+           "|---|---|--:|--:|--:|--:|--:|--:|--:|---|"]
     for row in rows:
         bufs = number(row.get('bufs_per_command'), 1)
-        out.append(f"| {row['disk']} | {row['op']} | {row['depth']} | {row['ns']:.0f} "
+        out.append(f"| {row['disk']} | {row['op']} | {row['depth']} | {row.get('threads', 1)} "
+                   f"| {row.get('disks', 1)} | {row['ns']:.0f} "
                    f"| {row['floor_ns']:.0f} | {row['ratio']:.2f} | {bufs} | {core_goal(row)} |")
     return out + [""]
 
