@@ -80,9 +80,9 @@ struct shim_self {
     struct buf *self_done_tail;
     uint32_t self_nlocks; /* checked mode: locks held */
     struct simple_lock_data *self_locks[SHIM_SELF_LOCKS];
-    uint64_t self_id;      /* non-zero, unique while the thread lives; set by the host */
-    uint32_t self_nosleep; /* checked mode: strategy calls active on this stack (AIX-03) */
-    uint32_t self_reserved0;
+    uint64_t self_id;           /* non-zero, unique while the thread lives; set by the host */
+    uint32_t self_nosleep;      /* checked mode: strategy calls active on this stack (AIX-03) */
+    uint32_t self_owner;        /* whom memory is put down to (shim_owner_enter) */
     uintptr_t self_reserved[6]; /* the wrappers', to come */
 };
 
@@ -411,6 +411,21 @@ struct shim_account {
     uint64_t acc_locks; /* initialised locks */
 };
 void shim_account_get(struct shim_account *out);
+
+/*
+ * Owners: blocks are also counted by whom they are taken for, so that one of several systems in a process
+ * can be asked for its leaks while the others live. The owner is the thread's; 0, nobody in
+ * particular, until it enters another. Any context.
+ */
+#define SHIM_OWNERS 64u
+/* From now on this thread takes memory for `owner` (below SHIM_OWNERS). Returns the one before. */
+uint32_t shim_owner_enter(uint32_t owner);
+/* Back to the one before. */
+void shim_owner_leave(uint32_t before);
+/* The thread's, for an object that takes more memory later on other threads. */
+uint32_t shim_owner(void);
+/* Blocks taken for an owner and not given back, by whichever thread. */
+size_t shim_owner_blocks(uint32_t owner);
 
 /* ---------------------------------------------------------------- the hosts in this tree */
 

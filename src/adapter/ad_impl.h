@@ -209,6 +209,7 @@ struct ad_adapter {
     void *adp_hw;
     struct shim_dev *adp_dev;
     devno_t adp_devno;
+    uint32_t adp_owner; /* whom later memory is put down to: the configuring thread's shim_owner */
     struct ad_hw_caps adp_caps;
     uint64_t adp_transfer_max; /* bytes */
     uint32_t adp_openings;     /* per LUN; 1 when the adapter cannot tag */

@@ -46,8 +46,14 @@ static int ad_ioctl_word(struct ad_adapter *adp, unsigned cmd, intptr_t arg, lon
 
     if (word > 0xffffu)
         return EINVAL;
-    if (cmd == SCIOSTART)
-        return ad_lun_start(adp, id, no, owner);
+    if (cmd == SCIOSTART) {
+        /* What a LUN takes stays with the adapter beyond this file and this thread. */
+        uint32_t before = shim_owner_enter(adp->adp_owner);
+        int error = ad_lun_start(adp, id, no, owner);
+
+        shim_owner_leave(before);
+        return error;
+    }
     lun = ad_lun_find(adp, id, no);
     if (lun == NULL)
         return EINVAL;
@@ -65,9 +71,13 @@ static int ad_ioctl_word(struct ad_adapter *adp, unsigned cmd, intptr_t arg, lon
 /* SCIOGTHW: are gathered writes offered? Takes the memory a software gather copies to. (AIX-15) */
 static int ad_ioctl_gather(struct ad_adapter *adp, intptr_t arg)
 {
+    uint32_t before;
+
     if (arg != 0 || !adp->adp_gather)
         return EINVAL;
+    before = shim_owner_enter(adp->adp_owner);
     ad_bounce_prime(adp);
+    shim_owner_leave(before);
     return 0;
 }
 

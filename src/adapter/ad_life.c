@@ -246,6 +246,7 @@ int ad_attach(devno_t devno, const struct ad_config *cfg)
     adp->adp_hw = cfg->cfg_hw;
     adp->adp_dev = cfg->cfg_dev;
     adp->adp_devno = devno;
+    adp->adp_owner = shim_owner();
     (void)shim_format(adp->adp_name, sizeof(adp->adp_name), "scsi%u", SC_MINOR(devno));
     error = shim_lock_init(&adp->adp_open_lock, SHIM_RANK_AD_OPEN, "ad_open");
     if (error == 0)

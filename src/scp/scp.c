@@ -201,14 +201,17 @@ static int scp_adapter_build(struct scp *p, unsigned adapter, char *err, size_t 
 /* The steps of scp_create that need undoing; scp_take_down() undoes exactly those that were done. */
 static int scp_build(struct scp *p, char *err, size_t size)
 {
-    int error = scp_process_join(p->p_host, err, size);
+    uint32_t before;
+    int error = scp_process_join(p->p_host, &p->p_owner, err, size);
 
     if (error != 0)
         return error;
     p->p_joined = true;
+    before = shim_owner_enter(p->p_owner);
     error = scp_number(p, err, size);
     for (unsigned i = 0; i < p->p_nadapters && error == 0; i++)
         error = scp_adapter_build(p, i, err, size);
+    shim_owner_leave(before);
     return error;
 }
 
@@ -240,7 +243,7 @@ static size_t scp_take_down(struct scp *p)
             scp_minor_give(SCP_ADAPTER_MAJOR, a->a_minor);
     }
     if (p->p_joined)
-        leaked = scp_process_part();
+        leaked = scp_process_part(p->p_owner);
     return leaked;
 }
 

@@ -36,7 +36,8 @@ struct scp_adapter {
 };
 
 struct scp {
-    bool p_joined; /* one of the process's pairs */
+    bool p_joined;    /* one of the process's pairs */
+    uint32_t p_owner; /* shim_owner of its memory */
     uint64_t p_max_coalesce;
     const struct shim_host *p_host;
     unsigned p_nadapters, p_ndisks;
@@ -66,10 +67,15 @@ void scp_spec_drop(struct scp *p);
  */
 void scp_config_lock(void);
 void scp_config_unlock(void);
-/* One more pair; the first installs the host and starts the services. 0 or an errno with a line in err. */
-int scp_process_join(const struct shim_host *host, char *err, size_t size);
-/* One pair less; the last takes them down. Returns the number of blocks still allocated. */
-size_t scp_process_part(void);
+/*
+ * One more pair; the first installs the host and starts the services. *owner is whom its memory is to be put
+ * down to. 0 or an errno with a line in err.
+ */
+int scp_process_join(const struct shim_host *host, uint32_t *owner, char *err, size_t size);
+/* One pair less; the last takes them down. Returns the blocks that it, or if last anybody, has not given
+ * back.
+ */
+size_t scp_process_part(uint32_t owner);
 /* The lowest free minor number of a major, or -1. */
 int scp_minor_take(unsigned major);
 void scp_minor_give(unsigned major, int minor);

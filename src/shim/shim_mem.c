@@ -17,16 +17,18 @@
  */
 #include "shim_impl.h"
 
-#define SHIM_TRAILER_BYTES    16u
-#define SHIM_TRAILER_MAGIC    0x5ca1ab1eu
-#define SHIM_ALIGN_DEFAULT    16u
-#define SHIM_POISON           0xa5
+#define SHIM_TRAILER_BYTES       16u
+#define SHIM_TRAILER_MAGIC       0x5ca1ab1eu
+#define SHIM_TRAILER_TAG_MASK    0xffu
+#define SHIM_TRAILER_OWNER_SHIFT 8u
+#define SHIM_ALIGN_DEFAULT       16u
+#define SHIM_POISON              0xa5
 /* Poisoning more than this of one block would only touch memory nobody has used yet. */
-#define SHIM_POISON_BYTES_MAX ((size_t)1 << 20)
+#define SHIM_POISON_BYTES_MAX    ((size_t)1 << 20)
 
 struct shim_trailer {
     uint32_t tr_magic; /* SHIM_TRAILER_MAGIC mixed with the block's address */
-    uint32_t tr_tag;
+    uint32_t tr_tag;   /* the tag, and from bit 8 the owner */
     uint64_t tr_bytes; /* as asked for */
 };
 _Static_assert(sizeof(struct shim_trailer) == SHIM_TRAILER_BYTES, "the trailer has no padding");
@@ -34,6 +36,7 @@ _Static_assert(sizeof(struct shim_trailer) == SHIM_TRAILER_BYTES, "the trailer h
 /* Native width: a 32-bit port has no 64-bit atomics without a library. */
 static _Atomic size_t shim_acc_blocks[SHIM_TAG_COUNT];
 static _Atomic size_t shim_acc_bytes[SHIM_TAG_COUNT];
+static _Atomic size_t shim_acc_owners[SHIM_OWNERS]; /* blocks */
 static _Atomic size_t shim_acc_maps;
 static _Atomic size_t shim_acc_locks;
 
@@ -133,9 +136,31 @@ size_t shim_account_close(void)
                      (unsigned long long)blocks, (unsigned long long)bytes);
         total += blocks;
     }
+    for (unsigned i = 0; i < SHIM_OWNERS; i++)
+        atomic_store_explicit(&shim_acc_owners[i], 0, memory_order_relaxed);
     atomic_store_explicit(&shim_acc_maps, 0, memory_order_relaxed);
     atomic_store_explicit(&shim_acc_locks, 0, memory_order_relaxed);
     return total;
+}
+
+uint32_t shim_owner_enter(uint32_t owner)
+{
+    struct shim_self *self = shim_self();
+    uint32_t before = self->self_owner;
+
+    SHIM_ASSERT(owner < SHIM_OWNERS);
+    self->self_owner = owner;
+    return before;
+}
+
+void shim_owner_leave(uint32_t before) { shim_self()->self_owner = before; }
+
+uint32_t shim_owner(void) { return shim_self()->self_owner; }
+
+size_t shim_owner_blocks(uint32_t owner)
+{
+    SHIM_ASSERT(owner < SHIM_OWNERS);
+    return atomic_load_explicit(&shim_acc_owners[owner], memory_order_relaxed);
 }
 
 /* ---------------------------------------------------------------- memory */
@@ -162,6 +187,8 @@ void *shim_alloc(size_t size, size_t align, enum shim_tag tag)
         return NULL;
     SHIM_ASSERT(((uintptr_t)p & (align - 1)) == 0);
     trailer.tr_magic = shim_trailer_magic(p);
+    trailer.tr_tag |= shim_owner() << SHIM_TRAILER_OWNER_SHIFT;
+    atomic_fetch_add_explicit(&shim_acc_owners[shim_owner()], 1, memory_order_relaxed);
     memcpy(p + size, &trailer, sizeof(trailer));
     atomic_fetch_add_explicit(&shim_acc_blocks[tag], 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&shim_acc_bytes[tag], size, memory_order_relaxed);
@@ -178,9 +205,11 @@ void shim_free(void *p, size_t size, size_t align, enum shim_tag tag)
     SHIM_ASSERT((unsigned)tag < SHIM_TAG_COUNT);
     memcpy(&trailer, (char *)p + size, sizeof(trailer));
     if (trailer.tr_magic != shim_trailer_magic(p) || trailer.tr_bytes != size ||
-        trailer.tr_tag != (uint32_t)tag)
+        (trailer.tr_tag & SHIM_TRAILER_TAG_MASK) != (uint32_t)tag)
         shim_panic("free: %llu bytes of tag %s: not what was allocated, or overwritten",
                    (unsigned long long)size, shim_tag_name((unsigned)tag));
+    atomic_fetch_sub_explicit(&shim_acc_owners[trailer.tr_tag >> SHIM_TRAILER_OWNER_SHIFT], 1,
+                              memory_order_relaxed);
     memset((char *)p + size, 0, sizeof(trailer)); /* a second free finds no trailer */
     if (shim_checks_on())
         memset(p, SHIM_POISON, size < SHIM_POISON_BYTES_MAX ? size : SHIM_POISON_BYTES_MAX);

@@ -7,6 +7,8 @@
 #define _GNU_SOURCE
 #include "../test_main.h"
 
+#include "scp/scp_impl.h"
+
 #include <pthread.h>
 #include <scpair/scpair.h>
 #include <scpair/shim.h>
@@ -401,6 +403,62 @@ START_TEST(test_numbers_run_out_with_a_message)
 }
 END_TEST
 
+/* Blocks taken for a pair; as its drivers would take them. */
+static void *take_for(const struct scp *p, size_t bytes)
+{
+    uint32_t before = shim_owner_enter(p->p_owner);
+    void *block = shim_alloc(bytes, 0, SHIM_TAG_TEST);
+
+    shim_owner_leave(before);
+    return block;
+}
+
+/* Each destroy tells of its own pair's leaks, whoever goes first, and nobody is blamed twice. */
+START_TEST(test_leaks_are_laid_at_the_right_door)
+{
+    struct scp *a, *b, *c;
+    void *given_back;
+
+    setenv("SCPAIR_LOG_LEVEL", "-1", 1); /* the leak report would be a line of its own */
+    a = create_adapters(1);
+    b = create_adapters(1);
+    ck_assert_ptr_nonnull(take_for(a, 100));
+    ck_assert_ptr_nonnull(take_for(a, 200));
+    ck_assert_ptr_nonnull(take_for(b, 300));
+    given_back = take_for(a, 400);
+    stamp(b, 1);
+    shim_free(given_back, 400, 0, SHIM_TAG_TEST);
+    ck_assert_uint_eq(scp_destroy(a), 2);
+    /* The next one gets the number that came free, and not the blame. */
+    c = create_adapters(2);
+    ck_assert_uint_eq(c->p_owner, 1);
+    stamp(c, 1);
+    ck_assert_uint_eq(scp_destroy(c), 0);
+    ck_assert_uint_eq(scp_destroy(b), 1);
+    a = create_adapters(1);
+    ck_assert_uint_eq(scp_destroy(a), 0);
+}
+END_TEST
+
+/* What an adapter takes when a LUN is started on some thread is the pair's: a pair that goes has given it
+ * back. */
+START_TEST(test_memory_of_opens_is_put_down_to_the_pair)
+{
+    struct scp *a = create_adapters(1);
+    struct scp *b = create_adapters(1);
+    size_t built_a = shim_owner_blocks(a->p_owner), built_b = shim_owner_blocks(b->p_owner);
+
+    ck_assert_uint_gt(built_a, 0);
+    ck_assert_uint_eq(built_a, built_b);
+    stamp(b, 1);
+    ck_assert_uint_eq(shim_owner_blocks(a->p_owner), built_a);
+    ck_assert_uint_gt(shim_owner_blocks(b->p_owner), built_b);
+    ck_assert_uint_eq(shim_owner(), 0);
+    ck_assert_uint_eq(scp_destroy(b), 0);
+    ck_assert_uint_eq(scp_destroy(a), 0);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s = suite_create("scp_pairs");
@@ -417,6 +475,8 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_second_pair_leaves_the_error_log_alone);
     tcase_add_test(t, test_another_host_beside_a_pair_is_refused);
     tcase_add_test(t, test_numbers_run_out_with_a_message);
+    tcase_add_test(t, test_leaks_are_laid_at_the_right_door);
+    tcase_add_test(t, test_memory_of_opens_is_put_down_to_the_pair);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
 }
