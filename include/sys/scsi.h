@@ -30,7 +30,7 @@
 /* CDB bytes, with the two the published structure names. LUN sits in byte 1, upper three bits. */
 struct sc_cmd {
     uint8_t scsi_op_code;
-    uint8_t lun;
+    uint8_t lun; /* a LUN of 0..7 in bits 7-5, as SCSI-2 has it; the other bits belong to the command */
     uint8_t scsi_bytes[14];
 };
 struct scsi {
@@ -92,9 +92,31 @@ SC_STATIC_ASSERT(sizeof(struct sc_cmd) == 16, "room for the longest CDB");
 #define SC_SIMPLE_Q             0x20
 #define SC_HEAD_OF_Q            0x21
 #define SC_ORDERED_Q            0x22
-/* flags */
+/*
+ * flags, and the queue that the adapter driver keeps for each started id/LUN. What a head does to it,
+ * and what it gets (after the published recovery rules; the table is the contract of this project):
+ *
+ *   state      what comes                             what happens                                 then
+ *   running    a request                              queued, sent in order                        running
+ *              one ends without B_ERROR               iodone; b_resid may be more than 0           running
+ *              one ends with EIO                      those behind it come back ENXIO, in order    halted
+ *              a tagged CHECK CONDITION or COMMAND    SC_DID_NOT_CLEAR_Q: tagged requests behind   kept
+ *              TERMINATED, where the adapter keeps    it stay queued; untagged ones ENXIO
+ *              SCIOHALT, SCIORESET                    all come back ENXIO                          halted
+ *   halted     a request with SC_RESUME               queued, sent                                 running
+ *              a request without                      ENXIO                                        halted
+ *   kept       SC_RESUME and SC_NO_Q, a command       sent alone: the recovery command             recovering
+ *              SC_Q_CLR                               all queued come back ENXIO, then itself      halted
+ *              SC_RESUME and SC_Q_RESUME              its command first, if it has one             running
+ *              anything else                          ENXIO                                        kept
+ *   recovering the recovery command ends well         iodone                                       recovered
+ *              it fails                               EIO                                          kept
+ *   recovered  as in kept; SC_RESUME is no longer needed with SC_Q_RESUME
+ *
+ * A request that strategy refuses (EINVAL, ENOMEM, EFAULT) was never in the queue and changes nothing.
+ */
 #define SC_RESUME               0x01 /* first transaction after the queue halted */
-#define SC_DELAY_CMD            0x02 /* hold this command back: the device was just reset */
+#define SC_DELAY_CMD            0x02 /* hold back a second (ad_delay_ms): the device was just reset */
 #define SC_Q_CLR                0x04 /* no command: clear the queue kept after an error */
 #define SC_Q_RESUME             0x08 /* let the queue kept after an error run again */
 

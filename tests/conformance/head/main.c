@@ -95,6 +95,28 @@ static void gather_write(struct file *head, bool offered)
     printf("gathered write: %zu bytes in %u pieces, read back\n", at - 3, io.npieces);
 }
 
+/*
+ * A device that is busy for a while, one whose queue is full and one that is gone for a while are got
+ * over; one that stays away is an error, and it does not stay one when the device comes back.
+ */
+static void weather(struct scp *pair, struct file *head)
+{
+    static const char *const passing[] = {"hdisk0 op=any count=3 do=busy", "hdisk0 op=any count=1 do=qfull",
+                                          "hdisk0 op=0x12 count=2 do=busy"};
+    char inquiry[36], text[SCP_ERROR_MAX];
+
+    for (size_t i = 0; i < SC_ARRAY_SIZE(passing); i++) {
+        MUST(scp_inject(pair, passing[i], text, sizeof(text)) == 0);
+        for (int again = 0; again < 3; again++)
+            MUST(fp_ioctl(head, THEAD_INQUIRY, (intptr_t)inquiry, 0) == 0);
+        MUST(scp_inject(pair, "hdisk0 clear", text, sizeof(text)) == 0);
+    }
+    MUST(scp_inject(pair, "hdisk0 op=any count=1 do=noresponse", text, sizeof(text)) == 0);
+    MUST(fp_ioctl(head, THEAD_INQUIRY, (intptr_t)inquiry, 0) == EIO);
+    MUST(fp_ioctl(head, THEAD_INQUIRY, (intptr_t)inquiry, 0) == 0);
+    printf("busy, full and silent devices: got over\n");
+}
+
 int main(int argc, char **argv)
 {
     struct scp_disk_spec disk = {.medium = SCP_MEDIUM_RAM, .bytes = DISK_BYTES};
@@ -124,6 +146,7 @@ int main(int argc, char **argv)
            (unsigned long long)info.transfer_bytes_max);
     span_read(head);
     gather_write(head, !spec.no_gather);
+    weather(pair, head);
     MUST(fp_close(head) == 0);
 
     MUST(fp_opendev(scp_disk_devno(pair, 0), DREAD, NULL, 0, &other) == 0);

@@ -5,15 +5,19 @@
  * linked against the installed library, which proves that the contract is enough.
  *
  * One unit. open: fp_opendev on the adapter, IOCINFO, SCIOSTART, SCIOGTHW. Commands: fill an
- * sc_buf, devstrat, iowait; a CHECK CONDITION is answered by REQUEST SENSE with SC_RESUME, then
- * the kept queue (if it was kept) is resumed, and a unit attention is tried again. close:
- * SCIOSTOP, fp_close.
+ * sc_buf, devstrat, iowait. Whatever comes back with B_ERROR from the device or the path (EIO) or
+ * was not executed (ENXIO) has left the LUN's queue halted: the next sc_buf carries SC_RESUME, or it
+ * would be thrown back for ever. A CHECK CONDITION is answered by REQUEST SENSE with SC_RESUME, then
+ * the kept queue (if it was kept) is resumed, and a unit attention is tried again; BUSY, QUEUE FULL
+ * and what was not executed are tried again after a while. close: SCIOSTOP, fp_close.
  *
  * Does not contain: anything clever. No queue of its own: each ioctl is one command at a time.
  */
 #include "thead.h"
 
+#define THEAD_TRIES_MAX      8
 #define THEAD_ATTENTIONS_MAX 3
+#define THEAD_BUSY_NS        2000000u /* before the second try; doubled for each more */
 #define THEAD_TIMEOUT_S      30
 #define THEAD_BLOCK_BYTES    512u
 
@@ -22,6 +26,8 @@ enum { OP_REQUEST_SENSE = 0x03, OP_INQUIRY = 0x12, OP_READ_10 = 0x28, OP_WRITE_1
 static struct thead {
     struct thead_dds th_dds;
     bool th_configured, th_open;
+    bool th_halted;   /* the LUN's queue in the adapter driver: the next command carries SC_RESUME */
+    event_t th_pause; /* nobody wakes it */
     struct file *th_adapter;
     struct thead_info th_info;
     struct sc_buf th_sc;         /* the command */
@@ -46,12 +52,25 @@ static void thead_fill(struct sc_buf *sc, const uint8_t *cdb, uint8_t cdb_bytes,
     sc->timeout_value = THEAD_TIMEOUT_S;
 }
 
-/* Send and wait. Context: process. Returns 0 or an errno. */
+/*
+ * Send and wait. Context: process. Returns 0 or an errno. A request that was refused as such (EINVAL,
+ * ENOMEM, EFAULT) never entered the queue and has halted nothing.
+ */
 static int thead_send(struct sc_buf *sc)
 {
-    int error = devstrat(&sc->bufstruct);
+    int error;
 
-    return error ? error : iowait(&sc->bufstruct);
+    if (thead.th_halted)
+        sc->flags |= SC_RESUME;
+    error = devstrat(&sc->bufstruct);
+    if (error)
+        return error;
+    error = iowait(&sc->bufstruct);
+    if (error == 0)
+        thead.th_halted = false;
+    else if (error == EIO || error == ENXIO)
+        thead.th_halted = true;
+    return error;
 }
 
 static void thead_data(struct sc_buf *sc, void *data, size_t bytes)
@@ -72,7 +91,6 @@ static uint8_t thead_sense(bool queue_kept)
 
     thead_fill(sc, cdb, sizeof(cdb), B_READ);
     thead_data(sc, thead.th_sense, sizeof(thead.th_sense));
-    sc->flags = SC_RESUME;
     if (thead_send(sc) == 0 && sc->bufstruct.b_bcount - sc->bufstruct.b_resid >= 3)
         key = thead.th_sense[2] & 0x0f;
     if (queue_kept) {
@@ -83,23 +101,46 @@ static uint8_t thead_sense(bool queue_kept)
     return key;
 }
 
+enum thead_verdict { THEAD_OVER, THEAD_AGAIN, THEAD_LATER };
+
+/* What to do about th_sc, which ended with this error. */
+static enum thead_verdict thead_judge(int error)
+{
+    const struct sc_buf *sc = &thead.th_sc;
+
+    if (error == ENXIO)
+        return THEAD_LATER;
+    if (error != EIO || !(sc->status_validity & SC_SCSI_ERROR))
+        return THEAD_OVER;
+    if (sc->scsi_status == SC_BUSY_STATUS || sc->scsi_status == SC_QUEUE_FULL)
+        return THEAD_LATER;
+    if (sc->scsi_status != SC_CHECK_CONDITION)
+        return THEAD_OVER;
+    thead.th_info.attentions++;
+    return thead_sense((sc->adap_q_status & SC_DID_NOT_CLEAR_Q) != 0) == 6 ? THEAD_AGAIN : THEAD_OVER;
+}
+
 /*
- * Run th_sc until it succeeds or fails for a reason other than a unit attention. `again` rebuilds
+ * Run th_sc until it succeeds, or fails for a reason that another try does not cure. `again` rebuilds
  * th_sc from scratch, because a refused or failed one may come back altered.
  */
 static int thead_run(void (*again)(void *arg), void *arg)
 {
-    struct sc_buf *sc = &thead.th_sc;
-    int error = 0;
+    uint64_t pause_ns = THEAD_BUSY_NS;
+    int error = 0, attentions = 0;
 
-    for (int tries = 0; tries <= THEAD_ATTENTIONS_MAX; tries++) {
+    for (int tries = 0; tries < THEAD_TRIES_MAX; tries++) {
+        enum thead_verdict verdict;
+
         again(arg);
-        error = thead_send(sc);
-        if (error != EIO || !(sc->status_validity & SC_SCSI_ERROR) || sc->scsi_status != SC_CHECK_CONDITION)
+        error = thead_send(&thead.th_sc);
+        verdict = thead_judge(error);
+        if (verdict == THEAD_OVER || (verdict == THEAD_AGAIN && attentions++ == THEAD_ATTENTIONS_MAX))
             return error;
-        thead.th_info.attentions++;
-        if (thead_sense((sc->adap_q_status & SC_DID_NOT_CLEAR_Q) != 0) != 6)
-            return error;
+        if (verdict == THEAD_LATER) {
+            (void)e_timedsleep(&thead.th_pause, NULL, pause_ns);
+            pause_ns *= 2;
+        }
     }
     return error;
 }
@@ -192,6 +233,7 @@ static int thead_open(devno_t devno, unsigned long devflag, long chan, int ext)
         (void)fp_close(thead.th_adapter);
         return error;
     }
+    thead.th_halted = false;
     thead.th_info.transfer_bytes_max = info.un.scsi.max_transfer;
     thead.th_info.gather_errno = fp_ioctl(thead.th_adapter, SCIOGTHW, 0, 0);
     thead.th_open = true;
