@@ -2,13 +2,23 @@
 /*
  * ad_hw.h - what the adapter core asks of a chip, and what a chip may call back.
  *
- * A back end (sim/, later sym53c/) sees this header and the device half of shim.h. It knows no
- * device driver, no sc_buf and no host. The core does queueing, credits, tags, DMA mapping,
- * timeouts and the halted-queue rules; the chip moves bytes.
+ * A back end (the simulated bus, or one outside this tree) sees this header and the device half of
+ * shim.h. It knows no device driver, no sc_buf and no host. The core does queueing, credits, tags,
+ * DMA mapping, timeouts and the halted-queue rules; the chip moves bytes.
  *
  * Life of an ad_xfer: the core fills it, maps its memory, and calls start(). From then on the
  * chip owns it until either start() returns AD_HW_DONE, or the chip calls ad_hw_done(), or
  * start() returns AD_HW_BUSY (it never owned it). After that the chip never touches it again.
+ *
+ * Giving a transfer back means that the device has let go of its memory, whatever the result: no
+ * byte is read or written through xfer_map any more, because the core unmaps it at once and its
+ * owner frees it. That holds for AD_RES_ABORTED, AD_RES_BUS_RESET and AD_RES_HW_FAILURE as for
+ * AD_RES_GOOD. A chip that cannot be sure (a DMA engine that does not answer) keeps the transfer
+ * until a reset has made it sure; the core asks for stronger and stronger resets meanwhile and
+ * reuses nothing of a transfer that it has not got back.
+ *
+ * Seven operations, of which six are always there, three callbacks, two configuration calls. The
+ * table is versioned as those of shim.h are: docs/abi.md.
  *
  * Does not contain: queues (ad_impl.h), the sc_buf contract (sys/scsi.h).
  */
@@ -20,15 +30,17 @@
 
 SC_BEGIN_DECLS
 
-#define AD_HW_VERSION 1u
+#define AD_HW_VERSION   1u
+#define AD_HW_CDB_BYTES 16u /* readable at xfer_cdb, however long the CDB is */
 
 struct ad_adapter; /* the core's; opaque to a chip */
 
 /* One command as the chip sees it. */
 struct ad_xfer {
     /* In: set by the core, constant while the chip owns the transfer. */
-    const uint8_t *xfer_cdb; /* the CDB, as built by the device driver; the chip only sends it */
-    uint8_t xfer_cdb_len;    /* bytes */
+    const uint8_t *xfer_cdb; /* the CDB, as built by the device driver; the chip only sends it. At
+                                least AD_HW_CDB_BYTES can be read there whatever xfer_cdb_len says */
+    uint8_t xfer_cdb_len;    /* bytes to send: 6, 10, 12 or 16 */
     uint8_t xfer_id;         /* target */
     uint8_t xfer_lun;
     uint8_t xfer_qmsg;             /* SC_NO_Q, SC_SIMPLE_Q, SC_HEAD_OF_Q, SC_ORDERED_Q */
@@ -49,7 +61,10 @@ struct ad_xfer {
 #define AD_XFER_NODISC 0x01 /* do not allow disconnection */
 #define AD_XFER_ASYNC  0x02 /* no synchronous negotiation */
 
-/* How a command ended. One or none of SCSI status and adapter status is ever claimed (AIX-19). */
+/*
+ * How a command ended. One or none of SCSI status and adapter status is ever claimed (AIX-19). With
+ * each of them the device has let go of the transfer's memory (see the head of this file).
+ */
 enum ad_result {
     AD_RES_GOOD = 0,       /* status GOOD; xfer_resid valid */
     AD_RES_STATUS,         /* the device answered another status: xfer_scsi_status */

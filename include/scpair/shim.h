@@ -5,7 +5,8 @@
  * Two tables of functions. The *host half*, one per process or kernel: memory, locks, sleeping,
  * threads, time, copying from user memory, messages. The *device half*, one per adapter instance:
  * registers, interrupts, DMA. Each begins with its version and its size; entries are only ever
- * appended, so that an older port keeps working, and shim_init() refuses a table it cannot use.
+ * appended, so that an older port keeps working: what its table is too short for counts as NULL.
+ * shim_init() and ad_attach() refuse a table they cannot use. docs/abi.md has the whole rule.
  *
  * The core never calls a table directly. It calls the shim_*() wrappers below, which are written
  * once for all hosts (src/shim/shim*.c) and do lock ranks, context checks, leak accounting and
@@ -38,6 +39,25 @@ SC_BEGIN_DECLS
 
 #define SHIM_HOST_VERSION 1u
 #define SHIM_DEV_VERSION  1u
+
+/*
+ * A table of functions begins with `uint32_t version, size`. The version changes when an entry
+ * changes its meaning, which no release of the same soname does; the size is sizeof the table when
+ * the port was compiled. SHIM_TABLE_BYTES: the smallest table that has the entry. SHIM_TABLE_HAS:
+ * is this one long enough, and the entry not NULL?
+ */
+#define SHIM_TABLE_BYTES(type, entry) (offsetof(struct type, entry) + sizeof(((struct type *)0)->entry))
+#define SHIM_TABLE_HAS(table, type, entry)                                                                   \
+    ((table)->size >= SHIM_TABLE_BYTES(type, entry) && (table)->entry != NULL)
+/*
+ * Complete a port's table: what it has, cut or filled with NULL to the own_bytes that this core
+ * knows. Any context.
+ */
+static inline void shim_table_copy(void *own, size_t own_bytes, const void *table, size_t table_bytes)
+{
+    memset(own, 0, own_bytes);
+    memcpy(own, table, table_bytes < own_bytes ? table_bytes : own_bytes);
+}
 
 /*
  * Lock ranks, outermost first (CAM-01..03). A lock may be entered only while every held lock has
@@ -284,9 +304,10 @@ struct shim_dev {
 /*
  * Install the host half for this process. Must come before everything else and may be repeated
  * after shim_fini(). Functions 7-11, 13-15 and 19 may be missing (NULL): sleeping then polls the
- * clock, threads and timers answer ENOSYS, tunables keep their defaults. The table is copied.
- * Returns 0; EINVAL for a table of the wrong version or with a hole; EBUSY when a host is
- * installed. Context: process, single-threaded.
+ * clock, threads and timers answer ENOSYS, tunables keep their defaults. The table is copied; a
+ * shorter one is completed, as long as it reaches function 18.
+ * Returns 0; EINVAL for a table of the wrong version, too short or with a hole; EBUSY when a host
+ * is installed. Context: process, single-threaded.
  */
 int shim_init(const struct shim_host *host);
 
@@ -358,13 +379,19 @@ int64_t shim_tunable(const char *name, int64_t dflt);
 int shim_format(char *out, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int shim_vformat(char *out, size_t size, const char *fmt, __builtin_va_list ap);
 
+/*
+ * Can this core use a device half? ad_attach() asks. 0, or EINVAL with a line in the log: another
+ * version, too short, no dma_map or no dma_unmap. Any context.
+ */
+int shim_dev_check(const struct shim_dev *dev);
+
 /* 26..30 with accounting and k-th failure; the others are called through dev->dev_ops. */
 int shim_dma_map(struct shim_dev *dev, const struct iovec *vec, uint32_t n, int dir,
                  struct shim_dma_map *map);
 void shim_dma_unmap(struct shim_dev *dev, struct shim_dma_map *map);
 static inline void shim_dma_sync(struct shim_dev *dev, struct shim_dma_map *map, int when, int dir)
 {
-    if (dev->dev_ops->dma_sync)
+    if (SHIM_TABLE_HAS(dev->dev_ops, shim_dev_ops, dma_sync))
         dev->dev_ops->dma_sync(dev, map, when, dir);
 }
 

@@ -208,6 +208,7 @@ struct ad_adapter {
     const struct ad_hw_ops *adp_ops;
     void *adp_hw;
     struct shim_dev *adp_dev;
+    struct ad_hw_ops adp_ops_own; /* the chip's table as far as it goes, NULL where it ends early */
     devno_t adp_devno;
     uint32_t adp_owner; /* whom later memory is put down to: the configuring thread's shim_owner */
     struct ad_hw_caps adp_caps;
@@ -313,6 +314,8 @@ bool ad_complete(struct ad_run *run, struct ad_cmd *cmd);
 /* Back to the queue: it never reached the chip. */
 void ad_requeue(struct ad_run *run, struct ad_cmd *cmd, uint32_t gate);
 void ad_state_set_locked(struct ad_lun *lun, enum ad_lun_state to);
+
+_Static_assert(sizeof(struct sc_cmd) >= AD_HW_CDB_BYTES, "a chip may read that much of any CDB");
 
 /* What the chip is to see of a request; the rest was set at SCIOSTART. */
 static inline void ad_xfer_fill(struct ad_cmd *cmd, struct sc_buf *sb, uint8_t qmsg)

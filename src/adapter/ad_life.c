@@ -96,15 +96,19 @@ static const struct devsw ad_devsw = {
 
 /* ---------------------------------------------------------------- attach */
 
-/* Are the configuration and the operations table whole? */
+/* Are the configuration and the two tables whole? An older chip's table may end before poll. */
 static bool ad_config_ok(const struct ad_config *cfg)
 {
     const struct ad_hw_ops *ops = cfg->cfg_ops;
 
-    if (ops == NULL || cfg->cfg_dev == NULL || cfg->cfg_dev->dev_ops == NULL)
+    if (ops == NULL || shim_dev_check(cfg->cfg_dev) != 0)
         return false;
-    if (ops->version != AD_HW_VERSION || ops->size < sizeof(*ops))
+    if (ops->version != AD_HW_VERSION || ops->size < SHIM_TABLE_BYTES(ad_hw_ops, reset_bus)) {
+        shim_log(SHIM_LOG_ERROR,
+                 "ad: ad_hw_ops has version %u and size %u; this core takes version %u and size %u or more",
+                 ops->version, ops->size, AD_HW_VERSION, (unsigned)SHIM_TABLE_BYTES(ad_hw_ops, reset_bus));
         return false;
+    }
     return ops->attach && ops->detach && ops->start && ops->abort && ops->reset_target && ops->reset_bus;
 }
 
@@ -242,7 +246,8 @@ int ad_attach(devno_t devno, const struct ad_config *cfg)
     adp = shim_alloc(sizeof(*adp), 64, SHIM_TAG_AD);
     if (adp == NULL)
         return ENOMEM;
-    adp->adp_ops = cfg->cfg_ops;
+    shim_table_copy(&adp->adp_ops_own, sizeof(adp->adp_ops_own), cfg->cfg_ops, cfg->cfg_ops->size);
+    adp->adp_ops = &adp->adp_ops_own;
     adp->adp_hw = cfg->cfg_hw;
     adp->adp_dev = cfg->cfg_dev;
     adp->adp_devno = devno;

@@ -49,10 +49,11 @@ int shim_init(const struct shim_host *host)
 {
     if (shim_host)
         return EBUSY;
-    if (!host || host->version != SHIM_HOST_VERSION || host->size < sizeof(struct shim_host) || !host->name ||
-        !shim_host_is_complete(host))
+    if (!host || host->version != SHIM_HOST_VERSION || host->size < SHIM_TABLE_BYTES(shim_host, panic))
         return EINVAL;
-    memcpy(&shim_host_copy, host, sizeof(shim_host_copy));
+    shim_table_copy(&shim_host_copy, sizeof(shim_host_copy), host, host->size);
+    if (!host->name || !shim_host_is_complete(&shim_host_copy))
+        return EINVAL;
     shim_fallback_fill(&shim_host_copy);
     shim_host = &shim_host_copy;
     SHIM_ASSERT(shim_self()->self_ctx == SHIM_CTX_PROCESS);

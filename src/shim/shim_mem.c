@@ -222,6 +222,30 @@ void shim_free(void *p, size_t size, size_t align, enum shim_tag tag)
 
 #define SHIM_HOOK_MAPS (SHIM_HOOK_CHECKS | (1u << SHIM_FAIL_MAP))
 
+/* See shim.h. A device half may lack registers, interrupts and sync, but not mapping. */
+int shim_dev_check(const struct shim_dev *dev)
+{
+    const struct shim_dev_ops *ops = dev ? dev->dev_ops : NULL;
+
+    if (!ops) {
+        shim_log(SHIM_LOG_ERROR, "shim: the device has no dev_ops table");
+        return EINVAL;
+    }
+    if (ops->version != SHIM_DEV_VERSION || ops->size < SHIM_TABLE_BYTES(shim_dev_ops, dma_unmap)) {
+        shim_log(SHIM_LOG_ERROR,
+                 "shim: dev_ops has version %u and size %u; this core takes version %u and size %u or more",
+                 ops->version, ops->size, SHIM_DEV_VERSION,
+                 (unsigned)SHIM_TABLE_BYTES(shim_dev_ops, dma_unmap));
+        return EINVAL;
+    }
+    if (!ops->dma_map || !ops->dma_unmap) {
+        shim_log(SHIM_LOG_ERROR, "shim: dev_ops of %s: dma_map and dma_unmap must be set",
+                 ops->name ? ops->name : "a device without a name");
+        return EINVAL;
+    }
+    return 0;
+}
+
 /*
  * Map memory for the device. Context: any. Owns: the caller, until shim_dma_unmap. Maps are
  * counted while checks or a MAP failure are on; the map itself remembers that it was counted, so

@@ -277,6 +277,8 @@ void fake_attach(const struct ad_config *more)
     struct ad_config cfg = {.cfg_ops = &fake_ops, .cfg_hw = &fake, .cfg_dev = &fake.dev};
 
     if (more) {
+        if (more->cfg_ops)
+            cfg.cfg_ops = more->cfg_ops;
         cfg.cfg_transfer_bytes_max = more->cfg_transfer_bytes_max;
         cfg.cfg_commands_max = more->cfg_commands_max;
         cfg.cfg_no_gather = more->cfg_no_gather;

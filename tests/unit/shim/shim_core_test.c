@@ -15,7 +15,7 @@ START_TEST(test_init_refuses_wrong_version_size_and_holes)
     h.version = 2;
     ck_assert_int_eq(shim_init(&h), EINVAL);
     h = *shim_det_host(1);
-    h.size = (uint32_t)sizeof(h) - 8;
+    h.size = SHIM_TABLE_BYTES(shim_host, panic) - 1; /* too short for what nothing runs without */
     ck_assert_int_eq(shim_init(&h), EINVAL);
     h = *shim_det_host(1);
     h.alloc = NULL;
@@ -32,6 +32,40 @@ START_TEST(test_init_refuses_wrong_version_size_and_holes)
     ck_assert_uint_eq(shim_fini(), 0);
     ck_assert_int_eq(shim_init(shim_det_host(1)), 0); /* and again */
     ck_assert_uint_eq(shim_fini(), 0);
+    ck_assert_uint_eq(shim_fini(), 0);
+}
+END_TEST
+
+static int64_t tunable_never(const char *name, int64_t dflt)
+{
+    ck_abort_msg("called %s beyond the end of the table (%lld)", name, (long long)dflt);
+}
+
+/* What an older port's table is too short for is not there, whatever the bytes behind it say. */
+START_TEST(test_init_completes_an_older_table)
+{
+    struct shim_host h = *shim_det_host(1);
+
+    h.size = SHIM_TABLE_BYTES(shim_host, panic);
+    h.tunable = tunable_never;
+    ck_assert_int_eq(shim_init(&h), 0);
+    ck_assert_ptr_ne(shim_host->tunable, tunable_never);
+    ck_assert_int_eq(shim_tunable("ad_openings", 17), 17);
+    ck_assert_uint_eq(shim_fini(), 0);
+}
+END_TEST
+
+/* A newer port's table is taken as far as this core knows it. */
+START_TEST(test_init_takes_a_newer_table)
+{
+    struct {
+        struct shim_host known;
+        void (*later[4])(void);
+    } h = {.known = *shim_det_host(1)};
+
+    h.known.size = sizeof(h);
+    ck_assert_int_eq(shim_init(&h.known), 0);
+    ck_assert_ptr_eq(shim_host->now_ns, h.known.now_ns);
     ck_assert_uint_eq(shim_fini(), 0);
 }
 END_TEST
@@ -306,6 +340,8 @@ static Suite *core_suite(void)
     TCase *failures = tcase_create("failures");
 
     tcase_add_test(install, test_init_refuses_wrong_version_size_and_holes);
+    tcase_add_test(install, test_init_completes_an_older_table);
+    tcase_add_test(install, test_init_takes_a_newer_table);
     tcase_add_test(install, test_init_polled_host_gets_stand_ins);
     suite_add_tcase(s, install);
     tcase_add_loop_test(memory, test_alloc_is_zeroed_aligned_and_counted, 0, 2);
