@@ -36,6 +36,49 @@ void cli_help(const struct cli_command *cmd)
            cmd->c_usage, cmd->c_help);
 }
 
+/* Options that may be given again; cli_pair_option() sees to what must not. */
+static const char *const cli_again[] = {"disk", "adapter", "max-transfer", "no-gather"};
+
+/* "--depth 4" or "-d 4" as it stands in help, into out. */
+static void cli_option_text(int c, const char *arg, const struct option *longs, char *out, size_t size)
+{
+    const struct option *l = longs;
+
+    while (l->name != NULL && l->val != c)
+        l++;
+    if (l->name != NULL)
+        (void)snprintf(out, size, "--%s%s%s", l->name, arg != NULL ? " " : "", arg != NULL ? arg : "");
+    else
+        (void)snprintf(out, size, "-%c%s%s", c, arg != NULL ? " " : "", arg != NULL ? arg : "");
+}
+
+/* Has this option been there before on this command line? Says so. */
+static bool cli_option_again(const struct cli_command *cmd, int c, const struct option *longs)
+{
+    static struct {
+        int c;
+        char text[128];
+    } seen[32];
+    static unsigned n;
+    char text[128];
+
+    cli_option_text(c, optarg, longs, text, sizeof(text));
+    for (size_t i = 0; i < SC_ARRAY_SIZE(cli_again); i++)
+        if (strncmp(text + 2, cli_again[i], strlen(cli_again[i])) == 0)
+            return false;
+    for (unsigned i = 0; i < n; i++) {
+        if (seen[i].c != c)
+            continue;
+        (void)cli_fail(CLI_USAGE, "%s: %s and %s: the same option twice; leave one out", cmd->c_name,
+                       seen[i].text, text);
+        return true;
+    }
+    KASSERT(n < SC_ARRAY_SIZE(seen));
+    seen[n].c = c;
+    memcpy(seen[n++].text, text, sizeof(text));
+    return false;
+}
+
 int cli_getopt(const struct cli_command *cmd, int argc, char **argv, const char *shorts,
                const struct option *longs)
 {
@@ -64,7 +107,7 @@ int cli_getopt(const struct cli_command *cmd, int argc, char **argv, const char 
                            cmd->c_name, word, cmd->c_name);
         return CLI_GETOPT_BAD;
     }
-    return c;
+    return c != -1 && cli_option_again(cmd, c, longs) ? CLI_GETOPT_BAD : c;
 }
 
 int cli_getopt_rc(int c) { return c == CLI_GETOPT_HELP ? CLI_OK : CLI_USAGE; }
@@ -235,15 +278,30 @@ int cli_pair_option(struct cli_pair *pair, int c, const char *arg)
         return cli_pair_adapter(pair, arg);
     a = cli_pair_last(pair);
     if (c == CLI_OPT(2)) {
+        if (a->no_gather)
+            return cli_fail(CLI_USAGE, "--no-gather: given twice for the same adapter; leave one out");
         a->no_gather = true;
         return CLI_OK;
     }
     KASSERT(c == CLI_OPT(1));
+    if (a->transfer_bytes_max != 0)
+        return cli_fail(CLI_USAGE,
+                        "--max-transfer %s: its adapter has max-transfer %llu already; leave one out", arg,
+                        (unsigned long long)a->transfer_bytes_max);
     if (!cli_size("--max-transfer", arg, SC_MAXREQUEST, SCP_TRANSFER_MAX, &a->transfer_bytes_max))
         return CLI_USAGE;
     if (a->transfer_bytes_max % SC_PAGE_SIZE != 0)
         return cli_fail(CLI_USAGE, "--max-transfer %s: must be a multiple of %u", arg, SC_PAGE_SIZE);
     return CLI_OK;
+}
+
+int cli_pair_unused(const struct cli_command *cmd, const struct cli_pair *pair)
+{
+    if (pair->p_spec.nadapters == 0 || pair->p_ndisks != 0)
+        return CLI_OK;
+    return cli_fail(CLI_USAGE,
+                    "%s: --adapter, --max-transfer and --no-gather are for --disk, which is not given",
+                    cmd->c_name);
 }
 
 int cli_pair_build(struct cli_pair *pair, char *err, size_t size)

@@ -41,8 +41,8 @@ void cli_help(const struct cli_command *cmd);
 #define CLI_GETOPT_HELP 1000 /* printed: return CLI_OK */
 #define CLI_GETOPT_BAD  1001 /* said: return CLI_USAGE */
 /*
- * getopt_long with our own messages. `shorts` begins with ':'. -h and --help are known everywhere
- * and must be in neither list.
+ * getopt_long with our own messages; an option given twice is one of them. `shorts` begins with ':'. -h and
+ * --help are known everywhere and must be in neither list.
  */
 int cli_getopt(const struct cli_command *cmd, int argc, char **argv, const char *shorts,
                const struct option *longs);
@@ -86,6 +86,8 @@ struct cli_pair {
 int cli_pair_option(struct cli_pair *pair, int c, const char *arg);
 /* Add a --disk to the last adapter, which is an implicit one before the first --adapter. The same results. */
 int cli_pair_disk(struct cli_pair *pair, const char *text);
+/* For commands that take a path instead: is an option there that only a --disk can use? As above. */
+int cli_pair_unused(const struct cli_command *cmd, const struct cli_pair *pair);
 /* Build it; p_scp is set. CLI_OK, or the exit code after saying what is wrong. */
 int cli_pair_create(struct cli_pair *pair);
 /* The same, handing out the text instead of printing it. */

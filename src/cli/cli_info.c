@@ -201,6 +201,8 @@ static int info_run(const struct cli_command *cmd, int argc, char **argv)
         else
             rc = cli_pair_option(&pair, c, optarg);
     }
+    if (rc == CLI_OK)
+        rc = cli_pair_unused(cmd, &pair);
     if (rc == CLI_OK && !cli_arguments(cmd, argc, pair.p_ndisks == 0 ? 1 : 0))
         rc = CLI_USAGE;
     if (rc == CLI_OK && pair.p_ndisks > 0)

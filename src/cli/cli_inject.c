@@ -103,11 +103,14 @@ static int inject_run(const struct cli_command *cmd, int argc, char **argv)
         else
             return cli_getopt_rc(c);
     }
+    if (list && clear)
+        return cli_fail(CLI_USAGE, "inject: --list and --clear contradict each other; give one");
+    if (json && !list)
+        return cli_fail(CLI_USAGE, "inject: --json is for --list, which is not given");
     if (list || clear) {
         if (!cli_arguments(cmd, argc, 1))
             return CLI_USAGE;
-        c = clear ? inject_clear(argv[optind]) : CLI_OK;
-        return list && c == CLI_OK ? inject_list(argv[optind], json) : c;
+        return clear ? inject_clear(argv[optind]) : inject_list(argv[optind], json);
     }
     if (argc - optind < 2)
         return cli_fail(CLI_USAGE, "inject: a mount point and a rule are needed; see scpair inject --help");

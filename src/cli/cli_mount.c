@@ -296,6 +296,7 @@ const struct cli_command cli_mount = {
     "rhdiskN is raw: block multiples only, straight to the driver. scsiN is an adapter (ioctls).\n"
     "Returns when the mount is ready; the server stays in the background until scpair umount.\n\n"
     "  --disk FILE[,OPTION]...  an image file or block device; or ram:SIZE, or null:SIZE (no data)\n"
+    "                           a comma in FILE is written twice; file=FILE is always a file\n"
     "        block=4096         block size, 512 (default) or 4096\n"
     "        ro                 write-protected\n"
     "        queue=N            commands at the disk at once, 1 to 256 (64)\n"

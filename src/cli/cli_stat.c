@@ -206,6 +206,8 @@ static int stat_run(const struct cli_command *cmd, int argc, char **argv)
         else if (!cli_size("--watch", optarg, 1, STAT_WATCH_S_MAX, &watch))
             rc = CLI_USAGE;
     }
+    if (rc == CLI_OK)
+        rc = cli_pair_unused(cmd, &pair);
     if (rc == CLI_OK && !cli_arguments(cmd, argc, pair.p_ndisks == 0 ? 1 : 0))
         rc = CLI_USAGE;
     if (rc == CLI_OK && pair.p_ndisks > 0) {

@@ -134,7 +134,7 @@ static int verify_run_pattern(struct cli_end *end, bool write, uint64_t seed, si
 
 struct verify_request {
     struct cli_pair vr_pair;
-    bool vr_write, vr_json;
+    bool vr_write, vr_json, vr_seeded;
     uint64_t vr_seed, vr_block, vr_depth;
 };
 
@@ -160,6 +160,7 @@ static int verify_options(const struct cli_command *cmd, struct verify_request *
             break;
         case 's':
             ok = cli_size("--seed", optarg, 0, UINT64_MAX, &vr->vr_seed);
+            vr->vr_seeded = true;
             break;
         case 'b':
             ok = cli_size("--block", optarg, CLI_JOB_BLOCK_MIN, CLI_JOB_BLOCK_MAX, &vr->vr_block);
@@ -242,6 +243,14 @@ static int verify_run(const struct cli_command *cmd, int argc, char **argv)
         return cli_pair_end(&vr.vr_pair, -1 - rc);
     if (disk && vr.vr_pair.p_ndisks > 1)
         rc = cli_fail(CLI_USAGE, "verify: one --disk at a time");
+    else if (cli_pair_unused(cmd, &vr.vr_pair) != CLI_OK)
+        rc = CLI_USAGE;
+    else if (!disk && argc - optind == 2 && vr.vr_seeded)
+        rc = cli_fail(CLI_USAGE,
+                      "verify: --seed is for the pattern, and two names are compared with each other");
+    else if (vr.vr_write && argc - optind == 2)
+        rc = cli_fail(CLI_USAGE,
+                      "verify: --write is for the pattern, and two names are compared with each other");
     else if (!disk && !vr.vr_write && argc - optind == 2)
         rc = verify_compare(&vr, argv[optind], argv[optind + 1]);
     else if (!cli_arguments(cmd, argc, disk ? 0 : 1))

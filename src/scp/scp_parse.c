@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "scp_impl.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 int scp_size_parse(const char *text, uint64_t *bytes)
@@ -44,6 +45,75 @@ int scp_size_parse(const char *text, uint64_t *bytes)
         return EINVAL;
     *bytes = (uint64_t)value << shift;
     return 0;
+}
+
+/* The options of one text, to find those that are given twice or contradict each other. */
+#define SCP_WORDS_MAX 16u
+struct scp_words {
+    const char *w_what; /* "--disk", for messages */
+    unsigned w_n;
+    const char *w_name[SCP_WORDS_MAX], *w_value[SCP_WORDS_MAX]; /* value NULL: a flag */
+};
+
+/* "queue=7" or "ro" into out, which is returned. */
+static const char *scp_word_text(const char *name, const char *value, char *out, size_t size)
+{
+    (void)snprintf(out, size, "%s%s%s", name, value != NULL ? "=" : "", value != NULL ? value : "");
+    return out;
+}
+
+/* Two options that do not go together: say so. */
+static int scp_words_clash(const struct scp_words *w, unsigned i, const char *name, const char *value,
+                           const char *why, char *err, size_t size)
+{
+    char a[SCP_ERROR_MAX / 4], b[SCP_ERROR_MAX / 4];
+
+    return scp_fail(err, size, EINVAL, "%s: \"%s\" and \"%s\": %s", w->w_what,
+                    scp_word_text(w->w_name[i], w->w_value[i], a, sizeof(a)),
+                    scp_word_text(name, value, b, sizeof(b)), why);
+}
+
+/* Note one more option. EINVAL when it was there before. */
+static int scp_words_add(struct scp_words *w, const char *name, const char *value, char *err, size_t size)
+{
+    for (unsigned i = 0; i < w->w_n; i++)
+        if (strcmp(w->w_name[i], name) == 0)
+            return scp_words_clash(w, i, name, value, "the same option twice; leave one out", err, size);
+    if (w->w_n == SCP_WORDS_MAX)
+        return scp_fail(err, size, EINVAL, "%s: too many options", w->w_what);
+    w->w_name[w->w_n] = name;
+    w->w_value[w->w_n++] = value;
+    return 0;
+}
+
+/* The number of an option, or w_n. */
+static unsigned scp_words_find(const struct scp_words *w, const char *name)
+{
+    unsigned i = 0;
+
+    while (i < w->w_n && strcmp(w->w_name[i], name) != 0)
+        i++;
+    return i;
+}
+
+/*
+ * Cut the name of a file off the front: up to a comma, while two commas stand for one in the name.
+ * *rest moves behind it, or becomes NULL.
+ */
+static char *scp_name_cut(char **rest)
+{
+    char *name = *rest;
+    char *to = name;
+    const char *from = name;
+
+    while (*from != '\0' && (from[0] != ',' || from[1] == ',')) {
+        if (*from == ',')
+            from++;
+        *to++ = *from++;
+    }
+    *rest = *from == ',' ? name + (from + 1 - name) : NULL;
+    *to = '\0';
+    return name;
 }
 
 static bool scp_option_has_number(const char *name)
@@ -88,38 +158,68 @@ static int scp_disk_option(const char *name, const char *value, struct scp_disk_
     return 0;
 }
 
+/* The part of a --disk before the options. */
+static int scp_disk_medium(char **rest, struct scp_disk_spec *d, char *err, size_t size)
+{
+    bool file = strncmp(*rest, "file=", 5) == 0;
+    char *word;
+
+    if (file)
+        *rest += 5;
+    word = scp_name_cut(rest);
+    if (*word == '\0')
+        return scp_fail(err, size, EINVAL, "--disk: no file named; use --disk FILE, ram:SIZE or null:SIZE");
+    if (!file && (strncmp(word, "ram:", 4) == 0 || strncmp(word, "null:", 5) == 0)) {
+        const char *number = strchr(word, ':') + 1;
+
+        d->medium = word[0] == 'r' ? SCP_MEDIUM_RAM : SCP_MEDIUM_NULL;
+        if (scp_size_parse(number, &d->bytes) != 0 || d->bytes == 0)
+            return scp_fail(err, size, EINVAL, "--disk: %s: \"%s\" is not a size; write for example ram:64M",
+                            word, number);
+        return 0;
+    }
+    d->medium = SCP_MEDIUM_FILE;
+    d->path = word;
+    return 0;
+}
+
+/* Do the options contradict each other, or the medium? `medium` is its text. */
+static int scp_disk_check(const struct scp_disk_spec *d, const struct scp_words *w, const char *medium,
+                          char *err, size_t size)
+{
+    unsigned direct = scp_words_find(w, "direct"), notags = scp_words_find(w, "notags");
+    unsigned queue = scp_words_find(w, "queue");
+
+    if (d->medium != SCP_MEDIUM_FILE && direct < w->w_n)
+        return scp_words_clash(w, direct, medium, NULL, "direct is for a file; leave it out", err, size);
+    if (notags < w->w_n && queue < w->w_n && d->queue > 1)
+        return scp_words_clash(w, notags, "queue", w->w_value[queue],
+                               "without tags a disk takes one command at a time; leave one out", err, size);
+    if (d->medium != SCP_MEDIUM_FILE && d->bytes % (d->block_bytes ? d->block_bytes : DEV_BSIZE) != 0)
+        return scp_fail(err, size, EINVAL, "--disk: %s: size is not a multiple of the block size", medium);
+    return 0;
+}
+
 int scp_disk_parse(char *text, struct scp_disk_spec *out, char *err, size_t size)
 {
     struct scp_disk_spec d = {.size = sizeof(d)};
+    struct scp_words words = {.w_what = "--disk"};
     char *rest = text;
-    char *word = strsep(&rest, ",");
-    int error;
+    int error = scp_disk_medium(&rest, &d, err, size);
 
-    if (word == NULL || *word == '\0')
-        return scp_fail(err, size, EINVAL, "--disk: no file named; use --disk FILE, ram:SIZE or null:SIZE");
-    if (strncmp(word, "ram:", 4) == 0 || strncmp(word, "null:", 5) == 0) {
-        const char *number = strchr(word, ':') + 1;
-
-        d.medium = word[0] == 'r' ? SCP_MEDIUM_RAM : SCP_MEDIUM_NULL;
-        if (scp_size_parse(number, &d.bytes) != 0 || d.bytes == 0)
-            return scp_fail(err, size, EINVAL, "--disk: %s: \"%s\" is not a size; write for example ram:64M",
-                            word, number);
-    } else {
-        d.medium = SCP_MEDIUM_FILE;
-        d.path = word;
-    }
-    while (rest != NULL) {
+    while (error == 0 && rest != NULL) {
         char *value = strsep(&rest, ",");
         char *name = strsep(&value, "=");
 
-        error = scp_disk_option(name, value, &d, err, size);
-        if (error != 0)
-            return error;
+        error = scp_words_add(&words, name, value, err, size);
+        if (error == 0)
+            error = scp_disk_option(name, value, &d, err, size);
     }
-    if (d.medium != SCP_MEDIUM_FILE && d.bytes % (d.block_bytes ? d.block_bytes : DEV_BSIZE) != 0)
-        return scp_fail(err, size, EINVAL, "--disk: %s: size is not a multiple of the block size", text);
-    *out = d;
-    return 0;
+    if (error == 0)
+        error = scp_disk_check(&d, &words, text, err, size);
+    if (error == 0)
+        *out = d;
+    return error;
 }
 
 /* The value of max-transfer. */
@@ -138,6 +238,7 @@ int scp_adapter_parse(char *text, struct scp_adapter_spec *out, char *err, size_
     struct scp_adapter_spec a = {.size = sizeof(a)};
     char *rest = text;
     const char *kind = strsep(&rest, ",");
+    struct scp_words words = {.w_what = "--adapter"};
     int error = 0;
 
     a.kind = "sim";
@@ -147,6 +248,9 @@ int scp_adapter_parse(char *text, struct scp_adapter_spec *out, char *err, size_
         char *value = strsep(&rest, ",");
         const char *name = strsep(&value, "=");
 
+        error = scp_words_add(&words, name, value, err, size);
+        if (error != 0)
+            break;
         if (strcmp(name, "max-transfer") == 0 && value != NULL)
             error = scp_transfer_parse(value, &a.transfer_bytes_max, err, size);
         else if (strcmp(name, "no-gather") == 0 && value == NULL)

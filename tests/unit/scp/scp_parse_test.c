@@ -50,7 +50,7 @@ END_TEST
 
 START_TEST(test_disk_parse_all_options)
 {
-    char text[] = "a.img,block=4096,ro,direct,notags,queue=7,latency=250";
+    char text[] = "a.img,block=4096,ro,direct,notags,queue=1,latency=250";
     struct scp_disk_spec d;
 
     ck_assert_int_eq(scp_disk_parse(text, &d, NULL, 0), 0);
@@ -58,7 +58,7 @@ START_TEST(test_disk_parse_all_options)
     ck_assert_str_eq(d.path, "a.img");
     ck_assert_uint_eq(d.block_bytes, 4096);
     ck_assert(d.read_only && d.direct && d.no_tags);
-    ck_assert_uint_eq(d.queue, 7);
+    ck_assert_uint_eq(d.queue, 1);
     ck_assert_uint_eq(d.latency_ns, 250000);
 }
 END_TEST
@@ -75,6 +75,36 @@ START_TEST(test_disk_parse_ram_and_null)
     ck_assert_int_eq(scp_disk_parse(null, &d, NULL, 0), 0);
     ck_assert_int_eq(d.medium, SCP_MEDIUM_NULL);
     ck_assert_uint_eq(d.bytes, 1ull << 40);
+}
+END_TEST
+
+/* Two commas are one in the name; "file=" makes any name a file's. */
+START_TEST(test_disk_parse_names_with_commas)
+{
+    static const char *const names[][2] = {
+        {"a,,b.img", "a,b.img"},
+        {"a,,b.img,ro", "a,b.img"},
+        {",,a", ",a"},
+        {"a,,,ro", "a,"},
+        {"a,,,,b,ro", "a,,b"},
+        {"file=a,,b", "a,b"},
+        {"file=ram:1M,ro", "ram:1M"},
+        {"file=file=x", "file=x"},
+        {"a=b", "a=b"},
+        {"a b\\,ro", "a b\\"},
+    };
+
+    for (size_t i = 0; i < SC_ARRAY_SIZE(names); i++) {
+        char *text = strdup(names[i][0]);
+        char err[SCP_ERROR_MAX] = "";
+        struct scp_disk_spec d;
+
+        ck_assert_msg(scp_disk_parse(text, &d, err, sizeof(err)) == 0, "\"%s\": %s", names[i][0], err);
+        ck_assert_int_eq(d.medium, SCP_MEDIUM_FILE);
+        ck_assert_str_eq(d.path, names[i][1]);
+        ck_assert(d.read_only == (strstr(names[i][0], ",ro") != NULL));
+        free(text);
+    }
 }
 END_TEST
 
@@ -98,6 +128,17 @@ START_TEST(test_disk_parse_refuses_and_says_why)
         {"ram:513", "multiple"},
         {"null:4097,block=4096", "multiple"},
         {"a,latency=99999999999", "0 to"},
+        {"file=", "no file"},
+        {"file=,ro", "no file"},
+        {"a,", "unknown option \"\""},
+        {"a,ro,,queue=3", "unknown option \"\""},
+        {"a,ro,ro", "\"ro\" and \"ro\""},
+        {"a,queue=3,ro,queue=4", "\"queue=3\" and \"queue=4\""},
+        {"a,block=512,block=4096", "\"block=512\" and \"block=4096\""},
+        {"a,notags,queue=8", "\"notags\" and \"queue=8\""},
+        {"a,queue=8,notags", "\"notags\" and \"queue=8\""},
+        {"ram:1M,direct", "\"direct\" and \"ram:1M\""},
+        {"null:1M,ro,direct", "\"direct\" and \"null:1M\""},
     };
 
     for (size_t i = 0; i < SC_ARRAY_SIZE(bad); i++) {
@@ -122,6 +163,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_size_parse_table);
     tcase_add_test(t, test_disk_parse_all_options);
     tcase_add_test(t, test_disk_parse_ram_and_null);
+    tcase_add_test(t, test_disk_parse_names_with_commas);
     tcase_add_test(t, test_disk_parse_refuses_and_says_why);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
