@@ -135,10 +135,14 @@ int sim_disk_resize(struct sim_disk *disk, uint64_t blocks);
  */
 void sim_disk_remove(struct sim_bus *bus, struct sim_disk *disk);
 /*
- * Run one command as if a second initiator on the bus had sent it: reservations, unit attentions
- * and sense are kept for it separately. Always finishes inside the call and fills the out fields;
- * xfer_id and xfer_lun are ignored. Any context that may wait for the medium. For tests.
+ * Run one command as if another initiator on the bus had sent it, `number` 1 to SIM_INITIATORS - 1
+ * (0 is the adapter): reservations, unit attentions and sense are kept for each separately. Always
+ * finishes inside the call and fills the out fields: BUSY when the adapter's commands would have
+ * to end first. xfer_id and xfer_lun are ignored. Any context that may wait for the medium. For tests.
  */
+#define SIM_INITIATORS 4u
+void sim_disk_initiator(struct sim_disk *disk, unsigned number, struct ad_xfer *xfer);
+/* The same as initiator 1. */
 void sim_disk_other_initiator(struct sim_disk *disk, struct ad_xfer *xfer);
 
 /* Add a misbehaviour; returns its number 0.. or -1 when the table is full or the rule is senseless. */
@@ -160,6 +164,13 @@ enum sim_protocol {
     SIM_PROTOCOL_CDB,       /* too few or too many CDB bytes for the operation code: bus fault */
     SIM_PROTOCOL_DIRECTION, /* the data phase goes the other way than the CDB: bus fault */
     SIM_PROTOCOL_LENGTH,    /* the disk has, or wants, more data than the data phase offers: bus fault */
+    SIM_PROTOCOL_TAG,       /* a tag for a disk without CmdQue, or beyond the chip's: bus fault */
+    /*
+     * A tag that is in use, or a second untagged command: CHECK CONDITION, OVERLAPPED COMMANDS
+     * ATTEMPTED; the disk drops the adapter's other commands, and they never end by themselves.
+     */
+    SIM_PROTOCOL_OVERLAP,
+    SIM_PROTOCOL_ALLEGIANCE, /* a command instead of REQUEST SENSE: it runs, and the sense is gone */
     SIM_PROTOCOL_COUNT
 };
 

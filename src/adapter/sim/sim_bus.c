@@ -1,30 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * sim_bus.c - the simulated chip: start, abort and reset, and the commands that pend.
+ * sim_bus.c - the simulated chip: its life, the arrival of a command, abort and reset.
  *
- * Outline: bus life / commands that wait / start / abort and reset / the chip table.
- * Does not contain: what a command does (sim_exec.c, sim_cmd_*.c), the device half (sim_dev.c).
+ * Outline: bus life / start / abort and reset / the chip table.
+ * Does not contain: commands that wait, and their order (sim_task.c), what a command does (sim_exec.c,
+ * sim_cmd_*.c), the device half (sim_dev.c).
  *
- * An ordinary command never touches this file's list. It runs in sim_rw_fast() or sim_execute(),
- * inside start(), in the caller's thread, with no lock held, so any number of threads can be inside one
- * disk at once, and the only serial point is the medium.
- *
- * A command that must wait (latency, an injected delay or hang) gets a record from a pool taken
- * when the bus was made, in a list ordered by time, and one timer runs for the earliest. Whoever
- * takes a record off the list, under bus_lock, owns the right to complete the command: the timer
- * routine, abort() or a reset. That is why nothing is ever completed twice. The command is
- * executed at the end of its wait, not at the start, so that what an abort took back has
- * never reached the medium.
- *
- * Rejected: one timer per command (a host timer object is bigger than the command and a thousand of
- * them would be armed); executing first and delaying the answer (an aborted write would have
- * happened).
+ * An ordinary command touches nothing but its disk. It runs in sim_rw_fast(), inside start(), in the
+ * caller's thread, with no lock held, so any number of threads can be inside one disk at once, and the
+ * only serial point is the medium.
  */
 #include "sim_impl.h"
 
 /* ---------------------------------------------------------------- bus life */
 
-static void sim_timer_fired(struct shim_timer *t);
+static void sim_timer_fired(struct shim_timer *t) { sim_tasks_run_due(t->tm_arg); }
 
 int sim_bus_create(const struct sim_bus_config *cfg, struct sim_bus **out)
 {
@@ -38,18 +28,18 @@ int sim_bus_create(const struct sim_bus_config *cfg, struct sim_bus **out)
     bus->bus_adapter_id = cfg->sb_adapter_id % SC_IDS_MAX;
     bus->bus_clears_queue = cfg->sb_clears_queue;
     bus->bus_no_tags = cfg->sb_no_tags;
-    bus->bus_pend_array = shim_alloc(bus->bus_commands_max * sizeof(struct sim_pend), 0, SHIM_TAG_HW);
-    if (!bus->bus_pend_array || shim_lock_init(&bus->bus_lock, SHIM_RANK_HW, "sim bus") != 0) {
-        if (bus->bus_pend_array)
-            shim_free(bus->bus_pend_array, bus->bus_commands_max * sizeof(struct sim_pend), 0, SHIM_TAG_HW);
+    bus->bus_task_array = shim_alloc(bus->bus_commands_max * sizeof(struct sim_task), 0, SHIM_TAG_HW);
+    if (!bus->bus_task_array || shim_lock_init(&bus->bus_lock, SHIM_RANK_HW, "sim bus") != 0) {
+        if (bus->bus_task_array)
+            shim_free(bus->bus_task_array, bus->bus_commands_max * sizeof(struct sim_task), 0, SHIM_TAG_HW);
         shim_free(bus, sizeof(*bus), 64, SHIM_TAG_HW);
         return ENOMEM;
     }
     for (uint32_t i = bus->bus_commands_max; i-- > 0;) {
-        bus->bus_pend_array[i].pe_next = bus->bus_free;
-        bus->bus_free = &bus->bus_pend_array[i];
+        bus->bus_task_array[i].tk_next = bus->bus_free;
+        bus->bus_free = &bus->bus_task_array[i];
     }
-    bus->bus_pending.pe_next = bus->bus_pending.pe_prev = &bus->bus_pending;
+    bus->bus_waiting.tk_next = bus->bus_waiting.tk_prev = &bus->bus_waiting;
     shim_timer_init(&bus->bus_timer, sim_timer_fired, bus);
     sim_ops_index(bus->bus_op_index);
     sim_dev_init(bus);
@@ -67,7 +57,7 @@ static void sim_timer_quiesce(struct sim_bus *bus)
 void sim_bus_destroy(struct sim_bus *bus)
 {
     sim_timer_quiesce(bus);
-    SHIM_ASSERT(bus->bus_pending.pe_next == &bus->bus_pending);
+    SHIM_ASSERT(bus->bus_waiting.tk_next == &bus->bus_waiting);
     for (unsigned id = 0; id < SC_IDS_MAX; id++) {
         for (unsigned lun = 0; lun < SC_LUNS_MAX; lun++) {
             struct sim_disk *disk = atomic_load_explicit(&bus->bus_disk[id][lun], memory_order_acquire);
@@ -83,164 +73,8 @@ void sim_bus_destroy(struct sim_bus *bus)
         sim_disk_free(disk);
     }
     shim_lock_fini(&bus->bus_lock);
-    shim_free(bus->bus_pend_array, bus->bus_commands_max * sizeof(struct sim_pend), 0, SHIM_TAG_HW);
+    shim_free(bus->bus_task_array, bus->bus_commands_max * sizeof(struct sim_task), 0, SHIM_TAG_HW);
     shim_free(bus, sizeof(*bus), 64, SHIM_TAG_HW);
-}
-
-/* ---------------------------------------------------------------- commands that wait */
-
-static void sim_pend_unlink_locked(struct sim_bus *bus, struct sim_pend *p)
-{
-    SHIM_ASSERT(shim_lock_is_held(&bus->bus_lock));
-    SHIM_ASSERT(p->pe_next && p->pe_prev && p != &bus->bus_pending);
-    p->pe_prev->pe_next = p->pe_next;
-    p->pe_next->pe_prev = p->pe_prev;
-    p->pe_prev = NULL;
-    p->pe_next = NULL;
-}
-
-/* Into the list by time; searched from the end because equal latencies arrive in order. */
-static void sim_pend_link_locked(struct sim_bus *bus, struct sim_pend *p)
-{
-    struct sim_pend *at = bus->bus_pending.pe_prev;
-
-    SHIM_ASSERT(shim_lock_is_held(&bus->bus_lock));
-    while (at != &bus->bus_pending && at->pe_when_ns > p->pe_when_ns)
-        at = at->pe_prev;
-    p->pe_prev = at;
-    p->pe_next = at->pe_next;
-    at->pe_next->pe_prev = p;
-    at->pe_next = p;
-}
-
-/* Arm the timer for the earliest waiting command. False: no timer is to be had. */
-static bool sim_pend_arm_locked(struct sim_bus *bus)
-{
-    struct sim_pend *first = bus->bus_pending.pe_next;
-
-    SHIM_ASSERT(shim_lock_is_held(&bus->bus_lock));
-    if (first == &bus->bus_pending || first->pe_when_ns == UINT64_MAX)
-        return true;
-    return shim_timer_arm(&bus->bus_timer, first->pe_when_ns) == 0;
-}
-
-/*
- * Let a command wait until when_ns. Returns AD_HW_PENDING; AD_HW_BUSY when the chip is full; or
- * AD_HW_DONE when no timer could be armed: the caller then executes at once, because losing
- * the latency is better than losing the command.
- */
-static int sim_pend_add(struct sim_bus *bus, struct sim_disk *disk, struct ad_xfer *xfer, uint64_t when_ns)
-{
-    struct sim_pend *p;
-    int started = AD_HW_PENDING;
-
-    shim_lock_enter(&bus->bus_lock);
-    p = bus->bus_free;
-    if (!p) {
-        bus->bus_was_full = true;
-        shim_lock_exit(&bus->bus_lock);
-        return AD_HW_BUSY;
-    }
-    bus->bus_free = p->pe_next;
-    p->pe_xfer = xfer;
-    p->pe_disk = disk;
-    p->pe_when_ns = when_ns;
-    sim_pend_link_locked(bus, p);
-    if (bus->bus_pending.pe_next == p && !sim_pend_arm_locked(bus)) {
-        sim_pend_unlink_locked(bus, p);
-        p->pe_next = bus->bus_free;
-        bus->bus_free = p;
-        started = AD_HW_DONE;
-    }
-    shim_lock_exit(&bus->bus_lock);
-    return started;
-}
-
-/*
- * Complete a chain of records (linked by pe_next) that the caller took off the list.
- * result AD_RES_COUNT: execute them now; otherwise they come back with that result untouched.
- * Context: any. Locks: none held, the core is called back.
- */
-static void sim_pend_complete(struct sim_bus *bus, struct sim_pend *chain, enum ad_result result)
-{
-    bool kick = false;
-
-    while (chain) {
-        struct sim_pend *p = chain;
-        struct ad_xfer *xfer = p->pe_xfer;
-        struct sim_disk *disk = p->pe_disk;
-
-        chain = p->pe_next;
-        shim_lock_enter(&bus->bus_lock);
-        p->pe_next = bus->bus_free;
-        bus->bus_free = p;
-        kick = kick || bus->bus_was_full;
-        bus->bus_was_full = false;
-        shim_lock_exit(&bus->bus_lock);
-
-        if (result == AD_RES_COUNT) {
-            struct sim_cmd c;
-
-            sim_cmd_init(&c, bus, disk, xfer, SIM_NEXUS_ADAPTER);
-            sim_execute(&c);
-            sim_finish(&c);
-        } else {
-            xfer->xfer_result = (uint8_t)result;
-            xfer->xfer_scsi_status = 0;
-            xfer->xfer_resid = xfer->xfer_bytes;
-        }
-        atomic_fetch_sub_explicit(&disk->dk_active, 1, memory_order_relaxed);
-        ad_hw_done(bus->bus_ad, xfer);
-    }
-    if (kick)
-        ad_hw_kick(bus->bus_ad);
-}
-
-/* The timer: run what is due, and arm again for what is not. */
-static void sim_timer_fired(struct shim_timer *t)
-{
-    struct sim_bus *bus = t->tm_arg;
-    struct sim_pend *chain = NULL, **tail = &chain;
-    uint64_t now = shim_now_ns();
-    bool armed;
-
-    shim_lock_enter(&bus->bus_lock);
-    do {
-        struct sim_pend *p;
-
-        while ((p = bus->bus_pending.pe_next) != &bus->bus_pending && p->pe_when_ns <= now) {
-            sim_pend_unlink_locked(bus, p);
-            *tail = p;
-            tail = &p->pe_next;
-        }
-        armed = sim_pend_arm_locked(bus);
-        /* No timer: the earliest is due now, for nobody would wake it later. */
-        if (!armed)
-            now = bus->bus_pending.pe_next->pe_when_ns;
-    } while (!armed);
-    shim_lock_exit(&bus->bus_lock);
-    sim_pend_complete(bus, chain, AD_RES_COUNT);
-}
-
-/*
- * Take back what pends: of one id (-1: every id), of one disk (NULL: every disk).
- * Context: any. Locks: none held, the core is called back.
- */
-void sim_bus_drop(struct sim_bus *bus, int id, const struct sim_disk *disk, enum ad_result result)
-{
-    struct sim_pend *chain = NULL, **tail = &chain;
-
-    shim_lock_enter(&bus->bus_lock);
-    for (struct sim_pend *p = bus->bus_pending.pe_next, *next; p != &bus->bus_pending; p = next) {
-        next = p->pe_next;
-        if ((id >= 0 && p->pe_disk->dk_id != id) || (disk && p->pe_disk != disk))
-            continue;
-        sim_pend_unlink_locked(bus, p);
-        *tail = p;
-        tail = &p->pe_next;
-    }
-    shim_lock_exit(&bus->bus_lock);
-    sim_pend_complete(bus, chain, result);
 }
 
 /* ---------------------------------------------------------------- start */
@@ -341,6 +175,31 @@ static void sim_tell_watcher(struct sim_disk *disk, const struct ad_xfer *xfer)
 }
 
 /*
+ * Take a command that has arrived into the task set and run it, unless it has to wait.
+ * Context: any. Locks: none held. Owns: as sim_start_odd().
+ */
+static int sim_start_task(struct sim_bus *bus, struct sim_cmd *c, uint64_t delay_ns)
+{
+    bool kick = false;
+    int said;
+    struct sim_task *t = sim_task_enter(c, delay_ns, &said);
+
+    if (!t) {
+        if (said == AD_HW_DONE) {
+            sim_protocol_note(c, SIM_PROTOCOL_OVERLAP);
+            sim_check(c, SCSI_KEY_ABORTED, SCSI_ASC_OVERLAPPED, 0);
+            sim_finish(c);
+        }
+        atomic_fetch_sub_explicit(&c->c_disk->dk_active, 1, memory_order_relaxed);
+    } else if (said == AD_HW_DONE && !sim_task_run(bus, t, &kick)) {
+        said = AD_HW_PENDING;
+    }
+    if (kick)
+        ad_hw_kick(bus->bus_ad);
+    return said;
+}
+
+/*
  * Every command that is not a plain read or write on an undisturbed disk.
  * Context: any. Locks: none held. Owns: xfer from here until DONE, or until the callback.
  */
@@ -349,36 +208,27 @@ static int sim_start_odd(struct sim_bus *bus, struct sim_disk *disk, struct ad_x
     struct sim_cmd c;
     uint64_t delay_ns = disk->dk_latency_ns;
     uint32_t odd = atomic_load_explicit(&disk->dk_odd, memory_order_acquire);
-    int started;
+    int started = -1;
 
     if (odd & SIM_ODD_GONE)
         return sim_transport_failed(xfer, AD_RES_SELECT_TIMEOUT);
     if (odd & SIM_ODD_WATCH)
         sim_tell_watcher(disk, xfer);
-    atomic_fetch_add_explicit(&disk->dk_opcode[xfer->xfer_cdb_len ? xfer->xfer_cdb[0] : 0], 1,
-                              memory_order_relaxed);
+    sim_cmd_init(&c, bus, disk, xfer, SIM_NEXUS_ADAPTER);
+    if ((odd & SIM_ODD_SENSE) && xfer->xfer_qmsg == SC_NO_Q)
+        sim_allegiance_told(disk, SIM_NEXUS_ADAPTER);
+    atomic_fetch_add_explicit(&disk->dk_opcode[c.c_cdb[0]], 1, memory_order_relaxed);
     if (!sim_active_enter(disk)) {
         started = sim_status(xfer, xfer->xfer_qmsg == SC_NO_Q ? SC_BUSY_STATUS : SC_QUEUE_FULL);
-    } else {
-        sim_cmd_init(&c, bus, disk, xfer, SIM_NEXUS_ADAPTER);
-        started = odd & SIM_ODD_FAULTS ? sim_start_fault(bus, &c, &delay_ns) : -1;
-        if (started < 0 && delay_ns != 0) {
-            uint64_t now = delay_ns == UINT64_MAX ? 0 : shim_now_ns();
-
-            started =
-                sim_pend_add(bus, disk, xfer, delay_ns < UINT64_MAX - now ? now + delay_ns : UINT64_MAX);
-            /* Pending: the record is the timer's, and xfer may be gone already. */
-            if (started == AD_HW_PENDING)
-                return started;
-            if (started == AD_HW_DONE)
-                started = -1;
-        }
-        if (started < 0) {
-            sim_execute(&c);
-            sim_finish(&c);
-            started = AD_HW_DONE;
-        }
+    } else if (xfer->xfer_qmsg != SC_NO_Q && (!disk->dk_tags || xfer->xfer_tag >= SIM_TAGS_MAX)) {
+        sim_protocol(&c, SIM_PROTOCOL_TAG);
+        sim_finish(&c);
+        started = AD_HW_DONE;
+    } else if (odd & SIM_ODD_FAULTS) {
+        started = sim_start_fault(bus, &c, &delay_ns);
     }
+    if (started < 0)
+        return sim_start_task(bus, &c, delay_ns);
     atomic_fetch_sub_explicit(&disk->dk_active, 1, memory_order_relaxed);
     return started;
 }
@@ -403,21 +253,7 @@ static int sim_start(void *hw, struct ad_xfer *xfer)
  * A command that is not on the list is inside start(), or being completed: it comes back by
  * itself. The core knows whether start() has said PENDING, and aborts after that.
  */
-static void sim_abort(void *hw, struct ad_xfer *xfer)
-{
-    struct sim_bus *bus = hw;
-    struct sim_pend *p;
-
-    shim_lock_enter(&bus->bus_lock);
-    for (p = bus->bus_pending.pe_next; p != &bus->bus_pending && p->pe_xfer != xfer;)
-        p = p->pe_next;
-    if (p != &bus->bus_pending)
-        sim_pend_unlink_locked(bus, p);
-    else
-        p = NULL;
-    shim_lock_exit(&bus->bus_lock);
-    sim_pend_complete(bus, p, AD_RES_ABORTED);
-}
+static void sim_abort(void *hw, struct ad_xfer *xfer) { sim_task_abort(hw, xfer); }
 
 /* Put the disks of one id (-1: all) into the state after a reset. */
 static void sim_disks_reset(struct sim_bus *bus, int only_id, uint8_t ascq)
@@ -439,7 +275,7 @@ static int sim_reset_target(void *hw, unsigned id)
     if (id >= SC_IDS_MAX)
         return EINVAL;
     sim_disks_reset(bus, (int)id, SCSI_ASCQ_DEVICE_RESET);
-    sim_bus_drop(bus, (int)id, NULL, AD_RES_ABORTED);
+    sim_tasks_take(bus, (int)id, NULL, AD_RES_ABORTED);
     return 0;
 }
 
@@ -448,7 +284,7 @@ static int sim_reset_bus(void *hw)
     struct sim_bus *bus = hw;
 
     sim_disks_reset(bus, -1, SCSI_ASCQ_BUS_RESET);
-    sim_bus_drop(bus, -1, NULL, AD_RES_BUS_RESET);
+    sim_tasks_take(bus, -1, NULL, AD_RES_BUS_RESET);
     ad_hw_event(bus->bus_ad, AD_EV_BUS_RESET);
     return 0;
 }
@@ -478,7 +314,7 @@ static void sim_detach(void *hw)
 {
     struct sim_bus *bus = hw;
 
-    sim_bus_drop(bus, -1, NULL, AD_RES_ABORTED);
+    sim_tasks_take(bus, -1, NULL, AD_RES_ABORTED);
     sim_timer_quiesce(bus);
     bus->bus_ad = NULL;
 }

@@ -59,13 +59,13 @@ static const uint8_t sim_mode_default[SIM_MODE_BYTES] = {
     0,
     0,
     0,
-    /* 0a control: global logging target save disable, unrestricted reordering */
+    /* 0a control: global logging target save disable, unrestricted reordering, aborted tasks are told */
     0x0a,
     0x0a,
     0x02,
     0x10,
     0,
-    0,
+    0x40,
     0,
     0,
     0xff,

@@ -2,7 +2,7 @@
 /*
  * sim_cmd_resv.c - RESERVE and RELEASE of SCSI-2, and persistent reservations.
  *
- * There are two possible initiators (struct sim_nexus): the adapter, and one that exists for
+ * There are several initiators (struct sim_nexus): the adapter, and those that exist for
  * tests. RESERVE and persistent reservations exclude one another as in SPC-3 without the
  * compatibility bit: while a key is registered RESERVE is a conflict, and the other way round.
  *
@@ -149,8 +149,8 @@ static uint32_t sim_pr_full_locked(const struct sim_cmd *c, uint8_t *p)
         scsi_put16(d + 18, 1);
         scsi_put32(d + 20, 24);
         d[24] = 0x01; /* TransportID: SPI */
-        /* The second initiator sits on the neighbouring id. */
-        scsi_put16(d + 26, i == SIM_NEXUS_ADAPTER ? id : id ^ 1u);
+        /* The others sit on neighbouring ids. */
+        scsi_put16(d + 26, id ^ i);
         scsi_put16(d + 30, 1);
         used += 48;
     }
@@ -282,8 +282,8 @@ static void sim_pr_clear_locked(struct sim_cmd *c)
 }
 
 /*
- * PREEMPT and PREEMPT AND ABORT. Nothing of the second initiator ever pends, and a test that
- * preempts the adapter sees its commands finish before or after, so there is nothing to abort.
+ * PREEMPT and PREEMPT AND ABORT. Only the adapter's commands ever wait, so only they can be aborted; with
+ * the TAS bit of the control mode page set they end with status TASK ABORTED.
  */
 static void sim_pr_preempt_locked(struct sim_cmd *c, unsigned type, uint64_t victim)
 {
@@ -309,6 +309,8 @@ static void sim_pr_preempt_locked(struct sim_cmd *c, unsigned type, uint64_t vic
         nx->nx_key = 0;
         if (i != c->c_nexus)
             sim_attention_locked(disk, i, SCSI_ASC_PARAMETERS, SCSI_ASCQ_REGISTER_PREEMPTED);
+        if (i == SIM_NEXUS_ADAPTER && (c->c_cdb[1] & 0x1f) == SIM_PR_PREEMPT_ABORT)
+            c->c_aborts = true;
     }
     if (!found) {
         c->c_status = SC_RESERVATION_CONFLICT;

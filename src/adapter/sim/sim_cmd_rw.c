@@ -32,17 +32,6 @@ static __attribute__((noinline)) int sim_rw_segments(struct sim_disk *disk, cons
                  : disk->dk_ops->read(disk->dk_medium, off, vec, n, x->xfer_bytes);
 }
 
-/* The medium failed under the hot path: nothing is known to have moved. */
-static __attribute__((noinline)) void sim_rw_failed(struct sim_disk *disk, struct ad_xfer *x, int error,
-                                                    bool write)
-{
-    struct sim_cmd c;
-
-    sim_cmd_init(&c, disk->dk_bus, disk, x, SIM_NEXUS_ADAPTER);
-    sim_check_medium(&c, error, write, c.c_lba);
-    sim_finish(&c);
-}
-
 static inline void sim_stripe_add(_Atomic uint64_t *counter, uint64_t n)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
@@ -60,7 +49,8 @@ static inline bool sim_rw_fits(const struct ad_xfer *x, uint64_t bytes, bool wri
 }
 
 /*
- * Try the hot path. True: the transfer is complete. False: nothing has happened.
+ * Try the hot path. True: the transfer is complete. False: nothing has happened, or the medium has failed;
+ * then the ordinary path asks it again, and can say so without disturbing the sense of another command.
  * Context: any that may wait for the medium, many threads at once. Locks: none.
  */
 bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x)
@@ -77,6 +67,9 @@ bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x)
 
     /* Not a byte beyond the CDB is looked at: each case knows how long its CDB is. */
     if (SC_UNLIKELY(cdb_bytes < 6))
+        return false;
+    if (SC_UNLIKELY(x->xfer_qmsg != disk->dk_hot_qmsg || x->xfer_tag >= SIM_TAGS_MAX) &&
+        x->xfer_qmsg != SC_NO_Q)
         return false;
     write = (cdb[0] & 0x02) != 0; /* in every length a WRITE code is its READ code plus 2 */
     byte1 = cdb[1] & SIM_BYTE1_RESERVED;
@@ -132,6 +125,17 @@ bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x)
         SC_UNLIKELY(!sim_rw_fits(x, bytes, write)))
         return false;
 
+    /* Mark the tag, then look once more: see sim_task.c. Both are plain accesses. */
+    sp = &disk->dk_stripe[x->xfer_qmsg == SC_NO_Q ? SIM_TAGS_MAX : x->xfer_tag];
+    if (SC_UNLIKELY(atomic_load_explicit(&sp->sp_busy, memory_order_relaxed) != SIM_BUSY_NOT))
+        return false;
+    atomic_store_explicit(&sp->sp_busy, SIM_BUSY_HOT, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (SC_UNLIKELY(atomic_load_explicit(&disk->dk_odd, memory_order_acquire) != odd)) {
+        atomic_store_explicit(&sp->sp_busy, SIM_BUSY_NOT, memory_order_release);
+        return false;
+    }
+
     if (SC_LIKELY(x->xfer_map->map_nsegs == 1)) {
         struct iovec vec = {.iov_base = (void *)(uintptr_t)x->xfer_map->map_segs[0].seg_addr,
                             .iov_len = (size_t)bytes};
@@ -141,16 +145,16 @@ bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x)
     } else {
         error = sim_rw_segments(disk, x, lba << disk->dk_block_shift, write, fua);
     }
-    sp = &disk->dk_stripe[x->xfer_qmsg == SC_NO_Q ? SIM_TAGS_MAX : x->xfer_tag & (SIM_TAGS_MAX - 1)];
-    sim_stripe_add(&sp->sp_ops[(write ? 4u : 0u) + length], 1);
     if (SC_UNLIKELY(error)) {
-        sim_rw_failed(disk, x, error, write);
-        return true;
+        atomic_store_explicit(&sp->sp_busy, SIM_BUSY_NOT, memory_order_release);
+        return false;
     }
+    sim_stripe_add(&sp->sp_ops[(write ? 4u : 0u) + length], 1);
     sim_stripe_add(write ? &sp->sp_bytes_written : &sp->sp_bytes_read, bytes);
     x->xfer_result = AD_RES_GOOD;
     x->xfer_scsi_status = SC_GOOD_STATUS;
     x->xfer_resid = 0;
+    atomic_store_explicit(&sp->sp_busy, SIM_BUSY_NOT, memory_order_release);
     return true;
 }
 
@@ -365,9 +369,8 @@ void sim_cmd_write_verify(struct sim_cmd *c)
 /* ---------------------------------------------------------------- compare and write */
 
 /*
- * COMPARE AND WRITE: the first half of the data is compared, the second half written. Atomic
- * against other COMPARE AND WRITE of this disk, which is what its users build locks from; a plain
- * WRITE of the same blocks at the same time is a race here as it is between two plain WRITEs.
+ * COMPARE AND WRITE: the first half of the data is compared, the second half written. Nothing of this disk
+ * runs beside it (SIM_OP_ALONE), so it is atomic against every other command.
  */
 void sim_cmd_compare_and_write(struct sim_cmd *c)
 {
@@ -387,7 +390,6 @@ void sim_cmd_compare_and_write(struct sim_cmd *c)
     }
     if (c->c_bad || half == 0)
         return;
-    shim_lock_enter(&disk->dk_caw_lock);
     if (sim_compare(c, c->c_blocks, disk->dk_block_bytes, &at)) {
         sim_write_blocks(c, half, (c->c_cdb[1] & SCSI_CDB1_FUA) != 0);
     } else if (c->c_sense.se_key == SCSI_KEY_MISCOMPARE) {
@@ -395,5 +397,4 @@ void sim_cmd_compare_and_write(struct sim_cmd *c)
         c->c_sense.se_info = at;
         c->c_moved_bytes = 2 * half;
     }
-    shim_lock_exit(&disk->dk_caw_lock);
 }

@@ -30,6 +30,7 @@ void sim_disk_odd_update_locked(struct sim_disk *disk)
     odd |= disk->dk_watch ? SIM_ODD_WATCH : 0;
     odd |= disk->dk_read_only || sim_mode_protected(disk) ? SIM_ODD_PROTECT : 0;
     odd |= sim_mode_wce(disk) ? 0 : SIM_ODD_WRITE_THROUGH;
+    odd |= disk->dk_gate ? SIM_ODD_GATE : 0;
     atomic_store_explicit(&disk->dk_odd, odd, memory_order_release);
 }
 
@@ -104,7 +105,7 @@ static int sim_disk_locks(struct sim_disk *disk)
 {
     if (shim_lock_init(&disk->dk_lock, SHIM_RANK_HW_DEV, "sim disk") != 0)
         return ENOMEM;
-    if (shim_lock_init(&disk->dk_caw_lock, SHIM_RANK_HW, "sim compare-and-write") != 0) {
+    if (shim_lock_init(&disk->dk_turn, SHIM_RANK_HW, "sim disk's turn") != 0) {
         shim_lock_fini(&disk->dk_lock);
         return ENOMEM;
     }
@@ -138,6 +139,7 @@ int sim_disk_add(struct sim_bus *bus, const struct sim_disk_config *cfg)
     atomic_init(&disk->dk_blocks, cfg->sd_blocks);
     disk->dk_read_only = cfg->sd_read_only;
     disk->dk_tags = !cfg->sd_no_tags && !bus->bus_no_tags;
+    disk->dk_hot_qmsg = disk->dk_tags ? SC_SIMPLE_Q : 0xff;
     disk->dk_depth = cfg->sd_queue_depth;
     disk->dk_latency_ns = cfg->sd_latency_ns;
     disk->dk_ops = cfg->sd_ops;
@@ -160,7 +162,7 @@ void sim_disk_free(struct sim_disk *disk)
     SHIM_ASSERT(atomic_load_explicit(&disk->dk_active, memory_order_relaxed) == 0);
     if (disk->dk_ops->close)
         disk->dk_ops->close(disk->dk_medium);
-    shim_lock_fini(&disk->dk_caw_lock);
+    shim_lock_fini(&disk->dk_turn);
     shim_lock_fini(&disk->dk_lock);
     shim_free(disk, sizeof(*disk), 64, SHIM_TAG_HW);
 }
@@ -182,7 +184,7 @@ void sim_disk_remove(struct sim_bus *bus, struct sim_disk *disk)
     shim_lock_exit(&disk->dk_lock);
     disk->dk_next_gone = bus->bus_gone;
     bus->bus_gone = disk;
-    sim_bus_drop(bus, -1, disk, AD_RES_SELECT_TIMEOUT);
+    sim_tasks_take(bus, -1, disk, AD_RES_SELECT_TIMEOUT);
 }
 
 uint64_t sim_disk_blocks(const struct sim_disk *disk)
@@ -220,14 +222,19 @@ void sim_disk_watch(struct sim_disk *disk, void (*fn)(void *arg, const struct ad
     shim_lock_exit(&disk->dk_lock);
 }
 
-void sim_disk_other_initiator(struct sim_disk *disk, struct ad_xfer *xfer)
+void sim_disk_initiator(struct sim_disk *disk, unsigned number, struct ad_xfer *xfer)
 {
     struct sim_cmd c;
 
-    sim_cmd_init(&c, disk->dk_bus, disk, xfer, SIM_NEXUS_OTHER);
+    SHIM_ASSERT(number > SIM_NEXUS_ADAPTER && number < SIM_NEXUS_COUNT);
+    sim_cmd_init(&c, disk->dk_bus, disk, xfer, number);
     atomic_fetch_add_explicit(&disk->dk_opcode[c.c_cdb[0]], 1, memory_order_relaxed);
-    sim_execute(&c);
-    sim_finish(&c);
+    sim_task_foreign(&c);
+}
+
+void sim_disk_other_initiator(struct sim_disk *disk, struct ad_xfer *xfer)
+{
+    sim_disk_initiator(disk, 1, xfer);
 }
 
 void sim_disk_stats_get(struct sim_disk *disk, struct sim_disk_stats *out)

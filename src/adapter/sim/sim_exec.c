@@ -5,7 +5,7 @@
  *
  * Outline: saying what is wrong / decoding / the gates / executing / finishing.
  *
- * The gates, in the order a target has them: sense of an earlier error, unit attention,
+ * The gates, in the order a target has them: unit attention,
  * reservations, injected faults, operation code and reserved bits, "is the unit started", write
  * protection, "does the data phase fit". Only then a handler (sim_cmd_*.c) sees the command, so none of them
  * repeats a check.
@@ -89,16 +89,16 @@ bool sim_range_ok(struct sim_cmd *c)
     return false;
 }
 
-/*
- * The initiator broke a rule of the bus: count it, log it, end the command as a bus fault.
- * Context: any. Locks: none taken.
- */
-void sim_protocol(struct sim_cmd *c, enum sim_protocol kind)
+/* The initiator broke a rule of the bus: count it, log it. Context: any. Locks: none taken. */
+void sim_protocol_note(const struct sim_cmd *c, enum sim_protocol kind)
 {
     static const char *const what[SIM_PROTOCOL_COUNT] = {
         [SIM_PROTOCOL_CDB] = "CDB length does not fit the operation code",
         [SIM_PROTOCOL_DIRECTION] = "data phase goes the wrong way",
         [SIM_PROTOCOL_LENGTH] = "data phase is too short",
+        [SIM_PROTOCOL_TAG] = "tag for a disk that does not queue, or out of range",
+        [SIM_PROTOCOL_OVERLAP] = "tag is in use",
+        [SIM_PROTOCOL_ALLEGIANCE] = "sense thrown away",
     };
     const struct ad_xfer *x = c->c_xfer;
     uint64_t n = 1;
@@ -111,6 +111,12 @@ void sim_protocol(struct sim_cmd *c, enum sim_protocol kind)
                  x->xfer_id, x->xfer_lun, what[kind], c->c_cdb[0], x->xfer_cdb_len,
                  (unsigned long long)x->xfer_bytes, x->xfer_dir == SHIM_DIR_FROM_DEVICE ? "in" : "out",
                  (unsigned long long)c->c_want_bytes, (unsigned long long)n);
+}
+
+/* The same, and the command ends as a bus fault. */
+void sim_protocol(struct sim_cmd *c, enum sim_protocol kind)
+{
+    sim_protocol_note(c, kind);
     c->c_result = AD_RES_BUS_FAULT;
 }
 
@@ -215,17 +221,53 @@ static bool sim_gate_cdb(struct sim_cmd *c)
 
 /* ---------------------------------------------------------------- the gates */
 
-/* True while a tagged command has to make way for sense that has not been fetched. */
-static bool sim_sense_blocks_locked(struct sim_nexus *nx, const struct sim_cmd *c)
+/* The initiator does without the sense that waits for it, if any does. Context: any. Locks: takes dk_lock. */
+void sim_allegiance_end(struct sim_cmd *c)
 {
-    if (!nx->nx_sense.se_valid || c->c_xfer->xfer_qmsg == SC_NO_Q || nx->nx_busy_left == 0)
-        return false;
-    nx->nx_busy_left--;
-    return true;
+    struct sim_disk *disk = c->c_disk;
+    struct sim_nexus *nx = &disk->dk_nexus[c->c_nexus];
+    bool had;
+
+    shim_lock_enter(&disk->dk_lock);
+    had = nx->nx_sense.se_valid;
+    nx->nx_sense.se_valid = false;
+    sim_disk_odd_update_locked(disk);
+    shim_lock_exit(&disk->dk_lock);
+    if (had)
+        sim_protocol_note(c, SIM_PROTOCOL_ALLEGIANCE);
+}
+
+/* An untagged command is on its way, lost or not: the initiator has dealt with the error. */
+void sim_allegiance_told(struct sim_disk *disk, unsigned nexus)
+{
+    shim_lock_enter(&disk->dk_lock);
+    disk->dk_nexus[nexus].nx_told = true;
+    shim_lock_exit(&disk->dk_lock);
 }
 
 /*
- * Sense, unit attention, reservation, as far as dk_lock is needed. False: the command is settled.
+ * A command has arrived while sense may wait for its initiator. Whoever knows of the sense and sends
+ * anything but REQUEST SENSE does not want it. True: the allegiance has ended just now.
+ * Context: any. Locks: takes dk_lock.
+ */
+bool sim_allegiance_arrival(struct sim_cmd *c)
+{
+    struct sim_disk *disk = c->c_disk;
+    struct sim_nexus *nx = &disk->dk_nexus[c->c_nexus];
+    bool over;
+
+    shim_lock_enter(&disk->dk_lock);
+    nx->nx_told = nx->nx_told || c->c_xfer->xfer_qmsg == SC_NO_Q;
+    over = nx->nx_sense.se_valid && c->c_cdb[0] != SCSI_REQUEST_SENSE &&
+           (nx->nx_told || nx->nx_thread == shim_self()->self_id);
+    shim_lock_exit(&disk->dk_lock);
+    if (over)
+        sim_allegiance_end(c);
+    return over;
+}
+
+/*
+ * Unit attention and reservation, as far as dk_lock is needed. False: the command is settled.
  */
 static bool sim_gate_nexus_locked(struct sim_cmd *c)
 {
@@ -235,14 +277,6 @@ static bool sim_gate_nexus_locked(struct sim_cmd *c)
     bool attention = nx->nx_attentions && !quiet;
 
     SHIM_ASSERT(shim_lock_is_held(&disk->dk_lock));
-    if (nx->nx_sense.se_valid && c->c_xfer->xfer_qmsg == SC_NO_Q && c->c_cdb[0] != SCSI_REQUEST_SENSE)
-        nx->nx_sense.se_valid = false;
-    /* Whatever would report CHECK CONDITION now would lose the sense that waits, or its own. */
-    if (nx->nx_sense.se_valid && (attention || sim_fault_would_check_locked(disk, c)) &&
-        sim_sense_blocks_locked(nx, c)) {
-        c->c_status = SC_BUSY_STATUS;
-        return false;
-    }
     if (attention) {
         sim_check(c, SCSI_KEY_ATTENTION, nx->nx_attention[0].ua_asc, nx->nx_attention[0].ua_ascq);
         nx->nx_attentions--;
@@ -404,22 +438,16 @@ void sim_execute(struct sim_cmd *c)
 
 /* ---------------------------------------------------------------- finishing */
 
-/* Keep the sense for REQUEST SENSE, or step back when other sense still waits. */
+/* Keep the sense for REQUEST SENSE. */
 static void sim_finish_sense(struct sim_cmd *c)
 {
     struct sim_disk *disk = c->c_disk;
     struct sim_nexus *nx = &disk->dk_nexus[c->c_nexus];
 
     shim_lock_enter(&disk->dk_lock);
-    if (sim_sense_blocks_locked(nx, c)) {
-        c->c_status = SC_BUSY_STATUS;
-        /* BUSY tells nothing: a unit attention that this command took waits for another one. */
-        if (c->c_sense.se_key == SCSI_KEY_ATTENTION)
-            sim_attention_locked(disk, c->c_nexus, c->c_sense.se_asc, c->c_sense.se_ascq);
-    } else {
-        nx->nx_sense = c->c_sense;
-        nx->nx_busy_left = SIM_CA_BUSY_MAX;
-    }
+    nx->nx_sense = c->c_sense;
+    nx->nx_thread = shim_self()->self_id;
+    nx->nx_told = false;
     sim_disk_odd_update_locked(disk);
     shim_lock_exit(&disk->dk_lock);
 }

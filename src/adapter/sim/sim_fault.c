@@ -119,20 +119,6 @@ static bool sim_fault_count_locked(struct sim_fault_slot *s)
     return true;
 }
 
-/* Would the next execution fault be a CHECK CONDITION? Looks only; counts nothing. */
-bool sim_fault_would_check_locked(struct sim_disk *disk, const struct sim_cmd *c)
-{
-    SHIM_ASSERT(shim_lock_is_held(&disk->dk_lock));
-    for (uint32_t i = 0; i < disk->dk_faults; i++) {
-        const struct sim_fault_slot *s = &disk->dk_fault[i];
-
-        if (!sim_fault_is_path(s->fs_rule.f_action) && sim_fault_due(s) && sim_fault_ripe(s) &&
-            sim_fault_matches(&s->fs_rule, c))
-            return s->fs_rule.f_action == SIM_FAULT_CHECK;
-    }
-    return false;
-}
-
 /*
  * Let the rules of one stage look at a command. True when one strikes; *out is a copy of it.
  * Context: any. Locks: takes dk_lock.

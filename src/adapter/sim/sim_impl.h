@@ -6,9 +6,10 @@
  * Outline: limits / sense / a disk / a command / the bus / functions by file.
  * Does not contain: the contract for users (sim.h), wire formats (sys/scsiproto.h).
  *
- * Locks. bus_lock (rank HW) guards the list of pending commands and their timer. dk_lock (rank
- * HW_DEV) guards everything of a disk but the hot fields. Neither is held in a callback into the
- * core. dk_caw_lock serialises COMPARE AND WRITE alone and is the only one held over the medium.
+ * Locks. bus_lock (rank HW) guards the task sets of all disks, the list of those that wait, and their
+ * timer. dk_lock (rank HW_DEV) guards everything of a disk but the hot fields and its task set. Neither is
+ * held in a callback into the core. dk_turn (rank HW) is held while a task of the disk is executed and is the
+ * only one held over the medium.
  */
 #ifndef SIM_IMPL_H
 #define SIM_IMPL_H
@@ -32,11 +33,10 @@
 #define SIM_WRITE_SAME_MAX   (1u << 23) /* blocks: keeps one command's inline run bounded */
 #define SIM_UNMAP_DESCS_MAX  255u       /* its list fits one page */
 #define SIM_ATTENTIONS_MAX   4u
-#define SIM_NEXUS_COUNT      2u /* initiators: the adapter, and the second one of the tests */
+#define SIM_NEXUS_COUNT      SIM_INITIATORS /* the adapter, and the others of the tests */
 #define SIM_NEXUS_ADAPTER    0u
-#define SIM_NEXUS_OTHER      1u
-#define SIM_CA_BUSY_MAX      16u /* see struct sim_nexus */
-#define SIM_MODE_BYTES       56u /* all mode pages end to end */
+#define SIM_TASK_ABORTED     0x40u /* status TASK ABORTED */
+#define SIM_MODE_BYTES       56u   /* all mode pages end to end */
 
 /* ---------------------------------------------------------------- sense */
 
@@ -52,16 +52,19 @@ struct sim_sense {
 
 /*
  * What a disk remembers for one initiator. Parallel SCSI has no autosense: after CHECK CONDITION
- * the sense waits here (contingent allegiance) until REQUEST SENSE fetches it or an untagged
- * command clears it. Tagged commands do not: several threads may have been inside start() when the
- * condition arose, and one that fails as well is answered BUSY, so that the waiting sense always
- * belongs to the one command that reported it. nx_busy_left bounds that for an initiator that never
- * fetches sense: more commands cannot have been under way, so after as many the sense is
- * taken for abandoned and is replaced.
+ * the sense waits here (contingent allegiance) until REQUEST SENSE fetches it, or until the next
+ * command of that initiator throws it away.
+ *
+ * Which one is the next? Several threads may be inside start() when the condition arises, and a command
+ * that was under way then is none of the next: a chip that sees CHECK CONDITION does not send what it
+ * still holds. So a tagged command is the next one only if the initiator knows of the condition:
+ * it comes from the thread that was given it (nx_thread), or an untagged command has come since
+ * (nx_told), because nobody mixes those. Any other waits until the allegiance is over (sim_task.c).
  */
 struct sim_nexus {
     struct sim_sense nx_sense;
-    uint32_t nx_busy_left;
+    uint64_t nx_thread;
+    bool nx_told;
     uint32_t nx_attentions; /* entries used of: */
     struct {
         uint8_t ua_asc, ua_ascq;
@@ -87,19 +90,22 @@ enum {
     SIM_ODD_WATCH = 0x80,
     SIM_ODD_GONE = 0x100,
     SIM_ODD_PROTECT = 0x200,
-    SIM_ODD_WRITE_THROUGH = 0x400
+    SIM_ODD_WRITE_THROUGH = 0x400,
+    SIM_ODD_GATE = 0x800 /* something has to run alone, or in order */
 };
 #define SIM_ODD_WRITE_ONLY (SIM_ODD_PROTECT | SIM_ODD_WRITE_THROUGH)
 
 /*
  * Hot counters, one stripe per tag. A tag has one owner at a time, so plain loads and stores are
  * exact; the atomics are relaxed and cost nothing. Untagged commands share the last stripe: there is
- * one at a time by the nature of untagged queueing.
+ * one at a time by the nature of untagged queueing. sp_busy says that the tag is in use, and by whom.
  */
+enum { SIM_BUSY_NOT, SIM_BUSY_HOT, SIM_BUSY_TASK };
 struct sim_stripe {
     _Atomic uint64_t sp_ops[8]; /* READ 6, 10, 12, 16, WRITE 6, 10, 12, 16 */
     _Atomic uint64_t sp_bytes_read;
     _Atomic uint64_t sp_bytes_written;
+    _Atomic uint32_t sp_busy; /* SIM_BUSY_* */
 };
 
 struct sim_fault_slot {
@@ -115,6 +121,7 @@ struct sim_disk {
     /* Hot: read by every command, written rarely. */
     _Atomic uint32_t dk_odd; /* SIM_ODD_*; written under dk_lock */
     uint8_t dk_block_shift;
+    uint8_t dk_hot_qmsg; /* the tag message of the hot path; none when the disk does not queue */
     uint8_t dk_lun_bits; /* the LUN as SCSI-2 puts it in CDB byte 1; 0 when it does not fit */
     _Atomic uint64_t dk_blocks;
     const struct sim_medium_ops *dk_ops;
@@ -139,8 +146,14 @@ struct sim_disk {
     _Atomic uint64_t dk_protocol[SIM_PROTOCOL_COUNT];
     _Atomic uint32_t dk_active, dk_active_max;
 
-    struct shim_lock dk_caw_lock;
+    /* Under bus_lock. */
+    struct sim_task *dk_tasks, *dk_tasks_last; /* by arrival */
+    uint32_t dk_blocked;                       /* of these: held back */
+    uint32_t dk_orders;                        /* of these: ORDERED or HEAD OF QUEUE */
+
+    struct shim_lock dk_turn; /* see above */
     struct shim_lock dk_lock; /* everything below */
+    uint32_t dk_gate;         /* reasons to keep the hot path closed */
     struct sim_nexus dk_nexus[SIM_NEXUS_COUNT];
     struct sim_fault_slot dk_fault[SIM_FAULTS_MAX];
     uint32_t dk_faults;
@@ -195,7 +208,8 @@ enum {
     SIM_OP_ABSENT = 0x40,  /* answered for a LUN that is not there */
     SIM_OP_READS = 0x80,   /* SIM_OPCODE_READS */
     SIM_OP_WRITES = 0x100, /* SIM_OPCODE_WRITES */
-    SIM_OP_MODIFY = 0x200  /* changes the medium: refused when it is write-protected */
+    SIM_OP_MODIFY = 0x200, /* changes the medium: refused when it is write-protected */
+    SIM_OP_ALONE = 0x400   /* nothing of the disk runs beside it */
 };
 
 /*
@@ -223,8 +237,9 @@ struct sim_cmd {
     uint8_t c_nexus;
     uint8_t c_result; /* enum ad_result */
     uint8_t c_status;
-    bool c_range; /* c_lba and c_blocks are valid */
-    bool c_bad;   /* stop before c_bad_lba */
+    bool c_range;  /* c_lba and c_blocks are valid */
+    bool c_bad;    /* stop before c_bad_lba */
+    bool c_aborts; /* the adapter's other commands are to be aborted */
     uint64_t c_lba, c_blocks;
     uint64_t c_bad_lba;
     uint64_t c_room_bytes;  /* what the data phase can carry in this operation's direction */
@@ -236,12 +251,20 @@ struct sim_cmd {
 
 /* ---------------------------------------------------------------- the bus */
 
-/* A command that waits for its time, or for ever. */
-struct sim_pend {
-    struct sim_pend *pe_next, *pe_prev;
-    struct ad_xfer *pe_xfer;
-    struct sim_disk *pe_disk;
-    uint64_t pe_when_ns; /* UINT64_MAX: hangs */
+/* A command in a disk's task set. */
+struct sim_task {
+    struct sim_task *tk_next, *tk_prev;     /* of the bus, by time, while it waits */
+    struct sim_task *tk_older, *tk_younger; /* of the disk, by arrival */
+    struct ad_xfer *tk_xfer;
+    struct sim_disk *tk_disk;
+    struct sim_stripe *tk_stripe; /* its tag; NULL: the tag has been given up */
+    uint64_t tk_when_ns;          /* UINT64_MAX: hangs, or is held back */
+    uint64_t tk_delay_ns;         /* to wait when it is held back no more */
+    uint8_t tk_qmsg;
+    bool tk_waiting; /* in the list by time */
+    bool tk_blocked; /* held back */
+    bool tk_overdue; /* held back for too long */
+    bool tk_dead;    /* dropped by the target: will never end by itself */
 };
 
 struct sim_bus {
@@ -258,9 +281,9 @@ struct sim_bus {
 
     struct shim_timer bus_timer;
     struct shim_lock bus_lock;   /* everything below */
-    struct sim_pend bus_pending; /* list head, by time; hanging ones at the end */
-    struct sim_pend *bus_free;
-    struct sim_pend *bus_pend_array;
+    struct sim_task bus_waiting; /* list head, by time; hanging ones at the end */
+    struct sim_task *bus_free;
+    struct sim_task *bus_task_array;
     bool bus_was_full;
 };
 
@@ -277,7 +300,22 @@ void sim_check_cdb(struct sim_cmd *c, unsigned byte, unsigned bit);
 void sim_check_param(struct sim_cmd *c, unsigned byte, unsigned bit);
 void sim_check_medium(struct sim_cmd *c, int error, bool write, uint64_t lba);
 bool sim_range_ok(struct sim_cmd *c);
+void sim_protocol_note(const struct sim_cmd *c, enum sim_protocol kind);
 void sim_protocol(struct sim_cmd *c, enum sim_protocol kind);
+bool sim_allegiance_arrival(struct sim_cmd *c);
+void sim_allegiance_end(struct sim_cmd *c);
+void sim_allegiance_told(struct sim_disk *disk, unsigned nexus);
+
+/* sim_task.c: the task set. */
+struct sim_stripe *sim_stripe_of(struct sim_disk *disk, const struct ad_xfer *x);
+struct sim_task *sim_task_enter(struct sim_cmd *c, uint64_t delay_ns, int *said);
+bool sim_task_run(struct sim_bus *bus, struct sim_task *t, bool *kick);
+bool sim_task_leave(struct sim_bus *bus, struct sim_task *t);
+void sim_task_foreign(struct sim_cmd *c);
+void sim_task_abort(struct sim_bus *bus, const struct ad_xfer *xfer);
+void sim_tasks_take(struct sim_bus *bus, int id, const struct sim_disk *disk, enum ad_result result);
+void sim_tasks_release(struct sim_bus *bus, struct sim_disk *disk);
+void sim_tasks_run_due(struct sim_bus *bus);
 
 /* sim_ops.c: the table. */
 extern const struct sim_op sim_ops[];
@@ -305,13 +343,9 @@ void sim_disk_free(struct sim_disk *disk);
 /* sim_dev.c */
 void sim_dev_init(struct sim_bus *bus);
 
-/* sim_bus.c */
-void sim_bus_drop(struct sim_bus *bus, int id, const struct sim_disk *disk, enum ad_result result);
-
 /* sim_fault.c */
 enum sim_stage { SIM_STAGE_ARRIVE, SIM_STAGE_EXECUTE };
 bool sim_fault_strike(struct sim_cmd *c, enum sim_stage stage, struct sim_fault *out);
-bool sim_fault_would_check_locked(struct sim_disk *disk, const struct sim_cmd *c);
 bool sim_faults_due_locked(const struct sim_disk *disk);
 
 /* sim_cmd_rw.c */

@@ -80,7 +80,7 @@ const struct sim_op sim_ops[] = {
     PR_OUT(0x05),
     PR_OUT(0x06),
     OP(READ_16, 16, READ, 16, BLOCKS, RD, cmd_read, 0x18, ANY8, ANY4, 0x1f),
-    OP(COMPARE_AND_WRITE, 16, WRITE, CAW, TWICE, FILL, cmd_compare_and_write,
+    OP(COMPARE_AND_WRITE, 16, WRITE, CAW, TWICE, FILL | SIM_OP_ALONE, cmd_compare_and_write,
        0x18, ANY8, 0, 0, 0, 0xff, 0x1f),
     OP(WRITE_16, 16, WRITE, 16, BLOCKS, WR, cmd_write, 0x18, ANY8, ANY4, 0x1f),
     OP(WRITE_VERIFY_16, 16, WRITE, 16, BLOCKS, WR, cmd_write_verify, 0x12, ANY8, ANY4, 0x1f),

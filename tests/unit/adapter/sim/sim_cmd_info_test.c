@@ -215,47 +215,6 @@ START_TEST(test_sense_formats)
 }
 END_TEST
 
-/* An untagged command clears waiting sense; tagged ones leave it, and step back with BUSY. */
-START_TEST(test_waiting_sense_belongs_to_its_command)
-{
-    static const uint8_t bad[10] = {0x28, 0x04, 0, 0, 0, 0, 0, 0, 1},
-                         good[10] = {0x28, 0, 0, 0, 0, 0, 0, 0, 1};
-    static const uint8_t beyond[10] = {0x28, 0, 1, 0, 0, 0, 0, 0, 1};
-    struct fx_cmd c;
-    unsigned busy = 0;
-
-    fx_run(&c, bad, 10, FX_IN, data, 4096);
-    fx_run(&c, good, 10, FX_IN, data, 4096);
-    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
-    ck_assert_uint_eq(fx_sense().key, 0);
-
-    fx_run(&c, bad, 10, FX_IN, data, 4096);
-    fx_prepare(&c, good, 10, FX_IN, data, 4096);
-    c.x.xfer_qmsg = SC_SIMPLE_Q;
-    ck_assert_int_eq(sim_hw_ops.start(fx_bus, &c.x), AD_HW_DONE);
-    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
-    c.cdb[2] = 1; /* beyond the end: would need sense of its own */
-    ck_assert_int_eq(sim_hw_ops.start(fx_bus, &c.x), AD_HW_DONE);
-    ck_assert_uint_eq(fx_status(&c), SC_BUSY_STATUS);
-    fx_release(&c);
-    ck_assert_uint_eq(fx_sense().asc, SCSI_ASC_CDB_FIELD);
-
-    /* An initiator that never fetches is not refused for ever. */
-    fx_run(&c, bad, 10, FX_IN, data, 4096);
-    fx_prepare(&c, beyond, 10, FX_IN, data, 4096);
-    c.x.xfer_qmsg = SC_SIMPLE_Q;
-    for (;; busy++) {
-        ck_assert_int_eq(sim_hw_ops.start(fx_bus, &c.x), AD_HW_DONE);
-        if (fx_status(&c) != SC_BUSY_STATUS)
-            break;
-        ck_assert_uint_lt(busy, 100);
-    }
-    ck_assert_uint_gt(busy, 1);
-    fx_release(&c);
-    fx_expect_check(&c, SCSI_KEY_ILLEGAL, SCSI_ASC_LBA, 0);
-}
-END_TEST
-
 START_TEST(test_unit_attention)
 {
     static const uint8_t tur[6] = {0}, inq[6] = {0x12, 0, 0, 0, 36}, rd[10] = {0x28, [8] = 1},
@@ -445,7 +404,6 @@ static Suite *suite(void)
     suite_add_tcase(s, t);
     tcase_add_checked_fixture(sense, setup, fx_end);
     tcase_add_test(sense, test_sense_formats);
-    tcase_add_test(sense, test_waiting_sense_belongs_to_its_command);
     tcase_add_test(sense, test_unit_attention);
     tcase_add_test(sense, test_power_on_attention_once);
     suite_add_tcase(s, sense);

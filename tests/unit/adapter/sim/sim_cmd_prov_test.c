@@ -211,6 +211,19 @@ START_TEST(test_sync_cache_and_fua)
     ck_assert(rec_fua);
     fx_run(&c, plain, 10, FX_OUT, data, 512);
     ck_assert(!rec_fua);
+    /* However many segments the data lies in. */
+    for (unsigned i = 0; i < 2; i++) {
+        struct iovec two[2] = {{data, 256}, {data + 1024, 256}};
+
+        fx_prepare(&c, i == 0 ? fua : plain, 10, FX_OUT, NULL, 0);
+        ck_assert_int_eq(shim_dma_map(sim_bus_dev(fx_bus), two, 2, FX_OUT, &c.map), SHIM_MAP_OK);
+        ck_assert_uint_eq(c.map.map_nsegs, 2);
+        c.x.xfer_bytes = 512;
+        ck_assert_int_eq(sim_hw_ops.start(fx_bus, &c.x), AD_HW_DONE);
+        ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+        ck_assert(rec_fua == (i == 0));
+        fx_release(&c);
+    }
     /* Write cache off: every write goes through. */
     memset(data, 0, 24);
     data[4] = 0x08;

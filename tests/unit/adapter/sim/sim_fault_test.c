@@ -4,8 +4,6 @@
  */
 #include "sim_fixture.h"
 
-#include <adapter/sim/sim_impl.h>
-
 static uint8_t data[8192];
 static const uint8_t rd8[10] = {0x28, 0, 0, 0, 0, 100, 0, 0, 8}; /* blocks 100..107 */
 
@@ -389,62 +387,6 @@ START_TEST(test_order_of_the_gates)
 }
 END_TEST
 
-/* While sense waits, a tagged command that a rule would fail is BUSY and is not counted. */
-START_TEST(test_waiting_sense_holds_rules_back)
-{
-    struct sim_fault f = rule(0x28, SIM_FAULT_CHECK);
-    struct fx_cmd c;
-
-    f.f_key = SCSI_KEY_HARDWARE;
-    f.f_asc = 0x44;
-    f.f_count = 2;
-    sim_fault_add(fx_disk, &f);
-    fx_run(&c, rd8, 10, FX_IN, data, 4096);
-    ck_assert_uint_eq(fx_status(&c), SC_CHECK_CONDITION);
-    fx_prepare(&c, rd8, 10, FX_IN, data, 4096);
-    c.x.xfer_qmsg = SC_ORDERED_Q;
-    ck_assert_int_eq(sim_hw_ops.start(fx_bus, &c.x), AD_HW_DONE);
-    ck_assert_uint_eq(fx_status(&c), SC_BUSY_STATUS);
-    ck_assert_uint_eq(hits(0), 1);
-    ck_assert_uint_eq(fx_sense().asc, 0x44);
-    ck_assert_int_eq(sim_hw_ops.start(fx_bus, &c.x), AD_HW_DONE);
-    ck_assert_uint_eq(fx_status(&c), SC_CHECK_CONDITION);
-    ck_assert_uint_eq(hits(0), 2);
-    fx_release(&c);
-}
-END_TEST
-
-/*
- * Two tagged commands inside the disk at once: one has taken the unit attention, the other fails before
- * the first can leave its sense. The first is BUSY, and the attention has not been told to anybody yet.
- */
-START_TEST(test_attention_survives_the_sense_of_another_command)
-{
-    static const uint8_t ready[6] = {0}, unknown[6] = {0x02};
-    struct fx_cmd first, second;
-    struct sim_cmd c;
-
-    sim_disk_attention(fx_disk, 0x29, 0x02);
-    fx_prepare(&first, ready, 6, FX_IN, NULL, 0);
-    first.x.xfer_qmsg = SC_SIMPLE_Q;
-    sim_cmd_init(&c, fx_bus, fx_disk, &first.x, SIM_NEXUS_ADAPTER);
-    sim_execute(&c);
-    ck_assert_uint_eq(c.c_status, SC_CHECK_CONDITION);
-
-    fx_prepare(&second, unknown, 6, FX_IN, NULL, 0);
-    second.x.xfer_qmsg = SC_SIMPLE_Q;
-    ck_assert_int_eq(sim_hw_ops.start(fx_bus, &second.x), AD_HW_DONE);
-    ck_assert_uint_eq(fx_status(&second), SC_CHECK_CONDITION);
-
-    sim_finish(&c);
-    ck_assert_uint_eq(fx_status(&first), SC_BUSY_STATUS);
-    fx_expect_check(&second, SCSI_KEY_ILLEGAL, SCSI_ASC_OPCODE, 0);
-    fx_run(&first, ready, 6, FX_IN, NULL, 0);
-    fx_expect_check(&first, SCSI_KEY_ATTENTION, 0x29, 0x02);
-    ck_assert_uint_eq(run_status(ready, 6, FX_IN, 0), SC_GOOD_STATUS);
-}
-END_TEST
-
 START_TEST(test_senseless_rules)
 {
     struct sim_fault ok = rule(SIM_OPCODE_ANY, SIM_FAULT_BUSY), bad[6], got;
@@ -488,8 +430,6 @@ static Suite *suite(void)
     tcase_add_test(t, test_corrupt_data);
     tcase_add_test(t, test_rules_in_order);
     tcase_add_test(t, test_order_of_the_gates);
-    tcase_add_test(t, test_waiting_sense_holds_rules_back);
-    tcase_add_test(t, test_attention_survives_the_sense_of_another_command);
     tcase_add_test(t, test_senseless_rules);
     suite_add_tcase(s, t);
     return s;

@@ -6,6 +6,8 @@
  */
 #include "sim_fixture.h"
 
+#include <adapter/sim/sim_impl.h>
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -32,7 +34,7 @@ static void begin_threads(uint64_t latency_ns)
     fx_disk = sim_disk_find(fx_bus, FX_ID, 0);
     fx_run(&c, sense, 6, FX_IN, buf, sizeof(buf));
     if (latency_ns) {
-        struct sim_fault f = {.f_opcode = SIM_OPCODE_ANY,
+        struct sim_fault f = {.f_opcode = SIM_OPCODE_READS,
                               .f_lba_last = UINT64_MAX,
                               .f_action = SIM_FAULT_DELAY,
                               .f_param = latency_ns};
@@ -59,6 +61,8 @@ static void run_threads(void *(*fn)(void *))
         pthread_join(t[i], NULL);
 }
 
+static uint8_t start_lun;
+
 /* The same as fx_run(), without Check's assertions, which are not made for threads. */
 static bool start_io(struct fx_cmd *c, unsigned who, bool write, uint64_t lba, uint32_t blocks, uint8_t *buf,
                      int *said)
@@ -74,6 +78,7 @@ static bool start_io(struct fx_cmd *c, unsigned who, bool write, uint64_t lba, u
     c->x.xfer_cdb = c->cdb;
     c->x.xfer_cdb_len = 10;
     c->x.xfer_id = FX_ID;
+    c->x.xfer_lun = start_lun;
     c->x.xfer_qmsg = SC_SIMPLE_Q;
     c->x.xfer_tag = (uint16_t)who;
     c->x.xfer_dir = write ? FX_OUT : FX_IN;
@@ -179,6 +184,41 @@ static void slot_finished(struct fx_cmd *c)
     atomic_fetch_add_explicit(&slot_done[c->x.xfer_tag], 1, memory_order_release);
 }
 
+static void wait_done(unsigned who)
+{
+    while (atomic_load_explicit(&slot_done[who], memory_order_acquire) == 0)
+        sched_yield();
+}
+
+/* After CHECK CONDITION: ask for the sense, which is this command's, and let the others go on. */
+static unsigned fetch_sense(const struct fx_cmd *failed, unsigned who)
+{
+    uint8_t sense[18] = {0};
+    struct iovec vec = {sense, sizeof(sense)};
+    struct fx_cmd c;
+
+    if (failed->x.xfer_result != AD_RES_STATUS || failed->x.xfer_scsi_status != SC_CHECK_CONDITION)
+        return 0;
+    memset(&c, 0, sizeof(c));
+    c.cdb[0] = SCSI_REQUEST_SENSE;
+    c.cdb[4] = sizeof(sense);
+    c.map.map_segs = c.segs;
+    c.map.map_segs_max = FX_SEGS;
+    c.x = (struct ad_xfer){.xfer_cdb = c.cdb,
+                           .xfer_cdb_len = 6,
+                           .xfer_id = FX_ID,
+                           .xfer_qmsg = SC_SIMPLE_Q,
+                           .xfer_tag = (uint16_t)who,
+                           .xfer_dir = FX_IN,
+                           .xfer_map = &c.map,
+                           .xfer_bytes = sizeof(sense)};
+    if (shim_dma_map(sim_bus_dev(fx_bus), &vec, 1, FX_IN, &c.map) != SHIM_MAP_OK ||
+        sim_hw_ops.start(fx_bus, &c.x) != AD_HW_DONE || c.x.xfer_result != AD_RES_GOOD || sense[2] == 0)
+        atomic_fetch_add(&bad, 1);
+    fx_release(&c);
+    return sense[2] & 0x0fu;
+}
+
 static void *racing(void *arg)
 {
     unsigned who = (unsigned)(uintptr_t)arg;
@@ -198,8 +238,7 @@ static void *racing(void *arg)
                 sim_hw_ops.abort(fx_bus, &c.x);
             if (i % 100 == 50)
                 sim_hw_ops.reset_target(fx_bus, FX_ID);
-            while (atomic_load_explicit(&slot_done[who], memory_order_acquire) == 0)
-                sched_yield();
+            wait_done(who);
             /* Time for a second completion, if there were one. */
             sched_yield();
             if (atomic_load(&slot_done[who]) != 1)
@@ -208,6 +247,7 @@ static void *racing(void *arg)
             atomic_fetch_add(&bad, 1);
         }
         fx_release(&c);
+        fetch_sense(&c, who);
     }
     return NULL;
 }
@@ -250,14 +290,18 @@ static void *counting(void *arg)
         c.x = (struct ad_xfer){.xfer_cdb = c.cdb,
                                .xfer_cdb_len = 16,
                                .xfer_id = FX_ID,
+                               .xfer_qmsg = SC_SIMPLE_Q,
                                .xfer_tag = (uint16_t)who,
                                .xfer_dir = FX_OUT,
                                .xfer_map = &c.map,
                                .xfer_bytes = sizeof(buf)};
         shim_dma_map(sim_bus_dev(fx_bus), &vec, 1, FX_OUT, &c.map);
-        if (sim_hw_ops.start(fx_bus, &c.x) != AD_HW_DONE)
-            atomic_fetch_add(&bad, 1);
+        atomic_store(&slot_done[who], 0);
+        /* Behind somebody's miscompare it waits until that one has its sense. */
+        if (sim_hw_ops.start(fx_bus, &c.x) == AD_HW_PENDING)
+            wait_done(who);
         fx_release(&c);
+        fetch_sense(&c, who);
         /*
          * On a miscompare somebody else was faster. The number only grows, so the next guess is not above
          * it either. (A READ would tell at once, but a READ beside a write is nobody's business to order.)
@@ -279,12 +323,152 @@ START_TEST(test_compare_and_write_is_a_lock)
 
     begin_threads(0);
     bad = 0;
+    fx_on_done = slot_finished;
     run_threads(counting);
+    fx_on_done = NULL;
     ck_assert_uint_eq(bad, 0);
+    ck_assert_uint_eq(fx_protocol(SIM_PROTOCOL_ALLEGIANCE), 0);
     ck_assert(start_io(&c, 0, false, 0, 1, buf, &said));
     fx_release(&c);
     memcpy(&total, buf, 8);
     ck_assert_uint_eq(total, THREADS * 100);
+    end_threads();
+}
+END_TEST
+
+/* ---------------------------------------------------------------- what runs alone, and the hot path */
+
+static _Atomic unsigned inside, alone_met;
+static _Atomic bool hold;
+
+/* A write stays inside the medium until something that should be alone has closed the hot path, and a while
+ * more. */
+static int held_write(void *m, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes, bool fua)
+{
+    (void)m, (void)off, (void)vec, (void)n, (void)bytes, (void)fua;
+    if (!atomic_exchange(&hold, false))
+        return 0;
+    atomic_fetch_add(&inside, 1);
+    while (!(atomic_load(&fx_disk->dk_odd) & SIM_ODD_GATE))
+        sched_yield();
+    for (unsigned i = 0; i < 20000 && !atomic_load(&alone_met); i++)
+        sched_yield();
+    atomic_fetch_sub(&inside, 1);
+    return 0;
+}
+static int held_read(void *m, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes)
+{
+    (void)m, (void)off, (void)bytes;
+    atomic_fetch_add(&alone_met, atomic_load(&inside));
+    for (uint32_t i = 0; i < n; i++)
+        memset(vec[i].iov_base, 0, vec[i].iov_len);
+    return 0;
+}
+static const struct sim_medium_ops held_ops = {
+    .version = 1, .size = sizeof(held_ops), .name = "held", .read = held_read, .write = held_write};
+
+static void *hot_writer(void *arg)
+{
+    uint8_t buf[512] = {0};
+    struct fx_cmd c;
+    int said;
+
+    (void)arg;
+    if (!start_io(&c, 1, true, 0, 1, buf, &said) || said != AD_HW_DONE || c.x.xfer_result != AD_RES_GOOD)
+        atomic_fetch_add(&bad, 1);
+    fx_release(&c);
+    return NULL;
+}
+
+/* A thread is in the middle of a plain WRITE: ORDERED and COMPARE AND WRITE begin when it has left. */
+START_TEST(test_alone_against_the_hot_path)
+{
+    static const uint8_t caw[16] = {SCSI_COMPARE_AND_WRITE, [13] = 1}, rd[10] = {0x28, [8] = 1};
+    struct sim_disk_config disk = {
+        .sd_id = FX_ID, .sd_lun = 1, .sd_block_bytes = 512, .sd_blocks = 8, .sd_ops = &held_ops};
+    uint8_t buf[1024] = {0};
+    pthread_t t;
+    struct fx_cmd c;
+
+    begin_threads(0);
+    bad = 0;
+    ck_assert_int_eq(sim_disk_add(fx_bus, &disk), 0);
+    fx_disk = sim_disk_find(fx_bus, FX_ID, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        start_lun = 1;
+        fx_prepare(&c, (const uint8_t[6]){SCSI_REQUEST_SENSE, [4] = 18}, 6, FX_IN, buf, 18);
+        c.x.xfer_lun = 1;
+        ck_assert_int_eq(sim_hw_ops.start(fx_bus, &c.x), AD_HW_DONE);
+        fx_release(&c);
+        memset(buf, 0, sizeof(buf));
+        alone_met = 0;
+        hold = true;
+        ck_assert_int_eq(pthread_create(&t, NULL, hot_writer, NULL), 0);
+        while (atomic_load(&inside) == 0)
+            sched_yield();
+        if (i == 0)
+            fx_prepare(&c, rd, 10, FX_IN, buf, 512);
+        else
+            fx_prepare(&c, caw, 16, FX_OUT, buf, 1024);
+        c.x.xfer_lun = 1;
+        c.x.xfer_tag = 2;
+        c.x.xfer_qmsg = i == 0 ? SC_ORDERED_Q : SC_SIMPLE_Q;
+        ck_assert_int_eq(sim_hw_ops.start(fx_bus, &c.x), AD_HW_DONE);
+        ck_assert_uint_eq(c.x.xfer_result, AD_RES_GOOD);
+        pthread_join(t, NULL);
+        ck_assert_uint_eq(alone_met, 0);
+        fx_release(&c);
+    }
+    start_lun = 0;
+    ck_assert_uint_eq(bad, 0);
+    end_threads();
+}
+END_TEST
+
+/* ---------------------------------------------------------------- sense and other threads */
+
+static void *reader(void *arg)
+{
+    uint8_t buf[512];
+    struct fx_cmd c;
+    int said;
+
+    (void)arg;
+    atomic_store(&slot_done[1], 0);
+    if (!start_io(&c, 1, false, 0, 1, buf, &said) || said != AD_HW_PENDING)
+        atomic_fetch_add(&bad, 1);
+    atomic_store(&hold, true);
+    wait_done(1);
+    if (c.x.xfer_result != AD_RES_GOOD)
+        atomic_fetch_add(&bad, 1);
+    fx_release(&c);
+    return NULL;
+}
+
+/* A command that another thread had under way does not cost this one its sense: it waits for it. */
+START_TEST(test_command_under_way_waits_for_the_sense)
+{
+    uint8_t sense[18] = {0};
+    pthread_t t;
+    struct fx_cmd c;
+
+    begin_threads(0);
+    bad = 0;
+    hold = false;
+    fx_on_done = slot_finished;
+    fx_prepare(&c, (const uint8_t[6]){0x02}, 6, FX_IN, NULL, 0);
+    c.x.xfer_qmsg = SC_SIMPLE_Q;
+    ck_assert_int_eq(sim_hw_ops.start(fx_bus, &c.x), AD_HW_DONE);
+    ck_assert_int_eq(pthread_create(&t, NULL, reader, NULL), 0);
+    while (!atomic_load(&hold))
+        sched_yield();
+    ck_assert_uint_eq(slot_done[1], 0);
+    fx_run(&c, (const uint8_t[6]){SCSI_REQUEST_SENSE, [4] = 18}, 6, FX_IN, sense, sizeof(sense));
+    ck_assert_uint_eq(sense[12], SCSI_ASC_OPCODE);
+    pthread_join(t, NULL);
+    fx_on_done = NULL;
+    ck_assert_uint_eq(bad, 0);
+    ck_assert_uint_eq(fx_protocol(SIM_PROTOCOL_ALLEGIANCE), 0);
     end_threads();
 }
 END_TEST
@@ -299,6 +483,8 @@ static Suite *suite(void)
     tcase_add_test(t, test_fault_counts_are_exact_with_threads);
     tcase_add_test(t, test_every_pending_command_comes_back_once);
     tcase_add_test(t, test_compare_and_write_is_a_lock);
+    tcase_add_test(t, test_alone_against_the_hot_path);
+    tcase_add_test(t, test_command_under_way_waits_for_the_sense);
     suite_add_tcase(s, t);
     return s;
 }
