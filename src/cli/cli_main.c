@@ -8,8 +8,10 @@
 #define _GNU_SOURCE
 #include "cli_impl.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct cli_command *const cli_commands[] = {
     &cli_mount,  &cli_umount, &cli_info,   &cli_stat,  &cli_errlog,
@@ -56,6 +58,21 @@ static int cli_help_command(int argc, char **argv)
     return CLI_OK;
 }
 
+/*
+ * A standard stream that is closed would be the number of the next file that is opened, and what is
+ * printed would go into a disk's image.
+ */
+static void cli_reserve_streams(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 static int cli_run(int argc, char **argv)
 {
     const struct cli_command *cmd;
@@ -79,6 +96,7 @@ static int cli_run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    cli_reserve_streams();
     /* A reader that went away is an error of write(2), not a sudden end in the middle of a request. */
     (void)signal(SIGPIPE, SIG_IGN);
     return cli_stdout(cli_run(argc, argv));

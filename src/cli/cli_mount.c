@@ -7,6 +7,10 @@
  * the parent prints and ends with that code. So a script that gets control back has a mount that
  * works, and whoever gets an error has it on the terminal.
  *
+ * What a server inherits it would keep for as long as it lives: the lock of a script that started
+ * it, the pipe of somebody who waits for its end. So every descriptor but the standard streams is
+ * closed first, and those go to /dev/null once the mount answers.
+ *
  * Does not contain: the mount itself (src/fuse).
  */
 #define _GNU_SOURCE
@@ -16,10 +20,15 @@
 #include "../fuse/fuse_serve.h"
 
 #include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -129,12 +138,45 @@ static int mount_report(struct mount_request *m, int rc, const char *text)
     return rc;
 }
 
+/* Tell systemd, when it has started us and wants to know (Type=notify). */
+static void mount_notify(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int s;
+
+    if (path == NULL || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof(to.sun_path))
+        return;
+    (void)stpcpy(to.sun_path, path);
+    if (path[0] == '@')
+        to.sun_path[0] = '\0';
+    s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (s < 0)
+        return;
+    (void)sendto(s, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to,
+                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
+    (void)close(s);
+}
+
+/* What a stop waits for, and what became of it. Any thread. */
+static void mount_say(void *arg, const char *text)
+{
+    const struct mount_request *m = arg;
+
+    mount_notify("STOPPING=1");
+    if (m->m_foreground)
+        (void)cli_fail(CLI_OK, "%s", text);
+    else
+        syslog(LOG_NOTICE, "%s", text);
+}
+
 /* The mount answers: the parent may go, and the terminal is no longer ours. */
 static void mount_ready(void *arg)
 {
     struct mount_request *m = arg;
     int null;
 
+    mount_notify("READY=1");
     if (m->m_foreground) {
         printf("mounted on %s; end with Ctrl-C or scpair umount\n", m->m_point);
         (void)fflush(stdout);
@@ -158,14 +200,19 @@ static int mount_serve(struct mount_request *m)
     int rc;
 
     mount_block_signals();
+    m->m_serve.unmounter = geteuid() == 0 ? fuse_unmounter_start() : -1;
     rc = cli_pair_build(&m->m_pair, err, sizeof(err));
-    if (rc != CLI_OK)
+    if (rc != CLI_OK) {
+        fuse_unmounter_end(m->m_serve.unmounter);
         return mount_report(m, rc, err);
+    }
     m->m_serve.mountpoint = m->m_point;
     m->m_serve.ready = mount_ready;
-    m->m_serve.ready_arg = m;
+    m->m_serve.say = mount_say;
+    m->m_serve.arg = m;
     if (fuse_serve(m->m_pair.p_scp, &m->m_serve, err, sizeof(err)) != 0)
         rc = mount_report(m, CLI_FAILED, err);
+    fuse_unmounter_end(m->m_serve.unmounter);
     leaked = scp_destroy(m->m_pair.p_scp);
     m->m_pair.p_scp = NULL;
     if (leaked != 0) {
@@ -230,12 +277,79 @@ static int mount_daemon(struct mount_request *m)
 
 /* ------------------------------------------------------------------ the command */
 
+/* Permission bits in octal. */
+static bool mount_mode(const char *text, mode_t *out)
+{
+    char *end;
+    unsigned long mode = strtoul(text, &end, 8);
+
+    if (text[0] < '0' || text[0] > '7' || *end != '\0' || mode > 0666 || (mode & 0111) != 0) {
+        (void)cli_fail(CLI_USAGE, "--mode %s: must be octal permission bits, 0 to 0666, without execution",
+                       text);
+        return false;
+    }
+    *out = (mode_t)mode;
+    return true;
+}
+
+/* A number, or a name the system knows. */
+static bool mount_owner(const char *option, const char *text, uint32_t *out)
+{
+    const struct passwd *pw = option[2] == 'u' ? getpwnam(text) : NULL;
+    const struct group *gr = option[2] == 'g' ? getgrnam(text) : NULL;
+    uint64_t id;
+
+    if (pw != NULL || gr != NULL) {
+        *out = pw != NULL ? pw->pw_uid : gr->gr_gid;
+        return true;
+    }
+    if (scp_size_parse(text, &id) != 0 || id >= UINT32_MAX) {
+        (void)cli_fail(CLI_USAGE, "%s %s: neither a number nor a name that is known here", option, text);
+        return false;
+    }
+    *out = (uint32_t)id;
+    return true;
+}
+
+/* The options of access and of the end. CLI_OK, CLI_USAGE after saying why, or -1: none of these. */
+static int mount_option(struct fuse_serve_config *serve, int c, const char *arg)
+{
+    uint64_t value = 0;
+    bool good;
+
+    switch (c) {
+    case CLI_OPT(11):
+        serve->allow_other = true;
+        return CLI_OK;
+    case CLI_OPT(12):
+        good = mount_mode(arg, &serve->mode);
+        break;
+    case CLI_OPT(13):
+        good = mount_owner("--uid", arg, &serve->uid);
+        break;
+    case CLI_OPT(14):
+        good = mount_owner("--gid", arg, &serve->gid);
+        break;
+    case CLI_OPT(15):
+        good = cli_size("--stop-timeout", arg, 0, FUSE_SERVE_STOP_S_MAX, &value);
+        serve->stop_seconds = (unsigned)value;
+        break;
+    default:
+        return -1;
+    }
+    return good ? CLI_OK : CLI_USAGE;
+}
+
 static int mount_options(const struct cli_command *cmd, struct mount_request *m, int argc, char **argv)
 {
     static const struct option longs[] = {CLI_PAIR_OPTIONS,
                                           {"foreground", no_argument, NULL, 'f'},
                                           {"threads", required_argument, NULL, CLI_OPT(10)},
                                           {"allow-other", no_argument, NULL, CLI_OPT(11)},
+                                          {"mode", required_argument, NULL, CLI_OPT(12)},
+                                          {"uid", required_argument, NULL, CLI_OPT(13)},
+                                          {"gid", required_argument, NULL, CLI_OPT(14)},
+                                          {"stop-timeout", required_argument, NULL, CLI_OPT(15)},
                                           {NULL, 0, NULL, 0}};
     uint64_t value;
     int c, rc;
@@ -250,14 +364,13 @@ static int mount_options(const struct cli_command *cmd, struct mount_request *m,
                 return CLI_USAGE;
             m->m_serve.threads = (unsigned)value;
             break;
-        case CLI_OPT(11):
-            m->m_serve.allow_other = true;
-            break;
         case CLI_GETOPT_HELP:
         case CLI_GETOPT_BAD:
             return -1 - cli_getopt_rc(c);
         default:
-            rc = cli_pair_option(&m->m_pair, c, optarg);
+            rc = mount_option(&m->m_serve, c, optarg);
+            if (rc < 0)
+                rc = cli_pair_option(&m->m_pair, c, optarg);
             if (rc != CLI_OK)
                 return rc;
         }
@@ -267,7 +380,12 @@ static int mount_options(const struct cli_command *cmd, struct mount_request *m,
 
 static int mount_run(const struct cli_command *cmd, int argc, char **argv)
 {
-    struct mount_request m = {.m_report = -1};
+    struct mount_request m = {.m_report = -1,
+                              .m_serve = {.threads = FUSE_SERVE_THREADS,
+                                          .mode = FUSE_SERVE_MODE,
+                                          .uid = geteuid(),
+                                          .gid = getegid(),
+                                          .stop_seconds = FUSE_SERVE_STOP_S}};
     int rc = mount_options(cmd, &m, argc, argv);
 
     if (rc < 0)
@@ -281,7 +399,7 @@ static int mount_run(const struct cli_command *cmd, int argc, char **argv)
     if (rc == CLI_OK)
         rc = mount_check_fuse();
     if (rc == CLI_OK) {
-        m.m_serve.allow_other = m.m_serve.allow_other || geteuid() == 0;
+        (void)close_range(STDERR_FILENO + 1, UINT_MAX, 0);
         rc = m.m_foreground ? mount_serve(&m) : mount_daemon(&m);
     }
     free(m.m_point);
@@ -310,7 +428,10 @@ const struct cli_command cli_mount = {
     "  --max-transfer BYTES     largest single command, 65536 to 1048576 (1048576)\n"
     "  --no-gather              an adapter without gathered writes\n"
     "  --threads N              threads that serve the mount at once, at most (64)\n"
-    "  --allow-other            let other users in; always so for root\n"
+    "  --allow-other            let other users in, as far as the next three let them\n"
+    "  --mode OCTAL             permission bits of scsi0 and the disks (0600)\n"
+    "  --uid USER, --gid GROUP  owner of the files, a name or a number (whoever mounts)\n"
+    "  --stop-timeout SECONDS   how long SIGTERM waits until nobody uses the mount (60)\n"
     "  -f, --foreground         do not go into the background\n\n"
     "Examples:\n"
     "  truncate -s 1G disk.img && mkdir mnt && scpair mount --disk disk.img mnt\n"

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/devinfo.h>
 #include <unistd.h>
 
 #include "../adapter/sim/sim.h"
@@ -44,7 +45,7 @@ static json_t *ctl_disk(const struct fuse_pair *pr, unsigned i)
     json_object_set_new(o, "block", json_integer(vd->vd_block_bytes));
     json_object_set_new(o, "read_only", json_boolean(vd->vd_read_only));
     json_object_set_new(o, "direct", json_boolean(d->direct));
-    json_object_set_new(o, "queue", json_integer(d->queue));
+    json_object_set_new(o, "queue", json_integer(vd->vd_queue));
     json_object_set_new(o, "latency_ns", json_integer((json_int_t)d->latency_ns));
     return o;
 }
@@ -52,19 +53,24 @@ static json_t *ctl_disk(const struct fuse_pair *pr, unsigned i)
 static json_t *ctl_adapter(const struct fuse_pair *pr, unsigned i)
 {
     const struct scp_adapter_spec *a = scp_adapter_config(pr->pr_scp, i);
+    struct devinfo info = {0};
     json_t *o = json_object();
+    struct file *fp;
 
     json_object_set_new(o, "name", json_string(scp_adapter_name(pr->pr_scp, i)));
     json_object_set_new(o, "kind", json_string(a->kind));
-    json_object_set_new(o, "max_transfer", json_integer((json_int_t)a->transfer_bytes_max));
+    if (scp_adapter_file(pr->pr_scp, i, &fp) == 0 && fp_ioctl(fp, IOCINFO, (intptr_t)&info, 0) == 0)
+        json_object_set_new(o, "max_transfer", json_integer((json_int_t)info.un.scsi.max_transfer));
     json_object_set_new(o, "no_gather", json_boolean(a->no_gather));
     json_object_set_new(o, "clears_queue", json_boolean(a->clears_queue));
     return o;
 }
 
+/* What is in force: what the drivers made of the options, and the options that are ours. */
 static char *ctl_spec(const struct fuse_pair *pr)
 {
     const struct fuse_serve_config *cfg = pr->pr_cfg;
+    char mode[8];
     json_t *o = json_object();
     json_t *adapters = json_array();
     json_t *disks = json_array();
@@ -77,7 +83,13 @@ static char *ctl_spec(const struct fuse_pair *pr)
     json_object_set_new(o, "version", json_string(scp_version()));
     json_object_set_new(o, "pid", json_integer(getpid()));
     json_object_set_new(o, "mountpoint", ctl_string(cfg->mountpoint));
-    json_object_set_new(o, "threads", json_integer(cfg->threads ? cfg->threads : FUSE_SERVE_THREADS));
+    json_object_set_new(o, "threads", json_integer(cfg->threads));
+    json_object_set_new(o, "allow_other", json_boolean(cfg->allow_other));
+    (void)snprintf(mode, sizeof(mode), "%04o", (unsigned)cfg->mode);
+    json_object_set_new(o, "mode", json_string(mode));
+    json_object_set_new(o, "uid", json_integer(cfg->uid));
+    json_object_set_new(o, "gid", json_integer(cfg->gid));
+    json_object_set_new(o, "stop_timeout", json_integer(cfg->stop_seconds));
     json_object_set_new(o, "adapters", adapters);
     json_object_set_new(o, "disks", disks);
     text = json_dumps(o, JSON_COMPACT);

@@ -157,6 +157,7 @@ int fuse_disk_probe(struct fuse_pair *pr, unsigned disk, char *err, size_t size)
     vd->vd_index = disk;
     vd->vd_block_bytes = info.block_bytes;
     vd->vd_bytes = info.blocks * info.block_bytes;
+    vd->vd_queue = info.queue_depth;
     vd->vd_read_only = info.read_only != 0;
     vd->vd_unmap = info.unmap != 0;
     atomic_init(&vd->vd_dirty, false);

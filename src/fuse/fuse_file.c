@@ -69,6 +69,10 @@ static void fuse_handle_free(struct fuse_handle *h)
 /* Open the device behind a handle whose kind, disk and h_writable are set. 0 or an errno of ours. */
 static int fuse_handle_open(struct fuse_pair *pr, struct fuse_handle *h)
 {
+    /* A stop lets those finish who are there (fuse_stop.c); reports may always be read. */
+    if (atomic_load(&pr->pr_stopping) &&
+        (h->h_kind == FUSE_KIND_BLOCK || h->h_kind == FUSE_KIND_RAW || h->h_kind == FUSE_KIND_ADAPTER))
+        return ESHUTDOWN;
     switch (h->h_kind) {
     case FUSE_KIND_BLOCK:
     case FUSE_KIND_RAW:

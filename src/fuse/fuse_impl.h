@@ -48,6 +48,7 @@ struct fuse_vdisk {
     unsigned vd_index;
     uint64_t vd_bytes;
     uint32_t vd_block_bytes; /* a power of two, at most a page */
+    uint32_t vd_queue;       /* commands the driver keeps at the device */
     bool vd_read_only;
     bool vd_unmap; /* the device unmaps, and unmapped blocks read as zeroes */
 
@@ -77,13 +78,33 @@ struct fuse_pair {
     struct scp *pr_scp;
     const struct fuse_serve_config *pr_cfg;
     struct timespec pr_since; /* every time stamp */
+    atomic_bool pr_stopping;  /* nothing is opened any more */
 
     pthread_mutex_t pr_mutex; /* the rest */
     struct fuse_handle *pr_handles;
     char pr_inject_error[SCP_ERROR_MAX]; /* why the last rule was refused */
 
-    unsigned pr_ndisks;
+    unsigned pr_ndisks, pr_probed;
     struct fuse_vdisk pr_disks[SCP_DISKS_MAX];
+};
+
+/* Our mount among all mounts. */
+struct fuse_own {
+    const char *ow_point;
+    unsigned ow_major, ow_minor; /* st_dev of what is in it */
+    int ow_unmounter;            /* or -1: we unmount ourselves */
+};
+
+/* What a stop needs. The first group is set before fuse_stop_begin(), and constant. */
+struct fuse_stop {
+    struct fuse_pair *st_pair;
+    const struct fuse_serve_config *st_cfg;
+    struct fuse_session *st_session;
+    struct fuse_own st_own;
+
+    pthread_t st_main, st_thread;
+    atomic_bool st_over; /* the loop has returned */
+    bool st_unmounted;   /* the signal thread's */
 };
 
 static inline struct fuse_pair *fuse_pair_of(fuse_req_t req) { return fuse_req_userdata(req); }
@@ -104,6 +125,18 @@ static inline struct fuse_handle *fuse_handle_of(const struct fuse_file_info *fi
 
 /* Answer with an errno of ours. */
 static inline void fuse_fail(fuse_req_t req, int error) { fuse_reply_err(req, scp_host_errno(error)); }
+
+/* fuse_stop.c: take the three signals until the loop is over. 0 or an errno. */
+int fuse_stop_begin(struct fuse_stop *st);
+void fuse_stop_end(struct fuse_stop *st);
+
+/* fuse_unmounter.c */
+/* Note which mount is ours; the path stays the caller's. Before anybody else can be there. 0 or an errno. */
+int fuse_own_learn(struct fuse_own *ow, const char *point, int unmounter);
+/* Take it down, and nothing else. 0, EBUSY, EXDEV when another is on top, ..., with the reason in err. */
+int fuse_own_unmount(const struct fuse_own *ow, bool detach, char *err, size_t size);
+/* Give up every capability of this thread, and of programs it starts. 0 or an errno. */
+int fuse_priv_drop(void);
 
 /* fuse_tree.c: which inode is what; the operations on names and attributes. */
 enum fuse_kind fuse_tree_kind(const struct fuse_pair *pr, fuse_ino_t ino, unsigned *index);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuse_serve.c - the life of a mount: session, worker threads, signals, the end.
+ * fuse_serve.c - the life of a mount: session, worker threads, privileges, the end.
  *
  * Workers. libfuse's multi-threaded loop with a /dev/fuse descriptor per thread (clone_fd), so that
  * a reply goes out on the queue its request came in on. Only a few idle threads are kept: the kernel
@@ -9,14 +9,13 @@
  * the limit, so commands that take long hold up nobody.
  *
  * The end comes in one of two ways. Somebody unmounts: the kernel writes back what memory maps have
- * dirtied, the connection closes, the loop returns. Or a signal asks for it; then we try that same
- * unmount ourselves, while the workers still serve, because the write-back needs them. Only when
- * files are open, so that the unmount fails, do we sync, stop the loop and detach the mount: the
- * holders of those files get ENOTCONN. Either way the handles that are left are closed, which
- * flushes the disks.
+ * dirtied, the connection closes, the loop returns. Or a signal asks for it: see fuse_stop.c. Either
+ * way the handles that are left are closed, which flushes the disks.
  *
- * Signals are taken by a thread in sigwait(), not by handlers: an unmount may block, and nothing
- * may be interrupted in the middle of a request.
+ * Privileges. A server of root's has opened its images when it mounts, and needs nothing of root's
+ * any more: it gives up all capabilities, and the ways to get them back, before there is a second
+ * thread (capabilities are each thread's own). So the disks are opened for the first time after the
+ * mount: a driver may start a timer's thread then.
  *
  * Does not contain: the operations (fuse_tree.c, fuse_file.c, ...).
  */
@@ -35,17 +34,8 @@
 
 #define SERVE_IDLE_PER_CPU 2u
 #define SERVE_IDLE_MIN     4u
-#define SERVE_BACKGROUND   128u      /* asynchronous requests at once: above any queue depth that helps */
-#define SERVE_MMAP_BYTES   262144    /* malloc asks the system for anything from here on */
-#define SERVE_NUDGE_NS     50000000L /* how often the loop is woken until it has noticed */
-
-/* What the signal thread needs. */
-struct fuse_serving {
-    struct fuse_session *sv_session;
-    const char *sv_mountpoint;
-    pthread_t sv_main;
-    atomic_bool sv_over; /* the loop has returned */
-};
+#define SERVE_BACKGROUND   128u   /* asynchronous requests at once: above any queue depth that helps */
+#define SERVE_MMAP_BYTES   262144 /* malloc asks the system for anything from here on */
 
 /* ------------------------------------------------------------------ what the kernel is asked for */
 
@@ -81,53 +71,7 @@ static const struct fuse_lowlevel_ops fuse_serve_ops = {
     .ioctl = fuse_ioctl_call,
 };
 
-/* ------------------------------------------------------------------ signals and the loop */
-
-/* A signal asked for the end; see the top of the file. */
-static void fuse_serve_leave(const struct fuse_serving *sv)
-{
-    char why[SCP_ERROR_MAX];
-    int fd;
-
-    if (fuse_serve_unmount(sv->sv_mountpoint, false, why, sizeof(why)) == 0)
-        return;
-    fd = open(sv->sv_mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)syncfs(fd);
-        (void)close(fd);
-    }
-    fuse_session_exit(sv->sv_session);
-}
-
-static void fuse_serve_nudged(int sig) { (void)sig; }
-
-/*
- * The signal thread. When the session is to end, the loop's own thread sleeps on a semaphore, which
- * only a signal handler interrupts; a nudge that comes just before it falls asleep is lost, hence
- * the repetition.
- */
-static void *fuse_serve_signals(void *arg)
-{
-    struct fuse_serving *sv = arg;
-    const struct timespec pause = {0, SERVE_NUDGE_NS};
-    sigset_t set;
-    int sig;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    while (!atomic_load(&sv->sv_over)) {
-        if (!fuse_session_exited(sv->sv_session)) {
-            if (sigwait(&set, &sig) == 0 && !atomic_load(&sv->sv_over))
-                fuse_serve_leave(sv);
-        } else {
-            (void)pthread_kill(sv->sv_main, SIGRTMIN);
-            (void)sigtimedwait(&set, NULL, &pause);
-        }
-    }
-    return NULL;
-}
+/* ------------------------------------------------------------------ the loop */
 
 /* How many workers to keep when there is nothing to do; see the top of the file. */
 static unsigned fuse_serve_idle(unsigned threads)
@@ -141,13 +85,9 @@ static unsigned fuse_serve_idle(unsigned threads)
 }
 
 /* Run the workers until the session ends. 0 or an errno. */
-static int fuse_serve_loop(struct fuse_session *se, const struct fuse_serve_config *cfg)
+static int fuse_serve_loop(struct fuse_session *se, struct fuse_stop *st, unsigned threads)
 {
-    struct fuse_serving sv = {.sv_session = se, .sv_mountpoint = cfg->mountpoint, .sv_main = pthread_self()};
-    struct sigaction nudge = {.sa_handler = fuse_serve_nudged};
     struct fuse_loop_config *loop = fuse_loop_cfg_create();
-    unsigned threads = cfg->threads ? cfg->threads : FUSE_SERVE_THREADS;
-    pthread_t signals;
     int rc;
 
     if (loop == NULL)
@@ -157,14 +97,11 @@ static int fuse_serve_loop(struct fuse_session *se, const struct fuse_serve_conf
     fuse_loop_cfg_set_clone_fd(loop, 1);
     fuse_loop_cfg_set_idle_threads(loop, fuse_serve_idle(threads));
     fuse_loop_cfg_set_max_threads(loop, threads);
-    (void)sigaction(SIGRTMIN, &nudge, NULL);
     (void)fuse_spin_install(se); /* faster, not needed */
-    rc = pthread_create(&signals, NULL, fuse_serve_signals, &sv);
+    rc = fuse_stop_begin(st);
     if (rc == 0) {
         rc = -fuse_session_loop_mt(se, loop);
-        atomic_store(&sv.sv_over, true);
-        (void)pthread_kill(signals, SIGHUP); /* blocked and waited for there: ends nothing */
-        (void)pthread_join(signals, NULL);
+        fuse_stop_end(st);
     }
     fuse_loop_cfg_destroy(loop);
     return rc > 0 ? rc : 0;
@@ -225,9 +162,65 @@ static struct fuse_session *fuse_serve_session(struct fuse_pair *pr)
     return se;
 }
 
-static int fuse_serve_mounted(struct fuse_pair *pr, char *err, size_t size)
+/*
+ * Give the session up without unmounting: that is fuse_stop.c's, who looks what is there, while
+ * libfuse takes whatever is at the path. It leaves the path alone when its descriptor says that the
+ * connection is gone (POLLERR), as a pipe does that nobody reads.
+ */
+static void fuse_serve_let_go(struct fuse_session *se)
+{
+    int gone[2];
+
+    if (pipe2(gone, O_CLOEXEC) == 0) {
+        (void)close(gone[0]);
+        (void)dup2(gone[1], fuse_session_fd(se));
+        (void)close(gone[1]);
+        fuse_session_unmount(se);
+    }
+    fuse_session_destroy(se);
+}
+
+static int fuse_serve_probe(struct fuse_pair *pr, char *err, size_t size)
+{
+    int error = 0;
+
+    while (error == 0 && pr->pr_probed < pr->pr_ndisks) {
+        error = fuse_disk_probe(pr, pr->pr_probed, err, size);
+        if (error == 0)
+            pr->pr_probed++;
+    }
+    return error;
+}
+
+/* Mounted: ready the rest, and serve. */
+static int fuse_serve_mounted(struct fuse_pair *pr, struct fuse_session *se, char *err, size_t size)
 {
     const struct fuse_serve_config *cfg = pr->pr_cfg;
+    struct fuse_stop st = {.st_pair = pr, .st_cfg = cfg, .st_session = se};
+    char why[SCP_ERROR_MAX];
+    int error = fuse_own_learn(&st.st_own, cfg->mountpoint, cfg->unmounter);
+
+    if (error == 0 && cfg->unmounter >= 0)
+        error = fuse_priv_drop();
+    if (error != 0)
+        (void)snprintf(err, size, "%s: mounted, but cannot be served: %s", cfg->mountpoint,
+                       scp_strerror(error));
+    else
+        error = fuse_serve_probe(pr, err, size);
+    if (error != 0) {
+        (void)fuse_own_unmount(&st.st_own, true, why, sizeof(why));
+        return error;
+    }
+    if (cfg->ready != NULL)
+        cfg->ready(cfg->arg);
+    error = fuse_serve_loop(se, &st, cfg->threads);
+    if (error != 0)
+        (void)snprintf(err, size, "%s: the FUSE session ended: %s", cfg->mountpoint, scp_strerror(error));
+    return error;
+}
+
+static int fuse_serve_mount(struct fuse_pair *pr, char *err, size_t size)
+{
     struct fuse_catch catch;
     struct fuse_session *se;
     char why[SCP_ERROR_MAX];
@@ -237,17 +230,12 @@ static int fuse_serve_mounted(struct fuse_pair *pr, char *err, size_t size)
     se = fuse_serve_session(pr);
     fuse_catch_end(&catch, why, sizeof(why));
     if (se == NULL) {
-        (void)snprintf(err, size, "%s: FUSE did not mount it: %s", cfg->mountpoint,
+        (void)snprintf(err, size, "%s: FUSE did not mount it: %s", pr->pr_cfg->mountpoint,
                        why[0] != '\0' ? why : "no reason given; are you allowed to use /dev/fuse?");
         return EPERM;
     }
-    if (cfg->ready != NULL)
-        cfg->ready(cfg->ready_arg);
-    error = fuse_serve_loop(se, cfg);
-    fuse_session_unmount(se);
-    fuse_session_destroy(se);
-    if (error != 0)
-        (void)snprintf(err, size, "%s: the FUSE session ended: %s", cfg->mountpoint, scp_strerror(error));
+    error = fuse_serve_mounted(pr, se, err, size);
+    fuse_serve_let_go(se);
     return error;
 }
 
@@ -258,8 +246,7 @@ static int fuse_serve_mounted(struct fuse_pair *pr, char *err, size_t size)
 int fuse_serve(struct scp *p, const struct fuse_serve_config *cfg, char *err, size_t size)
 {
     struct fuse_pair *pr = calloc(1, sizeof(*pr));
-    unsigned probed = 0;
-    int error = 0;
+    int error;
 
     if (pr == NULL) {
         (void)snprintf(err, size, "no memory for the mount");
@@ -271,15 +258,9 @@ int fuse_serve(struct scp *p, const struct fuse_serve_config *cfg, char *err, si
     FUSE_ASSERT(pr->pr_ndisks <= SCP_DISKS_MAX);
     (void)clock_gettime(CLOCK_REALTIME, &pr->pr_since);
     pthread_mutex_init(&pr->pr_mutex, NULL);
-    while (error == 0 && probed < pr->pr_ndisks) {
-        error = fuse_disk_probe(pr, probed, err, size);
-        if (error == 0)
-            probed++;
-    }
-    if (error == 0)
-        error = fuse_serve_mounted(pr, err, size);
+    error = fuse_serve_mount(pr, err, size);
     fuse_file_close_all(pr);
-    for (unsigned i = 0; i < probed; i++)
+    for (unsigned i = 0; i < pr->pr_probed; i++)
         fuse_disk_fini(&pr->pr_disks[i]);
     pthread_mutex_destroy(&pr->pr_mutex);
     fuse_disk_buffers_free();

@@ -29,7 +29,7 @@
 #define FUSE_BLOCKS_UNIT  512u /* st_blocks counts these */
 _Static_assert(FUSE_INO_ADAPTERS + SCP_ADAPTERS_MAX <= FUSE_INO_DISKS, "inode numbers do not overlap");
 
-/* The inodes that are always there. */
+/* The inodes that are always there. The permission bits of devices are the mount's. */
 static const struct fuse_fixed {
     fuse_ino_t f_ino;
     fuse_ino_t f_parent;
@@ -83,8 +83,8 @@ static bool fuse_tree_stat(const struct fuse_pair *pr, fuse_ino_t ino, struct st
     if (kind == FUSE_KIND_NONE)
         return false;
     st->st_ino = ino;
-    st->st_uid = geteuid();
-    st->st_gid = getegid();
+    st->st_uid = pr->pr_cfg->uid;
+    st->st_gid = pr->pr_cfg->gid;
     st->st_atim = st->st_mtim = st->st_ctim = pr->pr_since;
     st->st_nlink = 1;
     st->st_blksize = (blksize_t)SC_PAGE_SIZE;
@@ -95,7 +95,7 @@ static bool fuse_tree_stat(const struct fuse_pair *pr, fuse_ino_t ino, struct st
         return true;
     }
     /* Writable even when the disk is not: the open then says EROFS, which names the reason. */
-    st->st_mode = S_IFREG | 0600;
+    st->st_mode = S_IFREG | pr->pr_cfg->mode;
     if (kind == FUSE_KIND_ADAPTER)
         return true;
     FUSE_ASSERT(disk < pr->pr_ndisks);

@@ -49,7 +49,9 @@ PY
 writer=$!
 for _ in $(seq 200); do grep -q started "$work/acked" && break; timeout 0.05 tail -f /dev/null; done
 kill -TERM "$pid"
-check "SIGTERM ends a busy server" gone "$pid"
+for _ in $(seq 200); do (: <"$mnt/rhdisk0") 2>/dev/null || break; timeout 0.05 tail -f /dev/null; done
+kill -TERM "$pid"
+check "two SIGTERMs end a busy server" gone "$pid"
 wait "$writer"
 refuse "busy SIGTERM: unmounted" mountpoint -q "$mnt"
 acked=$(tail -n 1 "$work/acked")
