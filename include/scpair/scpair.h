@@ -31,6 +31,7 @@ const char *scp_version(void);
 #define SCP_TRANSFER_MAX   (1u << 20) /* largest --max-transfer, bytes */
 #define SCP_QUEUE_MAX      256u       /* largest queue depth of a disk */
 #define SCP_QUEUE_DEFAULT  64u
+#define SCP_PHYSICAL_MAX   65536u    /* largest physical block, bytes */
 #define SCP_LATENCY_US_MAX 10000000u /* ten seconds: beyond it the driver times out anyway */
 
 /*
@@ -58,6 +59,8 @@ struct scp_disk_spec {
     bool no_tags;
     uint32_t queue;      /* queue depth, default SCP_QUEUE_DEFAULT, 1..SCP_QUEUE_MAX */
     uint64_t latency_ns; /* of every command; 0 */
+    uint32_t physical_bytes; /* of a physical block: a power of two, block_bytes (default) to 65536 */
+    bool removable;          /* its medium can be ejected */
 };
 
 /* One adapter to be, and the disks on its bus. */
@@ -133,10 +136,10 @@ struct sim_disk *scp_sim_disk(const struct scp *p, unsigned disk);
  */
 int scp_adapter_parse(char *text, struct scp_adapter_spec *out, char *err, size_t size);
 /*
- * Parse "--disk" syntax: FILE[,block=4096][,ro][,queue=N][,direct][,latency=USEC][,notags], or
- * ram:SIZE / null:SIZE in place of FILE. Two commas stand for one in the name of the file, and
- * file=FILE is always a file. Options given twice or contradicting each other are errors. The spec keeps
- * pointers into `text`, which is modified. 0, or EINVAL with a line in err.
+ * Parse "--disk" syntax: FILE[,block=4096][,phys=BYTES][,ro][,removable][,queue=N][,direct]
+ * [,latency=USEC][,notags], or ram:SIZE / null:SIZE in place of FILE. Two commas stand for one in the name of
+ * the file, and file=FILE is always a file. Options given twice or contradicting each other are errors.
+ * The spec keeps pointers into `text`, which is modified. 0, or EINVAL with a line in err.
  */
 int scp_disk_parse(char *text, struct scp_disk_spec *out, char *err, size_t size);
 /* "4096", "64k", "1M", "2G", "1T" to bytes. 0, or EINVAL. */

@@ -95,7 +95,9 @@ static int scp_disk_put(struct scp *p, unsigned i, char *err, size_t size)
     cfg.sd_lun = dk->dk_lun;
     cfg.sd_block_bytes = d->block_bytes;
     cfg.sd_blocks = bytes / cfg.sd_block_bytes;
+    cfg.sd_physical_bytes = d->physical_bytes;
     cfg.sd_read_only = d->read_only;
+    cfg.sd_removable = d->removable;
     cfg.sd_no_tags = d->no_tags;
     cfg.sd_latency_ns = d->latency_ns;
     if (bytes == 0 || bytes % cfg.sd_block_bytes != 0) {

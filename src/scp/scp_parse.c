@@ -118,7 +118,8 @@ static char *scp_name_cut(char **rest)
 
 static bool scp_option_has_number(const char *name)
 {
-    return strcmp(name, "block") == 0 || strcmp(name, "queue") == 0 || strcmp(name, "latency") == 0;
+    return strcmp(name, "block") == 0 || strcmp(name, "queue") == 0 || strcmp(name, "latency") == 0 ||
+           strcmp(name, "phys") == 0;
 }
 
 /* One "name" or "name=value" after the file name. */
@@ -136,6 +137,13 @@ static int scp_disk_option(const char *name, const char *value, struct scp_disk_
         d->direct = true;
     } else if (strcmp(name, "notags") == 0 && flag) {
         d->no_tags = true;
+    } else if (strcmp(name, "removable") == 0 && flag) {
+        d->removable = true;
+    } else if (strcmp(name, "phys") == 0 && !flag) {
+        if (number < 512 || number > SCP_PHYSICAL_MAX || (number & (number - 1)) != 0)
+            return scp_fail(err, size, EINVAL, "--disk: phys=%s: must be a power of two from 512 to %u",
+                            value, SCP_PHYSICAL_MAX);
+        d->physical_bytes = (uint32_t)number;
     } else if (strcmp(name, "block") == 0 && !flag) {
         if (number != 512 && number != 4096)
             return scp_fail(err, size, EINVAL, "--disk: block=%s: must be 512 or 4096", value);
@@ -152,7 +160,8 @@ static int scp_disk_option(const char *name, const char *value, struct scp_disk_
     } else {
         return scp_fail(
             err, size, EINVAL,
-            "--disk: unknown option \"%s\"; known: block=512|4096 ro direct notags queue=N latency=USEC",
+            "--disk: unknown option \"%s\"; known: block=512|4096 phys=BYTES ro removable direct notags "
+            "queue=N latency=USEC",
             name);
     }
     return 0;
@@ -197,6 +206,9 @@ static int scp_disk_check(const struct scp_disk_spec *d, const struct scp_words 
                                "without tags a disk takes one command at a time; leave one out", err, size);
     if (d->medium != SCP_MEDIUM_FILE && d->bytes % (d->block_bytes ? d->block_bytes : DEV_BSIZE) != 0)
         return scp_fail(err, size, EINVAL, "--disk: %s: size is not a multiple of the block size", medium);
+    if (d->physical_bytes != 0 && d->physical_bytes < (d->block_bytes ? d->block_bytes : DEV_BSIZE))
+        return scp_fail(err, size, EINVAL, "--disk: phys=%u: smaller than the logical block",
+                        d->physical_bytes);
     return 0;
 }
 

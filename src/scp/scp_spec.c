@@ -78,6 +78,12 @@ static int spec_disk(struct scp_disk *dk, const void *in, unsigned i, char *err,
         d->queue = SCP_QUEUE_DEFAULT;
     if (d->block_bytes != 512 && d->block_bytes != 4096)
         error = scp_fail(err, size, EINVAL, "disk %u: block size %u: must be 512 or 4096", i, d->block_bytes);
+    else if (d->physical_bytes != 0 &&
+             (d->physical_bytes < d->block_bytes || d->physical_bytes > SCP_PHYSICAL_MAX ||
+              (d->physical_bytes & (d->physical_bytes - 1)) != 0))
+        error = scp_fail(err, size, EINVAL,
+                         "disk %u: physical block %u: must be a power of two from the block size to %u", i,
+                         d->physical_bytes, SCP_PHYSICAL_MAX);
     else if (d->queue > SCP_QUEUE_MAX)
         error = scp_fail(err, size, EINVAL, "disk %u: queue depth %u: must be 1 to %u", i, d->queue,
                          SCP_QUEUE_MAX);

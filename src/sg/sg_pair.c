@@ -217,7 +217,7 @@ static size_t pair_take_down(void)
 
 static int pair_build(void)
 {
-    struct scp_spec spec = {.disks = pair.disks};
+    struct scp_spec spec = {.size = sizeof(spec), .disks = pair.disks};
     char err[SCP_ERROR_MAX];
     int error = pair_parse();
 

@@ -13,14 +13,8 @@
 
 #include <sys/scsiproto.h>
 
-/* Codes that the driver pair itself has no use for. */
-enum {
-    SG_READ_DEFECT_10 = 0x37,
-    SG_LOG_SENSE = 0x4d,
-    SG_RECEIVE_COPY = 0x84,
-    SG_ORWRITE_16 = 0x8b,
-    SG_READ_DEFECT_12 = 0xb7
-};
+/* What the pair itself has no name for. */
+enum { SG_LOG_SENSE = 0x4d, SG_RECEIVE_COPY = 0x84 };
 
 /* Where a CDB has its range, by its length: address, its bytes, count, its bytes. */
 struct sg_range_at {
@@ -53,7 +47,7 @@ static bool sg_split_is_rw(const uint8_t *cdb)
     static const uint8_t codes[] = {
         SCSI_READ_6,          SCSI_READ_10,         SCSI_READ_12,         SCSI_READ_16,
         SCSI_WRITE_6,         SCSI_WRITE_10,        SCSI_WRITE_12,        SCSI_WRITE_16,
-        SCSI_WRITE_VERIFY_10, SCSI_WRITE_VERIFY_12, SCSI_WRITE_VERIFY_16, SG_ORWRITE_16,
+        SCSI_WRITE_VERIFY_10, SCSI_WRITE_VERIFY_12, SCSI_WRITE_VERIFY_16, SCSI_ORWRITE_16,
     };
     static const uint8_t verify[] = {SCSI_VERIFY_10, SCSI_VERIFY_12, SCSI_VERIFY_16};
 
@@ -79,8 +73,8 @@ static void sg_split_alloc_at(const uint8_t *cdb, unsigned *at, unsigned *bytes)
         {SG_LOG_SENSE, -1, 7, 2},
         {SCSI_MODE_SENSE_10, -1, 7, 2},
         {SCSI_PERSISTENT_RESERVE_IN, -1, 7, 2},
-        {SG_READ_DEFECT_10, -1, 7, 2},
-        {SG_READ_DEFECT_12, -1, 6, 4},
+        {SCSI_READ_DEFECT_10, -1, 7, 2},
+        {SCSI_READ_DEFECT_12, -1, 6, 4},
         {SCSI_REPORT_LUNS, -1, 6, 4},
         {SCSI_MAINTENANCE_IN, -1, 6, 4},
         {SG_RECEIVE_COPY, -1, 10, 4},

@@ -49,7 +49,9 @@ struct sim_disk_config {
     uint8_t sd_lun;
     uint32_t sd_block_bytes; /* 512, 1024, 2048 or 4096 */
     uint64_t sd_blocks;
+    uint32_t sd_physical_bytes; /* of a physical block: a power of two; 0: as a logical one */
     bool sd_read_only;
+    bool sd_removable;       /* the medium can be ejected and loaded: START STOP UNIT, PREVENT ALLOW */
     bool sd_no_tags;         /* INQUIRY CmdQue 0 */
     uint32_t sd_queue_depth; /* TASK SET FULL above this many; 0 unlimited */
     uint64_t sd_latency_ns;  /* 0: commands finish inside start() */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * sim_cmd_info.c - commands that ask what is there and how it is: TEST UNIT READY, INQUIRY,
- * REQUEST SENSE, READ CAPACITY, REPORT LUNS; and the two that move no data, START STOP UNIT and
- * PREVENT ALLOW.
+ * REQUEST SENSE, READ CAPACITY, REPORT LUNS; and START STOP UNIT.
  *
  * INQUIRY, REQUEST SENSE and REPORT LUNS are also answered for a LUN that is not there: then
  * c_disk is NULL.
  *
- * Does not contain: vital product data (sim_cmd_vpd.c), mode pages (sim_cmd_mode.c).
+ * Does not contain: vital product data (sim_cmd_vpd.c), mode pages (sim_cmd_mode.c), ejecting
+ * (sim_cmd_removable.c).
  */
 #include "sim_impl.h"
 
@@ -32,8 +32,9 @@ void sim_cmd_inquiry(struct sim_cmd *c)
     }
     memset(data, 0, sizeof(data));
     data[0] = c->c_disk ? 0x00 : 0x7f; /* disk; or: no device here and none possible */
-    data[2] = 0x06;                    /* SPC-4 */
-    data[3] = 0x12;                    /* LUNs are reported by REPORT LUNS; response format 2 */
+    data[1] = c->c_disk && c->c_disk->dk_removable ? 0x80 : 0x00;
+    data[2] = 0x06; /* SPC-4 */
+    data[3] = 0x12; /* LUNs are reported by REPORT LUNS; response format 2 */
     data[4] = sizeof(data) - 5;
     data[7] = c->c_disk && c->c_disk->dk_tags ? 0x02 : 0x00;
     memcpy(data + 8, names, sizeof(names));
@@ -105,6 +106,9 @@ static void sim_sense_take(struct sim_cmd *c, struct sim_sense *s, bool *descrip
         s->se_ascq = nx->nx_attention[0].ua_ascq;
         nx->nx_attentions--;
         memmove(&nx->nx_attention[0], &nx->nx_attention[1], nx->nx_attentions * sizeof(nx->nx_attention[0]));
+    } else if (disk->dk_ejected) {
+        s->se_key = SCSI_KEY_NOT_READY;
+        s->se_asc = SCSI_ASC_NO_MEDIUM;
     } else if (disk->dk_stopped) {
         s->se_key = SCSI_KEY_NOT_READY;
         s->se_asc = SCSI_ASC_NOT_READY;
@@ -173,6 +177,7 @@ void sim_cmd_capacity_16(struct sim_cmd *c)
     memset(data, 0, sizeof(data));
     scsi_put64(data, atomic_load_explicit(&disk->dk_blocks, memory_order_relaxed) - 1);
     scsi_put32(data + 8, disk->dk_block_bytes);
+    data[13] = disk->dk_physical_exponent;
     if (disk->dk_ops->unmap)
         data[14] = 0xc0; /* provisioned thinly, and unmapped blocks read as zeroes */
     sim_data_in(c, data, sizeof(data), scsi_get32(c->c_cdb + 10));
@@ -221,11 +226,12 @@ void sim_cmd_start_stop(struct sim_cmd *c)
             return;
         }
     }
+    if (c->c_cdb[4] & 0x02) {
+        sim_load_eject(c, (c->c_cdb[4] & 0x01) != 0);
+        return;
+    }
     shim_lock_enter(&disk->dk_lock);
     disk->dk_stopped = !(c->c_cdb[4] & 0x01);
     sim_disk_odd_update_locked(disk);
     shim_lock_exit(&disk->dk_lock);
 }
-
-/* The medium cannot be taken out anyway, so both wishes are granted. */
-void sim_cmd_prevent(struct sim_cmd *c) { SHIM_ASSERT(c->c_disk != NULL); }

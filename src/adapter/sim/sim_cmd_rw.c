@@ -169,7 +169,7 @@ static uint64_t sim_rw_cut(const struct sim_cmd *c, uint64_t bytes)
 }
 
 /* Blocks on the disk, number of them allowed; says what is wrong when not. */
-static bool sim_rw_range_ok(struct sim_cmd *c)
+bool sim_rw_range_ok(struct sim_cmd *c)
 {
     static const uint8_t length_at[] = {
         [SIM_RANGE_6] = 4, [SIM_RANGE_10] = 7, [SIM_RANGE_12] = 6, [SIM_RANGE_16] = 10};
@@ -184,7 +184,7 @@ static bool sim_rw_range_ok(struct sim_cmd *c)
 }
 
 /* The blocks before an injected bad one. */
-static uint64_t sim_rw_good_blocks(const struct sim_cmd *c)
+uint64_t sim_rw_good_blocks(const struct sim_cmd *c)
 {
     if (!c->c_bad)
         return c->c_blocks;

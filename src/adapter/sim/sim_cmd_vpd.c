@@ -54,24 +54,29 @@ static uint32_t sim_vpd_device_id(const struct sim_disk *disk, uint8_t *p)
 /* B0: what one command may ask for. */
 static uint32_t sim_vpd_limits(const struct sim_disk *disk, uint8_t *p)
 {
+    uint32_t page = SIM_BLOCK_MAX >> disk->dk_block_shift, physical = 1u << disk->dk_physical_exponent;
+    uint32_t granularity = page > physical ? page : physical;
+
     p[0] = 0x01; /* WSNZ: WRITE SAME of 0 blocks is refused */
     p[1] = SIM_CAW_BLOCKS_MAX;
-    scsi_put16(p + 2, SIM_BLOCK_MAX >> disk->dk_block_shift);
+    scsi_put16(p + 2, granularity);
     scsi_put32(p + 4, disk->dk_transfer_blocks_max);
     scsi_put32(p + 8, disk->dk_transfer_blocks_max);
     if (disk->dk_ops->unmap) {
         scsi_put32(p + 16, UINT32_MAX);
         scsi_put32(p + 20, SIM_UNMAP_DESCS_MAX);
-        scsi_put32(p + 24, SIM_BLOCK_MAX >> disk->dk_block_shift);
+        scsi_put32(p + 24, granularity);
     }
     scsi_put64(p + 32, SIM_WRITE_SAME_MAX);
     return 60;
 }
 
 /* B1: it does not rotate. */
-static uint32_t sim_vpd_character(uint8_t *p)
+static uint32_t sim_vpd_character(const struct sim_disk *disk, uint8_t *p)
 {
     scsi_put16(p, 1);
+    if (disk->dk_ops->unmap)
+        p[3] = 0x50; /* after SANITIZE a READ without a WRITE is fine, block and cryptographic erase alike */
     return 60;
 }
 
@@ -117,7 +122,7 @@ void sim_cmd_inquiry_vpd(struct sim_cmd *c)
         bytes = sim_vpd_limits(disk, payload);
         break;
     case SCSI_VPD_BLOCK_CHARACTER:
-        bytes = sim_vpd_character(payload);
+        bytes = sim_vpd_character(disk, payload);
         break;
     case SCSI_VPD_PROVISIONING:
         bytes = sim_vpd_provisioning(disk, payload);

@@ -24,7 +24,7 @@ void sim_disk_odd_update_locked(struct sim_disk *disk)
     odd |= nx->nx_sense.se_valid ? SIM_ODD_SENSE : 0;
     odd |= sim_faults_due_locked(disk) ? SIM_ODD_FAULTS : 0;
     odd |= sim_resv_conflict_locked(disk, SIM_NEXUS_ADAPTER, SIM_ACCESS_WRITE) ? SIM_ODD_RESERVED : 0;
-    odd |= disk->dk_stopped ? SIM_ODD_STOPPED : 0;
+    odd |= disk->dk_stopped || disk->dk_ejected ? SIM_ODD_STOPPED : 0;
     odd |= disk->dk_latency_ns ? SIM_ODD_LATENCY : 0;
     odd |= disk->dk_depth ? SIM_ODD_DEPTH : 0;
     odd |= disk->dk_watch ? SIM_ODD_WATCH : 0;
@@ -67,7 +67,7 @@ void sim_disk_was_reset(struct sim_disk *disk, uint8_t ascq)
 {
     shim_lock_enter(&disk->dk_lock);
     for (unsigned i = 0; i < SIM_NEXUS_COUNT; i++)
-        disk->dk_nexus[i].nx_sense.se_valid = false;
+        disk->dk_nexus[i].nx_sense.se_valid = disk->dk_nexus[i].nx_prevents = false;
     disk->dk_reserve_holder = -1;
     memcpy(disk->dk_mode, disk->dk_mode_saved, sizeof(disk->dk_mode));
     sim_attention_others_locked(disk, SIM_NEXUS_COUNT, SCSI_ASC_RESET, ascq);
@@ -84,6 +84,10 @@ static bool sim_disk_config_ok(const struct sim_disk_config *cfg)
         return false;
     if (cfg->sd_block_bytes < 512 || cfg->sd_block_bytes > SIM_BLOCK_MAX ||
         (cfg->sd_block_bytes & (cfg->sd_block_bytes - 1)) != 0)
+        return false;
+    if (cfg->sd_physical_bytes &&
+        (cfg->sd_physical_bytes < cfg->sd_block_bytes || cfg->sd_physical_bytes > SIM_PHYSICAL_MAX ||
+         (cfg->sd_physical_bytes & (cfg->sd_physical_bytes - 1)) != 0))
         return false;
     if (cfg->sd_blocks == 0 || cfg->sd_blocks > (uint64_t)INT64_MAX / cfg->sd_block_bytes)
         return false;
@@ -138,6 +142,10 @@ int sim_disk_add(struct sim_bus *bus, const struct sim_disk_config *cfg)
                                        : UINT32_MAX;
     atomic_init(&disk->dk_blocks, cfg->sd_blocks);
     disk->dk_read_only = cfg->sd_read_only;
+    disk->dk_removable = cfg->sd_removable;
+    if (cfg->sd_physical_bytes)
+        disk->dk_physical_exponent =
+            (uint8_t)(__builtin_ctz(cfg->sd_physical_bytes) - __builtin_ctz(cfg->sd_block_bytes));
     disk->dk_tags = !cfg->sd_no_tags && !bus->bus_no_tags;
     disk->dk_hot_qmsg = disk->dk_tags ? SC_SIMPLE_Q : 0xff;
     disk->dk_depth = cfg->sd_queue_depth;

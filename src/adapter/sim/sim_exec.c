@@ -305,14 +305,19 @@ static bool sim_gate_nexus(struct sim_cmd *c)
 static bool sim_gate_unit(struct sim_cmd *c)
 {
     unsigned flags = c->c_op->op_flags;
-    bool stopped, software;
+    bool stopped, ejected, software;
 
     if (!(flags & (SIM_OP_MEDIUM | SIM_OP_MODIFY)))
         return true;
     shim_lock_enter(&c->c_disk->dk_lock);
     stopped = c->c_disk->dk_stopped;
+    ejected = c->c_disk->dk_ejected;
     software = sim_mode_protected(c->c_disk);
     shim_lock_exit(&c->c_disk->dk_lock);
+    if (ejected && (flags & SIM_OP_MEDIUM)) {
+        sim_check(c, SCSI_KEY_NOT_READY, SCSI_ASC_NO_MEDIUM, 0);
+        return false;
+    }
     if (stopped && (flags & SIM_OP_MEDIUM)) {
         sim_check(c, SCSI_KEY_NOT_READY, SCSI_ASC_NOT_READY, SCSI_ASCQ_START_NEEDED);
         return false;

@@ -29,6 +29,7 @@
 #define SIM_COMMANDS_MAX     1024u /* default credits of the adapter */
 #define SIM_TRANSFER_DEFAULT (1u << 20)
 #define SIM_BLOCK_MAX        4096u
+#define SIM_PHYSICAL_MAX     65536u
 #define SIM_CAW_BLOCKS_MAX   16u        /* MAXIMUM COMPARE AND WRITE LENGTH */
 #define SIM_WRITE_SAME_MAX   (1u << 23) /* blocks: keeps one command's inline run bounded */
 #define SIM_UNMAP_DESCS_MAX  255u       /* its list fits one page */
@@ -71,6 +72,7 @@ struct sim_nexus {
     } nx_attention[SIM_ATTENTIONS_MAX];
     bool nx_registered; /* persistent reservations */
     uint64_t nx_key;
+    bool nx_prevents; /* PREVENT ALLOW: the medium stays in */
 };
 
 /* ---------------------------------------------------------------- a disk */
@@ -133,7 +135,9 @@ struct sim_disk {
     struct sim_disk *dk_next_gone; /* the bus's list of removed disks */
     uint8_t dk_id, dk_lun;
     bool dk_read_only;
+    bool dk_removable;
     bool dk_tags;
+    uint8_t dk_physical_exponent; /* logical blocks per physical block, as a power of two */
     uint32_t dk_block_bytes;
     uint32_t dk_transfer_blocks_max;
     uint32_t dk_depth;
@@ -158,6 +162,7 @@ struct sim_disk {
     struct sim_fault_slot dk_fault[SIM_FAULTS_MAX];
     uint32_t dk_faults;
     bool dk_stopped;
+    bool dk_ejected; /* no medium; never on a fixed disk */
     bool dk_gone;
     uint8_t dk_mode[SIM_MODE_BYTES];
     uint8_t dk_mode_saved[SIM_MODE_BYTES];
@@ -350,6 +355,8 @@ bool sim_faults_due_locked(const struct sim_disk *disk);
 
 /* sim_cmd_rw.c */
 bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x);
+bool sim_rw_range_ok(struct sim_cmd *c);
+uint64_t sim_rw_good_blocks(const struct sim_cmd *c);
 void sim_cmd_read(struct sim_cmd *c);
 void sim_cmd_write(struct sim_cmd *c);
 void sim_cmd_verify(struct sim_cmd *c);
@@ -373,7 +380,17 @@ void sim_cmd_capacity_16(struct sim_cmd *c);
 void sim_cmd_report_luns(struct sim_cmd *c);
 void sim_cmd_report_opcodes(struct sim_cmd *c);
 void sim_cmd_start_stop(struct sim_cmd *c);
+
+/* sim_cmd_removable.c */
 void sim_cmd_prevent(struct sim_cmd *c);
+void sim_load_eject(struct sim_cmd *c, bool load);
+
+/* sim_cmd_extra.c */
+void sim_cmd_orwrite(struct sim_cmd *c);
+void sim_cmd_prefetch(struct sim_cmd *c);
+void sim_cmd_defects(struct sim_cmd *c);
+void sim_cmd_sanitize(struct sim_cmd *c);
+void sim_cmd_sanitize_exit(struct sim_cmd *c);
 
 /* sim_cmd_mode.c */
 void sim_mode_defaults(uint8_t mode[SIM_MODE_BYTES]);

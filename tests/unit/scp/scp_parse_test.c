@@ -50,14 +50,15 @@ END_TEST
 
 START_TEST(test_disk_parse_all_options)
 {
-    char text[] = "a.img,block=4096,ro,direct,notags,queue=1,latency=250";
+    char text[] = "a.img,block=4096,phys=8192,ro,removable,direct,notags,queue=1,latency=250";
     struct scp_disk_spec d;
 
     ck_assert_int_eq(scp_disk_parse(text, &d, NULL, 0), 0);
     ck_assert_int_eq(d.medium, SCP_MEDIUM_FILE);
     ck_assert_str_eq(d.path, "a.img");
     ck_assert_uint_eq(d.block_bytes, 4096);
-    ck_assert(d.read_only && d.direct && d.no_tags);
+    ck_assert_uint_eq(d.physical_bytes, 8192);
+    ck_assert(d.read_only && d.removable && d.direct && d.no_tags);
     ck_assert_uint_eq(d.queue, 1);
     ck_assert_uint_eq(d.latency_ns, 250000);
 }
@@ -115,6 +116,9 @@ START_TEST(test_disk_parse_refuses_and_says_why)
         {",ro", "no file"},
         {"a,block=7", "512 or 4096"},
         {"a,block=-1", "not a number"},
+        {"a,phys=513", "power of two"},
+        {"a,phys=128k", "power of two"},
+        {"a,block=4096,phys=512", "smaller than the logical block"},
         {"a,block", "unknown option"},
         {"a,ro=1", "unknown option"},
         {"a,cache=none", "unknown option \"cache\""},
