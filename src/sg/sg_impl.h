@@ -130,8 +130,6 @@ int sg_pair_open(const char *path, int flags);
 /* The disk a descriptor of sg_pair_open leads to. */
 bool sg_pair_find(int fd, struct sg_target *t);
 int sg_pair_send(const struct sg_target *t, struct sg_command *cm);
-/* Reset the disk's target. 0 or an errno. */
-int sg_pair_reset(const struct sg_target *t);
 /* Take the pair down; descriptors lead nowhere afterwards. The number of blocks that leaked. */
 size_t sg_pair_end(void);
 

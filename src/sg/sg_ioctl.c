@@ -17,6 +17,8 @@
 #include <linux/fs.h>
 #include <scsi/sg.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/scsiproto.h>
 
 /* Of <scsi/scsi_ioctl.h> and the kernel's scsi.h; the numbers are the interface. */
 #define SG_GET_IDLUN      0x5382
@@ -72,14 +74,23 @@ static int sg_scsi_id(const struct sg_target *t, struct sg_scsi_id *out)
     return 0;
 }
 
-/* A reset of the device; other kinds are not the business of one disk. */
-static int sg_scsi_reset(const struct sg_target *t, int kind)
+/* READ CAPACITY(16) alone knows. A disk that does not answer has physical blocks like its logical ones. */
+static int sg_physical_bytes(const struct sg_target *t)
 {
-    if (kind == SG_SCSI_RESET_NOTHING)
-        return 0;
-    if (kind != SG_SCSI_RESET_DEVICE || t->tg_kind != SG_KIND_PAIR)
-        return -EOPNOTSUPP;
-    return -sg_pair_reset(t);
+    struct sg_command cm = {.cm_cdb = {SCSI_SERVICE_ACTION_IN_16, SCSI_SA_READ_CAPACITY_16, [13] = 32},
+                            .cm_cdb_bytes = 16,
+                            .cm_in = true,
+                            .cm_bytes = 32,
+                            .cm_timeout_s = SG_TIMEOUT_MS / 1000};
+    uint8_t *page = aligned_alloc(SC_PAGE_SIZE, SC_PAGE_SIZE);
+    unsigned exponent = 0;
+
+    cm.cm_data = page;
+    if (page != NULL && sg_target_send(t, &cm) == 0 && cm.cm_status == SC_GOOD_STATUS &&
+        cm.cm_host == SG_HOST_OK && cm.cm_resid <= 16)
+        exponent = page[13] & 0x0f;
+    free(page);
+    return (int)(t->tg_info.block_bytes << exponent);
 }
 
 static int sg_ioctl_block(const struct sg_target *t, unsigned long cmd, void *arg)
@@ -92,8 +103,10 @@ static int sg_ioctl_block(const struct sg_target *t, unsigned long cmd, void *ar
         *(unsigned short *)arg = (unsigned short)(most < SG_BLOCKS_MAX ? most : SG_BLOCKS_MAX);
         return 0;
     case BLKSSZGET:
-    case BLKPBSZGET:
         *(int *)arg = (int)t->tg_info.block_bytes;
+        return 0;
+    case BLKPBSZGET:
+        *(int *)arg = sg_physical_bytes(t);
         return 0;
     case BLKGETSIZE:
         *(unsigned long *)arg = (unsigned long)(bytes / DEV_BSIZE);
@@ -131,7 +144,8 @@ static int sg_ioctl_number(const struct sg_target *t, unsigned long cmd, int *ar
         *arg = 1;
         return 0;
     case SG_SCSI_RESET:
-        return sg_scsi_reset(t, *arg);
+        /* The LUN belongs to the disk driver's file; nobody else may reset it. */
+        return *arg == SG_SCSI_RESET_NOTHING ? 0 : -EOPNOTSUPP;
     case SG_GET_IDLUN:
         arg[0] = t->tg_info.id | t->tg_info.lun << 8;
         arg[1] = (int)t->tg_info.adapter_devno;

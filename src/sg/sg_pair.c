@@ -14,8 +14,8 @@
  * Each device has an empty, sealed memory file as its descriptor's file; its inode number tells
  * which device a descriptor is, whoever duplicated it.
  *
- * Threads do not survive fork(), so a child has no pair: its devices answer ENXIO. A child that
- * calls exec() loads the library anew and builds its own.
+ * Threads do not survive fork(), so a child has no pair: open() gives ENXIO, and the descriptors it inherits
+ * are no devices any more (ENOTTY). A child that calls exec() loads the library anew and builds its own.
  */
 #define _GNU_SOURCE
 #include "sg_impl.h"
@@ -388,19 +388,4 @@ int sg_pair_send(const struct sg_target *t, struct sg_command *cm)
     }
     pthread_rwlock_unlock(&pair.lock);
     return error;
-}
-
-int sg_pair_reset(const struct sg_target *t)
-{
-    struct file *adapter;
-    int error = ENXIO;
-
-    pthread_rwlock_rdlock(&pair.lock);
-    if (pair.scp != NULL && !pair.forked) {
-        error = scp_adapter_file(pair.scp, scp_disk_adapter(pair.scp, t->tg_disk), &adapter);
-        if (error == 0)
-            error = fp_ioctl(adapter, SCIORESET, SC_ARG(t->tg_info.id, t->tg_info.lun), 0);
-    }
-    pthread_rwlock_unlock(&pair.lock);
-    return scp_host_errno(error);
 }
