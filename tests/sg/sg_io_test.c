@@ -240,6 +240,7 @@ START_TEST(test_host_status)
     h = header(read10, 10, SG_DXFER_FROM_DEV, BLOCK);
     ck_assert_uint_eq(run(fd, &h), 0);
     ck_assert_uint_eq(h.host_status, SG_HOST_ERROR);
+    ck_assert_uint_eq(simple(other, ready), SC_CHECK_CONDITION); /* of the bus reset */
     ck_assert_uint_eq(run(other, &h), 0);
     ck_assert_uint_eq(h.host_status, SG_HOST_ERROR);
 }
