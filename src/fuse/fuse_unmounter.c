@@ -81,7 +81,7 @@ static int own_look(const char *point, unsigned *dev_major, unsigned *dev_minor)
 static int own_unmount(const char *point, unsigned dev_major, unsigned dev_minor, bool detach, char *err,
                        size_t size)
 {
-    unsigned at_major, at_minor;
+    unsigned at_major = 0, at_minor = 0;
     int error = own_look(point, &at_major, &at_minor);
 
     if (error != 0) {
