@@ -126,7 +126,13 @@ struct ad_hw_ops {
     int (*reset_target)(void *hw, unsigned id);
     /* Bus reset: every command comes back AD_RES_BUS_RESET, then ad_hw_event(AD_EV_BUS_RESET). 0 or errno. */
     int (*reset_bus)(void *hw);
-    /* Look for completions without an interrupt; NULL when start() never pends. Any context. */
+    /*
+     * Look for completions without an interrupt, and call ad_hw_done() for each; NULL when
+     * start() never pends. Any context, one caller at a time. When the device half has no
+     * intr_attach, everybody who sleeps in the core or in the kernel services calls this again and
+     * again, and the core's timers do, each millisecond, while a command is out. A chip with an
+     * interrupt is never asked.
+     */
     void (*poll)(void *hw);
 };
 

@@ -175,6 +175,21 @@ int e_timedsleep(event_t *word, Simple_lock *lock, uint64_t ns);
 /* Wake everybody who sleeps on word. Any environment. */
 void e_wakeup(event_t *word);
 
+/*
+ * A function that everybody who sleeps in these services calls now and then, for a device that
+ * cannot interrupt: it looks for completions. Called at process level with no lock held, by several
+ * threads at once. `po_func` and `po_arg` are the caller's; the structure stays where it is until it
+ * is removed, which waits until nobody is in po_func. Process. [ours]
+ */
+struct kern_poller {
+    void (*po_func)(void *arg);
+    void *po_arg;
+    struct kern_poller *po_next; /* the kernel's */
+    uint32_t po_busy;            /* the kernel's */
+};
+void kern_poller_add(struct kern_poller *p);
+void kern_poller_remove(struct kern_poller *p);
+
 /* True at process level: sleeping and user memory are allowed. [ours] */
 bool kern_at_process_level(void);
 /* A number that is the calling thread's own while it lives; never 0. */

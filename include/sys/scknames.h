@@ -62,6 +62,8 @@
 #undef kern_now_ns
 #undef kern_format
 #undef kern_tunable
+#undef kern_poller_add
+#undef kern_poller_remove
 #undef kern_assert_failed
 #undef kern_init
 #undef kern_fini
@@ -117,6 +119,8 @@
 #define kern_now_ns           sck_now_ns
 #define kern_format           sck_format
 #define kern_tunable          sck_tunable
+#define kern_poller_add       sck_poller_add
+#define kern_poller_remove    sck_poller_remove
 #define kern_assert_failed    sck_assert_failed
 #define kern_init             sck_init
 #define kern_fini             sck_fini

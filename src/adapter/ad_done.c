@@ -64,6 +64,8 @@ static bool ad_started(struct ad_run *run, struct ad_cmd *cmd)
     }
     if (cmd->cmd_deadline_ns != 0)
         (void)ad_timer_want_locked(lun, cmd->cmd_deadline_ns);
+    if (SC_UNLIKELY(lun->lun_adp->adp_polled))
+        (void)ad_timer_want_locked(lun, shim_now_ns() + AD_POLL_NS);
     again = lun->lun_queue.l_head != NULL || lun->lun_aborts != 0;
     shim_lock_exit(&lun->lun_lock);
     return again;

@@ -34,6 +34,7 @@
 #define AD_STAGE_NS         (5 * AD_NS_PER_S)   /* what a chip gets to bring a command back, per rung */
 #define AD_LOST_NS          (60 * AD_NS_PER_S)  /* between bus resets once everything has been tried */
 #define AD_RETRY_NS         (10 * AD_NS_PER_MS) /* backstop after AD_HW_BUSY or a map that must wait */
+#define AD_POLL_NS          AD_NS_PER_MS        /* a chip without interrupts, when nobody waits */
 #define AD_HALT_WAIT_NS     (20 * AD_NS_PER_S)  /* all rungs of the ladder and a little */
 #define AD_STOP_WAIT_NS     (30 * AD_NS_PER_S)  /* SCIOSTOP: patience before it aborts */
 #define AD_ICMD_TIMEOUT_S   30u                 /* commands of SCIOINQU, SCIOTUR */
@@ -218,6 +219,9 @@ struct ad_adapter {
     bool adp_gather;
     uint64_t adp_delay_ns; /* SC_DELAY_CMD */
     char adp_name[ERR_RESOURCE_MAX];
+    bool adp_polled;               /* the chip is asked for completions: nothing interrupts */
+    atomic_bool adp_polling;       /* by somebody now */
+    struct kern_poller adp_poller; /* and by whoever sleeps */
 
     _Atomic(struct ad_lun *) *adp_luns; /* [id * cap_luns + lun]; set once, read without a lock */
     _Atomic uint32_t adp_map_wait;      /* somebody waits for an unmap */
@@ -421,6 +425,9 @@ bool ad_timer_want_locked(struct ad_lun *lun, uint64_t when_ns);
 void ad_timer_turned_away_locked(struct ad_lun *lun, const struct sc_buf *sb);
 /* Arm for the earliest thing the LUN waits for. */
 void ad_timer_rearm_locked(struct ad_lun *lun);
+
+/* Ask a chip without interrupts for completions. No lock held. */
+void ad_poll(struct ad_adapter *adp);
 
 /* ---------------------------------------------------------------- ad_event.c */
 

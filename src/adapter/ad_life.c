@@ -204,9 +204,25 @@ static int ad_bring_up(struct ad_adapter *adp, const struct ad_config *cfg)
     return error;
 }
 
+/* One of those who sleep in the kernel services. Context: process. */
+static void ad_poll_waiter(void *arg) { ad_poll(arg); }
+
+/* A chip that can be asked and cannot interrupt will be asked. (The device half says whether it can.) */
+static void ad_poll_begin(struct ad_adapter *adp)
+{
+    adp->adp_polled = adp->adp_ops->poll != NULL && adp->adp_dev->dev_ops->intr_attach == NULL;
+    if (!adp->adp_polled)
+        return;
+    adp->adp_poller.po_func = ad_poll_waiter;
+    adp->adp_poller.po_arg = adp;
+    kern_poller_add(&adp->adp_poller);
+}
+
 /* Take the chip and the device down again. */
 static void ad_bring_down(struct ad_adapter *adp)
 {
+    if (adp->adp_polled)
+        kern_poller_remove(&adp->adp_poller);
     adp->adp_ops->detach(adp->adp_hw);
     if (adp->adp_dev->dev_ops->close)
         adp->adp_dev->dev_ops->close(adp->adp_dev);
@@ -262,6 +278,7 @@ int ad_attach(devno_t devno, const struct ad_config *cfg)
         ad_free(adp);
         return error;
     }
+    ad_poll_begin(adp);
     atomic_store_explicit(&ad_table[SC_MINOR(devno)], adp, memory_order_release);
     error = ad_switch_on(devno);
     if (error != 0) {

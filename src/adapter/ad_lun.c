@@ -133,17 +133,19 @@ static bool ad_lun_idle_locked(const struct ad_lun *lun)
  */
 static bool ad_lun_wait_locked(struct ad_lun *lun, bool idle, uint64_t ns)
 {
-    uint64_t deadline = shim_now_ns() + ns;
-    bool in_time = true;
+    const uint64_t deadline = shim_now_ns() + ns;
+    uint64_t now = deadline - ns;
     bool done;
 
     lun->lun_sleepers++;
     for (;;) {
         done = idle ? ad_lun_idle_locked(lun) && lun->lun_async_running == 0
                     : lun->lun_cancelled == 0 && lun->lun_flushing == 0;
-        if (done || !in_time)
+        if (done || now >= deadline)
             break;
-        in_time = shim_wait(&lun->lun_event, &lun->lun_lock, deadline);
+        /* Not shim_wait(): this asks a chip that cannot interrupt. */
+        (void)e_timedsleep(&lun->lun_event.ev_word, &lun->lun_lock, deadline - now);
+        now = shim_now_ns();
     }
     lun->lun_sleepers--;
     return done;

@@ -2,9 +2,9 @@
 /*
  * ad_timeout.c - time: one timer per LUN, for whatever that LUN waits for first.
  *
- * Five things wait for time: a pending command's timeout, a command being taken back that does
- * not come, the backstop after "no room", the timeout of the request that found no room, and
- * SC_DELAY_CMD. The timer is armed for the earliest
+ * Six things wait for time: a pending command's timeout, a command being taken back that does not
+ * come, the backstop after "no room", the timeout of the request that found no room, SC_DELAY_CMD,
+ * and a chip without interrupts, to be asked for completions. The timer is armed for the earliest
  * and is not moved when that one is gone: it fires, finds nothing due and goes on to the next. So a
  * command that ends in time costs no timer call.
  *
@@ -82,6 +82,18 @@ void ad_timer_turned_away_locked(struct ad_lun *lun, const struct sc_buf *sb)
     (void)ad_timer_want_locked(lun, lun->lun_wait_until_ns);
 }
 
+/*
+ * One at a time is enough, and a chip need not cope with more. Context: any. Locks: none held; the
+ * chip calls ad_hw_done() from here.
+ */
+void ad_poll(struct ad_adapter *adp)
+{
+    if (atomic_exchange(&adp->adp_polling, true))
+        return;
+    adp->adp_ops->poll(adp->adp_hw);
+    atomic_store(&adp->adp_polling, false);
+}
+
 /* Arm for the earliest of everything this LUN waits for. Locks: lun_lock. */
 void ad_timer_rearm_locked(struct ad_lun *lun)
 {
@@ -95,6 +107,8 @@ void ad_timer_rearm_locked(struct ad_lun *lun)
         if (cmd->cmd_state == AD_CMD_PENDING && cmd->cmd_deadline_ns != 0 && cmd->cmd_deadline_ns < when)
             when = cmd->cmd_deadline_ns;
     }
+    if (SC_UNLIKELY(lun->lun_adp->adp_polled) && lun->lun_active != 0 && now + AD_POLL_NS < when)
+        when = now + AD_POLL_NS;
     if ((lun->lun_gate & AD_GATE_HW) && lun->lun_retry_at_ns != 0 && lun->lun_retry_at_ns < when)
         when = lun->lun_retry_at_ns;
     if (ad_turned_away_locked(lun) != NULL && lun->lun_wait_until_ns < when)
@@ -187,6 +201,8 @@ void ad_timer_fire(struct shim_timer *t)
     uint32_t sleepers;
     uint64_t now = shim_now_ns();
 
+    if (SC_UNLIKELY(lun->lun_adp->adp_polled))
+        ad_poll(lun->lun_adp); /* what has ended is not late */
     shim_lock_enter(&lun->lun_lock);
     lun->lun_timer_at_ns = UINT64_MAX;
     if (lun->lun_state == AD_LUN_STOPPED) {

@@ -76,7 +76,7 @@ void iodone_wakeup(struct buf *bp) { shim_wake(kern_event(&bp->b_event)); }
  */
 int iowait(struct buf *bp)
 {
-    (void)shim_wait(kern_event(&bp->b_event), NULL, UINT64_MAX);
+    (void)sck_wait(kern_event(&bp->b_event), NULL, UINT64_MAX);
     KASSERT(bp->b_flags & B_DONE);
     if (!(bp->b_flags & B_ERROR))
         return 0;

@@ -11,8 +11,9 @@
 #include <sys/kservices.h>
 
 /* Limits. */
-#define KERN_FILES_MAX        4096u /* open devices in the process */
-#define KERN_UPHYSIO_INFLIGHT 8u    /* bufs uphysio keeps on its stack */
+#define KERN_FILES_MAX        4096u  /* open devices in the process */
+#define KERN_UPHYSIO_INFLIGHT 8u     /* bufs uphysio keeps on its stack */
+#define KERN_POLL_NS          50000u /* a waiter's sleep between two looks at chips without interrupts */
 
 /* kern_devsw.c, called by kern_init.c. */
 int sck_devsw_init(void);
@@ -20,6 +21,11 @@ void sck_devsw_fini(void);
 /* kern_errlog.c, likewise. */
 int sck_errlog_init(void);
 void sck_errlog_fini(void);
+
+/* kern_poll.c: likewise, and how every service sleeps. */
+int sck_poll_init(void);
+void sck_poll_fini(void);
+bool sck_wait(struct shim_event *ev, struct shim_lock *l, uint64_t deadline_ns);
 
 /* An event_t is the word of a shim_event; the services hand it down as one. */
 _Static_assert(sizeof(struct shim_event) == sizeof(event_t), "an event is one word");

@@ -17,14 +17,22 @@ int kern_init(void)
     if (rc)
         return rc;
     rc = sck_errlog_init();
-    if (rc)
+    if (rc) {
         sck_devsw_fini();
+        return rc;
+    }
+    rc = sck_poll_init();
+    if (rc) {
+        sck_errlog_fini();
+        sck_devsw_fini();
+    }
     return rc;
 }
 
 /* Stop them. Context: process; every file is closed and every driver removed. */
 void kern_fini(void)
 {
+    sck_poll_fini();
     sck_errlog_fini();
     sck_devsw_fini();
 }

@@ -29,7 +29,7 @@ bool lock_mine(const Simple_lock *lock) { return shim_lock_is_held(lock); }
 int e_sleep_thread(event_t *word, Simple_lock *lock, int flags)
 {
     (void)flags;
-    (void)shim_wait(kern_event(word), lock, UINT64_MAX);
+    (void)sck_wait(kern_event(word), lock, UINT64_MAX);
     return THREAD_AWAKENED;
 }
 
@@ -39,7 +39,7 @@ int e_timedsleep(event_t *word, Simple_lock *lock, uint64_t ns)
     uint64_t now = shim_now_ns();
     uint64_t deadline = ns > UINT64_MAX - now ? UINT64_MAX : now + ns;
 
-    return shim_wait(kern_event(word), lock, deadline) ? THREAD_AWAKENED : THREAD_TIMED_OUT;
+    return sck_wait(kern_event(word), lock, deadline) ? THREAD_AWAKENED : THREAD_TIMED_OUT;
 }
 
 void e_wakeup(event_t *word) { shim_wake(kern_event(word)); }

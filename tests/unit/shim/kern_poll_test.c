@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * kern_poll_test.c - who sleeps asks the devices that cannot interrupt: every way to sleep, and
+ * pollers that come and go.
+ */
+#include "panic_host.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+/* A device that finishes one buf, or wakes one word, at the third look. */
+static struct {
+    unsigned looks;
+    struct buf *bp;
+    event_t *word;
+    bool nobody_locked;
+} dev;
+
+static void look(void *arg)
+{
+    ck_assert_ptr_eq(arg, &dev);
+    ck_assert(kern_at_process_level());
+    dev.nobody_locked &= shim_self()->self_nlocks == 0;
+    if (++dev.looks != 3)
+        return;
+    if (dev.bp)
+        iodone(dev.bp);
+    if (dev.word)
+        e_wakeup(dev.word);
+}
+
+static struct kern_poller poller = {.po_func = look, .po_arg = &dev};
+
+static void begin(void)
+{
+    panic_begin(shim_det_host(1));
+    memset(&dev, 0, sizeof(dev));
+    dev.nobody_locked = true;
+    kern_poller_add(&poller);
+}
+
+static void end(void)
+{
+    ck_assert(dev.nobody_locked);
+    kern_poller_remove(&poller);
+    shim_test_end();
+}
+
+START_TEST(test_iowait_asks_until_the_request_is_done)
+{
+    struct buf buf = {.b_iodone = iodone_wakeup};
+
+    begin();
+    dev.bp = &buf;
+    ck_assert_int_eq(iowait(&buf), 0); /* no timer, no other thread: nobody else could end it */
+    ck_assert_uint_eq(dev.looks, 3);
+    end();
+}
+END_TEST
+
+START_TEST(test_sleeping_with_a_lock_asks_without_it)
+{
+    event_t word = EVENT_NULL;
+    Simple_lock lock;
+    unsigned rounds = 0;
+
+    begin();
+    ck_assert_int_eq(lock_alloc(&lock, 0, LOCK_CLASS_DD, "sleeper"), 0);
+    dev.word = &word;
+    simple_lock(&lock);
+    while (dev.looks < 3) {
+        ck_assert_int_eq(e_sleep_thread(&word, &lock, EVENT_SHORT), THREAD_AWAKENED);
+        ck_assert(lock_mine(&lock));
+        rounds++;
+    }
+    simple_unlock(&lock);
+    ck_assert_uint_eq(rounds, 3);
+    lock_free(&lock);
+    end();
+}
+END_TEST
+
+START_TEST(test_a_timed_sleep_asks_and_keeps_its_time)
+{
+    event_t word = EVENT_NULL;
+    uint64_t since;
+
+    begin();
+    since = kern_now_ns();
+    ck_assert_int_eq(e_timedsleep(&word, NULL, 1000000), THREAD_TIMED_OUT);
+    ck_assert_uint_eq(kern_now_ns() - since, 1000000);
+    ck_assert_uint_ge(dev.looks, 3);
+    dev.looks = 0;
+    dev.word = &word;
+    ck_assert_int_eq(e_timedsleep(&word, NULL, 1000000), THREAD_AWAKENED);
+    ck_assert_uint_eq(dev.looks, 3);
+    end();
+}
+END_TEST
+
+/* With another lock held nobody is asked: a completion must not run under it. */
+START_TEST(test_a_sleeper_with_another_lock_does_not_ask)
+{
+    event_t word = EVENT_NULL;
+    Simple_lock outer;
+
+    begin();
+    ck_assert_int_eq(lock_alloc(&outer, 0, LOCK_CLASS_DD_OPEN, "outer"), 0);
+    simple_lock(&outer);
+    ck_assert_int_eq(e_timedsleep(&word, NULL, 200000), THREAD_TIMED_OUT);
+    simple_unlock(&outer);
+    ck_assert_uint_eq(dev.looks, 0);
+    lock_free(&outer);
+    end();
+}
+END_TEST
+
+static unsigned others;
+static void look_other(void *arg)
+{
+    (void)arg;
+    others++;
+}
+
+START_TEST(test_pollers_come_and_go)
+{
+    struct kern_poller first = {.po_func = look_other}, last = {.po_func = look_other};
+    event_t word = EVENT_NULL;
+
+    panic_begin(shim_det_host(1));
+    memset(&dev, 0, sizeof(dev));
+    kern_poller_add(&first);
+    kern_poller_add(&poller);
+    kern_poller_add(&last);
+    others = 0;
+    (void)e_timedsleep(&word, NULL, 1);
+    ck_assert_uint_eq(others, 2);
+    ck_assert_uint_eq(dev.looks, 1);
+    kern_poller_remove(&poller); /* from the middle */
+    (void)e_timedsleep(&word, NULL, 1);
+    ck_assert_uint_eq(others, 4);
+    ck_assert_uint_eq(dev.looks, 1);
+    kern_poller_remove(&first); /* the end of the list */
+    kern_poller_remove(&last);
+    (void)e_timedsleep(&word, NULL, 1);
+    ck_assert_uint_eq(others, 4);
+    shim_test_end();
+}
+END_TEST
+
+/* A poller is not running any more when its removal has returned. */
+static atomic_bool gone, stop;
+static void look_slowly(void *arg)
+{
+    (void)arg;
+    sched_yield();
+    ck_assert(!atomic_load(&gone));
+}
+
+static void *sleeper(void *arg)
+{
+    event_t word = EVENT_NULL;
+
+    while (!atomic_load(&stop))
+        (void)e_timedsleep(&word, NULL, 1000);
+    return arg;
+}
+
+START_TEST(test_a_removed_poller_is_not_running)
+{
+    struct kern_poller slow = {.po_func = look_slowly};
+    pthread_t threads[2];
+
+    shim_test_begin_posix();
+    atomic_store(&stop, false);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(threads); i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, sleeper, NULL), 0);
+    for (unsigned i = 0; i < 2000; i++) {
+        atomic_store(&gone, false);
+        kern_poller_add(&slow);
+        sched_yield();
+        kern_poller_remove(&slow);
+        atomic_store(&gone, true);
+    }
+    atomic_store(&stop, true);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(threads); i++)
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    shim_test_end();
+}
+END_TEST
+
+START_TEST(test_kern_fini_with_a_poller_left_panics)
+{
+    begin();
+    panic_expect("a poller is still registered");
+    kern_fini();
+}
+END_TEST
+
+static Suite *poll_suite(void)
+{
+    Suite *s = suite_create("kern_poll");
+    TCase *sleep = tcase_create("sleep");
+    TCase *list = tcase_create("list");
+
+    tcase_add_test(sleep, test_iowait_asks_until_the_request_is_done);
+    tcase_add_test(sleep, test_sleeping_with_a_lock_asks_without_it);
+    tcase_add_test(sleep, test_a_timed_sleep_asks_and_keeps_its_time);
+    tcase_add_test(sleep, test_a_sleeper_with_another_lock_does_not_ask);
+    tcase_add_test(list, test_pollers_come_and_go);
+    tcase_add_test(list, test_a_removed_poller_is_not_running);
+    tcase_add_exit_test(list, test_kern_fini_with_a_poller_left_panics, PANIC_AS_EXPECTED);
+    suite_add_tcase(s, sleep);
+    suite_add_tcase(s, list);
+    return s;
+}
+
+int main(int argc, char **argv) { return test_run(poll_suite(), argc, argv); }
