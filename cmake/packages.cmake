@@ -39,20 +39,20 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY "=")
 
-set(CPACK_COMPONENT_LIBRARY_DESCRIPTION
+set(CPACK_DEBIAN_LIBRARY_DESCRIPTION
     "AIX SCSI driver pair: shared library
  The disk device driver and the adapter driver over a thin shim, assembled with a
  simulated SCSI bus, for programs that want a SCSI disk in their own process.")
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
 
-set(CPACK_COMPONENT_DEV_DESCRIPTION
+set(CPACK_DEBIAN_DEV_DESCRIPTION
     "AIX SCSI driver pair: headers and static library
  For programs on top of the pair, for head drivers of one's own, and for ports of
  the core to an operating system.")
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "${scpair_library_package} (= ${PROJECT_VERSION})")
 
-set(CPACK_COMPONENT_TOOLS_DESCRIPTION
+set(CPACK_DEBIAN_TOOLS_DESCRIPTION
     "AIX SCSI driver pair: the command, and a raw SCSI disk out of a FUSE mount
  Mounts disk images as SCSI disks behind an adapter, shows counters and the error
  log, injects faults, copies, verifies and measures.")
