@@ -397,6 +397,43 @@ START_TEST(test_AIX_25_errno_table_of_commands)
 }
 END_TEST
 
+/* Every field of the simple ones, wrong one at a time: EINVAL, and nothing is sent. */
+START_TEST(test_AIX_25_wrong_fields_are_EINVAL)
+{
+    const struct sc_inquiry inq = {.scsi_id = FAKE_ID, .inquiry_len = 36};
+    const struct sc_startunit su = {.scsi_id = FAKE_ID};
+    const struct sc_ready ready = {.scsi_id = FAKE_ID};
+    static struct sc_readblk rb;
+
+    fake_up(true, FAKE_INLINE);
+#define wrong(type, cmd, from, member, value)                                                                \
+    do {                                                                                                     \
+        static type bad_;                                                                                    \
+        bad_ = (from);                                                                                       \
+        bad_.member = (value);                                                                               \
+        ck_assert_int_eq(scio(cmd, (intptr_t)&bad_), EINVAL);                                                \
+    } while (0)
+    rb = (struct sc_readblk){.scsi_id = FAKE_ID, .blklen = 512};
+    wrong(struct sc_inquiry, SCIOINQU, inq, flags, 1);
+    wrong(struct sc_inquiry, SCIOINQU, inq, get_extd, 2);
+    wrong(struct sc_inquiry, SCIOINQU, inq, lun_id, 9);
+    wrong(struct sc_startunit, SCIOSTUNIT, su, flags, 1);
+    wrong(struct sc_startunit, SCIOSTUNIT, su, start_flag, 2);
+    wrong(struct sc_startunit, SCIOSTUNIT, su, immed_flag, 2);
+    wrong(struct sc_startunit, SCIOSTUNIT, su, scsi_id, 9);
+    wrong(struct sc_ready, SCIOTUR, ready, flags, 1);
+    wrong(struct sc_ready, SCIOTUR, ready, lun_id, 1);
+    wrong(struct sc_readblk, SCIOREAD, rb, flags, 1);
+    wrong(struct sc_readblk, SCIOREAD, rb, blklen, 0);
+    wrong(struct sc_readblk, SCIOREAD, rb, blklen, SCIOREAD_BYTES_MAX + 1);
+    wrong(struct sc_readblk, SCIOREAD, rb, blk_no, 1u << 21);
+    wrong(struct sc_readblk, SCIOREAD, rb, scsi_id, 9);
+    ck_assert_uint_eq(fake.starts, 0);
+    ck_assert_uint_eq(fake_stats().accepted, 0);
+    fake_down();
+}
+END_TEST
+
 START_TEST(test_AIX_25_read_block)
 {
     static struct sc_readblk rb;
@@ -648,8 +685,10 @@ START_TEST(test_AIX_20_sense_of_an_ioctl_goes_back_with_the_queue)
 {
     for (unsigned keeps = 0; keeps < 2; keeps++) {
         struct shim_timer t;
+        uint64_t since;
 
         fake_up(keeps != 0, FAKE_PEND);
+        since = shim_now_ns();
         req_init(&behind[0]);
         req_send(&behind[0]);
         behind_starts = 0;
@@ -660,12 +699,63 @@ START_TEST(test_AIX_20_sense_of_an_ioctl_goes_back_with_the_queue)
         pt.autosense_length = 18;
         ck_assert_int_eq(scio(SCIOCMD, (intptr_t)&pt), EIO);
         ck_assert_uint_eq(pt.sense_bytes, 0);
+        ck_assert_uint_lt(shim_now_ns() - since, 100 * AD_NS_PER_MS); /* not by its timeout */
         ck_assert_uint_eq(behind[0].done, 1);
         ck_assert_uint_eq(fake_lun->lun_state, keeps ? AD_LUN_KEEP : AD_LUN_HALT);
         ck_assert_uint_eq(fake_lun->lun_holds, 0);
         fake_check(fake_lun);
         fake_down();
     }
+}
+END_TEST
+
+/* While an ioctl's sense command is out the queue is kept, and its device driver begins to recover. */
+static void recover_beside_sense(struct shim_timer *t)
+{
+    if (behind_starts == 0) {
+        behind_starts = 1;
+        fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 100);
+        fake_end(1);
+    } else if (fake.nkept == 2 && fake.cdb_last[0] == 0x03) {
+        fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 512);
+        fake_end(0);
+        ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_KEEP);
+        req_init(&behind[1]);
+        behind[1].sb.q_tag_msg = SC_NO_Q;
+        behind[1].sb.flags = SC_RESUME;
+        req_send(&behind[1]);
+        ck_assert_uint_eq(fake.nkept, 1); /* its slot is taken */
+        fake_check(fake_lun);
+        fake_end(0);
+        ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_REC); /* not done: it has only begun */
+        ck_assert_uint_eq(fake.nkept, 1);
+        fake_check(fake_lun);
+        fake_end(0);
+        ck_assert_uint_eq(behind[1].done, 1);
+        ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_REC_DONE);
+        return;
+    }
+    (void)shim_timer_arm(t, shim_now_ns() + AD_NS_PER_MS);
+}
+
+START_TEST(test_AIX_22_sense_of_an_ioctl_is_not_the_recovery)
+{
+    struct shim_timer t;
+
+    fake_up(true, FAKE_PEND);
+    req_init(&behind[0]);
+    req_send(&behind[0]);
+    behind_starts = 0;
+    shim_timer_init(&t, recover_beside_sense, NULL);
+    (void)shim_timer_arm(&t, shim_now_ns() + AD_NS_PER_MS);
+    pt_init();
+    pt.q_tag_msg = SC_SIMPLE_Q;
+    pt.autosense_length = 18;
+    ck_assert_int_eq(scio(SCIOCMD, (intptr_t)&pt), EIO);
+    ck_assert_uint_eq(pt.sense_bytes, 18);
+    ck_assert_uint_eq(fake_lun->lun_holds, 0);
+    fake_check(fake_lun);
+    fake_down();
 }
 END_TEST
 
@@ -717,12 +807,14 @@ static Suite *ad_ioctl_suite(void)
     tcase_add_test(halt, test_AIX_27_event_rules);
     tcase_add_test(commands, test_AIX_25_inquiry_inline_pointer_and_user);
     tcase_add_test(commands, test_AIX_25_errno_table_of_commands);
+    tcase_add_test(commands, test_AIX_25_wrong_fields_are_EINVAL);
     tcase_add_test(commands, test_AIX_25_read_block);
     tcase_add_test(commands, test_AIX_25_pass_through_names_the_wrong_field);
     tcase_add_test(commands, test_AIX_25_pass_through_moves_data_and_fetches_sense);
     tcase_add_test(commands, test_AIX_20_sense_of_an_ioctl_comes_before_anything_queued);
     tcase_add_test(commands, test_AIX_20_sense_of_an_ioctl_does_not_wait_for_the_commands_it_frees);
     tcase_add_test(commands, test_AIX_20_sense_of_an_ioctl_goes_back_with_the_queue);
+    tcase_add_test(commands, test_AIX_22_sense_of_an_ioctl_is_not_the_recovery);
     tcase_add_test(commands, test_AIX_16_every_user_copy_of_every_ioctl_can_fail);
     suite_add_tcase(s, life);
     suite_add_tcase(s, halt);

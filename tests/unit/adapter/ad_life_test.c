@@ -174,9 +174,10 @@ END_TEST
 START_TEST(test_AIX_25_detach_with_a_command_inside_is_EBUSY)
 {
     static struct req r;
-    struct file *fp = NULL;
+    struct file *fp = NULL; /* open beside the other: not at the same address */
 
     fake_up(true, FAKE_PEND);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, 0, &fp), 0);
     fake.abort_mode = FAKE_ABORT_NEVER;
     fake.reset_works = false;
     fake.bus_dead = true;
@@ -184,16 +185,15 @@ START_TEST(test_AIX_25_detach_with_a_command_inside_is_EBUSY)
     req_send(&r);
     ck_assert_int_eq(fp_close(fake_fp), 0);
     ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_HALT);
-    ck_assert_int_eq(ad_detach(FAKE_DEVNO), EBUSY);
-    ck_assert_uint_eq(fake.detaches, 0);
     ck_assert_uint_eq(r.done, 0);
     fake_check(fake_lun);
     /* Its file is gone: anybody may try, and nobody may start it again. */
-    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, 0, &fp), 0);
     ck_assert_int_eq(fp_ioctl(fp, SCIOSTART, SC_ARG(FAKE_ID, 0), 0), EINVAL);
     ck_assert_int_eq(fp_ioctl(fp, SCIOHALT, SC_ARG(FAKE_ID, 0), 0), ETIMEDOUT);
     ck_assert_int_eq(fp_close(fp), 0);
     ck_assert_int_eq(ad_detach(FAKE_DEVNO), EBUSY);
+    ck_assert_uint_eq(fake.detaches, 0);
+    fake_check(fake_lun);
     fake_end_all();
     ck_assert_uint_eq(r.done, 1);
     fake_fp = NULL;
@@ -231,6 +231,103 @@ START_TEST(test_AIX_10_the_maximum_follows_the_segments)
 }
 END_TEST
 
+/* Every hole and every impossible number, one at a time. */
+START_TEST(test_AIX_25_what_cannot_attach)
+{
+    struct ad_config cfg = {.cfg_ops = &fake_ops, .cfg_hw = &fake, .cfg_dev = &fake.dev};
+    struct ad_config bad;
+    struct ad_hw_ops ops;
+    static const struct devsw other = {.d_opts = DEV_MPSAFE};
+
+    shim_test_begin_det(1);
+    fake_prepare();
+#define hole(member)                                                                                         \
+    do {                                                                                                     \
+        ops = fake_ops;                                                                                      \
+        ops.member = NULL;                                                                                   \
+        bad = cfg;                                                                                           \
+        bad.cfg_ops = &ops;                                                                                  \
+        ck_assert_int_eq(ad_attach(FAKE_DEVNO, &bad), EINVAL);                                               \
+    } while (0)
+    hole(attach);
+    hole(detach);
+    hole(start);
+    hole(abort);
+    hole(reset_target);
+    hole(reset_bus);
+    bad = cfg;
+    bad.cfg_ops = NULL;
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &bad), EINVAL);
+    bad = cfg;
+    bad.cfg_dev = NULL;
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &bad), EINVAL);
+#define cap(member, value)                                                                                   \
+    do {                                                                                                     \
+        fake_prepare();                                                                                      \
+        fake.caps.member = (value);                                                                          \
+        ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), EINVAL);                                               \
+        ck_assert_uint_eq(fake.detaches, 1); /* the chip was brought up, and down again */                   \
+    } while (0)
+    cap(cap_transfer_bytes_max, SC_MAXREQUEST - 1);
+    cap(cap_commands_max, 0);
+    cap(cap_segs_max, 0);
+    cap(cap_segs_max, 1);
+    cap(cap_ids, 0);
+    cap(cap_ids, SC_IDS_MAX + 1);
+    cap(cap_luns, 0);
+    cap(cap_luns, SC_LUNS_MAX + 1);
+    fake_prepare();
+    bad = cfg;
+    bad.cfg_transfer_bytes_max = SC_MAXREQUEST - 1;
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &bad), EINVAL);
+    /* Its major is another driver's; its minor is taken. */
+    fake_prepare();
+    ck_assert_int_eq(devswadd(FAKE_DEVNO, &other), 0);
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), EEXIST);
+    ck_assert_ptr_null(ad_find(FAKE_DEVNO));
+    ck_assert_int_eq(devswdel(FAKE_DEVNO), 0);
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), 0);
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), EEXIST);
+    ck_assert_int_eq(ad_detach(FAKE_DEVNO + 1), ENXIO);
+    ck_assert_int_eq(ad_detach(FAKE_DEVNO), 0);
+    ck_assert_int_eq(ad_detach(FAKE_DEVNO), ENXIO);
+    shim_test_end();
+}
+END_TEST
+
+/* What an administrator may say, and what is made of nonsense. */
+START_TEST(test_AIX_25_attributes_lower_and_nonsense_is_ignored)
+{
+    static const struct {
+        int64_t openings, delay_ms;
+        uint32_t tags, want_openings;
+        uint64_t want_delay_ns;
+    } rows[] = {{32, 5, 256, 32, 5 * AD_NS_PER_MS},
+                {0, -1, 256, AD_OPENINGS_DEFAULT, 0},
+                {257, 0, 256, AD_OPENINGS_DEFAULT, 0},
+                {256, 1, 8, 8, AD_NS_PER_MS},
+                {64, 1, 0, 1, AD_NS_PER_MS}};
+
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(rows); i++) {
+        struct ad_config more = {.cfg_commands_max = 100, .cfg_transfer_bytes_max = SC_MAXREQUEST};
+        struct ad_adapter *adp;
+
+        shim_test_begin_det(1);
+        fake_prepare();
+        shim_det_tunable_set("ad_openings", rows[i].openings);
+        shim_det_tunable_set("ad_delay_ms", rows[i].delay_ms);
+        fake.caps.cap_tags_max = rows[i].tags;
+        fake_attach(&more);
+        adp = ad_find(FAKE_DEVNO);
+        ck_assert_uint_eq(adp->adp_openings, rows[i].want_openings);
+        ck_assert_uint_eq(adp->adp_delay_ns, rows[i].want_delay_ns);
+        ck_assert_uint_eq(adp->adp_credits, 100);
+        ck_assert_uint_eq(adp->adp_transfer_max, SC_MAXREQUEST);
+        fake_down();
+    }
+}
+END_TEST
+
 static Suite *ad_life_suite(void)
 {
     Suite *s = suite_create("ad_life");
@@ -244,6 +341,8 @@ static Suite *ad_life_suite(void)
     tcase_add_test(life, test_AIX_25_a_close_stops_nothing_of_a_newcomer);
     tcase_add_test(life, test_AIX_25_detach_with_a_command_inside_is_EBUSY);
     tcase_add_test(life, test_AIX_10_the_maximum_follows_the_segments);
+    tcase_add_test(life, test_AIX_25_what_cannot_attach);
+    tcase_add_test(life, test_AIX_25_attributes_lower_and_nonsense_is_ignored);
     suite_add_tcase(s, life);
     return s;
 }

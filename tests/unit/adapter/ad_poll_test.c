@@ -162,6 +162,23 @@ START_TEST(test_a_chip_with_an_interrupt_is_not_asked)
 }
 END_TEST
 
+/* A table that ends before poll has none, whatever lies behind it. */
+START_TEST(test_a_shorter_table_has_no_poll)
+{
+    struct ad_config cfg = {.cfg_ops = &polled_ops, .cfg_hw = &fake, .cfg_dev = &fake.dev};
+
+    polled_up(false);
+    fake_down();
+    shim_test_begin_det(1);
+    fake_prepare();
+    polled_ops.size = (uint32_t)offsetof(struct ad_hw_ops, poll);
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), 0);
+    ck_assert(!ad_find(FAKE_DEVNO)->adp_polled);
+    fake_fp = NULL;
+    fake_down();
+}
+END_TEST
+
 static Suite *ad_poll_suite(void)
 {
     Suite *s = suite_create("ad_poll");
@@ -172,6 +189,7 @@ static Suite *ad_poll_suite(void)
     tcase_add_test(polled, test_timers_ask_the_chip_when_nobody_waits);
     tcase_add_test(polled, test_AIX_18_a_command_that_has_ended_unseen_is_not_late);
     tcase_add_test(polled, test_a_chip_with_an_interrupt_is_not_asked);
+    tcase_add_test(polled, test_a_shorter_table_has_no_poll);
     suite_add_tcase(s, polled);
     return s;
 }

@@ -270,6 +270,43 @@ START_TEST(test_NB_09_ordered_waits_until_the_others_have_arrived)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- the lane */
+
+static bool lane_is_open(void) { return (atomic_load(&fake_lun->lun_lane) & AD_LANE_OPEN) != 0; }
+
+/* While a command of the lane is inside start(): the lane is closed, and ordinary ones run well. */
+static void lane_close_inside(struct fake *f, struct ad_xfer *xfer)
+{
+    (void)xfer;
+    f->on_start = NULL;
+    ck_assert(lane_is_open());
+    shim_lock_enter(&fake_lun->lun_lock);
+    ad_lane_close_locked(fake_lun);
+    shim_lock_exit(&fake_lun->lun_lock);
+    for (unsigned i = 1; i <= 2 * AD_LANE_STREAK; i++) {
+        req_init(&q[i]);
+        req_expect(&q[i], 0);
+        ck_assert(!lane_is_open()); /* one who entered the old lane has yet to leave it */
+    }
+}
+
+START_TEST(test_XEN_01_the_lane_opens_when_everybody_has_left_the_last_one)
+{
+    fake_up(true, FAKE_INLINE);
+    fake.on_start = lane_close_inside;
+    req_init(&q[0]);
+    req_expect(&q[0], 0);
+    ck_assert_uint_eq(fake.starts, 1 + 2 * AD_LANE_STREAK);
+    for (unsigned i = 0; i < AD_LANE_STREAK && !lane_is_open(); i++) {
+        req_init(&q[1]);
+        req_expect(&q[1], 0);
+    }
+    ck_assert(lane_is_open());
+    fake_check(fake_lun);
+    fake_down();
+}
+END_TEST
+
 /* ---------------------------------------------------------------- release before response */
 
 static unsigned chain_left;
@@ -431,6 +468,7 @@ static Suite *ad_queue_suite(void)
     tcase_add_test(depth, test_NB_20_done_before_start_returns);
     tcase_add_test(depth, test_NB_09_ordered_tags_keep_their_place);
     tcase_add_test(depth, test_NB_09_ordered_waits_until_the_others_have_arrived);
+    tcase_add_test(release, test_XEN_01_the_lane_opens_when_everybody_has_left_the_last_one);
     tcase_add_test(release, test_XEN_01_resubmit_from_iodone_with_pools_of_one);
     tcase_add_test(release, test_XEN_02_release_lies_between_queueing_and_pushing);
     tcase_add_test(release, test_XEN_05_nothing_stays_queued_after_a_push);

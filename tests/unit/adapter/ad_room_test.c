@@ -185,6 +185,50 @@ START_TEST(test_NB_05_a_stop_gives_back_what_the_lun_was_granted)
 }
 END_TEST
 
+/* LUNs that wait for a credit and are stopped leave the line, from its head, middle and tail. */
+START_TEST(test_NB_05_a_stopped_lun_leaves_the_line)
+{
+    struct ad_config more = {.cfg_commands_max = 1};
+    struct ad_adapter *adp;
+
+    for (unsigned leaver = 1; leaver <= 3; leaver++) {
+        struct ad_run run = {NULL, NULL};
+
+        shim_test_begin_det(1);
+        fake_prepare();
+        fake.mode = FAKE_PEND;
+        fake_attach(&more);
+        adp = ad_find(FAKE_DEVNO);
+        req_init(&q[0]);
+        req_send(&q[0]); /* has the only credit */
+        for (unsigned i = 1; i <= 3; i++) {
+            ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(FAKE_ID, i), 0), 0);
+            req_init(&q[i]);
+            q[i].sb.lun = (uint8_t)i;
+            req_send(&q[i]);
+        }
+        ck_assert_uint_eq(fake.starts, 1);
+        shim_lock_enter(&ad_lun_find(adp, FAKE_ID, leaver)->lun_lock);
+        ad_credit_unreserve(&run, ad_lun_find(adp, FAKE_ID, leaver));
+        shim_lock_exit(&ad_lun_find(adp, FAKE_ID, leaver)->lun_lock);
+        ck_assert_ptr_null(run.run_head);
+        /* The others get their turn, in their order. */
+        for (unsigned n = 1; n <= 3; n++) {
+            fake_end(0);
+            if (n < 3) {
+                ck_assert_uint_eq(fake.nkept, 1);
+                ck_assert_uint_eq(fake.kept[0]->xfer_lun, n + (n >= leaver));
+            }
+        }
+        ck_assert_uint_eq(fake.nkept, 0);
+        ck_assert_uint_eq(adp->adp_credits_free, 1);
+        ck_assert_int_eq(fp_ioctl(fake_fp, SCIOHALT, SC_ARG(FAKE_ID, leaver), 0), 0);
+        ck_assert_uint_eq(q[leaver].done, 1);
+        fake_down();
+    }
+}
+END_TEST
+
 START_TEST(test_AIX_10_lun_memory_stays_within_128_KiB)
 {
     struct shim_account before, after;
@@ -210,6 +254,7 @@ static Suite *ad_room_suite(void)
     tcase_add_test(room, test_AIX_05_long_spans_beyond_the_lists_wait);
     tcase_add_test(room, test_AIX_18_a_long_list_survives_a_mapper_that_says_later_twice);
     tcase_add_test(room, test_NB_05_a_stop_gives_back_what_the_lun_was_granted);
+    tcase_add_test(room, test_NB_05_a_stopped_lun_leaves_the_line);
     tcase_add_test(room, test_AIX_10_lun_memory_stays_within_128_KiB);
     suite_add_tcase(s, room);
     return s;

@@ -151,11 +151,15 @@ END_TEST
 
 /* A poller is not running any more when its removal has returned. */
 static atomic_bool gone, stop;
+static atomic_uint inside;
 static void look_slowly(void *arg)
 {
     (void)arg;
-    sched_yield();
+    atomic_fetch_add(&inside, 1);
+    for (unsigned i = 0; i < 20; i++)
+        sched_yield();
     ck_assert(!atomic_load(&gone));
+    atomic_fetch_sub(&inside, 1);
 }
 
 static void *sleeper(void *arg)
@@ -176,12 +180,14 @@ START_TEST(test_a_removed_poller_is_not_running)
     atomic_store(&stop, false);
     for (unsigned i = 0; i < SC_ARRAY_SIZE(threads); i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, sleeper, NULL), 0);
-    for (unsigned i = 0; i < 2000; i++) {
+    for (unsigned i = 0; i < 200; i++) {
         atomic_store(&gone, false);
         kern_poller_add(&slow);
-        sched_yield();
+        while (atomic_load(&inside) == 0)
+            sched_yield();
         kern_poller_remove(&slow);
         atomic_store(&gone, true);
+        ck_assert_uint_eq(atomic_load(&inside), 0);
     }
     atomic_store(&stop, true);
     for (unsigned i = 0; i < SC_ARRAY_SIZE(threads); i++)
