@@ -94,20 +94,25 @@ static int ad_start_again(struct ad_cmd *cmd)
 static bool ad_map_failed(struct ad_run *run, struct ad_cmd *cmd, int mapped)
 {
     struct ad_lun *lun = cmd->cmd_lun;
+    bool gated = false;
 
+    mapped = ad_map_insist(cmd, mapped);
     if (mapped == SHIM_MAP_LATER) {
         /* As with the chip: note, then look once more. */
         shim_lock_enter(&lun->lun_lock);
         ad_gate_set_locked(lun, AD_GATE_HW);
         shim_lock_exit(&lun->lun_lock);
+        gated = true;
         atomic_store(&lun->lun_adp->adp_map_wait, 1u);
-        mapped = ad_map(cmd);
-        if (mapped == SHIM_MAP_OK) {
+        mapped = ad_map_insist(cmd, ad_map(cmd));
+    }
+    if (mapped == SHIM_MAP_OK) {
+        if (gated) {
             shim_lock_enter(&lun->lun_lock);
             lun->lun_gate &= ~AD_GATE_HW;
             shim_lock_exit(&lun->lun_lock);
-            return true;
         }
+        return true;
     }
     if (mapped == SHIM_MAP_LATER) {
         ad_requeue(run, cmd, AD_GATE_HW);

@@ -401,13 +401,13 @@ struct ad_lun *ad_run_take(struct ad_run *run);
 
 /* ---------------------------------------------------------------- ad_map.c */
 
-/* Map the memory of a command. enum shim_map_result, or AD_MAP_NO_LIST, AD_MAP_NO_COPY. */
+/* Map the memory of a command. enum shim_map_result, or AD_MAP_NO_LIST. */
 #define AD_MAP_NO_LIST 3 /* all long lists are in use */
 #define AD_MAP_NO_COPY 4 /* a gather that must be copied, and no memory to copy it to */
 int ad_map(struct ad_cmd *cmd);
+/* What it said, or, of a gather that will never fit, what its copy makes of it. */
+int ad_map_insist(struct ad_cmd *cmd, int mapped);
 void ad_unmap(struct ad_cmd *cmd);
-/* Copy a gathered write that the mapper cannot map as it lies. 0, or errno. Context: any. */
-int ad_gather_fallback(struct ad_adapter *adp, struct sc_buf *sb);
 /* Is this an acceptable gathered write? Copies when it must. 0 or errno. Process level. */
 int ad_gather_prepare(struct ad_adapter *adp, struct sc_buf *sb);
 /* Give the copy back, if there is one. No lock held. */

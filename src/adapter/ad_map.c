@@ -19,6 +19,8 @@
  */
 #include "ad_impl.h"
 
+static int ad_gather_fallback(struct ad_adapter *adp, struct sc_buf *sb);
+
 /* Add memory to a list of pieces, merging it with the last if they touch. False: no room. */
 static bool ad_piece_add(struct iovec *vec, uint32_t max, uint32_t *n, void *base, size_t bytes)
 {
@@ -95,8 +97,11 @@ static __attribute__((noinline)) int ad_map_long(struct ad_cmd *cmd)
     return mapped;
 }
 
-/* The one attempt to map the pieces as they are. */
-static int ad_map_pieces(struct ad_cmd *cmd)
+/*
+ * Map the memory of a command that has a data phase.
+ * Context: any. Locks: none held. Returns enum shim_map_result, or AD_MAP_NO_LIST.
+ */
+int ad_map(struct ad_cmd *cmd)
 {
     struct ad_adapter *adp = cmd->cmd_lun->lun_adp;
     struct shim_dma_map *map = &cmd->cmd_map;
@@ -125,25 +130,21 @@ static int ad_map_pieces(struct ad_cmd *cmd)
     return ad_map_long(cmd);
 }
 
-/* It does not fit, and will not: what is a gather may fit as a copy. */
-static __attribute__((noinline)) int ad_map_copied(struct ad_cmd *cmd)
+/*
+ * ad_map() has said `mapped`. What does not fit and never will, but is a gather, may fit as a copy.
+ * Apart from ad_map(), which the good path goes through. Context and value as there; also
+ * AD_MAP_NO_COPY.
+ */
+int ad_map_insist(struct ad_cmd *cmd, int mapped)
 {
-    const int error = ad_gather_fallback(cmd->cmd_lun->lun_adp, cmd->cmd_sb);
+    int error;
 
+    if (mapped != SHIM_MAP_NEVER)
+        return mapped;
+    error = ad_gather_fallback(cmd->cmd_lun->lun_adp, cmd->cmd_sb);
     if (error != 0)
         return error == ENOMEM ? AD_MAP_NO_COPY : SHIM_MAP_NEVER;
-    return ad_map_pieces(cmd);
-}
-
-/*
- * Map the memory of a command that has a data phase.
- * Context: any. Locks: none held. Returns enum shim_map_result, AD_MAP_NO_LIST, AD_MAP_NO_COPY.
- */
-int ad_map(struct ad_cmd *cmd)
-{
-    const int mapped = ad_map_pieces(cmd);
-
-    return SC_UNLIKELY(mapped == SHIM_MAP_NEVER) ? ad_map_copied(cmd) : mapped;
+    return ad_map(cmd);
 }
 
 /* Undo ad_map(), if it has mapped anything. Context: any. */
@@ -205,7 +206,7 @@ static int ad_gather_copy(struct ad_adapter *adp, struct sc_buf *sb)
  * shared, or it would be a copy already; so this may happen at any level, and the uio is left as it
  * is. 0; EINVAL no gather, or a copy already; ENOMEM.
  */
-int ad_gather_fallback(struct ad_adapter *adp, struct sc_buf *sb)
+static int ad_gather_fallback(struct ad_adapter *adp, struct sc_buf *sb)
 {
     const struct uio *uio = sb->resvd1;
     struct ad_bounce *bn;
