@@ -156,7 +156,7 @@ static void look_slowly(void *arg)
 {
     (void)arg;
     atomic_fetch_add(&inside, 1);
-    for (unsigned i = 0; i < 20; i++)
+    for (unsigned i = 0; i < 8; i++)
         sched_yield();
     ck_assert(!atomic_load(&gone));
     atomic_fetch_sub(&inside, 1);
@@ -180,7 +180,7 @@ START_TEST(test_a_removed_poller_is_not_running)
     atomic_store(&stop, false);
     for (unsigned i = 0; i < SC_ARRAY_SIZE(threads); i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, sleeper, NULL), 0);
-    for (unsigned i = 0; i < 200; i++) {
+    for (unsigned i = 0; i < 50; i++) {
         atomic_store(&gone, false);
         kern_poller_add(&slow);
         while (atomic_load(&inside) == 0)
@@ -214,6 +214,7 @@ static Suite *poll_suite(void)
     tcase_add_test(sleep, test_sleeping_with_a_lock_asks_without_it);
     tcase_add_test(sleep, test_a_timed_sleep_asks_and_keeps_its_time);
     tcase_add_test(sleep, test_a_sleeper_with_another_lock_does_not_ask);
+    tcase_set_timeout(list, 60);
     tcase_add_test(list, test_pollers_come_and_go);
     tcase_add_test(list, test_a_removed_poller_is_not_running);
     tcase_add_exit_test(list, test_kern_fini_with_a_poller_left_panics, PANIC_AS_EXPECTED);
