@@ -140,12 +140,28 @@ static int try_raw(struct file *fp, enum uio_rw rw)
     return 0;
 }
 
+/* What the drivers hold, without the disk's blocks. */
+static void say_memory(const char *when)
+{
+    struct shim_account acc;
+    char line[128];
+
+    shim_account_get(&acc);
+    (void)shim_format(line, sizeof(line),
+                      "memory %s: kernel services %u, disk driver %u, adapter driver %u bytes", when,
+                      (unsigned)acc.acc_bytes[SHIM_TAG_KERN], (unsigned)acc.acc_bytes[SHIM_TAG_DD],
+                      (unsigned)acc.acc_bytes[SHIM_TAG_AD]);
+    say(NULL, line);
+}
+
 static int use_pair(void)
 {
     struct sc_disk_stats stats;
     struct file *fp;
 
+    say_memory("configured");
     MUST(fp_opendev(DISK, DREAD | DWRITE | DKERNEL, NULL, 0, &fp) == 0);
+    say_memory("open");
     fill(1);
     MUST(try_strategy(B_WRITE) == 0);
     fill(2);

@@ -25,9 +25,9 @@
 #define AD_OPENINGS_DEFAULT 64   /* tunable ad_openings: the depth the memory budget is stated for */
 #define AD_SEGS_INLINE      8u   /* segments inside every command: enough for raw I/O and short spans */
 #define AD_SEGS_LONG        258u /* 1 MiB in pages, and one part page at either end */
-#define AD_LONG_LISTS       16u  /* long lists per LUN: long spans are few because they are long */
+#define AD_LONG_LISTS       8u   /* long lists per LUN: long spans are few because they are long */
 #define AD_ARM_TRIES        3u   /* a host's timer may be short for a moment */
-#define AD_BOUNCES          2u   /* software gathers under way at once, per adapter */
+#define AD_BOUNCES          1u /* software gathers under way at once, per adapter: each is a whole transfer */
 
 #define AD_NS_PER_MS        1000000ull
 #define AD_NS_PER_S         1000000000ull
@@ -109,6 +109,12 @@ struct ad_cmd {
     struct shim_seg cmd_segs[AD_SEGS_INLINE];
 };
 
+/* What a command of many pieces is mapped with; too large for a stack. */
+struct ad_long {
+    struct iovec long_vec[AD_SEGS_LONG]; /* the pieces, while ad_map() runs */
+    struct shim_seg long_segs[AD_SEGS_LONG];
+};
+
 /* Requests in a row, linked by av_forw. */
 struct ad_list {
     struct buf *l_head;
@@ -157,9 +163,9 @@ struct ad_lun {
     uint32_t lun_holds;     /* ioctls behind AD_GATE_HOLD */
     uint32_t lun_sleepers;  /* ioctls in shim_wait on lun_event */
 
-    struct shim_seg *lun_long; /* AD_LONG_LISTS lists of AD_SEGS_LONG */
-    uint32_t lun_long_free;    /* bit i: list i is free */
-    void *lun_mem;             /* the one block behind all of these */
+    struct ad_long *lun_long; /* AD_LONG_LISTS of them */
+    uint32_t lun_long_free;   /* bit i: list i is free */
+    void *lun_mem;            /* the one block behind all of these */
     size_t lun_mem_bytes;
 
     struct shim_timer lun_timer;

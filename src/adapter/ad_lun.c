@@ -14,7 +14,7 @@
 static int ad_lun_alloc(struct ad_lun *lun, uint32_t openings)
 {
     const size_t cmds = (openings + 1u) * sizeof(struct ad_cmd);
-    const size_t lists = (size_t)AD_LONG_LISTS * AD_SEGS_LONG * sizeof(struct shim_seg);
+    const size_t lists = AD_LONG_LISTS * sizeof(struct ad_long);
     const size_t bytes = cmds + lists + openings * sizeof(uint16_t);
     char *mem = shim_alloc(bytes, 64, SHIM_TAG_AD);
 
@@ -23,7 +23,7 @@ static int ad_lun_alloc(struct ad_lun *lun, uint32_t openings)
     lun->lun_mem = mem;
     lun->lun_mem_bytes = bytes;
     lun->lun_cmds = (struct ad_cmd *)(void *)mem;
-    lun->lun_long = (struct shim_seg *)(void *)(mem + cmds);
+    lun->lun_long = (struct ad_long *)(void *)(mem + cmds);
     lun->lun_free = (uint16_t *)(void *)(mem + cmds + lists);
     lun->lun_long_free = (1u << AD_LONG_LISTS) - 1u;
     lun->lun_openings = openings;

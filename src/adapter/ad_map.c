@@ -61,20 +61,17 @@ static uint32_t ad_pieces(const struct sc_buf *sb, struct iovec *vec, uint32_t m
     return n;
 }
 
-/*
- * More pieces, or more segments, than a command has room for. In a function of its own so that its
- * 4 KiB of stack are gone again before the chip is called.
- */
+/* More pieces, or more segments, than a command has room for. */
 static __attribute__((noinline)) int ad_map_long(struct ad_cmd *cmd)
 {
     struct ad_lun *lun = cmd->cmd_lun;
     struct ad_adapter *adp = lun->lun_adp;
-    struct iovec vec[AD_SEGS_LONG];
-    uint32_t n = ad_pieces(cmd->cmd_sb, vec, AD_SEGS_LONG);
+    struct ad_long *lists = lun->lun_long;
     unsigned list = 0;
-    int mapped;
+    uint32_t n;
+    int mapped = SHIM_MAP_NEVER;
 
-    if (n == 0 || adp->adp_segs_max <= AD_SEGS_INLINE)
+    if (adp->adp_segs_max <= AD_SEGS_INLINE)
         return SHIM_MAP_NEVER;
     shim_lock_enter(&lun->lun_lock);
     while (list < AD_LONG_LISTS && !(lun->lun_long_free & (1u << list)))
@@ -86,9 +83,11 @@ static __attribute__((noinline)) int ad_map_long(struct ad_cmd *cmd)
     shim_lock_exit(&lun->lun_lock);
     if (list == AD_LONG_LISTS)
         return AD_MAP_NO_LIST;
-    cmd->cmd_map.map_segs = lun->lun_long + (size_t)list * AD_SEGS_LONG;
+    n = ad_pieces(cmd->cmd_sb, lists[list].long_vec, AD_SEGS_LONG);
+    cmd->cmd_map.map_segs = lists[list].long_segs;
     cmd->cmd_map.map_segs_max = adp->adp_segs_max;
-    mapped = shim_dma_map(adp->adp_dev, vec, n, cmd->cmd_xfer.xfer_dir, &cmd->cmd_map);
+    if (n != 0)
+        mapped = shim_dma_map(adp->adp_dev, lists[list].long_vec, n, cmd->cmd_xfer.xfer_dir, &cmd->cmd_map);
     if (mapped == SHIM_MAP_OK)
         return mapped;
     /* The list itself goes back when the slot is released. */

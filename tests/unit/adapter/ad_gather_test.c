@@ -231,10 +231,10 @@ START_TEST(test_AIX_16_gather_copy_reports_ENOMEM_and_EFAULT)
     fake_down();
 }
 END_TEST
-/* Every way out gives the copy back: two more gathers can be copied after each. */
+/* Every way out gives the copy back: the next gathers can be copied after each. */
 START_TEST(test_AIX_16_the_copy_is_given_back_on_every_way_out)
 {
-    static struct gather g[2];
+    static struct gather g[AD_BOUNCES];
     static struct req before, rec;
 
     fake_up(false, FAKE_PEND);
@@ -244,7 +244,7 @@ START_TEST(test_AIX_16_the_copy_is_given_back_on_every_way_out)
         before.sb.q_tag_msg = SC_NO_Q; /* holds the queue */
         before.sb.flags = way != 0 ? SC_RESUME : 0;
         req_send(&before);
-        for (unsigned i = 0; i < 2; i++) {
+        for (unsigned i = 0; i < AD_BOUNCES; i++) {
             gather_init(&g[i], UIO_USERSPACE);
             req_send(&g[i].r);
             ck_assert_uint_eq(g[i].r.done, 0);
@@ -256,7 +256,7 @@ START_TEST(test_AIX_16_the_copy_is_given_back_on_every_way_out)
             fake_end(0);
         } else if (way == 2) { /* aborted at the device */
             fake_end(0);
-            ck_assert_uint_eq(fake.nkept, 2);
+            ck_assert_uint_eq(fake.nkept, AD_BOUNCES);
             ck_assert_int_eq(fp_ioctl(fake_fp, SCIOHALT, SC_ARG(FAKE_ID, 0), 0), 0);
         } else { /* its time is up in the queue */
             fake.busy = 1000000;
@@ -264,7 +264,7 @@ START_TEST(test_AIX_16_the_copy_is_given_back_on_every_way_out)
             shim_det_run(shim_now_ns() + 31 * AD_NS_PER_S);
             fake.busy = 0;
         }
-        for (unsigned i = 0; i < 2; i++) {
+        for (unsigned i = 0; i < AD_BOUNCES; i++) {
             ck_assert_uint_eq(g[i].r.done, 1);
             ck_assert_int_eq(g[i].r.sb.bufstruct.b_error, way == 3 && i == 0 ? EIO : ENXIO);
             ck_assert_ptr_null(g[i].r.sb.resvd1);
