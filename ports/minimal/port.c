@@ -46,8 +46,8 @@ static void port_log(int level, const char *text)
 /* clang-format off */
 const struct shim_host port_host = {
     .version = SHIM_HOST_VERSION, .size = sizeof(struct shim_host), .name = "minimal", .alloc = port_alloc,
-    .free = port_free, .lock_init = port_lock_init, .lock_fini = port_lock_done, .lock_enter = port_lock_enter,
-    .lock_exit = port_lock_done, .now_ns = machine_clock_ns, .copy_user = port_copy_user, .log = port_log,
+    .free = port_free, .lock_init = port_lock_init, .lock_fini = port_lock_done,
+    .lock_enter = port_lock_enter, .lock_exit = port_lock_done, .now_ns = machine_clock_ns, .copy_user = port_copy_user, .log = port_log,
     .panic = machine_panic,
 };
 /* clang-format on */
@@ -107,6 +107,7 @@ static void port_dma_sync(struct shim_dev *dev, struct shim_dma_map *m, int when
 const struct shim_dev_ops port_dev_ops = {
     .version = SHIM_DEV_VERSION, .size = sizeof(struct shim_dev_ops), .name = "minimal", .open = port_open,
     .close = port_close, .read = port_read, .write = port_write, .dma_alloc = port_dma_alloc,
-    .dma_free = port_dma_free, .dma_map = port_dma_map, .dma_unmap = port_dma_unmap, .dma_sync = port_dma_sync,
+    .dma_free = port_dma_free, .dma_map = port_dma_map, .dma_unmap = port_dma_unmap,
+    .dma_sync = port_dma_sync,
 };
 /* clang-format on */

@@ -192,10 +192,38 @@ uint64_t sim_rw_good_blocks(const struct sim_cmd *c)
     return c->c_bad_lba - c->c_lba < c->c_blocks ? c->c_bad_lba - c->c_lba : c->c_blocks;
 }
 
-void sim_cmd_read(struct sim_cmd *c)
+/*
+ * The two parts of a read are functions of their own, one after the other, so that the segment list
+ * and the block never lie on the stack together.
+ */
+static __attribute__((noinline)) int sim_read_whole(struct sim_cmd *c, uint64_t bytes)
 {
     struct sim_disk *disk = c->c_disk;
     struct iovec vec[SIM_SEGS_MAX];
+    uint32_t n = sim_data_iov(c->c_xfer, 0, bytes, vec);
+
+    return disk->dk_ops->read(disk->dk_medium, c->c_lba << disk->dk_block_shift, vec, n, bytes);
+}
+
+/* The data phase ends inside the block that begins at byte `at` of it: the medium knows whole ones only. */
+static __attribute__((noinline)) int sim_read_tail(struct sim_cmd *c, uint64_t at, uint64_t tail)
+{
+    struct sim_disk *disk = c->c_disk;
+    uint8_t block[SIM_BLOCK_MAX];
+    struct iovec one = {.iov_base = block, .iov_len = disk->dk_block_bytes};
+    int error;
+
+    memset(block, 0, disk->dk_block_bytes);
+    error = disk->dk_ops->read(disk->dk_medium, (c->c_lba << disk->dk_block_shift) + at, &one, 1,
+                               disk->dk_block_bytes);
+    if (error == 0)
+        sim_data_in_at(c, at, block, tail);
+    return error;
+}
+
+void sim_cmd_read(struct sim_cmd *c)
+{
+    struct sim_disk *disk = c->c_disk;
     uint64_t bytes, tail;
     int error = 0;
 
@@ -205,23 +233,12 @@ void sim_cmd_read(struct sim_cmd *c)
     tail = bytes & (disk->dk_block_bytes - 1);
     bytes -= tail;
     if (bytes) {
-        uint32_t n = sim_data_iov(c->c_xfer, 0, bytes, vec);
-
-        error = disk->dk_ops->read(disk->dk_medium, c->c_lba << disk->dk_block_shift, vec, n, bytes);
+        error = sim_read_whole(c, bytes);
         if (error == 0)
             c->c_moved_bytes = bytes;
     }
-    if (error == 0 && tail) {
-        /* The data phase ends inside a block: the medium knows whole ones only. */
-        uint8_t block[SIM_BLOCK_MAX];
-        struct iovec one = {.iov_base = block, .iov_len = disk->dk_block_bytes};
-
-        memset(block, 0, disk->dk_block_bytes);
-        error = disk->dk_ops->read(disk->dk_medium, (c->c_lba << disk->dk_block_shift) + bytes, &one, 1,
-                                   disk->dk_block_bytes);
-        if (error == 0)
-            sim_data_in_at(c, bytes, block, tail);
-    }
+    if (error == 0 && tail)
+        error = sim_read_tail(c, bytes, tail);
     if (error)
         sim_check_medium(c, error, false, c->c_lba);
     atomic_fetch_add_explicit(&disk->dk_bytes_read, c->c_moved_bytes, memory_order_relaxed);
@@ -268,7 +285,7 @@ void sim_cmd_write(struct sim_cmd *c)
 static int sim_read_through(struct sim_disk *disk, uint64_t lba, uint64_t blocks)
 {
     uint8_t block[SIM_BLOCK_MAX];
-    struct iovec vec[64];
+    struct iovec vec[16];
 
     for (unsigned i = 0; i < SC_ARRAY_SIZE(vec); i++) {
         vec[i].iov_base = block;
@@ -288,6 +305,27 @@ static int sim_read_through(struct sim_disk *disk, uint64_t lba, uint64_t blocks
 }
 
 /*
+ * Compare one block as it is stored with the data phase from `off` on, a piece at a time. False: *at is
+ * the offset in the block of the first difference.
+ */
+static bool sim_compare_block(struct sim_cmd *c, const uint8_t *stored, uint64_t off, uint64_t *at)
+{
+    uint8_t sent[256];
+
+    for (uint32_t done = 0; done < c->c_disk->dk_block_bytes; done += (uint32_t)sizeof(sent)) {
+        const size_t got = (size_t)sim_data_out(c, off + done, sent, sizeof(sent));
+
+        for (size_t i = 0; i < got; i++) {
+            if (sent[i] != stored[done + i]) {
+                *at = done + i;
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/*
  * Compare blocks of the medium with the data phase; `stride` 0 compares every block with the
  * first one. True when all are equal; otherwise *at is the offset of the first difference, or
  * sense has been set for a medium that cannot be read.
@@ -295,12 +333,11 @@ static int sim_read_through(struct sim_disk *disk, uint64_t lba, uint64_t blocks
 static bool sim_compare(struct sim_cmd *c, uint64_t blocks, uint64_t stride, uint64_t *at)
 {
     struct sim_disk *disk = c->c_disk;
-    uint8_t sent[SIM_BLOCK_MAX], stored[SIM_BLOCK_MAX];
+    uint8_t stored[SIM_BLOCK_MAX];
 
     *at = 0;
     for (uint64_t i = 0; i < blocks; i++) {
         struct iovec one = {.iov_base = stored, .iov_len = disk->dk_block_bytes};
-        uint64_t got = sim_data_out(c, i * stride, sent, disk->dk_block_bytes);
         int error;
 
         memset(stored, 0, disk->dk_block_bytes);
@@ -310,9 +347,7 @@ static bool sim_compare(struct sim_cmd *c, uint64_t blocks, uint64_t stride, uin
             sim_check_medium(c, error, false, c->c_lba + i);
             return false;
         }
-        if (memcmp(sent, stored, (size_t)got) != 0) {
-            while (sent[*at & (SIM_BLOCK_MAX - 1)] == stored[*at & (SIM_BLOCK_MAX - 1)])
-                (*at)++;
+        if (!sim_compare_block(c, stored, i * stride, at)) {
             *at += i << disk->dk_block_shift;
             sim_check(c, SCSI_KEY_MISCOMPARE, SCSI_ASC_MISCOMPARE, 0);
             return false;
