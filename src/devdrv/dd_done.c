@@ -76,8 +76,8 @@ void dd_release_locked(struct dd_unit *un, struct dd_cmd *cmd, struct dd_chain *
         un->un_good_run = 0;
         un->un_depth++;
     }
-    if (SC_UNLIKELY(un->un_rec.rec_state == DD_REC_QFULL))
-        dd_recover_nudge_locked(un);
+    if (SC_UNLIKELY(un->un_rec.rec_state == DD_REC_WAIT))
+        dd_recover_nudge_locked(un, true);
 }
 
 /*
@@ -96,10 +96,13 @@ void dd_done_other_locked(struct dd_unit *un, struct dd_cmd *cmd)
         return;
     }
     dd_inproc_del_locked(un, cmd);
-    if (cmd->cmd_sc.bufstruct.b_flags & B_ERROR)
+    if (cmd->cmd_sc.bufstruct.b_flags & B_ERROR) {
         dd_recover_error_locked(un, cmd);
-    else
+        dd_recover_nudge_locked(un, false);
+    } else {
         dd_sync_finish_locked(un, cmd, 0, false);
+        dd_recover_nudge_locked(un, true);
+    }
 }
 
 /*

@@ -112,6 +112,19 @@ static void frag_finish_locked(struct dd_unit *un, struct dd_frag *frag, struct 
     un->un_frag_free = frag;
 }
 
+/* Context: completion. Locks: un_lock held. */
+void dd_frag_stop_locked(struct dd_unit *un, int error, struct dd_chain *resp)
+{
+    struct dd_frag *frag = un->un_frag_cur;
+
+    KASSERT(frag && frag->frag_off < frag->frag_stop && !frag->frag_error);
+    un->un_frag_cur = NULL;
+    frag->frag_stop = frag->frag_error_off = frag->frag_off;
+    frag->frag_error = error;
+    if (frag->frag_left == 0)
+        frag_finish_locked(un, frag, resp);
+}
+
 /*
  * A piece ended with `moved` of its bytes. Its command structure stays the caller's to give back.
  * Context: any. Locks: un_lock held. Requirements: AIX-12.

@@ -86,7 +86,7 @@ int dd_gather_write(struct dd_unit *un, struct uio *uiop, uint32_t options)
     int error, old;
 
     if (!un->un_gather || uiop->uio_iovcnt < 2 || uiop->uio_iovcnt > GATHER_PIECES_MAX ||
-        bytes > un->un_transfer_max || ((uint64_t)uiop->uio_offset + bytes) >> DEV_BSHIFT > un->un_sectors ||
+        bytes > un->un_transfer_max || ((uint64_t)uiop->uio_offset + bytes) >> DEV_BSHIFT > dd_sectors(un) ||
         bytes == 0)
         return EOPNOTSUPP;
     dd_sync_init(sy, SCSI_WRITE_10, NULL, (uint32_t)bytes, false);

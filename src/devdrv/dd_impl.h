@@ -36,9 +36,11 @@
 #define DD_RESTART_MS      500
 #define DD_BUSY_MS         1000
 #define DD_QFULL_MS        100
-#define DD_SENSE_BYTES     252u   /* asked for; below 256, so pinned memory is enough */
-#define DD_AREA_BYTES      65536u /* the driver's own data pages ... */
-#define DD_AREA_ARG_BYTES  16384u /* ... the first of them hold ioctl structures */
+#define DD_QFULL_WAITS     100u          /* how many dd_qfull_ms a request waits in all */
+#define DD_SETTLE_NS       10000000000LL /* after a reset a device may be silent that long */
+#define DD_SENSE_BYTES     252u          /* asked for; below 256, so pinned memory is enough */
+#define DD_AREA_BYTES      65536u        /* the driver's own data pages ... */
+#define DD_AREA_ARG_BYTES  16384u        /* ... the first of them hold ioctl structures */
 #define DD_AREA_DATA_BYTES (DD_AREA_BYTES - DD_AREA_ARG_BYTES)
 #define DD_UPHYSIO_BUFS    8u
 
@@ -113,7 +115,9 @@ struct dd_cmd {
     uint8_t cmd_retries;
     uint8_t cmd_attentions; /* in a row */
     uint8_t cmd_requeues;
-    uint8_t cmd_bus_fault; /* the last failure was one */
+    uint8_t cmd_bus_fault;  /* the last failure was one */
+    uint16_t cmd_waits;     /* times it was told to wait (DD_RULE_BUSY, DD_RULE_QFULL) ... */
+    uint32_t cmd_wait_mark; /* ... and un_waited_ms at the first of them */
 };
 
 /* A buf larger than one command. */
@@ -132,9 +136,9 @@ struct dd_frag {
 struct dd_sync {
     uint8_t sy_cdb[16];
     uint8_t sy_cdb_bytes;
-    uint8_t sy_read;     /* direction of the data */
-    uint8_t sy_flags;    /* DD_SYNC_* */
-    uint8_t sy_untagged; /* SC_NO_Q whatever the disk can do */
+    uint8_t sy_read;  /* direction of the data */
+    uint8_t sy_flags; /* DD_SYNC_* */
+    uint8_t sy_tag;   /* DD_SYNC_TAG: SC_NO_Q ... */
     uint32_t sy_timeout_s;
     void *sy_data;
     uint32_t sy_bytes;
@@ -150,8 +154,9 @@ struct dd_sync {
     uint8_t sy_sense_data[DD_SENSE_BYTES];
 };
 #define DD_SYNC_RAW     0x01u /* as given: no retry, no log (DKIOCMD, DK_PASSTHRU, DKIORDSE) */
-#define DD_SYNC_NOSENSE 0x02u /* the caller wants to fetch the sense itself */
+#define DD_SYNC_NOSENSE 0x02u /* the caller may want to fetch the sense himself: keep it for him */
 #define DD_SYNC_QUIET   0x04u /* failing is normal: no log */
+#define DD_SYNC_TAG     0x08u /* sy_tag counts, as far as the disk can tag */
 
 /* ------------------------------------------------------------------ the plug (dd_start.c) */
 
@@ -188,11 +193,14 @@ static inline uintptr_t dd_plug_shut(struct dd_plug *plug)
 
 enum dd_rec_state {
     DD_REC_NONE = 0,
-    DD_REC_SENSE,   /* REQUEST SENSE is out */
-    DD_REC_RESERVE, /* RESERVE is out, after a reset */
-    DD_REC_QUEUE,   /* SC_Q_RESUME is out */
-    DD_REC_DELAY,   /* the delay timer runs */
-    DD_REC_QFULL    /* the same, but a completion ends it */
+    DD_REC_SENSE,    /* REQUEST SENSE is out */
+    DD_REC_RESERVE,  /* RESERVE is out, after a reset */
+    DD_REC_KEYS,     /* PERSISTENT RESERVE IN: who has it? */
+    DD_REC_CAPACITY, /* READ CAPACITY */
+    DD_REC_QUEUE,    /* SC_Q_RESUME is out */
+    DD_REC_DELAY,    /* the delay timer runs */
+    DD_REC_WAIT,     /* for a completion, or for the timer when nothing is out */
+    DD_REC_JUDGE     /* on its way from one to the next, within one lock hold */
 };
 
 enum dd_action { DD_ACT_OK, DD_ACT_RETRY, DD_ACT_FAIL };
@@ -206,15 +214,19 @@ struct dd_rule {
     int16_t rule_error;                    /* errno when it fails, or retries are used up */
 };
 #define DD_ANY           0xffu
-#define DD_RULE_SPLIT    0x01u  /* a span: send its bufs one by one, the blame is one buf's */
-#define DD_RULE_FREE     0x02u  /* the first DD_ATTENTION_MAX in a row cost no retry */
-#define DD_RULE_DELAY    0x04u  /* wait dd_busy_ms first */
-#define DD_RULE_ONCE     0x08u  /* at most one retry */
-#define DD_RULE_RESERVE  0x10u  /* the reservation is gone: take it again first */
-#define DD_RULE_RESET    0x20u  /* the device was reset: next command with SC_DELAY_CMD */
-#define DD_RULE_QFULL    0x40u  /* lower the depth */
-#define DD_RULE_BUSFAULT 0x80u  /* last retry asynchronous (AIX-28) */
-#define DD_RULE_INFO     0x100u /* sense INFORMATION tells the failing block */
+#define DD_RULE_SPLIT    0x01u   /* a span: send its bufs one by one, the blame is one buf's */
+#define DD_RULE_FREE     0x02u   /* the first DD_ATTENTION_MAX in a row cost no retry */
+#define DD_RULE_DELAY    0x04u   /* wait dd_busy_ms first */
+#define DD_RULE_ONCE     0x08u   /* at most one retry */
+#define DD_RULE_RESERVE  0x10u   /* the reservation is gone: take it again first */
+#define DD_RULE_RESET    0x20u   /* the device was reset */
+#define DD_RULE_QFULL    0x40u   /* lower the depth; wait for room, at most dd_qfull_ms at once */
+#define DD_RULE_BUSFAULT 0x80u   /* last retry asynchronous (AIX-28) */
+#define DD_RULE_INFO     0x100u  /* sense INFORMATION tells the failing block */
+#define DD_RULE_BUSY     0x200u  /* wait for a completion or a moment, at most dd_busy_ms at once */
+#define DD_RULE_ABSENT   0x400u  /* it does not answer: after a reset perhaps not yet */
+#define DD_RULE_CAPACITY 0x800u  /* read the capacity again */
+#define DD_RULE_DEFERRED 0x1000u /* about an earlier command: kept for the next flush or close */
 
 struct dd_rec {
     enum dd_rec_state rec_state;
@@ -223,9 +235,12 @@ struct dd_rec {
     bool rec_owed;    /* REQUEST SENSE failed: the device still holds sense for us */
     bool rec_unstick; /* rec_unstick_cmd wants to be sent */
     bool rec_delay;   /* before the next step */
-    bool rec_qfull;
-    bool rec_reserve;
-    uint8_t rec_tries, rec_reserve_tries;
+    bool rec_timer;   /* DD_REC_WAIT: the timer is armed */
+    bool rec_keys;    /* RESERVE met a conflict: are there persistent keys? */
+    bool rec_cap16;   /* READ CAPACITY(16) */
+    bool rec_refused; /* RESERVE has failed for good, this time */
+    uint8_t rec_tries, rec_todo_tries;
+    uint32_t rec_wait_ms; /* before the next step, unless a command completes first; 0 none */
     struct dd_cmd *rec_failed_head, *rec_failed_tail;
     struct dd_cmd *rec_cmd;         /* the reserved structure */
     struct dd_cmd *rec_unstick_cmd; /* the other one */
@@ -237,9 +252,14 @@ struct dd_rec {
 
 #define DD_HOLD_RECOVER 0x1u /* no new commands: recovery */
 #define DD_HOLD_RESUME  0x2u /* the command with SC_RESUME goes first */
+#define DD_HOLD_GONE    0x8u /* block addresses mean something else now: no READ or WRITE until reopened */
+#define DD_HOLD_TODO    0x4u /* the next to start begins with what is due (dd_todo.c) */
+
+#define DD_TODO_RESERVE  0x1u /* un_todo */
+#define DD_TODO_CAPACITY 0x2u
 
 /* Why a unit is not simply open. */
-enum dd_mode { DD_MODE_CLOSED = 0, DD_MODE_NORMAL, DD_MODE_DIAGNOSTIC };
+enum dd_mode { DD_MODE_CLOSED = 0, DD_MODE_NORMAL, DD_MODE_DIAGNOSTIC, DD_MODE_FORMAT };
 
 struct dd_unit {
     Simple_lock un_lock; /* LOCK_CLASS_DD: everything below, unless said otherwise */
@@ -261,9 +281,18 @@ struct dd_unit {
     uint32_t un_good_run;
     bool un_need_resume; /* the next command must carry SC_RESUME */
     bool un_need_delay;  /* and SC_DELAY_CMD */
+    bool un_turn_rw;     /* a synchronous command has had its turn: now a READ or WRITE, if one waits */
+    uint8_t un_todo;     /* DD_TODO_* */
     bool un_want_grow;
     bool un_restart_armed;
-    bool un_dirty; /* written since the last SYNCHRONIZE CACHE */
+    bool un_dirty;          /* written since the last SYNCHRONIZE CACHE */
+    int32_t un_deferred;    /* errno of a deferred error that nobody has been told yet */
+    int32_t un_todo_error;  /* why waiting requests were refused, the last time ... */
+    uint32_t un_todo_round; /* ... and how often that has been */
+    uint32_t un_waited_ms;  /* all waits by timer in DD_REC_WAIT so far; wraps */
+    uint64_t un_reset_ns;   /* when a reset was last seen; 0 never */
+    uint8_t un_kept_bytes;  /* sense that a pass-through caller may still ask for */
+    uint8_t un_kept_sense[DD_SENSE_BYTES];
     /* constant while open; read without the lock */
     uint8_t un_shift;    /* block size is 1 << un_shift */
     uint8_t un_lun_bits; /* LUN << 5 for byte 1 of a CDB */
@@ -273,7 +302,10 @@ struct dd_unit {
     uint32_t un_depth_max;
     uint32_t un_transfer_max; /* one command, bytes */
     uint32_t un_span_max;
-    uint64_t un_sectors; /* capacity in DEV_BSIZE units */
+    uint32_t un_adapter_max; /* one command, bytes, as the adapter says; whole pages */
+    /* Capacity in DEV_BSIZE units, changed under the lock, read without: see dd_sectors. */
+    uint64_t un_size[2];
+    _Atomic uint8_t un_size_now;
     devno_t un_devno;
     struct scdisk_dds un_dds;
     struct sc_disk_stats un_stats;
@@ -283,6 +315,7 @@ struct dd_unit {
     struct file *un_fp;
     uint32_t un_opens; /* since the device was last closed; 0 closed */
     bool un_busy;      /* an open or close is under way */
+    bool un_dying;     /* CFG_TERM has begun: no more opens */
     bool un_single, un_retain, un_reserved;
     bool un_area_busy;
     bool un_gather;
@@ -313,17 +346,35 @@ struct dd_chunk {
 
 static inline uint32_t dd_block_bytes(const struct dd_unit *un) { return 1u << un->un_shift; }
 
+/*
+ * The capacity may change while the disk is open, and 64 bits are not read in one go everywhere: there are
+ * two places, and a byte that says which one counts.
+ */
+static inline uint64_t dd_sectors(const struct dd_unit *un)
+{
+    return un->un_size[atomic_load_explicit(&un->un_size_now, memory_order_acquire)];
+}
+
 /* ------------------------------------------------------------------ dd_life.c, dd_open.c, dd_probe.c */
 
 /* The unit of a device number, or NULL. Any environment. */
 struct dd_unit *dd_unit_of(devno_t devno);
+/* The same for who has not opened it: the unit stays until it is released. Process. */
+struct dd_unit *dd_unit_hold(devno_t devno);
+void dd_unit_release(devno_t devno);
 int dd_open(devno_t devno, unsigned long devflag, long chan, int ext);
 int dd_close(devno_t devno, long chan);
 /* One try to enlarge the pool; false without memory. Process level, no lock. */
 bool dd_pool_grow(struct dd_unit *un);
+/* un_lock held, or nobody else can see the unit. */
+void dd_size_set_locked(struct dd_unit *un, uint64_t sectors);
 int dd_probe_ready(struct dd_unit *un);
 int dd_probe_identify(struct dd_unit *un);
 int dd_probe_capacity(struct dd_unit *un);
+/* Limits that follow from the adapter, the device and the attributes together. 0 or EINVAL. */
+int dd_open_limits(struct dd_unit *un);
+/* Wait until nothing is queued, out or being recovered. Locks: un_lock held, dropped while asleep. */
+void dd_open_wait_idle_locked(struct dd_unit *un);
 
 /* ------------------------------------------------------------------ dd_strategy.c, dd_span.c, dd_frag.c */
 
@@ -346,6 +397,8 @@ bool dd_frag_cut_locked(struct dd_unit *un, struct dd_cmd *cmd);
 /* A piece ended: `moved` bytes of it came through. Queues the response when it was the last. */
 void dd_frag_done_locked(struct dd_unit *un, struct dd_cmd *cmd, size_t moved, int error,
                          struct dd_chain *resp);
+/* Cut no more of the current one: what is not cut has failed. */
+void dd_frag_stop_locked(struct dd_unit *un, int error, struct dd_chain *resp);
 
 /* ------------------------------------------------------------------ dd_start.c, dd_done.c */
 
@@ -388,8 +441,23 @@ struct dd_cmd *dd_recover_take_locked(struct dd_unit *un);
 void dd_recover_unstick_done_locked(struct dd_unit *un);
 void dd_recover_reserve_done_locked(struct dd_unit *un);
 void dd_recover_delay_fired(struct trb *t);
-/* A command came back while recovery waits for one. */
-void dd_recover_nudge_locked(struct dd_unit *un);
+/* A command came back while recovery waits for one; good: without an error. */
+void dd_recover_nudge_locked(struct dd_unit *un, bool good);
+/* Give the recovery structure a command, which the loop sends. */
+void dd_recover_send_locked(struct dd_unit *un, enum dd_rec_state state, const uint8_t *cdb,
+                            uint8_t cdb_bytes, uint32_t data_bytes);
+/* Something is due and wants to be done now: begin, if nothing runs. The caller runs the loop. */
+void dd_recover_begin_locked(struct dd_unit *un);
+
+/* ------------------------------------------------------------------ dd_todo.c */
+
+void dd_todo_set_locked(struct dd_unit *un, unsigned bits);
+void dd_todo_forget_locked(struct dd_unit *un);
+bool dd_todo_step_locked(struct dd_unit *un);
+void dd_todo_done_locked(struct dd_unit *un, unsigned step);
+bool dd_todo_keys(const uint8_t *data, uint32_t bytes);
+void dd_refuse_waiting_locked(struct dd_unit *un, int error);
+
 /* Finish a parked command (dd_split.c). */
 void dd_split_fail_locked(struct dd_unit *un, struct dd_cmd *cmd, const struct dd_rule *rule,
                           const struct scsi_sense *sense);
@@ -413,8 +481,8 @@ static inline uint8_t *dd_area_data(const struct dd_unit *un)
 /* Move [lba, lba + blocks) to or from the area's data, through strategy. */
 int dd_area_rw(struct dd_unit *un, uint64_t lba, uint32_t blocks, bool read, uint32_t options, size_t *moved);
 int dd_cache_sync(struct dd_unit *un);
-/* Something was, or is about to be, written. */
-void dd_dirty_set(struct dd_unit *un, bool dirty);
+/* Something was, or is about to be, written; or nothing is left to be made durable. Returns what was. */
+bool dd_dirty_set(struct dd_unit *un, bool dirty);
 /* Put the caller's uio back as it was before a (re)send: adapter drivers may alter it (AIX-17). */
 void dd_gather_restore(struct dd_sync *sy);
 /* Move a uio forward: resid, offset, pieces and their xmem descriptors together. */

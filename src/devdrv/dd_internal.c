@@ -63,7 +63,8 @@ static void sync_build(struct dd_unit *un, struct dd_cmd *cmd, struct dd_sync *s
     sc->bp = NULL;
     sc->resvd1 = sy->sy_uio;
     sc->timeout_value = sy->sy_timeout_s;
-    sc->q_tag_msg = sy->sy_untagged ? SC_NO_Q : un->un_tag;
+    /* A disk that cannot tag has one command at a time: in order and alone, whatever was asked for. */
+    sc->q_tag_msg = sy->sy_flags & DD_SYNC_TAG && un->un_tag != SC_NO_Q ? sy->sy_tag : un->un_tag;
     sc->flags = cmd->cmd_sendflags;
     sc->status_validity = 0;
     sc->adap_q_status = 0;
@@ -73,15 +74,69 @@ static void sync_build(struct dd_unit *un, struct dd_cmd *cmd, struct dd_sync *s
     sc->scsi_command.scsi_cmd.lun |= un->un_lun_bits;
 }
 
-/* Wait for room, take or keep a structure, put it in process. Returns it, built. */
+/*
+ * Room at the device, a structure, and our turn: a READ or WRITE that waits goes between two of us. Who has
+ * a structure already does not wait for that, because it may be the one the other needs. Locks: un_lock held.
+ */
+static bool sync_may_go_locked(const struct dd_unit *un, const struct dd_sync *sy, const struct dd_cmd *cmd)
+{
+    uint32_t hold = un->un_hold & ~DD_HOLD_GONE;
+
+    /* What is due with the disk is no concern of a pass-through command: it may be the cure. */
+    if (sy->sy_flags & DD_SYNC_RAW)
+        hold &= ~DD_HOLD_TODO;
+    if (hold || un->un_active >= un->un_depth)
+        return false;
+    return cmd || (un->un_free && !(un->un_turn_rw && (un->un_pending.ch_head || un->un_frag_cur)));
+}
+
+/*
+ * Sleep until this command may be sent. 0, or why not: what is due with the disk could not be done.
+ * Locks: un_lock held, dropped while asleep.
+ */
+static int sync_wait_locked(struct dd_unit *un, const struct dd_sync *sy, const struct dd_cmd *cmd, int *old)
+{
+    uint32_t round = un->un_todo_round;
+    int error = 0;
+
+    un->un_sync_waiting++;
+    while (!error && !sync_may_go_locked(un, sy, cmd)) {
+        if ((un->un_hold & DD_HOLD_TODO) && !(sy->sy_flags & DD_SYNC_RAW)) {
+            dd_recover_begin_locked(un);
+            unlock_enable(*old, &un->un_lock);
+            dd_kick(un);
+            *old = disable_lock(INTIODONE, &un->un_lock);
+        } else {
+            dd_sleep_locked(un);
+        }
+        if (round != un->un_todo_round && !(sy->sy_flags & DD_SYNC_RAW))
+            error = un->un_todo_error;
+    }
+    if ((un->un_hold & DD_HOLD_GONE) && sy->sy_uio)
+        error = EFORMAT;
+    un->un_sync_waiting--;
+    return error;
+}
+
+/* Wait, take or keep a structure, put it in process. Returns it, built; NULL: refused, sy_error says why. */
 static struct dd_cmd *sync_slot(struct dd_unit *un, struct dd_sync *sy, struct dd_cmd *cmd)
 {
     int old = disable_lock(INTIODONE, &un->un_lock);
+    int error = sync_wait_locked(un, sy, cmd, &old);
 
-    un->un_sync_waiting++;
-    while (un->un_hold || un->un_active >= un->un_depth || (!cmd && !un->un_free))
-        dd_sleep_locked(un);
-    un->un_sync_waiting--;
+    if (error) {
+        sy->sy_error = error;
+        sy->sy_validity = 0;
+        sy->sy_resid = sy->sy_bytes;
+        if (cmd) {
+            cmd->cmd_sync = NULL;
+            dd_pool_put_locked(un, cmd);
+        }
+        dd_wake_locked(un);
+        unlock_enable(old, &un->un_lock);
+        return NULL;
+    }
+    un->un_turn_rw = true;
     if (!cmd) {
         cmd = un->un_free;
         un->un_free = cmd->cmd_next;
@@ -94,6 +149,7 @@ static struct dd_cmd *sync_slot(struct dd_unit *un, struct dd_sync *sy, struct d
         cmd->cmd_bytes = sy->sy_bytes;
         cmd->cmd_read = sy->sy_read;
         cmd->cmd_retries = cmd->cmd_attentions = cmd->cmd_requeues = cmd->cmd_bus_fault = 0;
+        cmd->cmd_waits = 0;
         cmd->cmd_sync = sy;
     }
     KASSERT(cmd->cmd_state == DD_CMD_HELD && cmd->cmd_sync == sy);
@@ -117,7 +173,7 @@ static struct dd_cmd *sync_slot(struct dd_unit *un, struct dd_sync *sy, struct d
 }
 
 /*
- * Send, wait, and send again as recovery says.
+ * Send, wait, and send again as recovery says. Returns 0 or the errno.
  * Context: process. Locks: none held. Owns: sy and its data until the return.
  */
 int dd_sync_run(struct dd_unit *un, struct dd_sync *sy)
@@ -130,6 +186,8 @@ int dd_sync_run(struct dd_unit *un, struct dd_sync *sy)
         int error, old;
 
         cmd = sync_slot(un, sy, cmd);
+        if (!cmd)
+            break;
         resume = (cmd->cmd_sendflags & SC_RESUME) != 0;
         error = devstrat(&cmd->cmd_sc.bufstruct);
         if (error) {
@@ -224,17 +282,30 @@ int dd_area_rw(struct dd_unit *un, uint64_t lba, uint32_t blocks, bool read, uin
     return error;
 }
 
-void dd_dirty_set(struct dd_unit *un, bool dirty)
+bool dd_dirty_set(struct dd_unit *un, bool dirty)
 {
     int old = disable_lock(INTIODONE, &un->un_lock);
+    bool was = un->un_dirty;
 
     un->un_dirty = dirty;
     unlock_enable(old, &un->un_lock);
+    return was;
+}
+
+/* A deferred error is told once, by the first flush that has nothing worse to say. */
+static int cache_deferred(struct dd_unit *un)
+{
+    int old = disable_lock(INTIODONE, &un->un_lock);
+    int error = un->un_deferred;
+
+    un->un_deferred = 0;
+    unlock_enable(old, &un->un_lock);
+    return error;
 }
 
 /*
  * SYNCHRONIZE CACHE, everything. A disk that has no cache may not know the command: fine.
- * Context: process. 0 or errno.
+ * Context: process. 0 or errno; also that of a write that failed after it was acknowledged.
  */
 int dd_cache_sync(struct dd_unit *un)
 {
@@ -244,11 +315,13 @@ int dd_cache_sync(struct dd_unit *un)
     dd_sync_init(&sy, SCSI_SYNC_CACHE_10, NULL, 0, false);
     sy.sy_timeout_s = un->un_dds.start_timeout;
     /* Before it is sent: a write that completes from now on makes it dirty again. */
-    dd_dirty_set(un, false);
+    (void)dd_dirty_set(un, false);
     error = dd_sync_run(un, &sy);
     if (error == EINVAL && sy.sy_sense.valid && sy.sy_sense.key == SCSI_KEY_ILLEGAL)
-        return 0;
-    if (error)
-        dd_dirty_set(un, true);
-    return error;
+        error = 0;
+    if (error) {
+        (void)dd_dirty_set(un, true);
+        return error;
+    }
+    return cache_deferred(un);
 }

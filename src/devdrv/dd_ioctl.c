@@ -27,7 +27,7 @@ static int ioctl_iocinfo(struct dd_unit *un, intptr_t arg, unsigned long devflag
     info.devtype = DD_SCDISK;
     info.flags = DF_FIXED | DF_RAND;
     info.devsubtype = DS_SCSI;
-    info.un.scdk.numblks = un->un_info.blocks;
+    info.un.scdk.numblks = un->un_info.block_bytes ? dd_sectors(un) >> (un->un_shift - DEV_BSHIFT) : 0;
     info.un.scdk.blksize = un->un_info.block_bytes;
     info.un.scdk.max_request = un->un_transfer_max;
     info.un.scdk.segment_count = DD_SPAN_BUFS_MAX;
@@ -41,6 +41,7 @@ static int ioctl_rdwrse_checked(struct dd_unit *un, struct sc_rdwrt *rw, bool re
     struct dd_sync sy;
     uint32_t blocks = rw->data_length >> un->un_shift;
     void *data = dd_area_data(un);
+    uint64_t most;
     int error;
 
     if (rw->req_sense_length > SC_DISK_SENSE_MAX || rw->data_length > un->un_transfer_max || blocks == 0 ||
@@ -48,7 +49,8 @@ static int ioctl_rdwrse_checked(struct dd_unit *un, struct sc_rdwrt *rw, bool re
         return EINVAL;
     if (rw->buffer && !(devflag & DKERNEL))
         return EFAULT;
-    if (rw->lba >= un->un_info.blocks || blocks > un->un_info.blocks - rw->lba)
+    most = dd_sectors(un) >> (un->un_shift - DEV_BSHIFT);
+    if (rw->lba >= most || blocks > most - rw->lba)
         return ENXIO;
     if (!read && un->un_read_only)
         return EWRPROTECT;
@@ -60,10 +62,10 @@ static int ioctl_rdwrse_checked(struct dd_unit *un, struct sc_rdwrt *rw, bool re
     dd_sync_init(&sy, SCSI_READ_10, data, rw->data_length, read);
     memset(sy.sy_cdb, 0, sizeof(sy.sy_cdb));
     sy.sy_cdb_bytes = dd_cdb_rw(sy.sy_cdb, read, 0, rw->lba, blocks, 0);
-    sy.sy_flags = DD_SYNC_RAW | (rw->req_sense_length ? 0 : DD_SYNC_NOSENSE);
+    sy.sy_flags = DD_SYNC_RAW;
     sy.sy_timeout_s = rw->timeout_value ? rw->timeout_value : un->un_dds.rw_timeout;
     if (!read)
-        dd_dirty_set(un, true);
+        (void)dd_dirty_set(un, true);
     error = dd_sync_run(un, &sy);
     rw->status_validity = sy.sy_validity;
     rw->scsi_status = sy.sy_scsi_status;
@@ -124,10 +126,70 @@ static uint8_t ioctl_passthru_bad(const struct dd_unit *un, const struct sc_pass
     return 0;
 }
 
+/*
+ * Sense of a pass-through command whose caller wanted none. The device has given it away, but the caller may
+ * still ask with a REQUEST SENSE of his own: then it is he who gets it. Until his next command.
+ */
+static void ioctl_sense_keep(struct dd_unit *un, const struct dd_sync *sy)
+{
+    un->un_kept_bytes = 0;
+    if (!(sy->sy_flags & DD_SYNC_NOSENSE) || sy->sy_sense_bytes == 0)
+        return;
+    memcpy(un->un_kept_sense, sy->sy_sense_data, sy->sy_sense_bytes);
+    un->un_kept_bytes = sy->sy_sense_bytes;
+}
+
+/* Is this the REQUEST SENSE that fetches what was kept? Then it is answered here. */
+static bool ioctl_sense_kept(struct dd_unit *un, struct sc_passthru *pt, void *data)
+{
+    size_t bytes = un->un_kept_bytes;
+
+    if (pt->scsi_cdb[0] != SCSI_REQUEST_SENSE || !bytes || !(pt->flags & SC_PT_READ))
+        return false;
+    if (bytes > pt->scsi_cdb[4])
+        bytes = pt->scsi_cdb[4];
+    if (bytes > pt->data_length)
+        bytes = (size_t)pt->data_length;
+    memcpy(data, un->un_kept_sense, bytes);
+    pt->status_validity = pt->scsi_bus_status = pt->adapter_status = pt->adap_q_status = 0;
+    pt->sense_bytes = 0;
+    pt->residual = pt->data_length - bytes;
+    memset(pt->autosense, 0, sizeof(pt->autosense));
+    un->un_kept_bytes = 0;
+    return true;
+}
+
+/*
+ * Does this command leave things to be written behind? What has no data phase changes no block of ours, and
+ * STOP UNIT writes the cache out itself (unless told not to): a close need not ask a stopped disk to.
+ */
+static bool ioctl_passthru_stops(const struct sc_passthru *pt)
+{
+    return pt->scsi_cdb[0] == SCSI_START_STOP_UNIT && (pt->scsi_cdb[4] & 0x01) == 0 &&
+           !((pt->scsi_cdb[4] & 0xf0) == 0 && (pt->scsi_cdb[4] & 0x04));
+}
+
+/* The command has been carried out: what does it change for the driver? */
+static void ioctl_passthru_effects(struct dd_unit *un, const struct sc_passthru *pt)
+{
+    uint8_t op = pt->scsi_cdb[0];
+    int old;
+
+    if (op != SCSI_FORMAT_UNIT && op != SCSI_MODE_SELECT_6 && op != SCSI_MODE_SELECT_10)
+        return;
+    if (atomic_load_explicit(&un->un_mode, memory_order_relaxed) != DD_MODE_NORMAL)
+        return;
+    /* Whoever changes the capacity himself gets no attention for it. */
+    old = disable_lock(INTIODONE, &un->un_lock);
+    dd_todo_set_locked(un, DD_TODO_CAPACITY);
+    unlock_enable(old, &un->un_lock);
+}
+
 static int ioctl_passthru_checked(struct dd_unit *un, struct sc_passthru *pt, unsigned long devflag)
 {
     struct dd_sync sy;
     bool read = (pt->flags & SC_PT_READ) != 0;
+    bool stops = ioctl_passthru_stops(pt), was_dirty = false;
     void *data = pt->buffer ? (void *)(uintptr_t)pt->buffer : dd_area_data(un);
     int error;
 
@@ -138,6 +200,8 @@ static int ioctl_passthru_checked(struct dd_unit *un, struct sc_passthru *pt, un
         return EFAULT;
     if (!pt->buffer && !read)
         memcpy(data, pt->data, (size_t)pt->data_length);
+    if (ioctl_sense_kept(un, pt, pt->buffer ? data : pt->data))
+        return 0;
     memset(&sy, 0, sizeof(sy));
     memcpy(sy.sy_cdb, pt->scsi_cdb, sizeof(sy.sy_cdb));
     sy.sy_cdb_bytes = pt->command_length;
@@ -145,10 +209,18 @@ static int ioctl_passthru_checked(struct dd_unit *un, struct sc_passthru *pt, un
     sy.sy_bytes = (uint32_t)pt->data_length;
     sy.sy_read = read;
     sy.sy_timeout_s = pt->timeout_value;
-    sy.sy_flags = DD_SYNC_RAW | (pt->autosense_length ? 0 : DD_SYNC_NOSENSE);
-    if (!read)
-        dd_dirty_set(un, true);
+    sy.sy_tag = pt->q_tag_msg;
+    sy.sy_flags = DD_SYNC_RAW | DD_SYNC_TAG | (pt->autosense_length ? 0 : DD_SYNC_NOSENSE);
+    if (stops)
+        was_dirty = dd_dirty_set(un, false);
+    else if (!read && pt->data_length > 0)
+        (void)dd_dirty_set(un, true);
     error = dd_sync_run(un, &sy);
+    if (error && was_dirty)
+        (void)dd_dirty_set(un, true);
+    if (!error)
+        ioctl_passthru_effects(un, pt);
+    ioctl_sense_keep(un, &sy);
     pt->status_validity = sy.sy_validity;
     pt->scsi_bus_status = sy.sy_scsi_status;
     pt->adapter_status = sy.sy_adapter_status;
@@ -178,20 +250,41 @@ static int ioctl_passthru(struct dd_unit *un, intptr_t arg, unsigned long devfla
     return error;
 }
 
-/* FORMAT UNIT with the defaults; nobody else may have the disk open. */
+/*
+ * FORMAT UNIT with the defaults; nobody else may have the disk open. Afterwards the disk may be another
+ * one: blocks, their size, limits and protection are read again, as at open, and until that is done every
+ * other request gets EACCES. If it cannot be done the disk stays that way until it is opened again.
+ */
 static int ioctl_format(struct dd_unit *un)
 {
     struct dd_sync sy;
-    int error;
+    int error, old;
 
     if (!un->un_single)
         return EACCES;
     if (un->un_read_only)
         return EWRPROTECT;
+    old = disable_lock(INTIODONE, &un->un_lock);
+    atomic_store_explicit(&un->un_mode, DD_MODE_FORMAT, memory_order_release);
+    dd_open_wait_idle_locked(un);
+    unlock_enable(old, &un->un_lock);
     dd_sync_init(&sy, SCSI_FORMAT_UNIT, NULL, 0, false);
     sy.sy_timeout_s = IOCTL_FORMAT_TIMEOUT_S;
     error = dd_sync_run(un, &sy);
-    return error ? error : dd_probe_capacity(un);
+    if (!error) {
+        error = dd_probe_identify(un);
+        if (!error)
+            error = dd_probe_capacity(un);
+        if (!error)
+            error = dd_open_limits(un);
+        if (error) {
+            old = disable_lock(INTIODONE, &un->un_lock);
+            dd_size_set_locked(un, 0);
+            unlock_enable(old, &un->un_lock);
+        }
+    }
+    atomic_store_explicit(&un->un_mode, DD_MODE_NORMAL, memory_order_release);
+    return error;
 }
 
 static int ioctl_range(struct dd_unit *un, unsigned cmd, intptr_t arg, unsigned long devflag)

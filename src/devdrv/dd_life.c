@@ -8,12 +8,16 @@
  * than the queue depth.
  *
  * The configure method calls one configuration at a time; units are found by minor number without a lock.
+ * Who calls strategy, read, write or ioctl has the disk open, so its unit stays. Who opens it has not yet:
+ * he counts as a user of the minor from before he looks until he is done, and a CFG_TERM that has begun turns
+ * newcomers away, takes the unit out and waits for those who were inside.
  *
  * Does not contain: open and close (dd_open.c).
  */
 #include "dd_impl.h"
 
 static _Atomic(struct dd_unit *) dd_units[DD_UNITS_MAX];
+static _Atomic uint32_t dd_users[DD_UNITS_MAX];
 
 struct dd_unit *dd_unit_of(devno_t devno)
 {
@@ -21,6 +25,30 @@ struct dd_unit *dd_unit_of(devno_t devno)
 
     return SC_LIKELY(minor < DD_UNITS_MAX) ? atomic_load_explicit(&dd_units[minor], memory_order_acquire)
                                            : NULL;
+}
+
+struct dd_unit *dd_unit_hold(devno_t devno)
+{
+    unsigned minor = SC_MINOR(devno);
+    struct dd_unit *un;
+
+    if (minor >= DD_UNITS_MAX)
+        return NULL;
+    /* Either the other side sees the count, or we see that the unit has gone. */
+    atomic_fetch_add_explicit(&dd_users[minor], 1, memory_order_seq_cst);
+    un = atomic_load_explicit(&dd_units[minor], memory_order_seq_cst);
+    if (!un || un->un_devno != devno) {
+        dd_unit_release(devno);
+        return NULL;
+    }
+    return un;
+}
+
+void dd_unit_release(devno_t devno)
+{
+    uint32_t before = atomic_fetch_sub_explicit(&dd_users[SC_MINOR(devno)], 1, memory_order_release);
+
+    KASSERT(before > 0);
 }
 
 /* Fill in what no command ever changes. */
@@ -244,6 +272,8 @@ static void life_quiesce(struct dd_unit *un)
 {
     event_t never = EVENT_NULL;
 
+    while (atomic_load_explicit(&dd_users[SC_MINOR(un->un_devno)], memory_order_seq_cst))
+        (void)e_timedsleep(&never, NULL, 1000000);
     for (unsigned i = 0; i < DD_PLUGS; i++)
         while (atomic_load_explicit(&un->un_plugs[i].pl_holder, memory_order_acquire))
             (void)e_timedsleep(&never, NULL, 1000000);
@@ -259,14 +289,19 @@ static int life_term(devno_t devno)
         return ENXIO;
     old = disable_lock(INTIODONE, &un->un_lock);
     open = un->un_opens > 0 || un->un_busy;
+    un->un_dying = !open;
     unlock_enable(old, &un->un_lock);
     if (open)
         return EBUSY;
     if (!life_major_in_use(devno))
         error = devswdel(devno);
-    if (error)
-        return error;
-    atomic_store_explicit(&dd_units[SC_MINOR(devno)], NULL, memory_order_release);
+    if (error) {
+        old = disable_lock(INTIODONE, &un->un_lock);
+        un->un_dying = false;
+        unlock_enable(old, &un->un_lock);
+        return error == EEXIST ? EBUSY : error;
+    }
+    atomic_store_explicit(&dd_units[SC_MINOR(devno)], NULL, memory_order_seq_cst);
     life_quiesce(un);
     KASSERT(!un->un_pending.ch_head && !un->un_inp_head && !un->un_resend);
     lock_free(&un->un_lock);

@@ -38,7 +38,9 @@ static void open_event(struct sc_event_info *info)
     if (!(events & SC_SCSI_RESET_EVENT))
         return;
     old = disable_lock(INTIODONE, &un->un_lock);
-    un->un_need_delay = true;
+    un->un_reset_ns = kern_now_ns() | 1u;
+    if (un->un_reserved)
+        dd_todo_set_locked(un, DD_TODO_RESERVE);
     unlock_enable(old, &un->un_lock);
 }
 
@@ -63,7 +65,8 @@ static int open_path(struct dd_unit *un, int ext)
         un->un_fp = NULL;
         return error;
     }
-    un->un_transfer_max = most > INT_MAX ? (uint32_t)INT_MAX & ~SC_PAGE_MASK : (uint32_t)most & ~SC_PAGE_MASK;
+    un->un_adapter_max = most > INT_MAX ? (uint32_t)INT_MAX & ~SC_PAGE_MASK : (uint32_t)most & ~SC_PAGE_MASK;
+    un->un_transfer_max = un->un_adapter_max;
     if (ext & SC_FORCED_OPEN)
         error = fp_ioctl(un->un_fp, SCIORESET, open_path_arg(un), 0);
     if (error) {
@@ -83,6 +86,21 @@ static int open_path(struct dd_unit *un, int ext)
     return 0;
 }
 
+/*
+ * Are persistent reservation keys registered? Then RESERVE is a conflict for everybody, also for
+ * those who are registered: reservations are managed by others, and we open without one.
+ */
+static bool open_keys(struct dd_unit *un)
+{
+    uint8_t data[8] = {0};
+    struct dd_sync sy;
+
+    dd_sync_init(&sy, SCSI_PERSISTENT_RESERVE_IN, data, sizeof(data), true);
+    sy.sy_cdb[8] = sizeof(data);
+    sy.sy_flags = DD_SYNC_QUIET;
+    return dd_sync_run(un, &sy) == 0 && dd_todo_keys(data, sizeof(data) - sy.sy_resid);
+}
+
 static int open_reserve(struct dd_unit *un, uint8_t opcode)
 {
     struct dd_sync sy;
@@ -91,6 +109,11 @@ static int open_reserve(struct dd_unit *un, uint8_t opcode)
     dd_sync_init(&sy, opcode, NULL, 0, false);
     sy.sy_flags = DD_SYNC_QUIET;
     error = dd_sync_run(un, &sy);
+    if (error == EBUSY && sy.sy_scsi_status == SC_RESERVATION_CONFLICT && open_keys(un)) {
+        dd_log(un, NULL, ERRID_DISK_INFO, true, 0, "persistent keys registered", "opened without RESERVE",
+               NULL, 0);
+        return 0;
+    }
     /* A device that does not know RESERVE cannot be reserved by anybody else either. */
     if (error == EINVAL && sy.sy_sense.valid && sy.sy_sense.key == SCSI_KEY_ILLEGAL)
         return 0;
@@ -99,12 +122,12 @@ static int open_reserve(struct dd_unit *un, uint8_t opcode)
     return error;
 }
 
-/* Everything idle, for close. Locks: un_lock held, dropped while asleep. */
-static void open_wait_idle_locked(struct dd_unit *un)
+void dd_open_wait_idle_locked(struct dd_unit *un)
 {
     while (un->un_active || un->un_pending.ch_head || un->un_resend || un->un_frag_busy ||
-           un->un_resp.ch_head || un->un_hold || un->un_rec.rec_state != DD_REC_NONE ||
-           un->un_unstick_cmd.cmd_state != DD_CMD_FREE || un->un_area_busy)
+           un->un_resp.ch_head || (un->un_hold & ~(DD_HOLD_TODO | DD_HOLD_GONE)) ||
+           un->un_rec.rec_state != DD_REC_NONE || un->un_unstick_cmd.cmd_state != DD_CMD_FREE ||
+           un->un_area_busy)
         dd_sleep_locked(un);
 }
 
@@ -114,13 +137,16 @@ static int open_teardown(struct dd_unit *un, bool commands)
     event_t never = EVENT_NULL;
     int error = 0, rc, old;
 
-    if (commands && un->un_dirty)
+    if (commands && (un->un_dirty || un->un_deferred))
         error = dd_cache_sync(un);
+    old = disable_lock(INTIODONE, &un->un_lock);
+    dd_todo_forget_locked(un);
+    unlock_enable(old, &un->un_lock);
     if (commands && un->un_reserved && !un->un_retain)
         (void)open_reserve(un, SCSI_RELEASE_6);
     /* These two may have failed: their sleeper has the answer, but the recovery may still be under way. */
     old = disable_lock(INTIODONE, &un->un_lock);
-    open_wait_idle_locked(un);
+    dd_open_wait_idle_locked(un);
     unlock_enable(old, &un->un_lock);
     while (tstop(un->un_restart_trb) < 0 || tstop(un->un_delay_trb) < 0)
         (void)e_timedsleep(&never, NULL, 1000000);
@@ -132,14 +158,16 @@ static int open_teardown(struct dd_unit *un, bool commands)
     return error ? error : rc;
 }
 
-/* Limits that follow from the adapter, the device and the attributes together. */
-static int open_limits(struct dd_unit *un)
+int dd_open_limits(struct dd_unit *un)
 {
     uint32_t coalesce = un->un_dds.max_coalesce;
+    uint32_t most = un->un_adapter_max;
 
-    un->un_transfer_max &= ~(dd_block_bytes(un) - 1u);
-    if (un->un_transfer_max < dd_block_bytes(un))
+    if (un->un_device_blocks_max && un->un_device_blocks_max < most >> un->un_shift)
+        most = un->un_device_blocks_max << un->un_shift;
+    if (most < dd_block_bytes(un))
         return EINVAL;
+    un->un_transfer_max = most & ~(dd_block_bytes(un) - 1u);
     un->un_span_max = coalesce && coalesce < un->un_transfer_max ? coalesce : un->un_transfer_max;
     un->un_info.id = un->un_dds.scsi_id;
     un->un_info.lun = un->un_dds.lun_id;
@@ -163,7 +191,7 @@ static int open_device(struct dd_unit *un, unsigned long devflag, int ext)
     if (!error)
         error = dd_probe_capacity(un);
     if (!error)
-        error = open_limits(un);
+        error = dd_open_limits(un);
     if (!error && un->un_read_only && (devflag & DWRITE))
         error = EWRPROTECT;
     return error;
@@ -178,8 +206,11 @@ static int open_first(struct dd_unit *un, unsigned long devflag, int ext)
     un->un_depth = un->un_depth_max = 1;
     un->un_tag = SC_NO_Q;
     un->un_need_resume = un->un_need_delay = un->un_rec.rec_owed = false;
-    un->un_read_only = un->un_reserved = un->un_dirty = false;
+    un->un_read_only = un->un_reserved = un->un_dirty = un->un_turn_rw = false;
     un->un_good_run = 0;
+    un->un_deferred = 0;
+    un->un_kept_bytes = 0;
+    un->un_reset_ns = ext & SC_FORCED_OPEN ? kern_now_ns() | 1u : 0;
     error = open_path(un, ext);
     if (error)
         return error;
@@ -190,7 +221,7 @@ static int open_first(struct dd_unit *un, unsigned long devflag, int ext)
     error = open_device(un, devflag, ext);
     if (error) {
         old = disable_lock(INTIODONE, &un->un_lock);
-        open_wait_idle_locked(un);
+        dd_open_wait_idle_locked(un);
         unlock_enable(old, &un->un_lock);
         (void)open_teardown(un, true);
         return error;
@@ -216,18 +247,21 @@ static int open_join_locked(const struct dd_unit *un, unsigned long devflag, int
  */
 int dd_open(devno_t devno, unsigned long devflag, long chan, int ext)
 {
-    struct dd_unit *un = dd_unit_of(devno);
+    struct dd_unit *un;
     int error, old;
 
     (void)chan;
-    if (!un || un->un_devno != devno)
-        return ENXIO;
     if (ext & ~OPEN_EXT_ALL)
         return EINVAL;
+    un = dd_unit_hold(devno);
+    if (!un)
+        return ENXIO;
     old = disable_lock(INTIODONE, &un->un_lock);
     while (un->un_busy)
         dd_sleep_locked(un);
-    if (un->un_opens > 0) {
+    if (un->un_dying) {
+        error = ENXIO;
+    } else if (un->un_opens > 0) {
         error = open_join_locked(un, devflag, ext);
     } else {
         un->un_busy = true;
@@ -243,6 +277,7 @@ int dd_open(devno_t devno, unsigned long devflag, long chan, int ext)
         un->un_retain |= (ext & SC_RETAIN_RESERVATION) != 0;
     }
     unlock_enable(old, &un->un_lock);
+    dd_unit_release(devno);
     return error;
 }
 
@@ -252,12 +287,12 @@ int dd_open(devno_t devno, unsigned long devflag, long chan, int ext)
  */
 int dd_close(devno_t devno, long chan)
 {
-    struct dd_unit *un = dd_unit_of(devno);
+    struct dd_unit *un = dd_unit_hold(devno);
     int error = 0, old;
     bool diag;
 
     (void)chan;
-    if (!un || un->un_devno != devno)
+    if (!un)
         return ENXIO;
     old = disable_lock(INTIODONE, &un->un_lock);
     while (un->un_busy)
@@ -265,7 +300,7 @@ int dd_close(devno_t devno, long chan)
     if (un->un_opens > 0) {
         un->un_opens = 0;
         un->un_busy = true;
-        open_wait_idle_locked(un);
+        dd_open_wait_idle_locked(un);
         unlock_enable(old, &un->un_lock);
         diag = atomic_load_explicit(&un->un_mode, memory_order_relaxed) == DD_MODE_DIAGNOSTIC;
         error = open_teardown(un, !diag);
@@ -275,5 +310,6 @@ int dd_close(devno_t devno, long chan)
         dd_wake_locked(un);
     }
     unlock_enable(old, &un->un_lock);
+    dd_unit_release(devno);
     return error;
 }

@@ -288,21 +288,31 @@ static int probe_capacity_16(struct dd_unit *un, uint64_t *last, uint32_t *block
     return 0;
 }
 
+/* The new capacity, in DEV_BSIZE units; readers see the old one or the new one. Locks: un_lock held. */
+void dd_size_set_locked(struct dd_unit *un, uint64_t sectors)
+{
+    uint8_t other = atomic_load_explicit(&un->un_size_now, memory_order_relaxed) ^ 1u;
+
+    un->un_size[other] = sectors;
+    atomic_store_explicit(&un->un_size_now, other, memory_order_release);
+}
+
 /* Believe a capacity, or not. */
 static int probe_capacity_set(struct dd_unit *un, uint64_t last, uint32_t block_bytes)
 {
     uint8_t shift = DEV_BSHIFT;
+    int old;
 
     while (shift < 12 && 1u << shift != block_bytes)
         shift++;
     if (1u << shift != block_bytes || last >= (uint64_t)INT64_MAX >> shift)
         return EFORMAT;
+    old = disable_lock(INTIODONE, &un->un_lock);
     un->un_shift = shift;
-    un->un_sectors = (last + 1) << (shift - DEV_BSHIFT);
+    dd_size_set_locked(un, (last + 1) << (shift - DEV_BSHIFT));
     un->un_info.blocks = last + 1;
     un->un_info.block_bytes = block_bytes;
-    if (un->un_device_blocks_max && un->un_device_blocks_max < un->un_transfer_max >> shift)
-        un->un_transfer_max = un->un_device_blocks_max << shift;
+    unlock_enable(old, &un->un_lock);
     return 0;
 }
 

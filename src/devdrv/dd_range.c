@@ -21,7 +21,7 @@ static int range_blocks(const struct dd_unit *un, const struct sc_range *range, 
                         uint64_t *blocks)
 {
     uint64_t mask = dd_block_bytes(un) - 1u;
-    uint64_t end = un->un_sectors << DEV_BSHIFT;
+    uint64_t end = dd_sectors(un) << DEV_BSHIFT;
 
     if ((range->offset | range->length) & mask)
         return EINVAL;
@@ -63,7 +63,7 @@ int dd_range_unmap(struct dd_unit *un, const struct sc_range *range)
         scsi_put32(list + 16, n);
         dd_sync_init(&sy, SCSI_UNMAP, list, sizeof(list), false);
         scsi_put16(sy.sy_cdb + 7, RANGE_UNMAP_BYTES);
-        dd_dirty_set(un, true);
+        (void)dd_dirty_set(un, true);
         error = dd_sync_run(un, &sy);
         lba += n;
         blocks -= n;
@@ -89,7 +89,7 @@ static int range_write_same(struct dd_unit *un, uint64_t *lba, uint64_t *blocks,
         scsi_put32(sy.sy_cdb + 10, n);
         sy.sy_timeout_s = un->un_dds.start_timeout;
         sy.sy_flags = DD_SYNC_QUIET;
-        dd_dirty_set(un, true);
+        (void)dd_dirty_set(un, true);
         error = dd_sync_run(un, &sy);
         if (error)
             return range_unknown(&sy) ? EOPNOTSUPP : error;
@@ -154,7 +154,7 @@ int dd_range_zero(struct dd_unit *un, const struct sc_range *range, bool may_unm
  */
 int dd_range_extent(struct dd_unit *un, struct sc_extent *ext)
 {
-    uint64_t end = un->un_sectors << DEV_BSHIFT;
+    uint64_t end = dd_sectors(un) << DEV_BSHIFT;
     uint64_t lba = ext->offset >> un->un_shift;
     uint8_t data[RANGE_STATUS_BYTES] = {0};
     uint64_t first, blocks;

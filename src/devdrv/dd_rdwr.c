@@ -29,7 +29,7 @@ static int rdwr_mincnt(struct buf *bp, void *parms)
     struct rdwr_min *min = parms;
 
     KASSERT(bp->b_blkno >= 0);
-    if (SC_UNLIKELY((uint64_t)bp->b_blkno >= min->min_un->un_sectors)) {
+    if (SC_UNLIKELY((uint64_t)bp->b_blkno >= dd_sectors(min->min_un))) {
         min->min_end = true;
         return ENXIO;
     }
@@ -83,7 +83,7 @@ static int rdwr_peek(const struct dd_unit *un, const struct uio *uiop, size_t by
 /* The copying way. Context: process. */
 static int rdwr_bounce(struct dd_unit *un, struct uio *uiop, bool read, uint32_t options)
 {
-    uint64_t end = un->un_sectors << DEV_BSHIFT;
+    uint64_t end = dd_sectors(un) << DEV_BSHIFT;
     int error = 0;
 
     dd_area_get(un);
@@ -137,7 +137,9 @@ static int rdwr(devno_t devno, struct uio *uiop, bool read, int ext)
         return EINVAL;
     if (wanted == 0)
         return 0;
-    end = un->un_sectors << DEV_BSHIFT;
+    end = dd_sectors(un) << DEV_BSHIFT;
+    if (end == 0)
+        return EFORMAT;
     if ((uint64_t)uiop->uio_offset >= end)
         return read && (uint64_t)uiop->uio_offset == end ? 0 : ENXIO;
     if (!read && un->un_read_only)

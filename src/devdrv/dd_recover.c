@@ -11,9 +11,20 @@
  *         again: to the resend list;  failed: dd_split.c
  *   ─► more parked commands?  the next one, from the top
  *   ─► did the adapter driver keep its queue?  SC_Q_RESUME, which carries no command     [QUEUE]
- *   ─► reservation lost?  RESERVE                                                       [RESERVE]
- *   ─► delay asked for?                                                            [DELAY, QFULL]
+ *   ─► something due with the whole disk?  dd_todo.c                 [RESERVE, KEYS, CAPACITY]
+ *   ─► delay asked for?                                                             [DELAY, WAIT]
  *   ─► release the hold; the first command carries SC_RESUME if nothing has yet
+ *
+ * Two kinds of delay. A device that becomes ready is left alone for dd_busy_ms, and a retry is used. One that
+ * is busy, full or silent may be so for a millisecond: the command goes again as soon as another one
+ * completes, which says that there is room; only when nothing is out does a timer run, first for 1 ms, then
+ * each time for as long as has been waited so far, at most dd_busy_ms (dd_qfull_ms). What bounds this is the
+ * time waited in all: retries x dd_busy_ms (DD_QFULL_WAITS x dd_qfull_ms), which is as long a pause as ever,
+ * without stopping everything for a second because of one BUSY. A try that a completion ended counts as 1 ms.
+ *
+ * After a reset the device may not answer selection yet. SC_DELAY_CMD has the adapter wait for that (a
+ * second, ad_delay_ms), but nearly every device answers at once, with an attention. So the first command
+ * goes out plain, and only when it finds nobody the next one carries SC_DELAY_CMD.
  *
  * Commands returned ENXIO were never executed: they go to the resend list, which is ordered by first
  * dispatch, so that whatever comes back, and in whatever order, is sent again in the original one.
@@ -38,8 +49,10 @@
  */
 #include "dd_impl.h"
 
-#define RECOVER_CDB_BYTES 6
-#define RECOVER_SUSPECT   8u /* ENXIO that often in a row: something is wrong with the queue */
+#define RECOVER_SENSE_BYTES 6
+#define RECOVER_SUSPECT     8u /* ENXIO that often in a row: something is wrong with the queue */
+/* What a rule says about the disk, and not about the command. */
+#define RECOVER_DISK_FLAGS  (DD_RULE_RESERVE | DD_RULE_RESET | DD_RULE_CAPACITY | DD_RULE_DEFERRED)
 
 /* ------------------------------------------------------------------ lists and counters */
 
@@ -75,8 +88,8 @@ static void recover_resend_locked(struct dd_unit *un, struct dd_cmd *cmd)
  * Fill one of the two reserved structures. cdb NULL: a queue transaction, which carries no command and
  * therefore no CDB length (AIX-23), but id and LUN. Locks: un_lock held.
  */
-static void recover_build_locked(struct dd_unit *un, struct dd_cmd *cmd, const uint8_t *cdb, uint8_t flags,
-                                 uint32_t data_bytes)
+static void recover_build_locked(struct dd_unit *un, struct dd_cmd *cmd, const uint8_t *cdb,
+                                 uint8_t cdb_bytes, uint8_t flags, uint32_t data_bytes)
 {
     struct sc_buf *sc = &cmd->cmd_sc;
 
@@ -101,16 +114,16 @@ static void recover_build_locked(struct dd_unit *un, struct dd_cmd *cmd, const u
     memset(&sc->scsi_command.scsi_cmd, 0, sizeof(sc->scsi_command.scsi_cmd));
     sc->scsi_command.scsi_length = 0;
     if (cdb) {
-        memcpy(&sc->scsi_command.scsi_cmd, cdb, RECOVER_CDB_BYTES);
-        sc->scsi_command.scsi_length = RECOVER_CDB_BYTES;
+        memcpy(&sc->scsi_command.scsi_cmd, cdb, cdb_bytes);
+        sc->scsi_command.scsi_length = cdb_bytes;
     }
     sc->scsi_command.scsi_cmd.lun |= un->un_lun_bits;
     un->un_stats.internal++;
 }
 
-/* Give the recovery structure a command and have the loop send it. Locks: un_lock held. */
-static void recover_send_locked(struct dd_unit *un, enum dd_rec_state state, const uint8_t *cdb,
-                                uint8_t flags, uint32_t data_bytes)
+/* Have the loop send the recovery structure. Locks: un_lock held. */
+static void recover_ready_locked(struct dd_unit *un, enum dd_rec_state state, const uint8_t *cdb,
+                                 uint8_t cdb_bytes, uint8_t flags, uint32_t data_bytes)
 {
     struct dd_rec *rec = &un->un_rec;
 
@@ -119,9 +132,18 @@ static void recover_send_locked(struct dd_unit *un, enum dd_rec_state state, con
         flags |= SC_DELAY_CMD;
         un->un_need_delay = false;
     }
-    recover_build_locked(un, rec->rec_cmd, cdb, flags, data_bytes);
+    recover_build_locked(un, rec->rec_cmd, cdb, cdb_bytes, flags, data_bytes);
+    if (data_bytes)
+        memset(rec->rec_sense, 0, sizeof(rec->rec_sense));
     rec->rec_state = state;
     rec->rec_ready = true;
+}
+
+/* Give the recovery structure a command, with SC_RESUME if the queue is halted. Locks: un_lock held. */
+void dd_recover_send_locked(struct dd_unit *un, enum dd_rec_state state, const uint8_t *cdb,
+                            uint8_t cdb_bytes, uint32_t data_bytes)
+{
+    recover_ready_locked(un, state, cdb, cdb_bytes, un->un_need_resume ? SC_RESUME : 0, data_bytes);
 }
 
 /*
@@ -139,7 +161,7 @@ struct dd_cmd *dd_recover_take_locked(struct dd_unit *un)
     } else if (rec->rec_unstick && rec->rec_unstick_cmd->cmd_state == DD_CMD_FREE) {
         rec->rec_unstick = false;
         cmd = rec->rec_unstick_cmd;
-        recover_build_locked(un, cmd, NULL, SC_Q_RESUME | SC_RESUME, 0);
+        recover_build_locked(un, cmd, NULL, 0, SC_Q_RESUME | SC_RESUME, 0);
     }
     if (cmd) {
         KASSERT(cmd->cmd_state == DD_CMD_HELD);
@@ -150,21 +172,45 @@ struct dd_cmd *dd_recover_take_locked(struct dd_unit *un)
 
 static void recover_sense_locked(struct dd_unit *un)
 {
-    const uint8_t cdb[RECOVER_CDB_BYTES] = {SCSI_REQUEST_SENSE, 0, 0, 0, DD_SENSE_BYTES, 0};
+    const uint8_t cdb[RECOVER_SENSE_BYTES] = {SCSI_REQUEST_SENSE, 0, 0, 0, DD_SENSE_BYTES, 0};
 
-    memset(un->un_rec.rec_sense, 0, sizeof(un->un_rec.rec_sense));
     /* Always with SC_RESUME: an error has halted the queue, whoever noticed first. */
-    recover_send_locked(un, DD_REC_SENSE, cdb, SC_RESUME, DD_SENSE_BYTES);
+    recover_ready_locked(un, DD_REC_SENSE, cdb, RECOVER_SENSE_BYTES, SC_RESUME, DD_SENSE_BYTES);
 }
 
 /* ------------------------------------------------------------------ verdicts */
 
-/* Has this command any try left under this rule? Counts the one it takes. */
-static bool recover_may_retry(const struct dd_unit *un, struct dd_cmd *cmd, const struct dd_rule *rule)
+/*
+ * Busy, full or silent: may this command wait once more? If so, for how long at most; see the head of the
+ * file. Locks: un_lock held.
+ */
+static bool recover_may_wait_locked(struct dd_unit *un, struct dd_cmd *cmd, const struct dd_rule *rule)
+{
+    bool full = (rule->rule_flags & DD_RULE_QFULL) != 0;
+    uint64_t most_ms = (full ? un->un_qfull_ns : un->un_busy_ns) / 1000000u;
+    uint64_t budget_ms = most_ms * (full ? DD_QFULL_WAITS : un->un_dds.retries);
+    uint32_t waited_ms, next_ms;
+
+    if (cmd->cmd_waits == 0)
+        cmd->cmd_wait_mark = un->un_waited_ms;
+    waited_ms = un->un_waited_ms - cmd->cmd_wait_mark;
+    if ((uint64_t)waited_ms + cmd->cmd_waits >= budget_ms && cmd->cmd_waits >= un->un_dds.retries)
+        return false;
+    cmd->cmd_waits++;
+    next_ms = waited_ms + 1u < most_ms ? waited_ms + 1u : (uint32_t)most_ms;
+    if (next_ms > un->un_rec.rec_wait_ms)
+        un->un_rec.rec_wait_ms = next_ms;
+    return true;
+}
+
+/* Has this command any try left under this rule? Counts the one it takes. Locks: un_lock held. */
+static bool recover_may_retry_locked(struct dd_unit *un, struct dd_cmd *cmd, const struct dd_rule *rule)
 {
     unsigned limit = rule->rule_flags & DD_RULE_ONCE ? 1u : un->un_dds.retries;
 
-    if (rule->rule_flags & DD_RULE_QFULL)
+    if (rule->rule_flags & (DD_RULE_BUSY | DD_RULE_QFULL))
+        return recover_may_wait_locked(un, cmd, rule);
+    if (rule->rule_flags & DD_RULE_DEFERRED)
         return ++cmd->cmd_requeues < DD_REQUEUE_MAX;
     if (rule->rule_flags & DD_RULE_FREE && ++cmd->cmd_attentions <= DD_ATTENTION_MAX)
         return true;
@@ -177,27 +223,49 @@ static bool recover_may_retry(const struct dd_unit *un, struct dd_cmd *cmd, cons
     return true;
 }
 
-/* Side effects of a rule on the disk as a whole. Locks: un_lock held. */
-static void recover_rule_effects_locked(struct dd_unit *un, const struct dd_rule *rule)
+/* An earlier write did not reach the medium. Whose it was the device does not say. Locks: un_lock held. */
+static void recover_deferred_locked(struct dd_unit *un, const struct scsi_sense *sense)
 {
-    struct dd_rec *rec = &un->un_rec;
+    struct scsi_sense current = *sense;
+    const struct dd_rule *rule;
 
-    if (rule->rule_flags & DD_RULE_DELAY)
-        rec->rec_delay = true;
-    if (rule->rule_flags & DD_RULE_RESET)
+    if (sense->key == SCSI_KEY_NO_SENSE || sense->key == SCSI_KEY_RECOVERED ||
+        sense->key == SCSI_KEY_ATTENTION)
+        return; /* nothing was lost */
+    current.deferred = false;
+    rule = dd_sense_rule(&current);
+    un->un_deferred = rule->rule_error == EINVAL ? EIO : rule->rule_error;
+}
+
+/* Side effects on the disk as a whole, whichever command showed them. Locks: un_lock held. */
+static void recover_disk_effects_locked(struct dd_unit *un, unsigned flags, const struct scsi_sense *sense)
+{
+    bool open = atomic_load_explicit(&un->un_mode, memory_order_relaxed) == DD_MODE_NORMAL;
+
+    if (flags & RECOVER_DISK_FLAGS)
+        un->un_rec.rec_todo_tries = 0;
+    if (flags & DD_RULE_RESET)
+        un->un_reset_ns = kern_now_ns() | 1u;
+    if ((flags & DD_RULE_RESERVE) && un->un_reserved)
+        dd_todo_set_locked(un, DD_TODO_RESERVE);
+    if ((flags & DD_RULE_CAPACITY) && open)
+        dd_todo_set_locked(un, DD_TODO_CAPACITY);
+    if (flags & DD_RULE_DEFERRED)
+        recover_deferred_locked(un, sense);
+}
+
+/* Side effects on what is sent next. Locks: un_lock held. */
+static void recover_flow_effects_locked(struct dd_unit *un, unsigned flags)
+{
+    if (flags & DD_RULE_DELAY)
+        un->un_rec.rec_delay = true;
+    if ((flags & DD_RULE_ABSENT) && un->un_reset_ns &&
+        (int64_t)(kern_now_ns() - un->un_reset_ns) < DD_SETTLE_NS)
         un->un_need_delay = true;
-    if (rule->rule_flags & DD_RULE_RESERVE && un->un_reserved) {
-        rec->rec_reserve = true;
-        rec->rec_reserve_tries = 0;
-    }
-    if (rule->rule_flags & DD_RULE_QFULL) {
+    if (flags & DD_RULE_QFULL) {
         /* The failed one is not among un_active any more, so that is "active minus one". */
-        if (un->un_active == 0) {
-            rec->rec_delay = true; /* alone and yet full: it is busy */
-        } else {
-            un->un_depth = un->un_active < un->un_depth ? un->un_active : un->un_depth;
-            rec->rec_qfull = true;
-        }
+        if (un->un_active > 0 && un->un_active < un->un_depth)
+            un->un_depth = un->un_active;
         un->un_good_run = 0;
         KASSERT(un->un_depth >= 1);
     }
@@ -225,14 +293,15 @@ static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rul
         if (sense_bytes)
             memcpy(sy->sy_sense_data, rec->rec_sense, sense_bytes);
     }
+    recover_disk_effects_locked(un, rule->rule_flags, sense);
     if (sy && sy->sy_flags & DD_SYNC_RAW) {
         dd_sync_finish_locked(un, cmd, EIO, false);
         return;
     }
-    recover_rule_effects_locked(un, rule);
+    recover_flow_effects_locked(un, rule->rule_flags);
     /* A span that may have one bad block is taken apart at once; its bufs have their own retries. */
     if (act == DD_ACT_RETRY && !(span && (rule->rule_flags & DD_RULE_INFO)) &&
-        recover_may_retry(un, cmd, rule)) {
+        recover_may_retry_locked(un, cmd, rule)) {
         un->un_stats.retries++;
         if (!sy || !(sy->sy_flags & DD_SYNC_QUIET))
             dd_log(un, cmd, ERRID_DISK_ERR4, true, 0, rule->rule_name, "retried", bytes, sense_bytes);
@@ -264,6 +333,34 @@ static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rul
 
 /* ------------------------------------------------------------------ the machine */
 
+/*
+ * A delay, if one was asked for. False: there is none.
+ * Without a timer there is no delay; retries and time waited are counted, so this ends all the same.
+ * Locks: un_lock held.
+ */
+static bool recover_delay_locked(struct dd_unit *un)
+{
+    struct dd_rec *rec = &un->un_rec;
+
+    if (rec->rec_delay) {
+        rec->rec_delay = false;
+        rec->rec_wait_ms = 0;
+        rec->rec_state = DD_REC_DELAY;
+        un->un_delay_trb->timeout_ns = un->un_busy_ns;
+        return tstart(un->un_delay_trb) == 0;
+    }
+    if (rec->rec_wait_ms == 0)
+        return false;
+    rec->rec_state = DD_REC_WAIT;
+    if (un->un_active > 0)
+        return true; /* a completion says when */
+    un->un_waited_ms += rec->rec_wait_ms;
+    un->un_delay_trb->timeout_ns = (uint64_t)rec->rec_wait_ms * 1000000u;
+    rec->rec_wait_ms = 0;
+    rec->rec_timer = tstart(un->un_delay_trb) == 0;
+    return rec->rec_timer;
+}
+
 /* Everything judged: put the queue back to work, step by step. Locks: un_lock held. */
 static void recover_finish_locked(struct dd_unit *un)
 {
@@ -271,28 +368,16 @@ static void recover_finish_locked(struct dd_unit *un)
 
     if (rec->rec_kept) {
         rec->rec_kept = false;
-        recover_send_locked(un, DD_REC_QUEUE, NULL, SC_Q_RESUME | SC_RESUME, 0);
+        recover_ready_locked(un, DD_REC_QUEUE, NULL, 0, SC_Q_RESUME | SC_RESUME, 0);
         return;
     }
-    if (rec->rec_reserve) {
-        const uint8_t cdb[RECOVER_CDB_BYTES] = {SCSI_RESERVE_6, 0, 0, 0, 0, 0};
-
-        rec->rec_reserve = false;
-        recover_send_locked(un, DD_REC_RESERVE, cdb, un->un_need_resume ? SC_RESUME : 0, 0);
+    if ((un->un_todo && dd_todo_step_locked(un)) || recover_delay_locked(un))
         return;
-    }
-    if (rec->rec_delay || rec->rec_qfull) {
-        bool delay = rec->rec_delay;
-
-        rec->rec_delay = rec->rec_qfull = false;
-        rec->rec_state = delay ? DD_REC_DELAY : DD_REC_QFULL;
-        un->un_delay_trb->timeout_ns = delay ? un->un_busy_ns : un->un_qfull_ns;
-        /* Without a timer there is no delay; the retries are counted, so this ends all the same. */
-        if (tstart(un->un_delay_trb) == 0)
-            return;
-    }
     rec->rec_state = DD_REC_NONE;
+    rec->rec_unstick = rec->rec_keys = rec->rec_cap16 = rec->rec_refused = false;
+    rec->rec_todo_tries = 0;
     un->un_hold &= ~DD_HOLD_RECOVER;
+    dd_todo_set_locked(un, 0); /* what could not be done stays due */
     dd_wake_locked(un);
 }
 
@@ -310,8 +395,6 @@ static void recover_next_locked(struct dd_unit *un)
         rec->rec_failed_head = cmd->cmd_next;
         rec->rec_current = cmd;
         rec->rec_tries = 0;
-        if (!rule && cmd->cmd_sync && cmd->cmd_sync->sy_flags & DD_SYNC_NOSENSE)
-            rule = dd_sense_rule(&none);
         /* Sense that could not be fetched earlier may be why the device is busy: fetch it now. */
         if (!rule || (rec->rec_owed && cmd->cmd_sc.status_validity == SC_SCSI_ERROR &&
                       cmd->cmd_sc.scsi_status == SC_BUSY_STATUS)) {
@@ -321,6 +404,48 @@ static void recover_next_locked(struct dd_unit *un)
         recover_verdict_locked(un, rule, &none, 0);
     }
     recover_finish_locked(un);
+}
+
+/* Context: any. Locks: un_lock held. */
+void dd_recover_begin_locked(struct dd_unit *un)
+{
+    if (un->un_rec.rec_state != DD_REC_NONE)
+        return;
+    un->un_hold = (un->un_hold & ~DD_HOLD_TODO) | DD_HOLD_RECOVER;
+    un->un_rec.rec_state = DD_REC_JUDGE;
+    recover_next_locked(un);
+}
+
+/* Refused by the adapter driver (EINVAL, EFAULT ...): the queue was not touched. Locks: un_lock held. */
+static void recover_refused_locked(struct dd_unit *un, struct dd_cmd *cmd, int error)
+{
+    struct dd_rule refused = {"refused", DD_ANY, 0, 0, DD_ACT_FAIL, 0, (int16_t)error};
+    const struct scsi_sense none = {0};
+    bool span = error == EINVAL && cmd->cmd_kind == DD_KIND_RW && cmd->cmd_nbufs > 1;
+
+    /* It may take its bufs one by one: not every adapter has as many segments as we have bufs. */
+    if (span)
+        refused.rule_flags = DD_RULE_SPLIT;
+    cmd->cmd_state = DD_CMD_FAILED;
+    recover_count_locked(cmd, &un->un_stats.in_process, &un->un_stats.recovering, DD_BUF_RECOVER);
+    dd_log(un, cmd, ERRID_DISK_ERR3, span, error, refused.rule_name, span ? "span split" : "failed", NULL, 0);
+    dd_split_fail_locked(un, cmd, &refused, &none);
+}
+
+/* Park a command until it is its turn to be judged. Locks: un_lock held. */
+static void recover_park_locked(struct dd_unit *un, struct dd_cmd *cmd)
+{
+    struct dd_rec *rec = &un->un_rec;
+
+    cmd->cmd_state = DD_CMD_FAILED;
+    recover_count_locked(cmd, &un->un_stats.in_process, &un->un_stats.recovering, DD_BUF_RECOVER);
+    cmd->cmd_next = NULL;
+    if (rec->rec_failed_head)
+        rec->rec_failed_tail->cmd_next = cmd;
+    else
+        rec->rec_failed_head = cmd;
+    rec->rec_failed_tail = cmd;
+    un->un_hold |= DD_HOLD_RECOVER;
 }
 
 /*
@@ -344,53 +469,36 @@ void dd_recover_error_locked(struct dd_unit *un, struct dd_cmd *cmd)
             recover_count_locked(cmd, &un->un_stats.in_process, &un->un_stats.pending, DD_BUF_PENDING);
             recover_resend_locked(un, cmd);
         }
-        dd_recover_nudge_locked(un);
         if (!(un->un_hold & DD_HOLD_RECOVER) && cmd->cmd_requeues % RECOVER_SUSPECT == 0) {
             /* Again and again: perhaps it keeps a queue that we do not know of. */
-            un->un_hold |= DD_HOLD_RECOVER;
             rec->rec_kept = true;
-            recover_next_locked(un);
+            dd_recover_begin_locked(un);
         }
         return;
     }
     if (error != EIO && error != 0 && error != ENXIO) {
-        /* Refused by the adapter driver (EINVAL, ENOMEM, EFAULT ...): the queue was not touched. */
-        const struct dd_rule refused = {"refused", DD_ANY, 0, 0, DD_ACT_FAIL, 0, (int16_t)error};
-        const struct scsi_sense none = {0};
-
         if (cmd->cmd_kind == DD_KIND_SYNC) {
             dd_sync_finish_locked(un, cmd, error, false);
-            return;
+        } else if (error != ENOMEM) {
+            recover_refused_locked(un, cmd, error);
+        } else {
+            recover_park_locked(un, cmd); /* the adapter driver is short of something, for the moment */
+            dd_recover_begin_locked(un);
         }
-        cmd->cmd_state = DD_CMD_FAILED;
-        recover_count_locked(cmd, &un->un_stats.in_process, &un->un_stats.recovering, DD_BUF_RECOVER);
-        dd_log(un, cmd, ERRID_DISK_ERR3, false, error, refused.rule_name, "failed", NULL, 0);
-        dd_split_fail_locked(un, cmd, &refused, &none);
         return;
     }
-    cmd->cmd_state = DD_CMD_FAILED;
-    recover_count_locked(cmd, &un->un_stats.in_process, &un->un_stats.recovering, DD_BUF_RECOVER);
-    cmd->cmd_next = NULL;
-    if (rec->rec_failed_head)
-        rec->rec_failed_tail->cmd_next = cmd;
-    else
-        rec->rec_failed_head = cmd;
-    rec->rec_failed_tail = cmd;
+    recover_park_locked(un, cmd);
     un->un_need_resume = true;
     /* The latest error counts: one that clears also clears what an earlier one had kept. */
     rec->rec_kept = (cmd->cmd_sc.adap_q_status & SC_DID_NOT_CLEAR_Q) != 0;
     /* Is the recovery command itself behind it, in the kept queue? See the head of this file. */
-    if (rec->rec_kept && (rec->rec_state == DD_REC_SENSE || rec->rec_state == DD_REC_RESERVE))
+    if (rec->rec_kept && rec->rec_state >= DD_REC_SENSE && rec->rec_state <= DD_REC_CAPACITY)
         rec->rec_unstick = true;
-    un->un_hold |= DD_HOLD_RECOVER;
-    if (rec->rec_state == DD_REC_NONE)
-        recover_next_locked(un);
-    else
-        dd_recover_nudge_locked(un);
+    dd_recover_begin_locked(un);
 }
 
 /*
- * REQUEST SENSE, RESERVE or SC_Q_RESUME came back.
+ * REQUEST SENSE, SC_Q_RESUME or a step of dd_todo.c came back.
  * Context: completion. Locks: un_lock held.
  */
 void dd_recover_reserve_done_locked(struct dd_unit *un)
@@ -405,6 +513,7 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
 
     KASSERT(rec->rec_cmd->cmd_state == DD_CMD_INPROC);
     rec->rec_cmd->cmd_state = DD_CMD_FREE;
+    rec->rec_state = DD_REC_JUDGE;
     un->un_need_resume = failed;
     if (was == DD_REC_SENSE) {
         if (failed && ++rec->rec_tries < DD_SENSE_TRIES_MAX) {
@@ -425,11 +534,9 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
         recover_next_locked(un);
         return;
     }
-    if (was == DD_REC_RESERVE && failed && ++rec->rec_reserve_tries < DD_SENSE_TRIES_MAX)
-        rec->rec_reserve = true; /* most likely the attention that the reset left behind */
-    else if (was == DD_REC_RESERVE && failed)
-        dd_log(un, NULL, ERRID_DISK_INFO, true, 0, "reservation lost", "not regained", NULL, 0);
-    KASSERT(was == DD_REC_RESERVE || was == DD_REC_QUEUE);
+    KASSERT(was >= DD_REC_RESERVE && was <= DD_REC_QUEUE);
+    if (was != DD_REC_QUEUE)
+        dd_todo_done_locked(un, was);
     recover_next_locked(un);
 }
 
@@ -451,18 +558,36 @@ void dd_recover_delay_fired(struct trb *t)
     struct dd_unit *un = t->func_data;
     int old = disable_lock(INTIODONE, &un->un_lock);
 
-    if (un->un_rec.rec_state == DD_REC_DELAY || un->un_rec.rec_state == DD_REC_QFULL)
+    un->un_rec.rec_timer = false;
+    if (un->un_rec.rec_state == DD_REC_DELAY || un->un_rec.rec_state == DD_REC_WAIT) {
+        un->un_rec.rec_state = DD_REC_JUDGE;
         recover_next_locked(un);
+    }
     unlock_enable(old, &un->un_lock);
     dd_kick(un);
 }
 
 /*
- * A command came back: if recovery waits for room at the device, there is some now.
+ * A command came back while recovery waits for one. A good one has made room at the device: go on.
+ * One that was thrown back has not, but when it was the last, only the timer can say when.
  * Locks: un_lock held.
  */
-void dd_recover_nudge_locked(struct dd_unit *un)
+void dd_recover_nudge_locked(struct dd_unit *un, bool good)
 {
-    if (un->un_rec.rec_state == DD_REC_QFULL && tstop(un->un_delay_trb) == 0)
-        recover_next_locked(un);
+    struct dd_rec *rec = &un->un_rec;
+
+    if (rec->rec_state != DD_REC_WAIT)
+        return;
+    if (rec->rec_timer) {
+        /* It was armed when nothing was out; only the recovery's own or a late one comes now. */
+        if (!good || tstop(un->un_delay_trb) != 0)
+            return;
+        rec->rec_timer = false;
+    } else if (!good && un->un_active > 0 && !rec->rec_failed_head) {
+        return;
+    }
+    if (good)
+        rec->rec_wait_ms = 0;
+    rec->rec_state = DD_REC_JUDGE;
+    recover_next_locked(un);
 }

@@ -27,8 +27,13 @@ static const struct dd_rule dd_sense_rules[] = {
     {"medium error", SCSI_KEY_MEDIUM, ANY, ANY, DD_ACT_RETRY, DD_RULE_SPLIT | DD_RULE_INFO, EMEDIA},
     {"hardware error", SCSI_KEY_HARDWARE, ANY, ANY, DD_ACT_RETRY, DD_RULE_SPLIT | DD_RULE_INFO, EIO},
     {"illegal request", SCSI_KEY_ILLEGAL, ANY, ANY, DD_ACT_FAIL, DD_RULE_SPLIT, EINVAL},
+    {"medium may have changed", SCSI_KEY_ATTENTION, 0x28, ANY, DD_ACT_RETRY, DD_RULE_FREE | DD_RULE_CAPACITY,
+     EIO},
     {"power on or reset", SCSI_KEY_ATTENTION, 0x29, ANY, DD_ACT_RETRY, DD_RULE_FREE | DD_RULE_RESERVE, EIO},
-    {"reservation preempted", SCSI_KEY_ATTENTION, 0x2a, 0x03, DD_ACT_FAIL, 0, EBUSY},
+    {"reservation preempted", SCSI_KEY_ATTENTION, 0x2a, 0x03, DD_ACT_FAIL, DD_RULE_RESERVE, EBUSY},
+    {"reservation released", SCSI_KEY_ATTENTION, 0x2a, 0x04, DD_ACT_RETRY, DD_RULE_FREE | DD_RULE_RESERVE,
+     EIO},
+    {"capacity changed", SCSI_KEY_ATTENTION, 0x2a, 0x09, DD_ACT_RETRY, DD_RULE_FREE | DD_RULE_CAPACITY, EIO},
     {"unit attention", SCSI_KEY_ATTENTION, ANY, ANY, DD_ACT_RETRY, DD_RULE_FREE, EIO},
     {"thin provisioning full", SCSI_KEY_PROTECT, 0x27, 0x07, DD_ACT_FAIL, DD_RULE_SPLIT, ENOSPC},
     {"write protected", SCSI_KEY_PROTECT, ANY, ANY, DD_ACT_FAIL, 0, EWRPROTECT},
@@ -38,8 +43,8 @@ static const struct dd_rule dd_sense_rules[] = {
     {"unknown sense", ANY, ANY, ANY, DD_ACT_RETRY, DD_RULE_SPLIT, EIO},
 };
 /* About an earlier command: this one is not to blame and goes again. */
-static const struct dd_rule dd_rule_deferred = {"deferred error", ANY,          ANY, ANY,
-                                                DD_ACT_RETRY,     DD_RULE_FREE, EIO};
+static const struct dd_rule dd_rule_deferred = {"deferred error", ANY, ANY, ANY, DD_ACT_RETRY,
+                                                DD_RULE_DEFERRED, EIO};
 static const struct dd_rule dd_rule_nosense = {"sense not available", ANY,           ANY, ANY,
                                                DD_ACT_RETRY,          DD_RULE_SPLIT, EIO};
 
@@ -64,7 +69,7 @@ const struct dd_rule *dd_sense_rule(const struct scsi_sense *sense)
 
 /* rule_key holds the status byte or the adapter's bit. */
 static const struct dd_rule dd_scsi_rules[] = {
-    {"busy", SC_BUSY_STATUS, 0, 0, DD_ACT_RETRY, DD_RULE_DELAY, EBUSY},
+    {"busy", SC_BUSY_STATUS, 0, 0, DD_ACT_RETRY, DD_RULE_BUSY, EBUSY},
     {"queue full", SC_QUEUE_FULL, 0, 0, DD_ACT_RETRY, DD_RULE_QFULL, EBUSY},
     {"reservation conflict", SC_RESERVATION_CONFLICT, 0, 0, DD_ACT_FAIL, 0, EBUSY},
     {"unknown status", ANY, 0, 0, DD_ACT_RETRY, 0, EIO},
@@ -73,13 +78,15 @@ static const struct dd_rule dd_adapter_rules[] = {
     {"host bus error", SC_HOST_IO_BUS_ERR, 0, 0, DD_ACT_RETRY, 0, EIO},
     {"bus fault", SC_SCSI_BUS_FAULT, 0, 0, DD_ACT_RETRY, DD_RULE_BUSFAULT, EIO},
     {"command timeout", SC_CMD_TIMEOUT, 0, 0, DD_ACT_RETRY, DD_RULE_SPLIT, ETIMEDOUT},
-    {"no response", SC_NO_DEVICE_RESPONSE, 0, 0, DD_ACT_RETRY, DD_RULE_DELAY, EIO},
+    {"no response", SC_NO_DEVICE_RESPONSE, 0, 0, DD_ACT_RETRY, DD_RULE_BUSY | DD_RULE_ABSENT, EIO},
     {"adapter hardware", SC_ADAPTER_HDW_FAILURE, 0, 0, DD_ACT_RETRY, DD_RULE_ONCE, EIO},
     {"adapter microcode", SC_ADAPTER_SFW_FAILURE, 0, 0, DD_ACT_RETRY, DD_RULE_ONCE, EIO},
     {"terminator power", SC_FUSE_OR_TERMINAL_PWR, 0, 0, DD_ACT_RETRY, DD_RULE_ONCE, EIO},
     {"bus reset", SC_SCSI_BUS_RESET, 0, 0, DD_ACT_RETRY, DD_RULE_RESET | DD_RULE_RESERVE, EIO},
     {"unknown adapter status", ANY, 0, 0, DD_ACT_RETRY, 0, EIO},
 };
+static const struct dd_rule dd_rule_nomem = {
+    "adapter driver short of memory", ANY, 0, 0, DD_ACT_RETRY, DD_RULE_BUSY, ENOMEM};
 static const struct dd_rule dd_rule_unknown = {"failure without status", ANY, 0, 0, DD_ACT_RETRY, 0, EIO};
 
 static const struct dd_rule *rule_find(const struct dd_rule *rule, uint8_t key)
@@ -90,12 +97,14 @@ static const struct dd_rule *rule_find(const struct dd_rule *rule, uint8_t key)
 }
 
 /*
- * The row for an sc_buf returned with EIO; NULL: only sense data can tell. At most one of the two
+ * The row for an sc_buf returned with EIO, or ENOMEM; NULL: only sense data can tell. At most one of the two
  * status bytes may be claimed (AIX-19); a driver that claims both is believed about the bus.
  * Context: any. Locks: none.
  */
 const struct dd_rule *dd_status_rule(const struct sc_buf *sc)
 {
+    if (sc->bufstruct.b_error == ENOMEM)
+        return &dd_rule_nomem;
     if (sc->status_validity & SC_ADAPTER_ERROR)
         return rule_find(dd_adapter_rules, sc->general_card_status);
     if (!(sc->status_validity & SC_SCSI_ERROR))

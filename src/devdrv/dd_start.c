@@ -7,7 +7,8 @@
  *
  * Shortage: a command structure is taken before a buf leaves pending (NB-04), so without one nothing has
  * to be undone: the buf stays at the head (NB-01). A completion tries again, and for the case where nothing
- * is out one timer does (NB-02). The pool is primed at configuration with enough for the queue depth, so this
+ * is out one timer does (NB-02). If that cannot be armed either, nobody would ever come by again, and
+ * what waits fails with ENOMEM. The pool is primed at configuration with enough for the queue depth, so this
  * happens only to those who configured a smaller one; those also get one try at enlarging it, at process
  * level.
  *
@@ -116,13 +117,39 @@ void dd_wake_locked(struct dd_unit *un)
 
 /* ------------------------------------------------------------------ choosing the next command */
 
+/* Will nothing of its own accord make us look at the queues again? Locks: un_lock held. */
+static bool start_stranded_locked(const struct dd_unit *un)
+{
+    return !un->un_free && !un->un_restart_armed && un->un_active == 0 && un->un_sync_waiting == 0 &&
+           un->un_rec.rec_state == DD_REC_NONE && un->un_pending.ch_head;
+}
+
 /* No structure for the head of pending. Locks: un_lock held. Requirements: NB-01, NB-02. */
 static void start_shortage_locked(struct dd_unit *un)
 {
     un->un_stats.alloc_failures++;
-    un->un_want_grow = un->un_pool_total < un->un_pool_max;
     if (!un->un_restart_armed && tstart(un->un_restart_trb) == 0)
         un->un_restart_armed = true;
+    un->un_want_grow = un->un_pool_total < un->un_pool_max || start_stranded_locked(un);
+}
+
+/*
+ * After a shortage, outside the lock: more memory, or an end with those who wait in vain. True: look again.
+ * Context: any. Locks: none held.
+ */
+static bool start_relieve(struct dd_unit *un)
+{
+    bool stranded;
+    int old;
+
+    if (kern_at_process_level() && dd_pool_grow(un))
+        return true;
+    old = disable_lock(INTIODONE, &un->un_lock);
+    stranded = start_stranded_locked(un);
+    if (stranded)
+        dd_refuse_waiting_locked(un, ENOMEM);
+    unlock_enable(old, &un->un_lock);
+    return stranded;
 }
 
 /* The oldest command that has to be sent again. Locks: un_lock held. */
@@ -168,6 +195,7 @@ static struct dd_cmd *start_next_locked(struct dd_unit *un)
         cmd->cmd_attentions = 0;
         cmd->cmd_requeues = 0;
         cmd->cmd_bus_fault = 0;
+        cmd->cmd_waits = 0;
         cmd->cmd_seq = un->un_seq++;
         /* Every SC_LAT_SAMPLE-th is timed; the clock is read where it is sent. */
         cmd->cmd_time_ns = (un->un_stats.commands & (SC_LAT_SAMPLE - 1u)) == 0;
@@ -197,22 +225,34 @@ static bool start_pick_locked(struct dd_unit *un, struct dd_cmd **list)
     struct dd_cmd **tail = list;
     unsigned n = 0;
 
-    if (SC_UNLIKELY(un->un_rec.rec_ready || un->un_rec.rec_unstick)) {
+    if (SC_UNLIKELY(un->un_hold != 0)) {
         /* A recovery command borrows the opening of the one it recovers: it does not count. */
         struct dd_cmd *cmd;
 
+        if ((un->un_hold & DD_HOLD_GONE) && (un->un_pending.ch_head || un->un_resend || un->un_frag_cur)) {
+            dd_refuse_waiting_locked(un, EFORMAT);
+            return true;
+        }
+        if ((un->un_hold & DD_HOLD_TODO) && (un->un_pending.ch_head || un->un_resend || un->un_frag_cur))
+            dd_recover_begin_locked(un);
         while ((cmd = dd_recover_take_locked(un)) != NULL) {
             cmd->cmd_next = NULL;
             *tail = cmd;
             tail = &cmd->cmd_next;
         }
     }
-    /* Who waits for a slot goes before pending; resends go on, they may hold the structure he waits for. */
-    while (!un->un_hold && un->un_active < un->un_depth && (!un->un_sync_waiting || un->un_resend)) {
+    /*
+     * Who waits for a slot takes turns with pending, so that neither starves; resends go on, they may hold
+     * the structure he waits for.
+     */
+    while (!un->un_hold && un->un_active < un->un_depth &&
+           (SC_LIKELY(!un->un_sync_waiting) || un->un_resend || un->un_turn_rw)) {
         struct dd_cmd *cmd;
 
         if (n == DD_BATCH_MAX)
             return true;
+        if (SC_UNLIKELY(un->un_turn_rw) && !un->un_resend)
+            un->un_turn_rw = false;
         cmd = start_next_locked(un);
         if (!cmd)
             break;
@@ -337,7 +377,7 @@ static void run_loop(struct dd_unit *un, struct dd_plug *plug, uintptr_t me)
             run_send(un, plug, send);
         (void)dd_plug_shut(plug);
         if (SC_UNLIKELY(grow))
-            more |= kern_at_process_level() && dd_pool_grow(un);
+            more |= start_relieve(un);
         /* What came in meanwhile from others is theirs to start; what came on this stack is ours. */
     } while (more || plug->pl_again || plug->pl_submitted.ch_head || plug->pl_done_head);
 }

@@ -65,6 +65,7 @@ static int strategy_check(const struct dd_unit *un, struct buf *bp)
 {
     size_t bytes = bp->b_bcount;
     size_t block_mask = dd_block_bytes(un) - 1u;
+    uint64_t sectors = dd_sectors(un);
     uint64_t start, room;
 
     bp->b_resid = bytes;
@@ -74,17 +75,19 @@ static int strategy_check(const struct dd_unit *un, struct buf *bp)
     start = (uint64_t)bp->b_blkno;
     if (SC_UNLIKELY(start & (block_mask >> DEV_BSHIFT)))
         return EINVAL;
-    if (SC_UNLIKELY(start >= un->un_sectors)) {
+    if (SC_UNLIKELY(start >= sectors)) {
+        if (sectors == 0)
+            return EFORMAT; /* the block size has changed: see dd_todo.c */
         if (bytes == 0)
-            return start == un->un_sectors ? 0 : ENXIO;
+            return start == sectors ? 0 : ENXIO;
         /* Reading at the very end is how a caller finds it: nothing, and no error. */
-        return start == un->un_sectors && (bp->b_flags & B_READ) ? 0 : ENXIO;
+        return start == sectors && (bp->b_flags & B_READ) ? 0 : ENXIO;
     }
     if (SC_UNLIKELY(un->un_read_only && !(bp->b_flags & B_READ)))
         return EWRPROTECT;
     if (SC_UNLIKELY(bp->b_options & ~(uint32_t)(WRITEV | SC_OPT_FUA)))
         return EINVAL;
-    room = un->un_sectors - start;
+    room = sectors - start;
     if (SC_UNLIKELY(bytes >> DEV_BSHIFT > room))
         bytes = (size_t)(room << DEV_BSHIFT);
     bp->b_resid = bp->b_bcount - bytes;
@@ -108,7 +111,7 @@ void dd_strategy(struct buf *bp)
     while (bp) {
         struct buf *next = bp->av_forw;
         int error = mode == DD_MODE_CLOSED || bp->b_dev != un->un_devno ? ENXIO
-                    : mode == DD_MODE_DIAGNOSTIC                        ? EACCES
+                    : mode != DD_MODE_NORMAL                            ? EACCES
                                                                         : strategy_check(un, bp);
 
         bp->av_forw = NULL;

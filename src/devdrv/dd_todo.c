@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dd_todo.c - what has to be put right with the disk as a whole before the next READ or WRITE.
+ *
+ * Something has happened to the device, not to one command: a reset or another initiator has taken our
+ * reservation, its capacity has changed. What was seen sets a bit in un_todo, whoever saw it: a READ or
+ * WRITE, the driver's own commands, a pass-through command, the adapter's event. Recovery does what is due as
+ * its last step, with the reserved structure and everything else held back. When no recovery runs,
+ * DD_HOLD_TODO keeps new commands back and the first one that wants to start begins one; an idle disk is
+ * left alone.
+ *
+ *   DD_TODO_RESERVE    RESERVE. A conflict while persistent keys are registered (READ KEYS tells) means that
+ *                      reservations are managed that way now: we go on without ours. Any other failure:
+ *                      what waits fails (EBUSY; EIO) and the next request tries again, so that no write
+ *                      goes out unreserved.
+ *   DD_TODO_CAPACITY   READ CAPACITY. A new number of blocks counts from now on; another block size makes
+ *                      every request EFORMAT until the disk is opened again, because addresses mean
+ *                      something else now.
+ *
+ * Pass-through commands are not held back by what is due: they may be what puts it right.
+ *
+ * Does not contain: the recovery machine that calls this (dd_recover.c), the probing at open (dd_probe.c).
+ */
+#include "dd_impl.h"
+
+#define TODO_TRIES_MAX  3u
+#define TODO_KEYS_BYTES 8u
+#define TODO_CAP16      32u
+
+/* Something is due. Locks: un_lock held. Context: any. */
+void dd_todo_set_locked(struct dd_unit *un, unsigned bits)
+{
+    KASSERT(lock_mine(&un->un_lock));
+    un->un_todo |= (uint8_t)bits;
+    if (un->un_todo && un->un_rec.rec_state == DD_REC_NONE)
+        un->un_hold |= DD_HOLD_TODO;
+}
+
+/* Nothing is due any more: the disk is being closed. Locks: un_lock held. */
+void dd_todo_forget_locked(struct dd_unit *un)
+{
+    un->un_todo = 0;
+    un->un_hold &= ~(DD_HOLD_TODO | DD_HOLD_GONE);
+}
+
+/* ------------------------------------------------------------------ nobody may go on */
+
+/* All of a chain fails unmoved. Locks: un_lock held. */
+static void todo_fail_chain_locked(struct dd_unit *un, struct buf *bp, int error)
+{
+    while (bp) {
+        struct buf *next = bp->av_forw;
+
+        bp->av_forw = NULL;
+        bp->b_flags |= B_ERROR;
+        bp->b_error = error;
+        bp->b_resid = bp->b_bcount;
+        un->un_stats.errors++;
+        un->un_stats.completed++;
+        un->un_stats.pending--;
+        dd_chain_add(&un->un_resp, bp, bp, 1);
+        bp = next;
+    }
+}
+
+/* Whatever waits to be sent, or to be sent again, fails. Context: any. Locks: un_lock held. */
+void dd_refuse_waiting_locked(struct dd_unit *un, int error)
+{
+    struct buf *pending = un->un_pending.ch_head;
+
+    un->un_pending = (struct dd_chain){NULL, NULL, 0};
+    while (un->un_resend) {
+        struct dd_cmd *cmd = un->un_resend;
+
+        un->un_resend = cmd->cmd_next;
+        if (cmd->cmd_kind == DD_KIND_FRAG)
+            dd_frag_done_locked(un, cmd, 0, error, &un->un_resp);
+        else
+            todo_fail_chain_locked(un, cmd->cmd_bp, error);
+        dd_pool_put_locked(un, cmd);
+    }
+    if (un->un_frag_cur)
+        dd_frag_stop_locked(un, error, &un->un_resp);
+    todo_fail_chain_locked(un, pending, error);
+}
+
+/* Nobody may go on: also who sleeps for a slot is told. Locks: un_lock held. */
+static void todo_refuse_locked(struct dd_unit *un, int error)
+{
+    dd_refuse_waiting_locked(un, error);
+    un->un_todo_round++;
+    un->un_todo_error = error;
+}
+
+/* ------------------------------------------------------------------ steps */
+
+/*
+ * Send the next thing that is due. False: nothing is, or it cannot be had now.
+ * Context: completion. Locks: un_lock held, recovery holds the queue.
+ */
+bool dd_todo_step_locked(struct dd_unit *un)
+{
+    uint8_t cdb[16] = {0};
+    struct dd_rec *rec = &un->un_rec;
+
+    if ((un->un_todo & DD_TODO_RESERVE) && !rec->rec_refused) {
+        if (rec->rec_keys) {
+            cdb[0] = SCSI_PERSISTENT_RESERVE_IN; /* service action 0: READ KEYS */
+            cdb[8] = TODO_KEYS_BYTES;
+            dd_recover_send_locked(un, DD_REC_KEYS, cdb, 10, TODO_KEYS_BYTES);
+        } else {
+            cdb[0] = SCSI_RESERVE_6;
+            dd_recover_send_locked(un, DD_REC_RESERVE, cdb, 6, 0);
+        }
+        return true;
+    }
+    if (un->un_todo & DD_TODO_CAPACITY) {
+        if (rec->rec_cap16) {
+            cdb[0] = SCSI_SERVICE_ACTION_IN_16;
+            cdb[1] = SCSI_SA_READ_CAPACITY_16;
+            cdb[13] = TODO_CAP16;
+            dd_recover_send_locked(un, DD_REC_CAPACITY, cdb, 16, TODO_CAP16);
+        } else {
+            cdb[0] = SCSI_READ_CAPACITY_10;
+            dd_recover_send_locked(un, DD_REC_CAPACITY, cdb, 10, 8);
+        }
+        return true;
+    }
+    return false;
+}
+
+/* RESERVE came back. Locks: un_lock held. */
+static void todo_reserve_done_locked(struct dd_unit *un, const struct sc_buf *sc, bool failed)
+{
+    struct dd_rec *rec = &un->un_rec;
+    bool conflict =
+        failed && sc->status_validity == SC_SCSI_ERROR && sc->scsi_status == SC_RESERVATION_CONFLICT;
+
+    if (!failed) {
+        un->un_todo &= (uint8_t)~DD_TODO_RESERVE;
+        un->un_reserved = true;
+    } else if (conflict) {
+        rec->rec_keys = true;
+    } else if (++rec->rec_todo_tries >= TODO_TRIES_MAX) { /* the first is likely what the reset left behind */
+        dd_log(un, NULL, ERRID_DISK_INFO, true, EIO, "reservation lost", "not regained", NULL, 0);
+        rec->rec_refused = true;
+        todo_refuse_locked(un, EIO);
+    }
+}
+
+/* READ KEYS came back; `bytes` of its data are there. Locks: un_lock held. */
+static void todo_keys_done_locked(struct dd_unit *un, uint32_t bytes)
+{
+    struct dd_rec *rec = &un->un_rec;
+
+    rec->rec_keys = false;
+    if (dd_todo_keys(rec->rec_sense, bytes)) {
+        dd_log(un, NULL, ERRID_DISK_INFO, true, 0, "persistent keys registered", "RESERVE given up", NULL, 0);
+        un->un_todo &= (uint8_t)~DD_TODO_RESERVE;
+        un->un_reserved = false;
+        return;
+    }
+    dd_log(un, NULL, ERRID_DISK_INFO, true, EBUSY, "reservation lost", "another initiator has it", NULL, 0);
+    rec->rec_refused = true;
+    todo_refuse_locked(un, EBUSY);
+}
+
+/* Does READ KEYS' parameter data list any? Context: any. */
+bool dd_todo_keys(const uint8_t *data, uint32_t bytes)
+{
+    return bytes >= TODO_KEYS_BYTES && scsi_get32(data + 4) >= 8u;
+}
+
+/* READ CAPACITY came back. Locks: un_lock held. */
+static void todo_capacity_done_locked(struct dd_unit *un, uint32_t bytes, bool failed)
+{
+    struct dd_rec *rec = &un->un_rec;
+    const uint8_t *d = rec->rec_sense;
+    uint64_t last = rec->rec_cap16 ? scsi_get64(d) : scsi_get32(d);
+    uint32_t block_bytes = scsi_get32(d + (rec->rec_cap16 ? 8 : 4));
+    bool whole = bytes >= (rec->rec_cap16 ? 12u : 8u);
+
+    if (failed && ++rec->rec_todo_tries < TODO_TRIES_MAX)
+        return;
+    if (!failed && whole && !rec->rec_cap16 && last == UINT32_MAX) {
+        rec->rec_cap16 = true;
+        return;
+    }
+    un->un_todo &= (uint8_t)~DD_TODO_CAPACITY;
+    if (failed || !whole) {
+        dd_log(un, NULL, ERRID_DISK_INFO, true, 0, "capacity changed", "not told", NULL, 0);
+        return;
+    }
+    if (block_bytes != dd_block_bytes(un) || last >= (uint64_t)INT64_MAX >> un->un_shift) {
+        dd_log(un, NULL, ERRID_DISK_INFO, false, EFORMAT, "block size changed", "open the disk again", NULL,
+               0);
+        dd_size_set_locked(un, 0);
+        un->un_hold |= DD_HOLD_GONE; /* the loop refuses what waits, and what still comes back to be resent */
+        return;
+    }
+    if (un->un_info.blocks != last + 1)
+        dd_log(un, NULL, ERRID_DISK_INFO, true, 0, "capacity changed", "the new one counts", NULL, 0);
+    un->un_info.blocks = last + 1;
+    dd_size_set_locked(un, (last + 1) << (un->un_shift - DEV_BSHIFT));
+}
+
+/*
+ * The command of a step came back.
+ * Context: completion. Locks: un_lock held; the caller goes on with recovery.
+ */
+void dd_todo_done_locked(struct dd_unit *un, unsigned step)
+{
+    struct dd_rec *rec = &un->un_rec;
+    const struct sc_buf *sc = &rec->rec_cmd->cmd_sc;
+    bool failed = (sc->bufstruct.b_flags & B_ERROR) != 0;
+    uint32_t want = (uint32_t)sc->bufstruct.b_bcount;
+    uint32_t bytes = failed || sc->bufstruct.b_resid > want ? 0 : want - (uint32_t)sc->bufstruct.b_resid;
+
+    if (step == DD_REC_RESERVE)
+        todo_reserve_done_locked(un, sc, failed);
+    else if (step == DD_REC_KEYS)
+        todo_keys_done_locked(un, bytes);
+    else
+        todo_capacity_done_locked(un, bytes, failed);
+}

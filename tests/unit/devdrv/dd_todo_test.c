@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dd_todo_test.c - what happens to the disk as a whole, whichever command shows it: reservations lost and
+ * regained, a new capacity, a format, deferred errors, and what pass-through commands leave behind.
+ */
+#include "fake_ad.h"
+
+static uint8_t *area;
+static struct sc_passthru pt;
+
+static void setup(void)
+{
+    fake_begin(20480, 512);
+    area = aligned_alloc(4096, 1u << 20);
+    ck_assert_ptr_nonnull(area);
+}
+
+static void teardown(void)
+{
+    free(area);
+    fake_end();
+}
+
+static void settle(const struct fake_buf *fb, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        while (!fb[i].done)
+            ck_assert_msg(shim_det_step(), "buf %u is stuck", i);
+    dd_check_invariants(FAKE_DEV);
+}
+
+static unsigned count_op(uint8_t op)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < fake.nlog; i++)
+        n += fake.log[i].cdb[0] == op && !(fake.log[i].flags & SC_Q_RESUME);
+    return n;
+}
+
+static struct fake_fault *attention(int opcode, uint8_t asc, uint8_t ascq)
+{
+    struct fake_fault *f = fake_fault(opcode, 0, UINT64_MAX, FAKE_CHECK);
+
+    f->key = SCSI_KEY_ATTENTION;
+    f->asc = asc;
+    f->ascq = ascq;
+    f->count = 1;
+    f->no_info = true;
+    return f;
+}
+
+static int passthru(struct file *fp, uint8_t opcode, uint8_t autosense)
+{
+    memset(&pt, 0, sizeof(pt));
+    pt.version = SC_VERSION_1;
+    pt.command_length = opcode < 0x20 ? 6 : 10;
+    pt.scsi_cdb[0] = opcode;
+    pt.autosense_length = autosense;
+    return fp_ioctl(fp, DK_PASSTHRU, (intptr_t)&pt, 0);
+}
+
+static int read_one(struct file *fp) { return fake_rdwr(fp, true, area, 4096, 0, 0, NULL); }
+static int write_one(struct file *fp) { return fake_rdwr(fp, false, area, 4096, 0, 0, NULL); }
+
+/* ------------------------------------------------------------------ reservations */
+
+/* Power on or reset, released, preempted: RESERVE goes out before anything else does. */
+START_TEST(test_attention_reserves_again)
+{
+    static const struct {
+        uint8_t asc, ascq;
+        int error;
+    } rows[] = {{0x29, 0x00, 0}, {0x29, 0x04, 0}, {0x2a, 0x04, 0}, {0x2a, 0x03, EBUSY}};
+    struct file *fp = fake_open(NULL);
+
+    (void)attention(FAKE_RW, rows[_i].asc, rows[_i].ascq);
+    ck_assert_int_eq(write_one(fp), rows[_i].error);
+    ck_assert_uint_eq(count_op(SCSI_RESERVE_6), 1);
+    ck_assert_int_eq(write_one(fp), 0);
+    ck_assert_uint_eq(count_op(SCSI_RESERVE_6), 1);
+    fake_close(fp);
+    ck_assert_uint_eq(fake.releases, 1);
+}
+END_TEST
+
+/* A pass-through command meets the attention, with and without autosense: the next write is reserved. */
+START_TEST(test_passthru_sees_the_reset)
+{
+    struct file *fp = fake_open(NULL);
+
+    (void)attention(SCSI_TEST_UNIT_READY, 0x29, 0);
+    ck_assert_int_eq(passthru(fp, SCSI_TEST_UNIT_READY, _i ? 32 : 0), EIO);
+    ck_assert_int_eq(write_one(fp), 0);
+    ck_assert_uint_eq(count_op(SCSI_RESERVE_6), 1);
+    fake_close(fp);
+}
+END_TEST
+
+/* Who opened without a reservation does not get one. */
+START_TEST(test_no_reservation_none_regained)
+{
+    const struct scdisk_dds dds = {.no_reserve = 1};
+    struct file *fp = fake_open(&dds);
+
+    (void)attention(FAKE_RW, 0x29, 0);
+    ck_assert_int_eq(write_one(fp), 0);
+    ck_assert_uint_eq(count_op(SCSI_RESERVE_6), 0);
+    fake_close(fp);
+    ck_assert_uint_eq(fake.releases, 0);
+}
+END_TEST
+
+/*
+ * The reservation cannot be had again, another initiator has it (0) or RESERVE fails (1): everything that
+ * waits fails, no write goes out; when it can be had, the next request does.
+ */
+START_TEST(test_no_write_goes_out_unreserved)
+{
+    const struct scdisk_dds dds = {.queue_depth = 2};
+    int error = _i ? EIO : EBUSY;
+    struct fake_buf fb[6];
+    struct file *fp = fake_open(&dds);
+    struct fake_fault *f;
+
+    (void)attention(FAKE_RW, 0x29, 0);
+    f = fake_fault(SCSI_RESERVE_6, 0, UINT64_MAX, _i ? FAKE_ADAPTER : FAKE_STATUS);
+    f->code = _i ? SC_CMD_TIMEOUT : SC_RESERVATION_CONFLICT;
+    fake.held = true;
+    memset(area, 0x3c, 4096);
+    for (unsigned i = 0; i < 6; i++) /* the last is cut into pieces */
+        fake_buf_init(&fb[i], false, 300 * i, area, i == 5 ? 300000 / 512 * 512 : 4096);
+    for (unsigned i = 0; i < 6; i++)
+        fake_submit(&fb[i], 1);
+    fake_complete_all();
+    settle(fb, 6);
+    for (unsigned i = 0; i < 6; i++) {
+        ck_assert_int_eq(fb[i].b.b_error, error);
+        ck_assert_uint_eq(fb[i].b.b_resid, fb[i].b.b_bcount);
+    }
+    ck_assert_uint_eq(fake.mem[0], 0);
+    /* Twice: the follower came back only after the first refusal. */
+    ck_assert_uint_eq(count_op(SCSI_RESERVE_6), _i ? 6 : 2);
+    fake.held = false;
+    fake_forget();
+    ck_assert_int_eq(write_one(fp), error);
+    ck_assert_int_eq(fp_ioctl(fp, DKFLUSH, 0, 0), error);
+    ck_assert_uint_eq(fake_nrw(), 0);
+    ck_assert_int_eq(passthru(fp, SCSI_TEST_UNIT_READY, 0), 0); /* as given */
+    fake.nfaults = 0;
+    ck_assert_int_eq(write_one(fp), 0);
+    ck_assert_uint_eq(fake.mem[0], 0x3c);
+    fake_close(fp);
+}
+END_TEST
+
+static uint32_t keys_bytes;
+
+static size_t keys_reply(const uint8_t *cdb, uint8_t *d, size_t n)
+{
+    static const uint8_t inquiry[36] = {[4] = 31, [7] = 2};
+
+    (void)n;
+    switch (cdb[0]) {
+    case SCSI_PERSISTENT_RESERVE_IN:
+        scsi_put32(d, 7);
+        scsi_put32(d + 4, keys_bytes);
+        return 8;
+    case SCSI_INQUIRY:
+        memcpy(d, inquiry, sizeof(inquiry));
+        return cdb[1] & 1 ? 0 : 36;
+    case SCSI_READ_CAPACITY_10:
+        scsi_put32(d, 20479);
+        scsi_put32(d + 4, 512);
+        return 8;
+    case SCSI_REQUEST_SENSE:
+        memcpy(d, fake.sense, sizeof(fake.sense));
+        return sizeof(fake.sense);
+    default:
+        return 0;
+    }
+}
+
+/* RESERVE at open is a conflict: with persistent keys (1) the disk opens without it, else EBUSY. */
+START_TEST(test_open_beside_persistent_keys)
+{
+    struct file *fp;
+
+    keys_bytes = _i ? 16 : 0;
+    fake.reply = keys_reply;
+    fake_fault(SCSI_RESERVE_6, 0, UINT64_MAX, FAKE_STATUS)->code = SC_RESERVATION_CONFLICT;
+    ck_assert_int_eq(fake_config(NULL), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, 0, &fp), _i ? 0 : EBUSY);
+    if (_i) {
+        ck_assert_int_eq(write_one(fp), 0);
+        fake_close(fp);
+        ck_assert_uint_eq(fake.releases, 0);
+    }
+}
+END_TEST
+
+/* The same while open: keys were registered, then a reset took our RESERVE. I/O goes on without it. */
+START_TEST(test_persistent_keys_take_over)
+{
+    struct file *fp = fake_open(NULL);
+
+    keys_bytes = 8;
+    fake.reply = keys_reply;
+    (void)attention(FAKE_RW, 0x29, 0);
+    fake_fault(SCSI_RESERVE_6, 0, UINT64_MAX, FAKE_STATUS)->code = SC_RESERVATION_CONFLICT;
+    ck_assert_int_eq(write_one(fp), 0);
+    ck_assert_uint_eq(count_op(SCSI_RESERVE_6), 1);
+    ck_assert_uint_eq(count_op(SCSI_PERSISTENT_RESERVE_IN), 1);
+    (void)attention(FAKE_RW, 0x29, 0);
+    ck_assert_int_eq(write_one(fp), 0);
+    ck_assert_uint_eq(count_op(SCSI_RESERVE_6), 1);
+    fake_close(fp);
+    ck_assert_uint_eq(fake.releases, 0);
+}
+END_TEST
+
+/* The adapter tells of a reset while the disk is idle: the next command is preceded by RESERVE. */
+START_TEST(test_reset_event_reserves)
+{
+    struct sc_event_info info = {.events = _i ? SC_SCSI_RESET_EVENT : SC_ADAP_CMD_FAILED};
+    struct file *fp = fake_open(NULL);
+
+    info.async_correlator = fake.event.async_correlator;
+    fake.event.async_func(&info);
+    ck_assert_uint_eq(fake.nlog, 0);
+    ck_assert_int_eq(write_one(fp), 0);
+    ck_assert_uint_eq(count_op(SCSI_RESERVE_6), _i ? 1 : 0);
+    ck_assert(!_i || fake.log[0].cdb[0] == SCSI_RESERVE_6);
+    fake_close(fp);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ capacity */
+
+static uint64_t now_blocks(struct file *fp)
+{
+    struct sc_disk_info info;
+    struct devinfo di;
+
+    ck_assert_int_eq(fp_ioctl(fp, DKINFO, (intptr_t)&info, 0), 0);
+    ck_assert_int_eq(fp_ioctl(fp, IOCINFO, (intptr_t)&di, 0), 0);
+    ck_assert_uint_eq(info.blocks, di.un.scdk.numblks);
+    return info.blocks;
+}
+
+/* Larger or smaller: told by a READ (0, 1), by a pass-through command (2), by 28/00 (3). */
+START_TEST(test_capacity_changes)
+{
+    struct file *fp = fake_open(NULL);
+    struct fake_buf fb;
+
+    (void)attention(_i == 2 ? SCSI_TEST_UNIT_READY : FAKE_RW, _i == 3 ? 0x28 : 0x2a, _i == 3 ? 0 : 0x09);
+    fake.blocks = _i == 1 ? 30000 : 10240;
+    if (_i == 2)
+        ck_assert_int_eq(passthru(fp, SCSI_TEST_UNIT_READY, 32), EIO);
+    ck_assert_int_eq(read_one(fp), 0);
+    ck_assert_uint_eq(count_op(SCSI_READ_CAPACITY_10), 1);
+    ck_assert_uint_eq(now_blocks(fp), fake.blocks);
+    fake_buf_init(&fb, true, fake.blocks, area, 512);
+    fake_submit(&fb, 1);
+    ck_assert_uint_eq(fb.b.b_resid, 512);
+    fake_buf_init(&fb, true, fake.blocks - 8, area, 4096);
+    fake_submit(&fb, 1);
+    ck_assert_uint_eq(fb.b.b_resid, 0);
+    ck_assert_uint_eq(fake_nrw() > 0, 1);
+    fake_close(fp);
+}
+END_TEST
+
+/* More than 32 bits can say: READ CAPACITY(16) is asked as well. */
+START_TEST(test_capacity_grows_beyond_2t)
+{
+    struct file *fp = fake_open(NULL);
+
+    (void)attention(FAKE_RW, 0x2a, 0x09);
+    fake.blocks = UINT64_C(1) << 33;
+    ck_assert_int_eq(read_one(fp), 0);
+    ck_assert_uint_eq(now_blocks(fp), UINT64_C(1) << 33);
+    fake_close(fp);
+}
+END_TEST
+
+/* It does not tell: what was known stays. */
+START_TEST(test_capacity_not_told)
+{
+    struct file *fp = fake_open(NULL);
+
+    (void)attention(FAKE_RW, 0x2a, 0x09);
+    fake_fault(SCSI_READ_CAPACITY_10, 0, UINT64_MAX, FAKE_ADAPTER)->code = SC_CMD_TIMEOUT;
+    ck_assert_int_eq(read_one(fp), 0);
+    ck_assert_uint_eq(count_op(SCSI_READ_CAPACITY_10), 3);
+    ck_assert_uint_eq(now_blocks(fp), 20480);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+/* Somebody else formatted it with another block size: nothing is read or written by wrong addresses. */
+START_TEST(test_block_size_changes)
+{
+    struct file *fp = fake_open(NULL);
+    struct fake_buf fb[3];
+
+    fake.held = true;
+    for (unsigned i = 0; i < 3; i++) {
+        fake_buf_init(&fb[i], false, 100 * i, area, 4096);
+        fake_submit(&fb[i], 1);
+    }
+    (void)attention(FAKE_RW, 0x2a, 0x09);
+    fake.block_bytes = 4096;
+    fake_complete_one();
+    settle(fb, 3);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(fb[i].b.b_error, EFORMAT);
+    fake.held = false;
+    ck_assert_int_eq(read_one(fp), EFORMAT);
+    fake_buf_init(&fb[0], true, 0, area, 512);
+    fake_submit(&fb[0], 1);
+    ck_assert_int_eq(fb[0].b.b_error, EFORMAT);
+    fake_close(fp);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &fp), 0);
+    ck_assert_int_eq(read_one(fp), 0);
+    fake_close(fp);
+}
+END_TEST
+
+/* MODE SELECT and FORMAT UNIT by pass-through change the capacity, and the device need not say so. */
+START_TEST(test_passthru_changes_capacity)
+{
+    static const uint8_t ops[] = {SCSI_FORMAT_UNIT, SCSI_MODE_SELECT_6, SCSI_MODE_SELECT_10, SCSI_VERIFY_10};
+    struct file *fp = fake_open(NULL);
+
+    ck_assert_int_eq(passthru(fp, ops[_i], 0), 0);
+    fake.blocks = 10240;
+    ck_assert_int_eq(read_one(fp), 0);
+    ck_assert_uint_eq(now_blocks(fp), _i == 3 ? 20480 : 10240);
+    fake_close(fp);
+}
+END_TEST
+
+/* DKFORMAT with another block size: every limit is another one. The device takes 32 blocks at once. */
+static uint32_t format_bytes;
+
+static size_t format_reply(const uint8_t *cdb, uint8_t *d, size_t n)
+{
+    if (cdb[0] == SCSI_INQUIRY && (cdb[1] & 1)) {
+        d[1] = cdb[2];
+        d[3] = cdb[2] ? 0x3c : 2;
+        if (cdb[2])
+            scsi_put32(d + 8, 32);
+        else
+            d[5] = 0xb0;
+        return cdb[2] ? 64 : 6;
+    }
+    if (cdb[0] == SCSI_READ_CAPACITY_10) {
+        scsi_put32(d, 1999);
+        scsi_put32(d + 4, format_bytes);
+        return 8;
+    }
+    return keys_reply(cdb, d, n);
+}
+
+START_TEST(test_format_reads_all_limits_again)
+{
+    const struct scdisk_dds dds = {.no_reserve = 1};
+    struct sc_disk_info info;
+    struct fake_buf fb[8];
+    struct file *fp;
+
+    format_bytes = fake.block_bytes = _i ? 512 : 4096;
+    fake.reply = format_reply;
+    ck_assert_int_eq(fake_config(&dds), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, SC_SINGLE, &fp), 0);
+    format_bytes = fake.block_bytes = _i ? 4096 : 512;
+    ck_assert_int_eq(fp_ioctl(fp, DKFORMAT, 0, 0), 0);
+    ck_assert_int_eq(fp_ioctl(fp, DKINFO, (intptr_t)&info, 0), 0);
+    ck_assert_uint_eq(info.transfer_bytes_max, _i ? 131072 : 16384);
+    ck_assert_uint_eq(info.block_bytes, format_bytes);
+    fake_forget();
+    for (unsigned i = 0; i < 8; i++)
+        fake_buf_init(&fb[i], true, 8 * i, area + 4096 * i, 4096);
+    fake_submit(fb, 8);
+    settle(fb, 8);
+    ck_assert_uint_eq(fake_nrw(), _i ? 1 : 2);
+    fake_close(fp);
+}
+END_TEST
+
+/* What the device says afterwards makes no sense: the disk stays unusable until it is opened again. */
+START_TEST(test_format_and_nonsense)
+{
+    struct file *fp;
+
+    format_bytes = 512;
+    fake.reply = format_reply;
+    ck_assert_int_eq(fake_config(NULL), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, SC_SINGLE, &fp), 0);
+    format_bytes = 513;
+    ck_assert_int_eq(fp_ioctl(fp, DKFORMAT, 0, 0), EFORMAT);
+    ck_assert_int_eq(read_one(fp), EFORMAT);
+    fake_close(fp);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ deferred errors */
+
+/* Reported by a read (0), the flush itself (1), a pass-through command (2): told by one flush. */
+START_TEST(test_deferred_error_reaches_the_flush)
+{
+    static const int ops[] = {FAKE_RW, SCSI_SYNC_CACHE_10, SCSI_TEST_UNIT_READY};
+    struct file *fp = fake_open(NULL);
+    struct fake_fault *f;
+
+    ck_assert_int_eq(write_one(fp), 0);
+    f = fake_fault(ops[_i], 0, UINT64_MAX, FAKE_CHECK);
+    f->key = SCSI_KEY_MEDIUM;
+    f->asc = 0x0c;
+    f->deferred = true;
+    f->count = 1;
+    if (_i == 0)
+        ck_assert_int_eq(read_one(fp), 0);
+    else if (_i == 2)
+        ck_assert_int_eq(passthru(fp, SCSI_TEST_UNIT_READY, 32), EIO);
+    ck_assert_int_eq(fp_ioctl(fp, DKFLUSH, 0, 0), EMEDIA);
+    ck_assert_int_eq(fp_ioctl(fp, DKFLUSH, 0, 0), 0);
+    fake_close(fp);
+}
+END_TEST
+
+/* Nobody flushes: the close tells, also when nothing was written since the last flush. */
+START_TEST(test_deferred_error_reaches_the_close)
+{
+    struct file *fp = fake_open(NULL);
+    struct fake_fault *f = fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_CHECK);
+
+    f->key = _i ? SCSI_KEY_RECOVERED : SCSI_KEY_HARDWARE;
+    f->deferred = true;
+    f->count = 1;
+    ck_assert_int_eq(read_one(fp), 0);
+    ck_assert_int_eq(fp_close(fp), _i ? 0 : EIO);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &fp), 0);
+    fake_close(fp);
+}
+END_TEST
+
+/* Many in a row: the command that happens to carry them is not to blame. For ever: it ends all the same. */
+START_TEST(test_deferred_errors_in_a_row)
+{
+    struct file *fp = fake_open(NULL);
+    struct fake_fault *f = fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_CHECK);
+
+    f->key = SCSI_KEY_MEDIUM;
+    f->deferred = true;
+    f->count = _i ? 0 : 20;
+    ck_assert_int_eq(read_one(fp), _i ? EIO : 0);
+    fake.nfaults = 0;
+    ck_assert_int_eq(fp_close(fp), EMEDIA);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ pass-through commands */
+
+START_TEST(test_passthru_tag)
+{
+    static const uint8_t tags[] = {SC_NO_Q, SC_SIMPLE_Q, SC_HEAD_OF_Q, SC_ORDERED_Q};
+    bool can = _i < 4;
+    const struct scdisk_dds dds = {.no_tags = !can};
+    struct file *fp = fake_open(&dds);
+
+    memset(&pt, 0, sizeof(pt));
+    pt.version = SC_VERSION_1;
+    pt.command_length = 6;
+    pt.q_tag_msg = tags[_i % 4];
+    ck_assert_int_eq(fp_ioctl(fp, DK_PASSTHRU, (intptr_t)&pt, 0), 0);
+    ck_assert_uint_eq(fake.log[0].tag, can ? tags[_i] : SC_NO_Q);
+    fake_close(fp);
+}
+END_TEST
+
+/* What has no data leaves nothing to flush; what sends data may. */
+START_TEST(test_passthru_and_dirty)
+{
+    struct file *fp = fake_open(NULL);
+
+    ck_assert_int_eq(passthru(fp, SCSI_VERIFY_10, 0), 0);
+    if (_i) {
+        pt.scsi_cdb[0] = SCSI_MODE_SELECT_6;
+        pt.command_length = 6;
+        pt.data_length = 16;
+        ck_assert_int_eq(fp_ioctl(fp, DK_PASSTHRU, (intptr_t)&pt, 0), 0);
+    }
+    fake_close(fp);
+    ck_assert_uint_eq(fake.syncs, _i ? 1 : 0);
+}
+END_TEST
+
+/*
+ * STOP UNIT after a write: the device wrote its cache out, the close does not ask a stopped disk to (0).
+ * It failed (1), it was told not to flush (2), it was a START (3): the close flushes.
+ */
+START_TEST(test_close_of_a_stopped_disk)
+{
+    struct file *fp = fake_open(NULL);
+    uint64_t before;
+
+    ck_assert_int_eq(write_one(fp), 0);
+    memset(&pt, 0, sizeof(pt));
+    pt.version = SC_VERSION_1;
+    pt.command_length = 6;
+    pt.scsi_cdb[0] = SCSI_START_STOP_UNIT;
+    pt.scsi_cdb[4] = _i == 2 ? 0x04 : _i == 3 ? 0x01 : 0;
+    if (_i == 1)
+        fake_fault(SCSI_START_STOP_UNIT, 0, UINT64_MAX, FAKE_CHECK)->key = SCSI_KEY_HARDWARE;
+    ck_assert_int_eq(fp_ioctl(fp, DK_PASSTHRU, (intptr_t)&pt, 0), _i == 1 ? EIO : 0);
+    if (_i == 0) {
+        struct fake_fault *f = fake_fault(SCSI_SYNC_CACHE_10, 0, UINT64_MAX, FAKE_CHECK);
+
+        f->key = SCSI_KEY_NOT_READY;
+        f->asc = 0x04;
+        f->ascq = 0x02;
+    }
+    before = kern_now_ns();
+    fake_close(fp);
+    ck_assert_uint_eq(kern_now_ns(), before);
+    ck_assert_uint_eq(fake.syncs, _i ? 1 : 0);
+}
+END_TEST
+
+/* Without autosense the caller fetches the sense himself, once; another command in between forgets it. */
+START_TEST(test_passthru_fetches_its_sense)
+{
+    struct file *fp = fake_open(NULL);
+
+    fake_fault(SCSI_VERIFY_10, 0, UINT64_MAX, FAKE_CHECK)->key = SCSI_KEY_MISCOMPARE;
+    ck_assert_int_eq(passthru(fp, SCSI_VERIFY_10, 0), EIO);
+    ck_assert_uint_eq(pt.scsi_bus_status, SC_CHECK_CONDITION);
+    ck_assert_uint_eq(pt.sense_bytes, 0);
+    ck_assert_int_eq(fake_rdwr(fp, true, area, 4096, 0, 0, NULL), 0); /* others do not disturb it */
+    if (_i == 1)
+        ck_assert_int_eq(passthru(fp, SCSI_TEST_UNIT_READY, 0), 0);
+    for (unsigned round = 0; round < 2; round++) {
+        memset(&pt, 0, sizeof(pt));
+        pt.version = SC_VERSION_1;
+        pt.flags = SC_PT_READ;
+        pt.command_length = 6;
+        pt.scsi_cdb[0] = SCSI_REQUEST_SENSE;
+        pt.scsi_cdb[4] = _i == 2 ? 14 : 252;
+        pt.data_length = 252;
+        ck_assert_int_eq(fp_ioctl(fp, DK_PASSTHRU, (intptr_t)&pt, 0), 0);
+        ck_assert_uint_eq(pt.data[2], _i != 1 && round == 0 ? SCSI_KEY_MISCOMPARE : 0);
+        if (round == 0)
+            ck_assert_uint_eq(pt.residual, _i == 2 ? 238 : 220);
+    }
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    Suite *s = suite_create("dd_todo");
+    TCase *t = tcase_create("reservation");
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_loop_test(t, test_attention_reserves_again, 0, 4);
+    tcase_add_loop_test(t, test_passthru_sees_the_reset, 0, 2);
+    tcase_add_test(t, test_no_reservation_none_regained);
+    tcase_add_loop_test(t, test_no_write_goes_out_unreserved, 0, 2);
+    tcase_add_loop_test(t, test_open_beside_persistent_keys, 0, 2);
+    tcase_add_test(t, test_persistent_keys_take_over);
+    tcase_add_loop_test(t, test_reset_event_reserves, 0, 2);
+    suite_add_tcase(s, t);
+    t = tcase_create("capacity");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_loop_test(t, test_capacity_changes, 0, 4);
+    tcase_add_test(t, test_capacity_grows_beyond_2t);
+    tcase_add_test(t, test_capacity_not_told);
+    tcase_add_test(t, test_block_size_changes);
+    tcase_add_loop_test(t, test_passthru_changes_capacity, 0, 4);
+    tcase_add_loop_test(t, test_format_reads_all_limits_again, 0, 2);
+    tcase_add_test(t, test_format_and_nonsense);
+    suite_add_tcase(s, t);
+    t = tcase_create("passthru");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_loop_test(t, test_deferred_error_reaches_the_flush, 0, 3);
+    tcase_add_loop_test(t, test_deferred_error_reaches_the_close, 0, 2);
+    tcase_add_loop_test(t, test_deferred_errors_in_a_row, 0, 2);
+    tcase_add_loop_test(t, test_passthru_tag, 0, 8);
+    tcase_add_loop_test(t, test_passthru_and_dirty, 0, 2);
+    tcase_add_loop_test(t, test_close_of_a_stopped_disk, 0, 4);
+    tcase_add_loop_test(t, test_passthru_fetches_its_sense, 0, 3);
+    suite_add_tcase(s, t);
+    return test_run(s, argc, argv);
+}
