@@ -212,7 +212,7 @@ START_TEST(test_NB_16_goes_again_at_the_next_completion)
     ck_assert_int_eq(fp_ioctl(fp, DKINFO, (intptr_t)&info, 0), 0);
     ck_assert_uint_eq(info.queue_depth, _i ? 16 : 64);
     ck_assert_uint_eq(nslow, _i ? 16 : 19); /* the refused one first, and the others as the depth allows */
-    ck_assert_uint_eq(slow[15]->bufstruct.b_blkno, 100 * 16);
+    ck_assert_int_eq(slow[15]->bufstruct.b_blkno, 100 * 16);
     while (nslow)
         slow_end(0);
     fake.hook = NULL;
@@ -671,6 +671,32 @@ START_TEST(test_reads_and_flushes_take_turns)
 }
 END_TEST
 
+/* Others wait for a slot all the time (un_sync_waiting stands for them): after a flush a read goes. */
+START_TEST(test_a_flush_lets_a_read_go)
+{
+    const struct scdisk_dds dds = {.no_tags = 1, .queue_depth = 1};
+    struct file *fp = fake_open(&dds);
+    struct dd_unit *un = dd_unit_of(FAKE_DEV);
+
+    fake.held = true;
+    submit(3);
+    un->un_sync_waiting++;
+    un->un_turn_rw = false;
+    ck_assert(fake_complete_one());
+    ck_assert_uint_eq(fake_nheld(), 0); /* it is the others' turn */
+    ck_assert_int_eq(fp_ioctl(fp, DKFLUSH, 0, 0), 0);
+    ck_assert_uint_eq(fake_nheld(), 1);
+    ck_assert(fake_complete_one());
+    ck_assert_uint_eq(fake_nheld(), 0);
+    un->un_sync_waiting--;
+    dd_kick(un);
+    fake_complete_all();
+    ck_assert_uint_eq(errors(3), 0);
+    fake.held = false;
+    fake_close(fp);
+}
+END_TEST
+
 /* A pass-through command waits for room as well: with two reads out at depth 2 it is the third. */
 START_TEST(test_AIX_24_ioctls_count_against_the_depth)
 {
@@ -759,6 +785,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_somebody_will_come_by);
     tcase_add_test(t, test_NB_02_failures_do_not_move_the_timer);
     tcase_add_test(t, test_reads_and_flushes_take_turns);
+    tcase_add_test(t, test_a_flush_lets_a_read_go);
     tcase_add_loop_test(t, test_AIX_24_ioctls_count_against_the_depth, 0, 2);
     tcase_add_loop_test(t, test_av_forw_is_null_when_done, 0, 5);
     suite_add_tcase(s, t);

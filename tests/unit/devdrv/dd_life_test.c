@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dd_life_test.c - configuration beside opens: a unit stays as long as somebody is on his way into it.
+ */
+#include "fake_ad.h"
+
+#include <pthread.h>
+
+#define OTHER_DEV SC_MAKEDEV(FAKE_DISK_MAJOR, 1)
+
+static int config(devno_t devno)
+{
+    struct scdisk_dds dds = {.adapter_devno = FAKE_AD_DEV, .scsi_id = 3, .name = "hdisk0"};
+    struct iovec iov = {&dds, sizeof(dds)};
+    struct uio uio = {.uio_iov = &iov, .uio_iovcnt = 1, .uio_resid = sizeof(dds), .uio_segflg = UIO_SYSSPACE};
+
+    return scdisk_config(devno, CFG_INIT, &uio);
+}
+
+/* ------------------------------------------------------------------ with a virtual clock */
+
+static unsigned released;
+
+static void release_later(struct trb *t)
+{
+    (void)t;
+    released++;
+    ck_assert_ptr_null(dd_unit_of(FAKE_DEV)); /* newcomers find nothing any more */
+    dd_unit_release(FAKE_DEV);
+}
+
+/* An opener has found the unit and not yet taken its lock: CFG_TERM waits for him. */
+START_TEST(test_term_waits_for_who_is_inside)
+{
+    struct trb *t;
+
+    fake_begin(20480, 512);
+    t = talloc();
+    ck_assert_int_eq(config(FAKE_DEV), 0);
+    ck_assert_ptr_nonnull(dd_unit_hold(FAKE_DEV));
+    released = 0;
+    t->func = release_later;
+    t->timeout_ns = 5000000;
+    ck_assert_int_eq(tstart(t), 0);
+    ck_assert_int_eq(scdisk_config(FAKE_DEV, CFG_TERM, NULL), 0);
+    ck_assert_uint_eq(released, 1);
+    ck_assert_ptr_null(dd_unit_hold(FAKE_DEV));
+    ck_assert_ptr_null(dd_unit_hold(SC_MAKEDEV(FAKE_DISK_MAJOR, DD_UNITS_MAX)));
+    tfree(t);
+    fake_end();
+}
+END_TEST
+
+/* He gets the lock after CFG_TERM has begun: no device. */
+START_TEST(test_open_of_a_dying_unit)
+{
+    struct file *fp;
+
+    fake_begin(20480, 512);
+    ck_assert_int_eq(config(FAKE_DEV), 0);
+    dd_unit_of(FAKE_DEV)->un_dying = true;
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &fp), ENXIO);
+    ck_assert_uint_eq(fake.nlog, 0);
+    dd_unit_of(FAKE_DEV)->un_dying = false;
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &fp), 0);
+    ck_assert_int_eq(scdisk_config(FAKE_DEV, CFG_TERM, NULL), EBUSY);
+    ck_assert(!dd_unit_of(FAKE_DEV)->un_dying);
+    fake_close(fp);
+    fake_end();
+}
+END_TEST
+
+/* ------------------------------------------------------------------ with threads */
+
+static _Atomic bool stop;
+
+static void *opener(void *arg)
+{
+    uintptr_t odd = 0;
+
+    (void)arg;
+    while (!atomic_load(&stop)) {
+        struct file *fp;
+        int rc = fp_opendev(FAKE_DEV, DREAD, NULL, SC_DIAGNOSTIC, &fp);
+
+        if (rc == 0)
+            odd += fp_close(fp) != 0;
+        else
+            odd += rc != ENXIO && rc != EACCES;
+    }
+    return (void *)odd;
+}
+
+/* Two who open and close without end, one who takes the unit away and brings it back. */
+START_TEST(test_open_against_term)
+{
+    pthread_t th[2];
+    unsigned terms = 0;
+
+    fake_begin_posix(20480, 512);
+    ck_assert_int_eq(config(FAKE_DEV), 0);
+    ck_assert_int_eq(config(OTHER_DEV), 0); /* keeps the major in the switch */
+    atomic_store(&stop, false);
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&th[i], NULL, opener, NULL), 0);
+    while (terms < 500) {
+        int rc = scdisk_config(FAKE_DEV, CFG_TERM, NULL);
+
+        ck_assert(rc == 0 || rc == EBUSY);
+        if (rc == 0) {
+            terms++;
+            ck_assert_int_eq(config(FAKE_DEV), 0);
+        }
+    }
+    atomic_store(&stop, true);
+    for (unsigned i = 0; i < 2; i++) {
+        void *odd;
+
+        ck_assert_int_eq(pthread_join(th[i], &odd), 0);
+        ck_assert_ptr_null(odd);
+    }
+    ck_assert_int_eq(scdisk_config(OTHER_DEV, CFG_TERM, NULL), 0);
+    fake_end();
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    Suite *s = suite_create("dd_life");
+    TCase *t = tcase_create("life");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, test_term_waits_for_who_is_inside);
+    tcase_add_test(t, test_open_of_a_dying_unit);
+    tcase_add_test(t, test_open_against_term);
+    suite_add_tcase(s, t);
+    return test_run(s, argc, argv);
+}
