@@ -57,10 +57,11 @@ struct scp_disk_spec {
     bool read_only;
     bool direct; /* open the file with O_DIRECT */
     bool no_tags;
-    uint32_t queue;      /* queue depth, default SCP_QUEUE_DEFAULT, 1..SCP_QUEUE_MAX */
-    uint64_t latency_ns; /* of every command; 0 */
+    uint32_t queue;          /* queue depth, default SCP_QUEUE_DEFAULT, 1..SCP_QUEUE_MAX */
+    uint64_t latency_ns;     /* of every command; 0 */
     uint32_t physical_bytes; /* of a physical block: a power of two, block_bytes (default) to 65536 */
     bool removable;          /* its medium can be ejected */
+    bool no_reserve;         /* no RESERVE at open: who manages persistent reservations wants that */
 };
 
 /* One adapter to be, and the disks on its bus. */

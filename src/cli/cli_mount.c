@@ -421,6 +421,7 @@ const struct cli_command cli_mount = {
     "        direct             open FILE with O_DIRECT\n"
     "        latency=USEC       every command takes that long\n"
     "        notags             a disk without command queuing\n"
+    "        reserve=no         no RESERVE at open, for who registers persistent keys\n"
     "  --adapter sim[,OPTION]...  one more adapter; without any there is one. The --disk,\n"
     "                           --max-transfer and --no-gather after it are its own\n"
     "        max-transfer=BYTES, no-gather   as the options below\n"

@@ -47,6 +47,7 @@ static json_t *ctl_disk(const struct fuse_pair *pr, unsigned i)
     json_object_set_new(o, "direct", json_boolean(d->direct));
     json_object_set_new(o, "queue", json_integer(vd->vd_queue));
     json_object_set_new(o, "latency_ns", json_integer((json_int_t)d->latency_ns));
+    json_object_set_new(o, "reserve", json_boolean(!d->no_reserve));
     return o;
 }
 

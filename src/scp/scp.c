@@ -133,6 +133,7 @@ static int scp_disk_configure(struct scp *p, unsigned i, char *err, size_t size)
     dds.queue_depth = (uint16_t)dk->dk_spec.queue;
     dds.max_coalesce = p->p_max_coalesce < UINT32_MAX ? (uint32_t)p->p_max_coalesce : UINT32_MAX;
     dds.no_tags = dk->dk_spec.no_tags;
+    dds.no_reserve = dk->dk_spec.no_reserve;
     memcpy(dds.name, dk->dk_name, sizeof(dds.name));
     error = scdisk_config(scp_disk_devno(p, i), CFG_INIT, &uio);
     if (error != 0)

@@ -144,6 +144,10 @@ static int scp_disk_option(const char *name, const char *value, struct scp_disk_
             return scp_fail(err, size, EINVAL, "--disk: phys=%s: must be a power of two from 512 to %u",
                             value, SCP_PHYSICAL_MAX);
         d->physical_bytes = (uint32_t)number;
+    } else if (strcmp(name, "reserve") == 0 && !flag) {
+        if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+            return scp_fail(err, size, EINVAL, "--disk: reserve=%s: must be yes or no", value);
+        d->no_reserve = value[0] == 'n';
     } else if (strcmp(name, "block") == 0 && !flag) {
         if (number != 512 && number != 4096)
             return scp_fail(err, size, EINVAL, "--disk: block=%s: must be 512 or 4096", value);
@@ -161,7 +165,7 @@ static int scp_disk_option(const char *name, const char *value, struct scp_disk_
         return scp_fail(
             err, size, EINVAL,
             "--disk: unknown option \"%s\"; known: block=512|4096 phys=BYTES ro removable direct notags "
-            "queue=N latency=USEC",
+            "queue=N latency=USEC reserve=yes|no",
             name);
     }
     return 0;

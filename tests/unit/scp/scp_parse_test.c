@@ -50,7 +50,7 @@ END_TEST
 
 START_TEST(test_disk_parse_all_options)
 {
-    char text[] = "a.img,block=4096,phys=8192,ro,removable,direct,notags,queue=1,latency=250";
+    char text[] = "a.img,block=4096,phys=8192,ro,removable,direct,notags,queue=1,latency=250,reserve=no";
     struct scp_disk_spec d;
 
     ck_assert_int_eq(scp_disk_parse(text, &d, NULL, 0), 0);
@@ -61,6 +61,7 @@ START_TEST(test_disk_parse_all_options)
     ck_assert(d.read_only && d.removable && d.direct && d.no_tags);
     ck_assert_uint_eq(d.queue, 1);
     ck_assert_uint_eq(d.latency_ns, 250000);
+    ck_assert(d.no_reserve);
 }
 END_TEST
 
@@ -125,6 +126,8 @@ START_TEST(test_disk_parse_refuses_and_says_why)
         {"a,queue=0", "1 to"},
         {"a,queue=257", "1 to"},
         {"a,queue=", "not a number"},
+        {"a,reserve=maybe", "yes or no"},
+        {"a,reserve", "unknown option"},
         {"a,zebra", "zebra"},
         {"ram:", "not a size"},
         {"ram:0", "not a size"},
