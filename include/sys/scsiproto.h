@@ -24,6 +24,7 @@ enum {
     SCSI_RELEASE_6 = 0x17,
     SCSI_MODE_SENSE_6 = 0x1a,
     SCSI_START_STOP_UNIT = 0x1b,
+    SCSI_SEND_DIAGNOSTIC = 0x1d,
     SCSI_PREVENT_ALLOW = 0x1e,
     SCSI_READ_CAPACITY_10 = 0x25,
     SCSI_READ_10 = 0x28,
@@ -36,6 +37,7 @@ enum {
     SCSI_WRITE_SAME_10 = 0x41,
     SCSI_UNMAP = 0x42,
     SCSI_SANITIZE = 0x48,
+    SCSI_LOG_SENSE = 0x4d,
     SCSI_MODE_SELECT_10 = 0x55,
     SCSI_RESERVE_10 = 0x56,
     SCSI_RELEASE_10 = 0x57,
@@ -66,6 +68,7 @@ enum {
 #define SCSI_SA_SANITIZE_CRYPTO  0x03
 #define SCSI_SA_SANITIZE_EXIT    0x1f
 #define SCSI_SA_REPORT_OPCODES   0x0c /* of MAINTENANCE IN */
+#define SCSI_SA_REPORT_TASK_MGMT 0x0d
 
 /* Status bytes are SC_*_STATUS etc. in scsi.h. CDB flag bits: */
 #define SCSI_CDB1_FUA         0x08
@@ -110,6 +113,8 @@ enum {
     SCSI_ASC_PARAMETERS = 0x2a,     /* PARAMETERS CHANGED */
     SCSI_ASC_NO_MEDIUM = 0x3a,      /* MEDIUM NOT PRESENT */
     SCSI_ASC_SAVING = 0x39,         /* SAVING PARAMETERS NOT SUPPORTED */
+    SCSI_ASC_SELF_TEST = 0x3e,
+    SCSI_ASC_TARGET_CHANGED = 0x3f, /* TARGET OPERATING CONDITIONS HAVE CHANGED */
     SCSI_ASC_TARGET_FAILURE = 0x44, /* INTERNAL TARGET FAILURE */
     SCSI_ASC_DATA_PHASE = 0x4b,     /* DATA PHASE ERROR */
     SCSI_ASC_OVERLAPPED = 0x4e,     /* OVERLAPPED COMMANDS ATTEMPTED */
@@ -128,7 +133,9 @@ enum {
     SCSI_ASCQ_RESERVE_PREEMPTED = 0x03,  /* 2a */
     SCSI_ASCQ_RESERVE_RELEASED = 0x04,   /* 2a */
     SCSI_ASCQ_REGISTER_PREEMPTED = 0x05, /* 2a */
-    SCSI_ASCQ_CAPACITY = 0x09            /* 2a: CAPACITY DATA HAS CHANGED */
+    SCSI_ASCQ_CAPACITY = 0x09,           /* 2a: CAPACITY DATA HAS CHANGED */
+    SCSI_ASCQ_SELF_TEST_FAILED = 0x03,   /* 3e: LOGICAL UNIT FAILED SELF-TEST */
+    SCSI_ASCQ_LUNS_CHANGED = 0x0e        /* 3f: REPORTED LUNS DATA HAS CHANGED */
 };
 
 /* Fixed-format sense, byte offsets. Descriptor format is 0x72/0x73; deferred 0x71/0x73. */
@@ -147,6 +154,15 @@ enum {
     SCSI_VPD_BLOCK_LIMITS = 0xb0,
     SCSI_VPD_BLOCK_CHARACTER = 0xb1,
     SCSI_VPD_PROVISIONING = 0xb2
+};
+
+/* Log pages. */
+enum {
+    SCSI_LOG_SUPPORTED = 0x00,
+    SCSI_LOG_WRITE_ERRORS = 0x02,
+    SCSI_LOG_READ_ERRORS = 0x03,
+    SCSI_LOG_TEMPERATURE = 0x0d,
+    SCSI_LOG_EXCEPTIONS = 0x2f
 };
 
 /* Big-endian fields of 2, 3, 4 and 8 bytes at any address. */

@@ -104,8 +104,7 @@ static void sim_sense_take(struct sim_cmd *c, struct sim_sense *s, bool *descrip
         s->se_key = SCSI_KEY_ATTENTION;
         s->se_asc = nx->nx_attention[0].ua_asc;
         s->se_ascq = nx->nx_attention[0].ua_ascq;
-        nx->nx_attentions--;
-        memmove(&nx->nx_attention[0], &nx->nx_attention[1], nx->nx_attentions * sizeof(nx->nx_attention[0]));
+        sim_attention_drop_locked(nx, 0);
     } else if (disk->dk_ejected) {
         s->se_key = SCSI_KEY_NOT_READY;
         s->se_asc = SCSI_ASC_NO_MEDIUM;
@@ -209,16 +208,25 @@ void sim_cmd_report_luns(struct sim_cmd *c)
     }
     scsi_put32(data, used - 8);
     sim_data_in(c, data, used, alloc);
+    sim_luns_told(c->c_bus, c->c_xfer->xfer_id, c->c_nexus);
 }
 
 /* ---------------------------------------------------------------- no data */
 
+/*
+ * START STOP UNIT. A POWER CONDITION makes START and LOEJ meaningless. ACTIVE, IDLE and STANDBY end the
+ * stopped state, for a disk comes out of them by itself when it is needed; the forced ones, LU CONTROL and
+ * the reserved values are granted and change nothing. LOEJ: sim_cmd_removable.c.
+ */
 void sim_cmd_start_stop(struct sim_cmd *c)
 {
     struct sim_disk *disk = c->c_disk;
+    unsigned power = c->c_cdb[4] >> 4;
+    bool start = (c->c_cdb[4] & 0x01) != 0, keep_cache = (c->c_cdb[4] & 0x04) != 0;
+    bool standby = power == 0x3 || power == 0xb;
 
     /* Stopping writes what is cached, unless told not to. */
-    if (!(c->c_cdb[4] & 0x05) && disk->dk_ops->flush) {
+    if ((power == 0 ? !start : standby) && !keep_cache && disk->dk_ops->flush) {
         int error = disk->dk_ops->flush(disk->dk_medium);
 
         if (error) {
@@ -226,12 +234,13 @@ void sim_cmd_start_stop(struct sim_cmd *c)
             return;
         }
     }
-    if (c->c_cdb[4] & 0x02) {
-        sim_load_eject(c, (c->c_cdb[4] & 0x01) != 0);
+    if (power == 0 && (c->c_cdb[4] & 0x02)) {
+        sim_load_eject(c, start);
         return;
     }
     shim_lock_enter(&disk->dk_lock);
-    disk->dk_stopped = !(c->c_cdb[4] & 0x01);
+    if (power <= 3)
+        disk->dk_stopped = power == 0 && !start;
     sim_disk_odd_update_locked(disk);
     shim_lock_exit(&disk->dk_lock);
 }

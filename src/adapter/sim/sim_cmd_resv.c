@@ -317,6 +317,11 @@ static void sim_pr_preempt_locked(struct sim_cmd *c, unsigned type, uint64_t vic
         return;
     }
     if (take) {
+        /* Those who stay registered learn that the rules have changed. */
+        for (unsigned i = 0; i < SIM_NEXUS_COUNT && disk->dk_pr_type != type; i++) {
+            if (i != c->c_nexus && disk->dk_nexus[i].nx_registered)
+                sim_attention_locked(disk, i, SCSI_ASC_PARAMETERS, SCSI_ASCQ_RESERVE_RELEASED);
+        }
         disk->dk_pr_type = (uint8_t)type;
         disk->dk_pr_holder = (int8_t)c->c_nexus;
     } else if (all && !sim_pr_any_registered(disk)) {

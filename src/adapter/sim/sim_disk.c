@@ -62,6 +62,49 @@ void sim_attention_others_locked(struct sim_disk *disk, unsigned nexus, uint8_t 
     sim_disk_odd_update_locked(disk);
 }
 
+/* The first attention is told, or number i has been told otherwise. */
+void sim_attention_drop_locked(struct sim_nexus *nx, uint32_t i)
+{
+    SHIM_ASSERT(i < nx->nx_attentions);
+    nx->nx_attentions--;
+    memmove(&nx->nx_attention[i], &nx->nx_attention[i + 1],
+            (nx->nx_attentions - i) * sizeof(nx->nx_attention[0]));
+}
+
+/* A LUN of this id has come or gone: all the others say so, once the bus is in use. */
+static void sim_luns_changed(struct sim_bus *bus, unsigned id, unsigned but_lun)
+{
+    for (unsigned lun = 0; lun < SC_LUNS_MAX && bus->bus_ad; lun++) {
+        struct sim_disk *disk = sim_disk_find(bus, id, lun);
+
+        if (!disk || lun == but_lun)
+            continue;
+        shim_lock_enter(&disk->dk_lock);
+        sim_attention_others_locked(disk, SIM_NEXUS_COUNT, SCSI_ASC_TARGET_CHANGED, SCSI_ASCQ_LUNS_CHANGED);
+        shim_lock_exit(&disk->dk_lock);
+    }
+}
+
+/* REPORT LUNS has told it; nobody needs to hear it from the other LUNs as well. */
+void sim_luns_told(struct sim_bus *bus, unsigned id, unsigned nexus)
+{
+    for (unsigned lun = 0; lun < SC_LUNS_MAX; lun++) {
+        struct sim_disk *disk = sim_disk_find(bus, id, lun);
+        struct sim_nexus *nx = disk ? &disk->dk_nexus[nexus] : NULL;
+
+        if (!disk)
+            continue;
+        shim_lock_enter(&disk->dk_lock);
+        for (uint32_t i = nx->nx_attentions; i-- > 0;) {
+            if (nx->nx_attention[i].ua_asc == SCSI_ASC_TARGET_CHANGED &&
+                nx->nx_attention[i].ua_ascq == SCSI_ASCQ_LUNS_CHANGED)
+                sim_attention_drop_locked(nx, i);
+        }
+        sim_disk_odd_update_locked(disk);
+        shim_lock_exit(&disk->dk_lock);
+    }
+}
+
 /* After a bus or device reset: RESERVE is gone, saved mode pages are current, sense is dropped. */
 void sim_disk_was_reset(struct sim_disk *disk, uint8_t ascq)
 {
@@ -161,6 +204,7 @@ int sim_disk_add(struct sim_bus *bus, const struct sim_disk_config *cfg)
     sim_attention_others_locked(disk, SIM_NEXUS_COUNT, SCSI_ASC_RESET, SCSI_ASCQ_POWER_ON);
     shim_lock_exit(&disk->dk_lock);
     atomic_store_explicit(&bus->bus_disk[disk->dk_id][disk->dk_lun], disk, memory_order_release);
+    sim_luns_changed(bus, disk->dk_id, disk->dk_lun);
     return 0;
 }
 
@@ -193,6 +237,7 @@ void sim_disk_remove(struct sim_bus *bus, struct sim_disk *disk)
     disk->dk_next_gone = bus->bus_gone;
     bus->bus_gone = disk;
     sim_tasks_take(bus, -1, disk, AD_RES_SELECT_TIMEOUT);
+    sim_luns_changed(bus, disk->dk_id, disk->dk_lun);
 }
 
 uint64_t sim_disk_blocks(const struct sim_disk *disk)
@@ -245,6 +290,21 @@ void sim_disk_other_initiator(struct sim_disk *disk, struct ad_xfer *xfer)
     sim_disk_initiator(disk, 1, xfer);
 }
 
+/* Bytes read or written so far. */
+uint64_t sim_disk_bytes(const struct sim_disk *disk, bool write)
+{
+    uint64_t bytes =
+        atomic_load_explicit(write ? &disk->dk_bytes_written : &disk->dk_bytes_read, memory_order_relaxed);
+
+    for (unsigned s = 0; s < SC_ARRAY_SIZE(disk->dk_stripe); s++) {
+        const struct sim_stripe *sp = &disk->dk_stripe[s];
+
+        bytes +=
+            atomic_load_explicit(write ? &sp->sp_bytes_written : &sp->sp_bytes_read, memory_order_relaxed);
+    }
+    return bytes;
+}
+
 void sim_disk_stats_get(struct sim_disk *disk, struct sim_disk_stats *out)
 {
     static const uint8_t op[8] = {SCSI_READ_6,  SCSI_READ_10,  SCSI_READ_12,  SCSI_READ_16,
@@ -253,15 +313,13 @@ void sim_disk_stats_get(struct sim_disk *disk, struct sim_disk_stats *out)
     memset(out, 0, sizeof(*out));
     for (unsigned i = 0; i < 256; i++)
         out->st_by_opcode[i] = atomic_load_explicit(&disk->dk_opcode[i], memory_order_relaxed);
-    out->st_bytes_read = atomic_load_explicit(&disk->dk_bytes_read, memory_order_relaxed);
-    out->st_bytes_written = atomic_load_explicit(&disk->dk_bytes_written, memory_order_relaxed);
+    out->st_bytes_read = sim_disk_bytes(disk, false);
+    out->st_bytes_written = sim_disk_bytes(disk, true);
     for (unsigned s = 0; s < SC_ARRAY_SIZE(disk->dk_stripe); s++) {
         struct sim_stripe *sp = &disk->dk_stripe[s];
 
         for (unsigned i = 0; i < SC_ARRAY_SIZE(op); i++)
             out->st_by_opcode[op[i]] += atomic_load_explicit(&sp->sp_ops[i], memory_order_relaxed);
-        out->st_bytes_read += atomic_load_explicit(&sp->sp_bytes_read, memory_order_relaxed);
-        out->st_bytes_written += atomic_load_explicit(&sp->sp_bytes_written, memory_order_relaxed);
     }
     for (unsigned i = 0; i < 256; i++)
         out->st_commands += out->st_by_opcode[i];

@@ -279,8 +279,7 @@ static bool sim_gate_nexus_locked(struct sim_cmd *c)
     SHIM_ASSERT(shim_lock_is_held(&disk->dk_lock));
     if (attention) {
         sim_check(c, SCSI_KEY_ATTENTION, nx->nx_attention[0].ua_asc, nx->nx_attention[0].ua_ascq);
-        nx->nx_attentions--;
-        memmove(&nx->nx_attention[0], &nx->nx_attention[1], nx->nx_attentions * sizeof(nx->nx_attention[0]));
+        sim_attention_drop_locked(nx, 0);
         return false;
     }
     if (sim_resv_conflict_locked(disk, c->c_nexus, c->c_op ? c->c_op->op_access : SIM_ACCESS_FREE)) {
@@ -463,8 +462,13 @@ void sim_finish(struct sim_cmd *c)
     struct ad_xfer *x = c->c_xfer;
 
     SHIM_ASSERT(c->c_moved_bytes <= x->xfer_bytes);
-    if (c->c_status == SC_CHECK_CONDITION && c->c_result == AD_RES_GOOD && c->c_disk)
+    if (c->c_status == SC_CHECK_CONDITION && c->c_result == AD_RES_GOOD && c->c_disk) {
+        if (c->c_sense.se_key == SCSI_KEY_MEDIUM)
+            atomic_fetch_add_explicit(
+                &c->c_disk->dk_medium_errors[c->c_op && (c->c_op->op_flags & SIM_OP_MODIFY) != 0], 1,
+                memory_order_relaxed);
         sim_finish_sense(c);
+    }
     x->xfer_result = c->c_result != AD_RES_GOOD      ? c->c_result
                      : c->c_status == SC_GOOD_STATUS ? (uint8_t)AD_RES_GOOD
                                                      : (uint8_t)AD_RES_STATUS;

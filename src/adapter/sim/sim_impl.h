@@ -33,7 +33,7 @@
 #define SIM_CAW_BLOCKS_MAX   16u        /* MAXIMUM COMPARE AND WRITE LENGTH */
 #define SIM_WRITE_SAME_MAX   (1u << 23) /* blocks: keeps one command's inline run bounded */
 #define SIM_UNMAP_DESCS_MAX  255u       /* its list fits one page */
-#define SIM_ATTENTIONS_MAX   4u
+#define SIM_ATTENTIONS_MAX   6u
 #define SIM_NEXUS_COUNT      SIM_INITIATORS /* the adapter, and the others of the tests */
 #define SIM_NEXUS_ADAPTER    0u
 #define SIM_TASK_ABORTED     0x40u /* status TASK ABORTED */
@@ -148,6 +148,7 @@ struct sim_disk {
     _Atomic uint64_t dk_opcode[256];
     _Atomic uint64_t dk_bytes_read, dk_bytes_written;
     _Atomic uint64_t dk_protocol[SIM_PROTOCOL_COUNT];
+    _Atomic uint64_t dk_medium_errors[2]; /* told to an initiator: reading, writing */
     _Atomic uint32_t dk_active, dk_active_max;
 
     /* Under bus_lock. */
@@ -339,8 +340,11 @@ uint64_t sim_data_out(struct sim_cmd *c, uint64_t off, void *to, uint64_t bytes)
 void sim_data_invert(struct sim_cmd *c, uint64_t off);
 
 /* sim_disk.c */
+uint64_t sim_disk_bytes(const struct sim_disk *disk, bool write);
+void sim_luns_told(struct sim_bus *bus, unsigned id, unsigned nexus);
 void sim_disk_odd_update_locked(struct sim_disk *disk);
 void sim_attention_locked(struct sim_disk *disk, unsigned nexus, uint8_t asc, uint8_t ascq);
+void sim_attention_drop_locked(struct sim_nexus *nx, uint32_t i);
 void sim_attention_others_locked(struct sim_disk *disk, unsigned nexus, uint8_t asc, uint8_t ascq);
 void sim_disk_was_reset(struct sim_disk *disk, uint8_t ascq);
 void sim_disk_free(struct sim_disk *disk);
@@ -379,6 +383,7 @@ void sim_cmd_capacity_10(struct sim_cmd *c);
 void sim_cmd_capacity_16(struct sim_cmd *c);
 void sim_cmd_report_luns(struct sim_cmd *c);
 void sim_cmd_report_opcodes(struct sim_cmd *c);
+void sim_cmd_report_task_mgmt(struct sim_cmd *c);
 void sim_cmd_start_stop(struct sim_cmd *c);
 
 /* sim_cmd_removable.c */
@@ -391,6 +396,10 @@ void sim_cmd_prefetch(struct sim_cmd *c);
 void sim_cmd_defects(struct sim_cmd *c);
 void sim_cmd_sanitize(struct sim_cmd *c);
 void sim_cmd_sanitize_exit(struct sim_cmd *c);
+
+/* sim_cmd_log.c */
+void sim_cmd_log_sense(struct sim_cmd *c);
+void sim_cmd_send_diagnostic(struct sim_cmd *c);
 
 /* sim_cmd_mode.c */
 void sim_mode_defaults(uint8_t mode[SIM_MODE_BYTES]);

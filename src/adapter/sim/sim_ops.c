@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * sim_ops.c - the table of operations a simulated disk knows, and REPORT SUPPORTED OPERATION
- * CODES, which reads it out.
+ * sim_ops.c - the table of operations a simulated disk knows, REPORT SUPPORTED OPERATION CODES,
+ * which reads it out, and its neighbour for task management functions.
  *
  * A row's usage bytes are in the format of that report: the operation code, then a mask of the
  * bits that mean something. The same mask refuses CDBs with reserved bits set, so what the
@@ -54,7 +54,8 @@ const struct sim_op sim_ops[] = {
     OP(RESERVE_6, 6, PR_FREE, NONE, NONE, 0, cmd_reserve, 0),
     OP(RELEASE_6, 6, FREE, NONE, NONE, 0, cmd_release, 0),
     OP(MODE_SENSE_6, 6, READ, NONE, LEN(4, 1), IN, cmd_mode_sense, 0x08, 0xff, 0xff, 0xff),
-    OP(START_STOP_UNIT, 6, WRITE, NONE, NONE, 0, cmd_start_stop, 0x01, 0, 0, 0x07),
+    OP(START_STOP_UNIT, 6, WRITE, NONE, NONE, 0, cmd_start_stop, 0x01, 0, 0x0f, 0xf7),
+    OP(SEND_DIAGNOSTIC, 6, WRITE, NONE, LEN(3, 2), OUT, cmd_send_diagnostic, 0xf7, 0, 0xff, 0xff),
     OP(PREVENT_ALLOW, 6, WRITE, NONE, NONE, 0, cmd_prevent, 0, 0, 0, 0x03),
     OP(READ_CAPACITY_10, 10, PR_FREE, NONE, EIGHT, IN | MEDIUM, cmd_capacity_10, 0, ANY4, 0, 0, 0x01),
     OP(READ_10, 10, READ, 10, BLOCKS, RD, cmd_read, 0x18, ANY4, 0x1f, 0xff, 0xff),
@@ -71,6 +72,7 @@ const struct sim_op sim_ops[] = {
     OP(SANITIZE, 10, WRITE, NONE, NONE, MEDIUM | UNMAP | ACTION | SIM_OP_MODIFY, cmd_sanitize,
        SCSI_SA_SANITIZE_CRYPTO),
     OP(SANITIZE, 10, WRITE, NONE, NONE, UNMAP | ACTION, cmd_sanitize_exit, SCSI_SA_SANITIZE_EXIT),
+    OP(LOG_SENSE, 10, PR_FREE, NONE, LEN(7, 2), IN, cmd_log_sense, 0, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff),
     OP(MODE_SELECT_10, 10, WRITE, NONE, LEN(7, 2), OUT, cmd_mode_select, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff),
     OP(RESERVE_10, 10, PR_FREE, NONE, NONE, 0, cmd_reserve, 0),
     OP(RELEASE_10, 10, FREE, NONE, NONE, 0, cmd_release, 0),
@@ -103,6 +105,8 @@ const struct sim_op sim_ops[] = {
     OP(REPORT_LUNS, 12, FREE, NONE, LEN(6, 4), IN | QUIET | ABSENT, cmd_report_luns, 0, 0xff, 0, 0, 0, ANY4),
     OP(MAINTENANCE_IN, 12, PR_FREE, NONE, LEN(6, 4), IN | ACTION, cmd_report_opcodes,
        SCSI_SA_REPORT_OPCODES, 0x87, 0xff, 0xff, 0xff, ANY4),
+    OP(MAINTENANCE_IN, 12, PR_FREE, NONE, LEN(6, 4), IN | ACTION, cmd_report_task_mgmt,
+       SCSI_SA_REPORT_TASK_MGMT, 0x80, 0, 0, 0, ANY4),
     OP(READ_12, 12, READ, 12, BLOCKS, RD, cmd_read, 0x18, ANY8, 0x1f),
     OP(WRITE_12, 12, WRITE, 12, BLOCKS, WR, cmd_write, 0x18, ANY8, 0x1f),
     OP(WRITE_VERIFY_12, 12, WRITE, 12, BLOCKS, WR, cmd_write_verify, 0x12, ANY8, 0x1f),
@@ -151,7 +155,21 @@ bool sim_op_offered(const struct sim_disk *disk, const struct sim_op *op)
 
 /* ---------------------------------------------------------------- REPORT SUPPORTED OPERATION CODES */
 
-#define SIM_TIMEOUTS_BYTES 12u /* command timeouts descriptor: all zero, "not reported" */
+#define SIM_TIMEOUTS_BYTES 12u /* command timeouts descriptor */
+
+/*
+ * A command timeouts descriptor: no nominal time is reported, and the time after which to give up. Formatting
+ * and filling depend on the size of the disk and on the medium.
+ */
+static uint32_t sim_report_timeouts(const struct sim_op *op, uint8_t *d)
+{
+    bool fills =
+        op->op_data == SIM_DATA_FORMAT || op->op_data == SIM_DATA_BLOCK || (op->op_flags & SIM_OP_UNMAP);
+
+    scsi_put16(d, SIM_TIMEOUTS_BYTES - 2);
+    scsi_put32(d + 8, fills ? 3600 : (op->op_flags & SIM_OP_MEDIUM) ? 30 : 10);
+    return SIM_TIMEOUTS_BYTES;
+}
 
 static void sim_report_all(struct sim_cmd *c, bool timeouts, uint32_t alloc)
 {
@@ -174,8 +192,7 @@ static void sim_report_all(struct sim_cmd *c, bool timeouts, uint32_t alloc)
         used += 8;
         if (timeouts) {
             d[5] |= 0x02; /* CTDP */
-            scsi_put16(d + 8, SIM_TIMEOUTS_BYTES - 2);
-            used += SIM_TIMEOUTS_BYTES;
+            used += sim_report_timeouts(op, d + 8);
         }
     }
     scsi_put32(data, used - 4);
@@ -199,8 +216,7 @@ static void sim_report_one(struct sim_cmd *c, const struct sim_op *op, bool time
     used += op->op_cdb_bytes;
     if (timeouts) {
         data[1] |= 0x80;
-        scsi_put16(data + used, SIM_TIMEOUTS_BYTES - 2);
-        used += SIM_TIMEOUTS_BYTES;
+        used += sim_report_timeouts(op, data + used);
     }
     sim_data_in(c, data, used, alloc);
 }
@@ -240,4 +256,23 @@ void sim_cmd_report_opcodes(struct sim_cmd *c)
         sim_check_cdb(c, 2, 2);
         break;
     }
+}
+
+/* ---------------------------------------------------------------- REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS
+ */
+
+/* What the messages of this bus can do: ABORT TAG, and BUS DEVICE RESET, which resets the target. */
+void sim_cmd_report_task_mgmt(struct sim_cmd *c)
+{
+    bool extended = (c->c_cdb[2] & 0x80) != 0;
+    uint32_t alloc = scsi_get32(c->c_cdb + 6);
+    uint8_t data[16] = {0x82};
+
+    if (alloc < 4) {
+        sim_check_cdb(c, 6, 8);
+        return;
+    }
+    if (extended)
+        data[3] = sizeof(data) - 4; /* the timeouts behind it are not reported */
+    sim_data_in(c, data, extended ? sizeof(data) : 4, alloc);
 }

@@ -278,7 +278,17 @@ START_TEST(test_start_stop)
         {"start", {0x1b, 0x01, 0, 0, 1}, 6, FX_IN, 0, 0, 0, 0, 0, 0},
         {"ready", {0x00}, 6, FX_IN, 0, 0, 0, 0, 0, 0},
         {"eject", {0x1b, 0, 0, 0, 0x02}, 6, FX_IN, 0, FX_BAD_CDB},
-        {"power condition", {0x1b, 0, 0, 0, 0x10}, 6, FX_IN, 0, FX_BAD_CDB},
+        {"eject under ACTIVE", {0x1b, 0, 0, 0, 0x12}, 6, FX_IN, 0, 0, 0, 0, 0, 0},
+        {"stop under STANDBY", {0x1b, 0, 0, 0x0f, 0x30}, 6, FX_IN, 0, 0, 0, 0, 0, 0},
+        {"forced", {0x1b, 0x01, 0, 0, 0xa4}, 6, FX_IN, 0, 0, 0, 0, 0, 0},
+        {"reserved condition", {0x1b, 0, 0, 0, 0xf0}, 6, FX_IN, 0, 0, 0, 0, 0, 0},
+        {"still ready", {0x00}, 6, FX_IN, 0, 0, 0, 0, 0, 0},
+        {"reserved bit", {0x1b, 0, 0, 0, 0x08}, 6, FX_IN, 0, FX_BAD_CDB},
+        {"stop again", {0x1b}, 6, FX_IN, 0, 0, 0, 0, 0, 0},
+        {"LU CONTROL does not start", {0x1b, 0, 0, 0, 0x71}, 6, FX_IN, 0, 0, 0, 0, 0, 0},
+        {"not ready yet", {0x00}, 6, FX_IN, 0, SC_CHECK_CONDITION, SCSI_KEY_NOT_READY, 0x04, 0x02, 0},
+        {"IDLE starts", {0x1b, 0, 0, 0, 0x20}, 6, FX_IN, 0, 0, 0, 0, 0, 0},
+        {"ready again", {0x00}, 6, FX_IN, 0, 0, 0, 0, 0, 0},
         {"prevent", {0x1e, 0, 0, 0, 1}, 6, FX_IN, 0, 0, 0, 0, 0, 0},
         {"allow", {0x1e, 0, 0, 0, 0}, 6, FX_IN, 0, 0, 0, 0, 0, 0},
         {"prevent reserved", {0x1e, 0, 0, 0, 4}, 6, FX_IN, 0, FX_BAD_CDB},
@@ -329,7 +339,7 @@ START_TEST(test_report_opcodes_refusals)
         {"one code, but it has actions", {0xa3, 0x0c, 1, 0x9e, [9] = 64}, 12, FX_IN, 64, FX_BAD_CDB},
         {"action of a code without", {0xa3, 0x0c, 2, 0x28, [9] = 64}, 12, FX_IN, 64, FX_BAD_CDB},
         {"unknown option", {0xa3, 0x0c, 4, 0x28, [9] = 64}, 12, FX_IN, 64, FX_BAD_CDB},
-        {"unknown action", {0xa3, 0x0d, [9] = 64}, 12, FX_IN, 64, FX_BAD_CDB},
+        {"unknown action", {0xa3, 0x1d, [9] = 64}, 12, FX_IN, 64, FX_BAD_CDB},
     };
 
     FX_ROWS(rows, data);
@@ -337,6 +347,57 @@ START_TEST(test_report_opcodes_refusals)
 END_TEST
 
 /* Fewer command bytes than the operation has: no status at all, the phases do not fit. */
+START_TEST(test_task_management_functions)
+{
+    static const struct fx_row rows[] = {
+        {"no room for four bytes", {0xa3, 0x0d, [9] = 3}, 12, FX_IN, 3, FX_BAD_CDB},
+        {"reserved", {0xa3, 0x0d, 0x01, [9] = 4}, 12, FX_IN, 4, FX_BAD_CDB},
+    };
+    uint8_t cdb[12] = {0xa3, 0x0d, [9] = 64};
+
+    FX_ROWS(rows, data);
+    ck_assert_uint_eq(ask(cdb, 12, 64), 4);
+    ck_assert_uint_eq(data[0], 0x82); /* ABORT TASK, TARGET RESET */
+    ck_assert_uint_eq(data[1] | data[2] | data[3], 0);
+    cdb[2] = 0x80;
+    ck_assert_uint_eq(ask(cdb, 12, 64), 16);
+    ck_assert_uint_eq(data[3], 12);
+}
+END_TEST
+
+/* Every LUN of the target says so when another one comes or goes, once, and not after REPORT LUNS. */
+START_TEST(test_reported_luns_have_changed)
+{
+    struct sim_disk_config disk = {.sd_lun = 1, .sd_id = FX_ID, .sd_block_bytes = 512, .sd_blocks = 8};
+    static const uint8_t tur[6] = {0}, luns[12] = {0xa0, [9] = 64};
+    struct fx_cmd c;
+
+    ck_assert_int_eq(sim_medium_null(&disk.sd_ops, &disk.sd_medium), 0);
+    ck_assert_int_eq(sim_disk_add(fx_bus, &disk), 0);
+    fx_run(&c, tur, 6, FX_IN, NULL, 0);
+    fx_expect_check(&c, SCSI_KEY_ATTENTION, 0x3f, 0x0e);
+    fx_run(&c, tur, 6, FX_IN, NULL, 0);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    fx_run_other(&c, tur, 6, FX_IN, NULL, 0);
+    ck_assert_uint_eq(fx_status(&c), SC_CHECK_CONDITION);
+    ck_assert_uint_eq(fx_sense_as(true, NULL).asc, 0x3f);
+    sim_disk_remove(fx_bus, sim_disk_find(fx_bus, FX_ID, 1));
+    ask(luns, 12, 64);
+    fx_run(&c, tur, 6, FX_IN, NULL, 0);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    /* Another attention in the same queue stays. */
+    disk.sd_id = 4;
+    ck_assert_int_eq(sim_disk_add(fx_bus, &disk), 0);
+    fx_run(&c, tur, 6, FX_IN, NULL, 0);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS); /* another target */
+    sim_disk_attention(fx_disk, 0x3f, 0x0e);
+    sim_disk_attention(fx_disk, 0x29, 0x02);
+    ask(luns, 12, 64);
+    fx_run(&c, tur, 6, FX_IN, NULL, 0);
+    fx_expect_check(&c, SCSI_KEY_ATTENTION, 0x29, 0x02);
+}
+END_TEST
+
 /* Too few and too many command bytes for the operation code's group. */
 START_TEST(test_cdb_length_against_code)
 {
@@ -399,6 +460,8 @@ static Suite *suite(void)
     tcase_add_test(t, test_start_stop);
     tcase_add_test(t, test_report_opcodes);
     tcase_add_test(t, test_report_opcodes_refusals);
+    tcase_add_test(t, test_task_management_functions);
+    tcase_add_test(t, test_reported_luns_have_changed);
     tcase_add_test(t, test_cdb_length_against_code);
     tcase_add_test(t, test_no_byte_beyond_the_cdb_is_read);
     suite_add_tcase(s, t);

@@ -235,6 +235,79 @@ START_TEST(test_persistent_table)
 }
 END_TEST
 
+/* One PERSISTENT RESERVE OUT as initiator `who`; 0 is the adapter. */
+static unsigned out_as(unsigned who, unsigned action, unsigned type, uint64_t key, uint64_t action_key)
+{
+    uint8_t cdb[10] = {0x5f, (uint8_t)action, (uint8_t)type, [8] = 24}, list[24] = {0};
+    struct fx_cmd c;
+
+    scsi_put64(list, key);
+    scsi_put64(list + 8, action_key);
+    fx_prepare(&c, cdb, 10, FX_OUT, list, sizeof(list));
+    if (who)
+        sim_disk_initiator(fx_disk, who, &c.x);
+    else
+        ck_assert_int_eq(sim_hw_ops.start(fx_bus, &c.x), AD_HW_DONE);
+    fx_release(&c);
+    return fx_status(&c);
+}
+
+/* What initiator `who` is told next: asc and ascq of a unit attention, 0 for nothing. */
+static unsigned told(unsigned who)
+{
+    uint8_t sense[18] = {0};
+    struct fx_cmd c;
+
+    fx_prepare(&c, (const uint8_t[6]){0x03, [4] = 18}, 6, FX_IN, sense, sizeof(sense));
+    if (who)
+        sim_disk_initiator(fx_disk, who, &c.x);
+    else
+        ck_assert_int_eq(sim_hw_ops.start(fx_bus, &c.x), AD_HW_DONE);
+    fx_release(&c);
+    ck_assert(sense[2] == (sense[12] ? SCSI_KEY_ATTENTION : 0));
+    return sense[12] * 256u + sense[13];
+}
+
+/* Who is told what when reservations and registrations go. */
+START_TEST(test_attentions_of_reservations)
+{
+    for (unsigned who = 1; who < SIM_INITIATORS; who++) {
+        told(who); /* power on */
+        ck_assert_uint_eq(out_as(who, 0, 0, 0, who + 1), SC_GOOD_STATUS);
+    }
+    ck_assert_uint_eq(out_as(0, 0, 0, 0, 1), SC_GOOD_STATUS);
+    /* Released: the others, when the type is one for registrants. */
+    ck_assert_uint_eq(out_as(1, 1, 1, 2, 0), SC_GOOD_STATUS);
+    ck_assert_uint_eq(out_as(1, 2, 1, 2, 0), SC_GOOD_STATUS);
+    ck_assert_uint_eq(told(0) + told(2) + told(3), 0);
+    ck_assert_uint_eq(out_as(1, 1, 5, 2, 0), SC_GOOD_STATUS);
+    ck_assert_uint_eq(out_as(1, 2, 5, 2, 0), SC_GOOD_STATUS);
+    ck_assert_uint_eq(told(0), 0x2a04);
+    ck_assert_uint_eq(told(1), 0);
+    ck_assert_uint_eq(told(2), 0x2a04);
+    ck_assert_uint_eq(told(3), 0x2a04);
+    /* Preempted with another type: the victim, and those who stay. */
+    ck_assert_uint_eq(out_as(1, 1, 5, 2, 0), SC_GOOD_STATUS);
+    ck_assert_uint_eq(out_as(2, 4, 6, 3, 2), SC_GOOD_STATUS);
+    ck_assert_uint_eq(told(0), 0x2a04);
+    ck_assert_uint_eq(told(1), 0x2a05);
+    ck_assert_uint_eq(told(2), 0);
+    ck_assert_uint_eq(told(3), 0x2a04);
+    /* With the same type the victim alone. */
+    ck_assert_uint_eq(out_as(3, 4, 6, 4, 3), SC_GOOD_STATUS);
+    ck_assert_uint_eq(told(0), 0);
+    ck_assert_uint_eq(told(2), 0x2a05);
+    /* The holder takes its registration back. */
+    ck_assert_uint_eq(out_as(3, 0, 0, 4, 0), SC_GOOD_STATUS);
+    ck_assert_uint_eq(told(0), 0x2a04);
+    /* Cleared. */
+    ck_assert_uint_eq(out_as(2, 0, 0, 0, 3), SC_GOOD_STATUS);
+    ck_assert_uint_eq(out_as(2, 3, 0, 3, 0), SC_GOOD_STATUS);
+    ck_assert_uint_eq(told(0), 0x2a03);
+    ck_assert_uint_eq(told(2) + told(3), 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("sim_cmd_resv");
@@ -248,6 +321,7 @@ static Suite *suite(void)
     tcase_add_test(t, test_persistent_preempt);
     tcase_add_test(t, test_persistent_all_registrants);
     tcase_add_test(t, test_persistent_table);
+    tcase_add_test(t, test_attentions_of_reservations);
     suite_add_tcase(s, t);
     return s;
 }
