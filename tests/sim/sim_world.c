@@ -207,12 +207,30 @@ static void check_disk(struct world *w, unsigned i)
     world_observe(w, st.commands);
 }
 
+/*
+ * What the simulated disk has seen the pair do against the rules of the bus: nothing. Sense may be
+ * thrown away, when faults hit the REQUEST SENSEs.
+ */
+static void check_manners(struct world *w, unsigned i)
+{
+    static struct sim_disk_stats st;
+
+    sim_disk_stats_get(w->w_disks[i].dk_sim, &st);
+    for (unsigned kind = 0; kind < SIM_PROTOCOL_COUNT; kind++) {
+        if (kind != SIM_PROTOCOL_ALLEGIANCE)
+            WORLD_CHECK(w, st.st_protocol[kind] == 0, "hdisk%u: %llu offences of kind %u against the bus", i,
+                        (unsigned long long)st.st_protocol[kind], kind);
+    }
+}
+
 static void check_all(struct world *w)
 {
     struct ad_adapter *adp = ad_find(scp_adapter_devno(w->w_pair, 0));
 
-    for (unsigned i = 0; i < w->w_spec.ndisks; i++)
+    for (unsigned i = 0; i < w->w_spec.ndisks; i++) {
         check_disk(w, i);
+        check_manners(w, i);
+    }
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_lun_at(adp, i);
         const char *broken = lun ? ad_lun_check(lun) : NULL;

@@ -180,6 +180,7 @@ static void misbehave(struct sim_disk *sim)
 static void round_of(const char *name, uint64_t latency_ns, bool faults, unsigned seconds)
 {
     static struct worker workers[THREADS];
+    static struct sim_disk_stats seen;
     struct scp_disk_spec disk = {
         .medium = SCP_MEDIUM_RAM, .bytes = THREADS * STRIPE_BYTES, .queue = 8, .latency_ns = latency_ns};
     struct scp_spec spec = {.disks = &disk, .ndisks = 1, .transfer_bytes_max = 65536};
@@ -223,6 +224,10 @@ static void round_of(const char *name, uint64_t latency_ns, bool faults, unsigne
         free(workers[i].memory);
     }
     (void)pthread_join(looker, NULL);
+    sim_disk_stats_get(scp_sim_disk(pair, 0), &seen);
+    for (unsigned kind = 0; kind < SIM_PROTOCOL_COUNT; kind++)
+        MUST(kind == SIM_PROTOCOL_ALLEGIANCE || seen.st_protocol[kind] == 0, "an offence against the bus");
+    MUST(faults || seen.st_protocol[SIM_PROTOCOL_ALLEGIANCE] == 0, "sense was thrown away");
     MUST(fp_close(fp) == 0 && scp_destroy(pair) == 0, "close, or a leak");
     printf("%-24s %llu operations on %u threads\n", name, (unsigned long long)atomic_load(&operations),
            THREADS);

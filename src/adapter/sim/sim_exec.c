@@ -101,10 +101,11 @@ void sim_protocol_note(const struct sim_cmd *c, enum sim_protocol kind)
         [SIM_PROTOCOL_ALLEGIANCE] = "sense thrown away",
     };
     const struct ad_xfer *x = c->c_xfer;
-    uint64_t n = 1;
+    uint64_t n;
 
-    if (c->c_disk)
-        n = atomic_fetch_add_explicit(&c->c_disk->dk_protocol[kind], 1, memory_order_relaxed) + 1;
+    if (!c->c_disk)
+        return; /* a LUN that is not there keeps no books */
+    n = atomic_fetch_add_explicit(&c->c_disk->dk_protocol[kind], 1, memory_order_relaxed) + 1;
     /* A caller that does it all the time shall not fill the log: at powers of two only. */
     if ((n & (n - 1)) == 0)
         shim_log(SHIM_LOG_WARN, "sim %u:%u: %s: op %02x, %u CDB bytes, %llu bytes %s, CDB wants %llu (%llu)",

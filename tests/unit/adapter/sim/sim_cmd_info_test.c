@@ -310,6 +310,17 @@ START_TEST(test_report_opcodes)
     ck_assert_uint_gt(seen, 40);
     cdb[2] = 0x80; /* with timeouts */
     ck_assert_uint_eq(ask(cdb, 12, 4000), 4 + 20 * seen);
+    for (unsigned i = 0; i < seen; i++) {
+        const uint8_t *d = data + 4 + (size_t)20 * i;
+
+        ck_assert_uint_eq(d[5] & 0x02, 0x02);
+        ck_assert_uint_eq(scsi_get16(d + 8), 10);
+        ck_assert_uint_eq(scsi_get32(d + 16), d[0] == 0x04 || d[0] == 0x93 ? 3600
+                                              : d[0] == 0x28               ? 30
+                                              : d[0] == 0x12               ? 10
+                                                                           : scsi_get32(d + 16));
+        ck_assert_uint_gt(scsi_get32(d + 16), 0);
+    }
     cdb[2] = 1;
     cdb[3] = 0x28;
     ck_assert_uint_eq(ask(cdb, 12, 4000), 14);
