@@ -349,7 +349,7 @@ static int held_write(void *m, uint64_t off, const struct iovec *vec, uint32_t n
     if (!atomic_exchange(&hold, false))
         return 0;
     atomic_fetch_add(&inside, 1);
-    while (!(atomic_load(&fx_disk->dk_odd) & SIM_ODD_GATE))
+    while (!(atomic_load(&fx_disk->dk_odd) & SIM_ODD_GATE) && !atomic_load(&alone_met))
         sched_yield();
     for (unsigned i = 0; i < 20000 && !atomic_load(&alone_met); i++)
         sched_yield();
@@ -438,7 +438,8 @@ static void *reader(void *arg)
     if (!start_io(&c, 1, false, 0, 1, buf, &said) || said != AD_HW_PENDING)
         atomic_fetch_add(&bad, 1);
     atomic_store(&hold, true);
-    wait_done(1);
+    if (said == AD_HW_PENDING)
+        wait_done(1);
     if (c.x.xfer_result != AD_RES_GOOD)
         atomic_fetch_add(&bad, 1);
     fx_release(&c);
