@@ -155,14 +155,19 @@ struct scp_block;
 int scp_block_open(devno_t devno, unsigned long devflag, struct scp_block **out);
 void scp_block_close(struct scp_block *b);
 /*
- * Read or write; *done gets the bytes moved (short at the end of the disk). 0 or errno. Process;
- * any number of threads.
+ * Read or write; *done gets the bytes moved. 0 with fewer than asked for at the end of the disk and
+ * nowhere else: what a device leaves out without an error is asked for again, and EIO at last. Or
+ * another errno. Process; any number of threads.
  */
 int scp_block_read(struct scp_block *b, void *data, size_t bytes, uint64_t off, size_t *done);
 int scp_block_write(struct scp_block *b, const void *data, size_t bytes, uint64_t off, size_t *done);
 struct file *scp_block_file(struct scp_block *b);
 
-/* Raw read or write of contiguous memory through the driver's d_read/d_write. *done as above. */
+/*
+ * Raw read or write of contiguous memory through the driver's d_read/d_write. *done gets the bytes
+ * moved, fewer than asked for at the end of the disk or when the device moved fewer; nothing at all
+ * before the end is EIO. 0 or errno. Process; any number of threads.
+ */
 int scp_raw_read(struct file *fp, void *data, size_t bytes, uint64_t off, size_t *done);
 int scp_raw_write(struct file *fp, const void *data, size_t bytes, uint64_t off, int ext, size_t *done);
 

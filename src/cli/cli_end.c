@@ -112,7 +112,8 @@ static int cli_end_move(const struct cli_end *end, uint8_t *data, size_t bytes, 
         }
         if (error != 0)
             return error;
-        if (done == 0)
+        /* Short, but for part of a block, goes on; so does not what stands still. */
+        if (done == 0 || (done % end->e_block != 0 && at + done < bytes))
             return EIO;
         at += done;
     }

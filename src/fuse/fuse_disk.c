@@ -322,7 +322,8 @@ void fuse_disk_write(fuse_req_t req, struct fuse_handle *h, const char *data, si
     }
     FUSE_ASSERT(done <= size);
     fuse_disk_dirtied(h->h_disk);
-    if (SC_UNLIKELY(error != 0 && (done == 0 || durable)))
+    /* On hdiskN this may be a page that the kernel writes back: it looks at the error, not at the count. */
+    if (SC_UNLIKELY(error != 0 && (done == 0 || durable || h->h_kind == FUSE_KIND_BLOCK)))
         fuse_fail(req, error);
     else
         fuse_reply_write(req, done);

@@ -30,6 +30,8 @@
 #define BLOCK_CHUNK_BYTES  (1u << 20)
 #define BLOCK_BUFS         (BLOCK_CHUNK_BYTES / SC_PAGE_SIZE + 2u)
 #define BLOCK_BOUNCE_BYTES ((size_t)BLOCK_BUFS * SC_PAGE_SIZE)
+/* A range is asked for so often in all when the device moves less than that without an error. */
+#define BLOCK_TRIES        4u
 
 struct block_io;
 /* A buf and the way back from its completion. */
@@ -139,7 +141,7 @@ static struct buf *block_chain_build(struct scp_block *b, struct block_io *io, u
  * Move whole blocks and wait. *moved gets the bytes before the first buf that failed or fell
  * short. Context: process; no lock held but bl_edges. Returns 0 or the first error in disk order.
  */
-static int block_move(struct scp_block *b, struct block_io *io, void *memory, uint64_t off, size_t bytes,
+static int block_move(struct scp_block *b, struct block_io *io, uint8_t *memory, uint64_t off, size_t bytes,
                       bool write, size_t *moved)
 {
     struct buf *chain = block_chain_build(b, io, memory, off, bytes, write);
@@ -170,6 +172,30 @@ static int block_move(struct scp_block *b, struct block_io *io, void *memory, ui
             break;
     }
     return 0;
+}
+
+/*
+ * The same, and what a device says was good but left out (b_resid without an error) is asked for
+ * again, from the block where it stopped. Every range here lies on the disk, so a short transfer is
+ * never its end; a device that keeps falling short is EIO, because a reader would take it for the
+ * end of the file and a page that is written back for written.
+ */
+static int block_move_all(struct scp_block *b, struct block_io *io, uint8_t *memory, uint64_t off,
+                          size_t bytes, bool write, size_t *moved)
+{
+    size_t got = 0;
+    int error = 0;
+
+    *moved = 0;
+    for (unsigned tries = 0; error == 0 && *moved < bytes; tries++) {
+        size_t at = *moved & ~(size_t)(b->bl_block_bytes - 1u);
+
+        if (tries == BLOCK_TRIES)
+            return EIO;
+        error = block_move(b, io, memory + at, off + at, bytes - at, write, &got);
+        *moved = at + got;
+    }
+    return error;
 }
 
 /* ------------------------------------------------------------------ one chunk */
@@ -213,12 +239,11 @@ static int block_read_chunk(struct scp_block *b, struct block_io *io, uint8_t *d
     int error;
 
     if (block_is_direct(&r, data, off, bytes)) {
-        error = block_move(b, io, data, off, bytes, false, got);
-        return error;
+        return block_move_all(b, io, data, off, bytes, false, got);
     }
     /* Same place in the page as on the disk, so that inner edges of the span are page edges. */
     bounce = io->io_bounce + (size_t)(r.r_first & SC_PAGE_MASK);
-    error = block_move(b, io, bounce, r.r_first, r.r_bytes, false, &moved);
+    error = block_move_all(b, io, bounce, r.r_first, r.r_bytes, false, &moved);
     *got = block_clip(moved, r.r_skip, bytes);
     memcpy(data, bounce + r.r_skip, *got);
     return error;
@@ -234,16 +259,12 @@ static int block_edges_read(struct scp_block *b, struct block_io *io, const stru
     int error = 0;
 
     if (r->r_skip != 0 || (r->r_bytes == block && tail != block)) {
-        error = block_move(b, io, bounce, r->r_first, block, false, &moved);
-        if (error == 0 && moved != block)
-            error = EIO;
+        error = block_move_all(b, io, bounce, r->r_first, block, false, &moved);
     }
     if (error == 0 && tail != r->r_bytes && r->r_bytes > block) {
         size_t last = r->r_bytes - block;
 
-        error = block_move(b, io, bounce + last, r->r_first + last, block, false, &moved);
-        if (error == 0 && moved != block)
-            error = EIO;
+        error = block_move_all(b, io, bounce + last, r->r_first + last, block, false, &moved);
     }
     return error;
 }
@@ -262,13 +283,13 @@ static int block_write_chunk(struct scp_block *b, struct block_io *io, const uin
     else
         pthread_rwlock_wrlock(&b->bl_edges);
     if (block_is_direct(&r, data, off, bytes)) {
-        error = block_move(b, io, (void *)(uintptr_t)data, off, bytes, true, &moved);
+        error = block_move_all(b, io, (uint8_t *)(uintptr_t)data, off, bytes, true, &moved);
     } else {
         if (!whole)
             error = block_edges_read(b, io, &r, bytes, bounce);
         if (error == 0) {
             memcpy(bounce + r.r_skip, data, bytes);
-            error = block_move(b, io, bounce, r.r_first, r.r_bytes, true, &moved);
+            error = block_move_all(b, io, bounce, r.r_first, r.r_bytes, true, &moved);
         }
     }
     pthread_rwlock_unlock(&b->bl_edges);
@@ -354,8 +375,7 @@ static int block_rw(struct scp_block *b, uint8_t *data, size_t bytes, uint64_t o
         error = write ? block_write_chunk(b, io, data + *done, chunk, off + *done, &moved)
                       : block_read_chunk(b, io, data + *done, chunk, off + *done, &moved);
         *done += moved;
-        if (moved < chunk)
-            break;
+        SHIM_ASSERT(error != 0 || moved == chunk);
     }
     block_io_put(b, io);
     return error;

@@ -3,10 +3,22 @@
  * scp_raw.c - raw reads and writes of contiguous memory, and errno values in words.
  *
  * The raw functions are the read(2) and write(2) of a character device: they build a uio on the
- * stack and enter the driver's d_read/d_write. Nothing is copied or allocated.
+ * stack and enter the driver's d_read/d_write. Nothing is copied or allocated. A short transfer gives
+ * the bytes that were moved; only at the end of the disk are they 0 without an error.
  */
 #define _GNU_SOURCE
 #include "scp_impl.h"
+
+#include <sys/devinfo.h>
+
+/* Is there disk at this offset? Asked when nothing was moved: the end is the one good reason. */
+static bool scp_raw_on_disk(struct file *fp, uint64_t off)
+{
+    struct devinfo info = {0};
+
+    return fp_ioctl(fp, IOCINFO, (intptr_t)&info, 0) == 0 && info.devtype == DD_SCDISK &&
+           off < info.un.scdk.numblks * info.un.scdk.blksize;
+}
 
 static int scp_raw_io(struct file *fp, enum uio_rw rw, void *data, size_t bytes, uint64_t off, int ext,
                       size_t *done)
@@ -26,6 +38,9 @@ static int scp_raw_io(struct file *fp, enum uio_rw rw, void *data, size_t bytes,
     error = fp_rwuio(fp, rw, &uio, ext);
     SHIM_ASSERT(uio.uio_resid <= bytes);
     *done = bytes - uio.uio_resid;
+    /* A device that says GOOD and moves nothing must not look like the end of the disk. */
+    if (SC_UNLIKELY(error == 0 && *done == 0 && bytes != 0) && scp_raw_on_disk(fp, off))
+        error = EIO;
     return error;
 }
 

@@ -139,6 +139,92 @@ START_TEST(test_error_in_the_middle_counts_what_came_before)
 }
 END_TEST
 
+/* A device that says GOOD and leaves the last 4 KiB of a command out. `count` 0: for ever. */
+static void fall_short(const char *op, unsigned count)
+{
+    char rule[128], err[SCP_ERROR_MAX] = "";
+
+    if (count == 0)
+        (void)snprintf(rule, sizeof(rule), "hdisk0 op=%s count=forever do=short:4096", op);
+    else
+        (void)snprintf(rule, sizeof(rule), "hdisk0 op=%s count=%u do=short:4096", op, count);
+    ck_assert_msg(scp_inject(pair, rule, err, sizeof(err)) == 0, "%s", err);
+}
+
+/* Any alignment: straight from the caller's memory, bounced, and with edges to be read. */
+static const struct short_case {
+    uint64_t off;
+    size_t bytes;
+} short_cases[] = {{65536, 65536}, {65536 + 512, 65536}, {65536 + 7, 20001}, {4096, 4096}, {8192 + 1, 30}};
+
+START_TEST(test_short_and_good_is_asked_for_again)
+{
+    const struct short_case *c = &short_cases[_i];
+    uint8_t *data = malloc(c->bytes), *back = malloc(c->bytes);
+    size_t done;
+
+    start(512);
+    for (size_t i = 0; i < c->bytes; i++)
+        data[i] = (uint8_t)(i * 7 + 1);
+    fall_short("write", 1);
+    ck_assert_int_eq(scp_block_write(block, data, c->bytes, c->off, &done), 0);
+    ck_assert_uint_eq(done, c->bytes);
+    fall_short("read", 1);
+    ck_assert_int_eq(scp_block_read(block, back, c->bytes, c->off, &done), 0);
+    ck_assert_uint_eq(done, c->bytes);
+    ck_assert_mem_eq(data, back, c->bytes);
+    stop();
+    free(data);
+    free(back);
+}
+END_TEST
+
+START_TEST(test_short_and_good_for_ever_is_EIO)
+{
+    const struct short_case *c = &short_cases[_i];
+    uint8_t *data = calloc(1, c->bytes);
+    size_t done;
+
+    start(512);
+    fall_short("write", 0);
+    ck_assert_int_eq(scp_block_write(block, data, c->bytes, c->off, &done), EIO);
+    ck_assert_uint_lt(done, c->bytes);
+    fall_short("read", 0);
+    ck_assert_int_eq(scp_block_read(block, data, c->bytes, c->off, &done), EIO);
+    ck_assert_uint_lt(done, c->bytes);
+    stop();
+    free(data);
+}
+END_TEST
+
+START_TEST(test_raw_short_and_good)
+{
+    uint8_t *data = aligned_alloc(SC_PAGE_SIZE, 65536);
+    struct file *fp = NULL;
+    size_t done;
+
+    memset(data, 0x5a, 65536);
+    start(512);
+    ck_assert_int_eq(fp_opendev(scp_disk_devno(pair, 0), DREAD | DWRITE, NULL, 0, &fp), 0);
+    fall_short("write", 0);
+    fall_short("read", 0);
+    ck_assert_int_eq(scp_raw_write(fp, data, 65536, 0, 0, &done), 0);
+    ck_assert_uint_eq(done, 65536 - 4096);
+    ck_assert_int_eq(scp_raw_read(fp, data, 65536, 0, &done), 0);
+    ck_assert_uint_eq(done, 65536 - 4096);
+    /* Nothing at all is no success before the end of the disk, and at the end it is. */
+    ck_assert_int_eq(scp_raw_write(fp, data, 4096, 0, 0, &done), EIO);
+    ck_assert_uint_eq(done, 0);
+    ck_assert_int_eq(scp_raw_read(fp, data, 4096, 0, &done), EIO);
+    ck_assert_uint_eq(done, 0);
+    ck_assert_int_eq(scp_raw_read(fp, data, 4096, DISK_BYTES, &done), 0);
+    ck_assert_uint_eq(done, 0);
+    ck_assert_int_eq(fp_close(fp), 0);
+    stop();
+    free(data);
+}
+END_TEST
+
 #define WRITERS 4
 static void *writer(void *arg)
 {
@@ -261,6 +347,9 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_end_of_disk);
     tcase_add_test(t, test_AIX_05_chain_is_spanned);
     tcase_add_test(t, test_error_in_the_middle_counts_what_came_before);
+    tcase_add_loop_test(t, test_short_and_good_is_asked_for_again, 0, SC_ARRAY_SIZE(short_cases));
+    tcase_add_loop_test(t, test_short_and_good_for_ever_is_EIO, 0, SC_ARRAY_SIZE(short_cases));
+    tcase_add_test(t, test_raw_short_and_good);
     tcase_add_test(t, test_partial_writes_of_threads_do_not_lose_each_other);
     tcase_add_test(t, test_XEN_01_close_right_after_a_completion_on_another_thread);
     suite_add_tcase(s, t);
