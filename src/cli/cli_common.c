@@ -304,9 +304,9 @@ int cli_pair_unused(const struct cli_command *cmd, const struct cli_pair *pair)
                     cmd->c_name);
 }
 
-int cli_pair_build(struct cli_pair *pair, char *err, size_t size)
+int cli_pair_build(struct cli_pair *pair, int *errp, char *err, size_t size)
 {
-    int error = scp_create(&pair->p_spec, &pair->p_scp, err, size);
+    int error = *errp = scp_create(&pair->p_spec, &pair->p_scp, err, size);
 
     if (error == 0)
         return CLI_OK;
@@ -317,9 +317,9 @@ int cli_pair_build(struct cli_pair *pair, char *err, size_t size)
 int cli_pair_create(struct cli_pair *pair)
 {
     char err[SCP_ERROR_MAX] = "the pair could not be built";
-    int rc;
+    int rc, error;
 
-    rc = cli_pair_build(pair, err, sizeof(err));
+    rc = cli_pair_build(pair, &error, err, sizeof(err));
     return rc == CLI_OK ? CLI_OK : cli_fail(rc, "%s", err);
 }
 

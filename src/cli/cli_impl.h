@@ -90,10 +90,15 @@ int cli_pair_disk(struct cli_pair *pair, const char *text);
 int cli_pair_unused(const struct cli_command *cmd, const struct cli_pair *pair);
 /* Build it; p_scp is set. CLI_OK, or the exit code after saying what is wrong. */
 int cli_pair_create(struct cli_pair *pair);
-/* The same, handing out the text instead of printing it. */
-int cli_pair_build(struct cli_pair *pair, char *err, size_t size);
+/* The same, handing out the errno and the text instead of printing it. */
+int cli_pair_build(struct cli_pair *pair, int *error, char *err, size_t size);
 /* Take it down and forget the texts; returns rc, or CLI_FAILED when memory leaked. */
 int cli_pair_end(struct cli_pair *pair, int rc);
+
+/* ------------------------------------------------------------------ cli_fstab.c */
+
+/* Called as mount(8)'s helper? Then *rc is the exit code. */
+bool cli_fstab_helper(int argc, char **argv, int *rc);
 
 /* ------------------------------------------------------------------ cli_ctl.c: a mount's .scpair */
 

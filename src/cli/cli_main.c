@@ -96,8 +96,12 @@ static int cli_run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    int rc;
+
     cli_reserve_streams();
     /* A reader that went away is an error of write(2), not a sudden end in the middle of a request. */
     (void)signal(SIGPIPE, SIG_IGN);
+    if (cli_fstab_helper(argc, argv, &rc))
+        return rc;
     return cli_stdout(cli_run(argc, argv));
 }

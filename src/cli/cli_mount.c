@@ -33,12 +33,15 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#define MOUNT_WAIT_NS 50000000u /* between two looks at an image in use */
+
 struct mount_request {
     struct cli_pair m_pair;
     struct fuse_serve_config m_serve;
     bool m_foreground;
-    char *m_point; /* absolute */
-    int m_report;  /* daemon: the pipe to the parent, -1 once it has been told */
+    uint64_t m_wait_seconds; /* for an image in use */
+    char *m_point;           /* absolute */
+    int m_report;            /* daemon: the pipe to the parent, -1 once it has been told */
 };
 
 /* ------------------------------------------------------------------ checks before anything is done */
@@ -193,6 +196,20 @@ static void mount_ready(void *arg)
     (void)mount_report(m, CLI_OK, "");
 }
 
+/* Build the pair; an image that another scpair still has may be waited for. */
+static int mount_build(struct mount_request *m, char *err, size_t size)
+{
+    uint64_t end = cli_now_ns() + m->m_wait_seconds * 1000000000u;
+    int error = 0;
+    int rc = cli_pair_build(&m->m_pair, &error, err, size);
+
+    while (error == EWOULDBLOCK && cli_now_ns() < end) {
+        cli_sleep_ns(MOUNT_WAIT_NS);
+        rc = cli_pair_build(&m->m_pair, &error, err, size);
+    }
+    return rc;
+}
+
 static int mount_serve(struct mount_request *m)
 {
     char err[SCP_ERROR_MAX] = "the mount failed";
@@ -201,7 +218,7 @@ static int mount_serve(struct mount_request *m)
 
     mount_block_signals();
     m->m_serve.unmounter = geteuid() == 0 ? fuse_unmounter_start() : -1;
-    rc = cli_pair_build(&m->m_pair, err, sizeof(err));
+    rc = mount_build(m, err, sizeof(err));
     if (rc != CLI_OK) {
         fuse_unmounter_end(m->m_serve.unmounter);
         return mount_report(m, rc, err);
@@ -349,6 +366,7 @@ static int mount_options(const struct cli_command *cmd, struct mount_request *m,
                                           {"mode", required_argument, NULL, CLI_OPT(12)},
                                           {"uid", required_argument, NULL, CLI_OPT(13)},
                                           {"gid", required_argument, NULL, CLI_OPT(14)},
+                                          {"wait", required_argument, NULL, CLI_OPT(16)},
                                           {"stop-timeout", required_argument, NULL, CLI_OPT(15)},
                                           {NULL, 0, NULL, 0}};
     uint64_t value;
@@ -363,6 +381,10 @@ static int mount_options(const struct cli_command *cmd, struct mount_request *m,
             if (!cli_size("--threads", optarg, 1, FUSE_SERVE_THREADS_MAX, &value))
                 return CLI_USAGE;
             m->m_serve.threads = (unsigned)value;
+            break;
+        case CLI_OPT(16):
+            if (!cli_size("--wait", optarg, 0, FUSE_SERVE_STOP_S_MAX, &m->m_wait_seconds))
+                return CLI_USAGE;
             break;
         case CLI_GETOPT_HELP:
         case CLI_GETOPT_BAD:
@@ -432,6 +454,7 @@ const struct cli_command cli_mount = {
     "  --allow-other            let other users in, as far as the next three let them\n"
     "  --mode OCTAL             permission bits of scsi0 and the disks (0600)\n"
     "  --uid USER, --gid GROUP  owner of the files, a name or a number (whoever mounts)\n"
+    "  --wait SECONDS           for an image that another scpair still has (0)\n"
     "  --stop-timeout SECONDS   how long SIGTERM waits until nobody uses the mount (60)\n"
     "  -f, --foreground         do not go into the background\n\n"
     "Examples:\n"

@@ -6,7 +6,8 @@ set -u
 build=${1:?usage: $0 BUILD-DIRECTORY}
 here=$(cd "$(dirname "$0")" && pwd)
 rc=0
-for script in smoke adapters contract durability badinput filesystem umount ordinary stop daemon short; do
+for script in smoke adapters contract durability badinput \
+    filesystem umount ordinary stop daemon short service; do
     echo "== $script"
     "$here/$script.sh" "$build"
     one=$?
