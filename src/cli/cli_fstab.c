@@ -140,6 +140,22 @@ static int fstab_flags(struct fstab_line *l, int argc, char **argv)
     return rc;
 }
 
+/* A name for --disk, where two commas stand for one. NULL without memory. */
+static char *fstab_name(struct fstab_line *l, const char *name)
+{
+    char *out = malloc(2 * strlen(name) + 1);
+    char *to = out;
+
+    for (; out != NULL && *name != '\0'; name++) {
+        if (*name == ',')
+            *to++ = ',';
+        *to++ = *name;
+    }
+    if (out != NULL)
+        *to = '\0';
+    return fstab_own(l, out);
+}
+
 static int fstab_mount(struct fstab_line *l, int argc, char **argv)
 {
     int rc = fstab_flags(l, argc, argv);
@@ -149,10 +165,10 @@ static int fstab_mount(struct fstab_line *l, int argc, char **argv)
         return rc;
     if (argc - optind != 2)
         return cli_fail(CLI_USAGE, "usage: %s SOURCE DIRECTORY [-o OPTION,...]", argv[0]);
-    l->l_disks[0] = argv[optind];
+    l->l_disks[0] = fstab_name(l, argv[optind]);
     for (unsigned i = 0; i < l->l_ndisks; i++) {
         disk = NULL;
-        if (asprintf(&disk, "%s%s", l->l_disks[i], l->l_each) < 0)
+        if (l->l_disks[i] == NULL || asprintf(&disk, "%s%s", l->l_disks[i], l->l_each) < 0)
             disk = NULL;
         disk = fstab_own(l, disk);
         if (disk == NULL || !fstab_word(l, "--disk") || !fstab_word(l, disk))

@@ -12,7 +12,7 @@ unit=$work/usr/lib/systemd/system/scpair@.service
 helper=$work/usr/sbin/mount.fuse.scpair
 equal "mount.fuse.scpair is scpair" "$work/usr/bin/scpair" "$(readlink -f "$helper")"
 mkdir -p "$work/etc" "$work/units"
-truncate -s 16M "$work/a b.img" "$work/b.img"
+truncate -s 16M "$work/a, b.img" "$work/b.img"
 cat >"$work/etc/one.conf" <<CONF
 MOUNTPOINT=$mnt
 OPTIONS=--disk $work/b.img --allow-other --stop-timeout 30
@@ -92,7 +92,7 @@ mount --make-rprivate /
 for dir in bin sbin; do
     mount -t overlay overlay -o "lowerdir=$work/usr/$dir:/usr/$dir" "/usr/$dir"
 done
-mount -t fuse.scpair -o ro,disk="$work/b.img" "$work/a b.img" "$mnt"
+mount -t fuse.scpair -o ro,disk="$work/b.img" "$work/a, b.img" "$mnt"
 findmnt -n -o FSTYPE "$mnt"
 jq -c '[.disks[] | .read_only]' "$mnt/.scpair/spec"
 umount "$mnt"
