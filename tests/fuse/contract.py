@@ -80,6 +80,30 @@ def raw_reads(fd):
         view.release()
 
 
+def raw_rule():
+    """The one rule of rhdisk0: whole blocks; without O_DIRECT also multiples of 512."""
+    memory = mmap.mmap(-1, MIB)
+    for flag, unit in ((0, 512), (os.O_DIRECT, block)):
+        fd = os.open(f"{mount}/rhdisk0", os.O_RDWR | flag)
+        odd = []
+        for write in (False, True):
+            for size in (100, 512, 1024, 4096, 4608, 65536, 66048, 131072 + 512):
+                for off in (0, 256, 512, 1024, 4096, 4096 + 512, 8192):
+                    for skip in (0, 512):
+                        want = size if size % unit == 0 and off % unit == 0 else -errno.EINVAL
+                        view = memoryview(memory)[skip:skip + size]
+                        try:
+                            got = (os.pwritev if write else os.preadv)(fd, [view], 24 * MIB + off)
+                        except OSError as e:
+                            got = -e.errno
+                        view.release()
+                        if got != want:
+                            odd.append((write, size, off, skip, got))
+        report(f"raw: multiples of {unit} and nothing else, {'O_DIRECT' if flag else 'without O_DIRECT'}",
+               not odd, odd)
+        os.close(fd)
+
+
 def raw_writes(fd):
     expect("raw: a 100-byte write is EINVAL", -errno.EINVAL, os.pwrite, fd, b"x" * 100, 0)
     expect("raw: a write at offset 7 is EINVAL", -errno.EINVAL, os.pwrite, fd, b"x" * block, 7)
@@ -206,6 +230,7 @@ def main():
     raw_reads(raw)
     raw_writes(raw)
     os.close(raw)
+    raw_rule()
     sync_flags()
     direct()
     block_any_offset()
