@@ -140,7 +140,7 @@ static void random_ioctl(int fd)
         memset(&pt, 0, sizeof(pt));
         pt.version = SC_VERSION_1;
         pt.flags = rnd() & 1;
-        pt.command_length = 6 + (uint8_t)(rnd() % 3) * 4;
+        pt.command_length = (uint8_t)(6 + rnd() % 3 * 4);
         for (unsigned i = 0; i < 16; i++)
             pt.scsi_cdb[i] = (uint8_t)rnd();
         pt.scsi_cdb[1] &= 0x1f;
