@@ -156,6 +156,7 @@ enum shim_tag {
     SHIM_TAG_TEST,
     SHIM_TAG_COUNT
 };
+#define SHIM_TAG_ROOM 16 /* tags a report has room for */
 
 /* ---------------------------------------------------------------- the host half */
 
@@ -432,8 +433,8 @@ uint64_t shim_fail_failed(enum shim_fail what);
 
 /* Live totals; zero when everything has been given back. */
 struct shim_account {
-    uint64_t acc_blocks[SHIM_TAG_COUNT];
-    uint64_t acc_bytes[SHIM_TAG_COUNT];
+    uint64_t acc_blocks[SHIM_TAG_ROOM];
+    uint64_t acc_bytes[SHIM_TAG_ROOM];
     uint64_t acc_maps;  /* live DMA maps; counted in checked mode or while a MAP failure is set */
     uint64_t acc_locks; /* initialised locks */
 };

@@ -276,6 +276,7 @@ struct err_rec {
     uint64_t er_first_ns;  /* set by errsave: the first entry counted */
     uint64_t er_first_seq; /* set by errsave: its number; the record keeps it as its name */
     uint64_t er_count;     /* set by errsave: how many entries the record stands for */
+    uint64_t er_reserved[4];
 };
 enum {
     ERRID_SCSI_ERR1 = 0x5c510001, /* adapter hardware, permanent */

@@ -140,6 +140,7 @@ struct scdisk_dds {
     uint8_t no_tags;        /* q_type=none */
     uint8_t no_reserve;     /* reserve_policy=no_reserve */
     uint32_t pool;          /* command structures primed at configuration; default queue_depth + 2 */
+    uint32_t reserved[8];   /* 0 */
 };
 
 /*

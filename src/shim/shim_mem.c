@@ -115,6 +115,7 @@ void shim_account_lock(bool more)
 
 void shim_account_get(struct shim_account *out)
 {
+    memset(out, 0, sizeof(*out));
     for (unsigned i = 0; i < SHIM_TAG_COUNT; i++) {
         out->acc_blocks[i] = atomic_load_explicit(&shim_acc_blocks[i], memory_order_relaxed);
         out->acc_bytes[i] = atomic_load_explicit(&shim_acc_bytes[i], memory_order_relaxed);
