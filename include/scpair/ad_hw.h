@@ -30,7 +30,7 @@
 
 SC_BEGIN_DECLS
 
-#define AD_HW_VERSION   1u
+#define AD_HW_VERSION   1u  /* of struct ad_hw_ops */
 #define AD_HW_CDB_BYTES 16u /* readable at xfer_cdb, however long the CDB is */
 
 struct ad_adapter; /* the core's; opaque to a chip */
@@ -38,11 +38,11 @@ struct ad_adapter; /* the core's; opaque to a chip */
 /* One command as the chip sees it. */
 struct ad_xfer {
     /* In: set by the core, constant while the chip owns the transfer. */
-    const uint8_t *xfer_cdb; /* the CDB, as built by the device driver; the chip only sends it. At
-                                least AD_HW_CDB_BYTES can be read there whatever xfer_cdb_len says */
-    uint8_t xfer_cdb_len;    /* bytes to send: 6, 10, 12 or 16 */
-    uint8_t xfer_id;         /* target */
-    uint8_t xfer_lun;
+    const uint8_t *xfer_cdb;       /* the CDB, as built by the device driver; the chip only sends it. At
+                                      least AD_HW_CDB_BYTES can be read there whatever xfer_cdb_len says */
+    uint8_t xfer_cdb_len;          /* bytes to send: 6, 10, 12 or 16 */
+    uint8_t xfer_id;               /* target */
+    uint8_t xfer_lun;              /* and its LUN */
     uint8_t xfer_qmsg;             /* SC_NO_Q, SC_SIMPLE_Q, SC_HEAD_OF_Q, SC_ORDERED_Q */
     uint16_t xfer_tag;             /* valid unless SC_NO_Q; unique per LUN while in flight */
     uint8_t xfer_dir;              /* enum shim_dir */
@@ -153,7 +153,7 @@ void ad_hw_event(struct ad_adapter *ad, enum ad_hw_event ev);
 
 /* What the configure method knows about one adapter. */
 struct ad_config {
-    const struct ad_hw_ops *cfg_ops;
+    const struct ad_hw_ops *cfg_ops; /* the chip */
     void *cfg_hw;                    /* passed to every operation */
     struct shim_dev *cfg_dev;        /* device half; maps the memory of every command */
     uint64_t cfg_transfer_bytes_max; /* lowers the chip's maximum; 0 keeps it; >= SC_MAXREQUEST */

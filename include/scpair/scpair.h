@@ -17,22 +17,22 @@
 
 SC_BEGIN_DECLS
 
-#define SCP_VERSION_MAJOR 0
-#define SCP_VERSION_MINOR 2
-#define SCP_VERSION_PATCH 0
+#define SCP_VERSION_MAJOR 0 /* changes with the contract */
+#define SCP_VERSION_MINOR 2 /* before 1.0, so does this */
+#define SCP_VERSION_PATCH 0 /* faults mended */
 /* "0.2.0" of the library linked with, which may be newer than the header. Any context. */
 const char *scp_version(void);
 
-#define SCP_ADAPTERS_MAX   16u /* of one pair; 32 in a process */
-#define SCP_DISKS_MAX      64u /* of one pair, over all its adapters; 256 in a process */
-#define SCP_ADAPTER_MAJOR  1u
-#define SCP_DISK_MAJOR     2u
-#define SCP_ERROR_MAX      512u
+#define SCP_ADAPTERS_MAX   16u        /* of one pair; 32 in a process */
+#define SCP_DISKS_MAX      64u        /* of one pair, over all its adapters; 256 in a process */
+#define SCP_ADAPTER_MAJOR  1u         /* device number of adapter n: SC_MAKEDEV(SCP_ADAPTER_MAJOR, n) */
+#define SCP_DISK_MAJOR     2u         /* and of disk n */
+#define SCP_ERROR_MAX      512u       /* bytes: room for any line of text about an error */
 #define SCP_TRANSFER_MAX   (1u << 20) /* largest --max-transfer, bytes */
 #define SCP_QUEUE_MAX      256u       /* largest queue depth of a disk */
-#define SCP_QUEUE_DEFAULT  64u
-#define SCP_PHYSICAL_MAX   65536u    /* largest physical block, bytes */
-#define SCP_LATENCY_US_MAX 10000000u /* ten seconds: beyond it the driver times out anyway */
+#define SCP_QUEUE_DEFAULT  64u        /* queue depth of a disk unless given */
+#define SCP_PHYSICAL_MAX   65536u     /* largest physical block, bytes */
+#define SCP_LATENCY_US_MAX 10000000u  /* ten seconds: beyond it the driver times out anyway */
 
 /*
  * Where a disk's blocks are. NULL keeps nothing and reads as zeroes. VOID keeps nothing and leaves the
@@ -49,14 +49,14 @@ enum scp_medium { SCP_MEDIUM_FILE, SCP_MEDIUM_RAM, SCP_MEDIUM_NULL, SCP_MEDIUM_V
 
 /* One disk to be. */
 struct scp_disk_spec {
-    uint32_t size; /* sizeof(struct scp_disk_spec), or 0 */
-    enum scp_medium medium;
-    const char *path;     /* SCP_MEDIUM_FILE: an existing regular file or block device */
-    uint64_t bytes;       /* RAM, null, void: capacity; a file's is its size */
-    uint32_t block_bytes; /* 512 (default) or 4096 */
-    bool read_only;
-    bool direct; /* open the file with O_DIRECT */
-    bool no_tags;
+    uint32_t size;           /* sizeof(struct scp_disk_spec), or 0 */
+    enum scp_medium medium;  /* where its blocks are */
+    const char *path;        /* SCP_MEDIUM_FILE: an existing regular file or block device */
+    uint64_t bytes;          /* RAM, null, void: capacity; a file's is its size */
+    uint32_t block_bytes;    /* 512 (default) or 4096 */
+    bool read_only;          /* the disk says that it is write-protected */
+    bool direct;             /* open the file with O_DIRECT */
+    bool no_tags;            /* it cannot queue */
     uint32_t queue;          /* queue depth, default SCP_QUEUE_DEFAULT, 1..SCP_QUEUE_MAX */
     uint64_t latency_ns;     /* of every command; 0 */
     uint32_t physical_bytes; /* of a physical block: a power of two, block_bytes (default) to 65536 */
@@ -66,13 +66,13 @@ struct scp_disk_spec {
 
 /* One adapter to be, and the disks on its bus. */
 struct scp_adapter_spec {
-    uint32_t size;    /* sizeof(struct scp_adapter_spec), or 0 */
-    const char *kind; /* "sim", the simulated adapter; NULL means that too */
-    const struct scp_disk_spec *disks;
-    uint32_t ndisks; /* at least one */
-    bool no_gather;
-    bool clears_queue;           /* flavour: clear the LUN queue on CHECK CONDITION */
-    uint64_t transfer_bytes_max; /* 0: 1 MiB; >= SC_MAXREQUEST, a multiple of 4096 */
+    uint32_t size;                     /* sizeof(struct scp_adapter_spec), or 0 */
+    const char *kind;                  /* "sim", the simulated adapter; NULL means that too */
+    const struct scp_disk_spec *disks; /* ndisks of them */
+    uint32_t ndisks;                   /* at least one */
+    bool no_gather;                    /* gathered writes are not offered */
+    bool clears_queue;                 /* flavour: clear the LUN queue on CHECK CONDITION */
+    uint64_t transfer_bytes_max;       /* 0: 1 MiB; >= SC_MAXREQUEST, a multiple of 4096 */
 };
 
 /* The pair to be: adapters with their disks, or in short one simulated adapter. */

@@ -37,8 +37,8 @@ SC_BEGIN_DECLS
 
 /* ---------------------------------------------------------------- limits and small types */
 
-#define SHIM_HOST_VERSION 1u
-#define SHIM_DEV_VERSION  1u
+#define SHIM_HOST_VERSION 1u /* of struct shim_host */
+#define SHIM_DEV_VERSION  1u /* of struct shim_dev_ops */
 
 /*
  * A table of functions begins with `uint32_t version, size`. The version changes when an entry
@@ -86,7 +86,7 @@ enum shim_ctx {
     SHIM_CTX_INTERRUPT = 2   /* a device's interrupt handler; never sleeps */
 };
 
-#define SHIM_SELF_LOCKS  8
+#define SHIM_SELF_LOCKS  8 /* locks one thread may hold in checked mode */
 #define SHIM_IODONE_NEST 2 /* direct iodone nesting; deeper ones wait on the thread's list */
 
 /*
@@ -97,9 +97,9 @@ struct shim_self {
     uint32_t self_ctx;          /* enum shim_ctx */
     uint32_t self_iodone_depth; /* iodone routines active on this stack */
     struct buf *self_done_head; /* iodone calls put off to the outermost one, oldest first */
-    struct buf *self_done_tail;
-    uint32_t self_nlocks; /* checked mode: locks held */
-    struct simple_lock_data *self_locks[SHIM_SELF_LOCKS];
+    struct buf *self_done_tail; /* the youngest of them */
+    uint32_t self_nlocks;       /* checked mode: locks held */
+    struct simple_lock_data *self_locks[SHIM_SELF_LOCKS]; /* checked mode: which, in the order of entering */
     uint64_t self_id;           /* non-zero, unique while the thread lives; set by the host */
     uint32_t self_nosleep;      /* checked mode: strategy calls active on this stack (AIX-03) */
     uint32_t self_owner;        /* whom memory is put down to (shim_owner_enter) */
@@ -140,7 +140,7 @@ enum shim_cancel {
 
 /* A thread that was started; the host's. */
 struct shim_thread {
-    uintptr_t th_host[4];
+    uintptr_t th_host[4]; /* the host's */
 };
 
 /* How much a message matters; verbose is off by default. */
@@ -220,8 +220,8 @@ struct shim_host {
 
 /* One piece of memory as the bus sees it. */
 struct shim_seg {
-    uint64_t seg_addr; /* bus address: only ever from dma_map or dma_alloc */
-    uint64_t seg_bytes;
+    uint64_t seg_addr;  /* bus address: only ever from dma_map or dma_alloc */
+    uint64_t seg_bytes; /* its length */
 };
 
 /* What the device's DMA can do; filled by open(). */
@@ -237,19 +237,19 @@ struct shim_dma_limits {
 
 /* Memory both sides see; filled by dma_alloc. */
 struct shim_dma_mem {
-    void *dm_cpu;
-    uint64_t dm_bus;
-    size_t dm_bytes;
+    void *dm_cpu;         /* as the processor sees it */
+    uint64_t dm_bus;      /* as the device sees it */
+    size_t dm_bytes;      /* its length */
     uintptr_t dm_host[4]; /* the device half's */
 };
 
 /* A live mapping. `map_segs` is the caller's array; the rest is filled by dma_map. */
 struct shim_dma_map {
-    struct shim_seg *map_segs;
-    uint32_t map_segs_max; /* room in map_segs, set by the caller */
-    uint32_t map_nsegs;
-    uint64_t map_bytes;
-    uintptr_t map_host[4]; /* [0] the wrappers': not 0 while counted; [1..3] the device half's */
+    struct shim_seg *map_segs; /* the list: what the device is told */
+    uint32_t map_segs_max;     /* room in map_segs, set by the caller */
+    uint32_t map_nsegs;        /* segments in use */
+    uint64_t map_bytes;        /* sum of their lengths */
+    uintptr_t map_host[4];     /* [0] the wrappers': not 0 while counted; [1..3] the device half's */
 };
 
 /* Which way the bytes go, when to flush, and what dma_map answers. */
@@ -266,8 +266,8 @@ struct shim_dev; /* a port embeds this at the start of its own structure */
 /* The device half: one table per kind of device, one struct shim_dev per adapter. */
 struct shim_dev_ops {
     uint32_t version; /* SHIM_DEV_VERSION */
-    uint32_t size;
-    const char *name;
+    uint32_t size;    /* sizeof(struct shim_dev_ops) the port was compiled with */
+    const char *name; /* for messages */
 
     /* 20. Make the device usable; fill limits. 0 or errno. */
     int (*open)(struct shim_dev *dev, struct shim_dma_limits *limits);
@@ -296,8 +296,8 @@ struct shim_dev_ops {
 
 /* One adapter instance; a port's own fields follow it. */
 struct shim_dev {
-    const struct shim_dev_ops *dev_ops;
-    uintptr_t dev_reserved[3]; /* 0 */
+    const struct shim_dev_ops *dev_ops; /* the table of its kind */
+    uintptr_t dev_reserved[3];          /* 0 */
 };
 
 /* ---------------------------------------------------------------- the wrappers the core calls */
@@ -433,8 +433,8 @@ uint64_t shim_fail_failed(enum shim_fail what);
 
 /* Live totals; zero when everything has been given back. */
 struct shim_account {
-    uint64_t acc_blocks[SHIM_TAG_ROOM];
-    uint64_t acc_bytes[SHIM_TAG_ROOM];
+    uint64_t acc_blocks[SHIM_TAG_ROOM]; /* by enum shim_tag */
+    uint64_t acc_bytes[SHIM_TAG_ROOM];  /* likewise */
     uint64_t acc_maps;  /* live DMA maps; counted in checked mode or while a MAP failure is set */
     uint64_t acc_locks; /* initialised locks */
 };

@@ -31,6 +31,7 @@
 #ifdef SCPAIR_PORT_TYPES_H
 /* First of all: some compilers' <stdatomic.h>, which sclang.h includes, brings their <stdint.h>. */
 #include SCPAIR_PORT_TYPES_H
+/* A number for an errno name that the port does not have. */
 #define SHIM_ERRNO(n) ((n) + 256)
 #else
 #include <stdbool.h>
@@ -51,6 +52,7 @@ int memcmp(const void *a, const void *b, size_t n);
 SC_END_DECLS
 
 #endif
+/* The number of an errno name that nobody else has defined. */
 #define SHIM_ERRNO(n) (n)
 #endif
 

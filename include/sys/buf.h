@@ -29,23 +29,23 @@ struct xmem {
 
 /* One request. */
 struct buf {
-    uint32_t b_flags;    /* B_* */
-    int32_t b_error;     /* errno, valid with B_ERROR after completion */
-    struct buf *av_forw; /* request queue links; see above */
-    struct buf *av_back;
+    uint32_t b_flags;                 /* B_* */
+    int32_t b_error;                  /* errno, valid with B_ERROR after completion */
+    struct buf *av_forw;              /* request queue links; see above */
+    struct buf *av_back;              /* likewise */
     void (*b_iodone)(struct buf *bp); /* completion routine; set by the caller of strategy only */
     devno_t b_dev;                    /* device number */
     uint32_t b_options;               /* readx/writex ext bits, see scdisk.h; may be changed by mincnt */
     union {
-        void *b_addr; /* the data */
-    } b_un;
-    size_t b_bcount;  /* bytes requested */
-    int64_t b_blkno;  /* start on the device in DEV_BSIZE (512-byte) units */
-    size_t b_resid;   /* bytes not transferred, valid after completion */
-    uintptr_t b_work; /* the driver's scratch while it owns the buf */
-    struct xmem b_xmemd;
-    struct buf *b_forw; /* buffer-cache links: the owner's, no driver touches them */
-    struct buf *b_back;
+        void *b_addr;            /* the data */
+    } b_un;                      /* where the data is */
+    size_t b_bcount;             /* bytes requested */
+    int64_t b_blkno;             /* start on the device in DEV_BSIZE (512-byte) units */
+    size_t b_resid;              /* bytes not transferred, valid after completion */
+    uintptr_t b_work;            /* the driver's scratch while it owns the buf */
+    struct xmem b_xmemd;         /* whose memory b_addr is in */
+    struct buf *b_forw;          /* buffer-cache links: the owner's, no driver touches them */
+    struct buf *b_back;          /* likewise */
     SC_ATOMIC(uint32_t) b_event; /* iowait's anchor; EVENT_NULL (0) when set up */
     uint32_t b_reserved;         /* 0 */
 };

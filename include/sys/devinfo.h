@@ -45,7 +45,7 @@ struct devinfo {
             uint64_t segment_size;
         } scdk;
         uint8_t pad[56];
-    } un;
+    } un; /* limits, by devtype */
 };
 SC_STATIC_ASSERT(sizeof(struct devinfo) == 64, "devinfo crosses ioctl(2): its size is fixed");
 SC_STATIC_ASSERT(offsetof(struct devinfo, un) == 8, "devinfo layout");

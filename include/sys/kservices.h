@@ -46,21 +46,24 @@ SC_BEGIN_DECLS
  * d_ioctl, so that it can tell its files apart; channame does not reach it.
  */
 struct devsw {
+    /* The six of an open device: first open, last close, read, write, ioctl, strategy. */
     int (*d_open)(devno_t devno, unsigned long devflag, long chan, int ext);
     int (*d_close)(devno_t devno, long chan);
     int (*d_read)(devno_t devno, struct uio *uiop, long chan, int ext);
     int (*d_write)(devno_t devno, struct uio *uiop, long chan, int ext);
     int (*d_ioctl)(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext);
     void (*d_strategy)(struct buf *bp);
+    /* ddconfig: CFG_INIT, CFG_TERM. Without it a driver is configured by other means. */
     int (*d_config)(devno_t devno, int cmd, struct uio *uiop);
-    int (*d_dump)(devno_t devno, struct uio *uiop, int cmd, intptr_t arg, long chan, int ext);
+    int (*d_dump)(devno_t devno, struct uio *uiop, int cmd, intptr_t arg, long chan,
+                  int ext);      /* system dump; NULL in this project */
     uint32_t d_opts;             /* DEV_* */
     uint32_t d_reserved0;        /* 0 */
     void (*d_reserved[6])(void); /* NULL: entry points to come */
 };
 #define DEV_MPSAFE    0x1u
 #define DEV_EACHCLOSE 0x2u /* see above [ours] */
-#define DEVSW_MAJORS  64u
+#define DEVSW_MAJORS  64u  /* majors 0..63 */
 
 /*
  * Add or remove a driver under the major number of devno; the table is copied. Process.
@@ -159,11 +162,11 @@ bool lock_mine(const Simple_lock *lock);
 /* ------------------------------------------------------------------ sleeping */
 
 typedef SC_ATOMIC(uint32_t) event_t; /* EVENT_NULL when initialised */
-#define EVENT_NULL       0u
-#define EVENT_SHORT      0
-#define EVENT_SIGRET     1
-#define THREAD_AWAKENED  1
-#define THREAD_TIMED_OUT 2
+#define EVENT_NULL       0u          /* nobody waits, no wakeup is remembered */
+#define EVENT_SHORT      0           /* flags: not to be interrupted */
+#define EVENT_SIGRET     1           /* flags: a signal may end it; the same here */
+#define THREAD_AWAKENED  1           /* result: woken */
+#define THREAD_TIMED_OUT 2           /* result: the limit passed */
 
 /*
  * Sleep until e_wakeup(word). `lock` (may be NULL) is dropped while asleep. A wakeup that came
@@ -182,10 +185,12 @@ void e_wakeup(event_t *word);
  * is removed, which waits until nobody is in po_func. Process. [ours]
  */
 struct kern_poller {
-    void (*po_func)(void *arg);
-    void *po_arg;
+    void (*po_func)(void *arg);  /* looks for completions */
+    void *po_arg;                /* handed to it */
     struct kern_poller *po_next; /* the kernel's */
     uint32_t po_busy;            /* the kernel's */
+    uint32_t po_reserved0;
+    uintptr_t po_reserved[2];
 };
 void kern_poller_add(struct kern_poller *p);
 void kern_poller_remove(struct kern_poller *p);
@@ -199,7 +204,8 @@ uint64_t thread_self(void);
 
 /* Watchdog: whole seconds. Published fields. */
 struct watchdog {
-    struct watchdog *next, *prev;     /* the kernel's */
+    struct watchdog *next;            /* the kernel's */
+    struct watchdog *prev;            /* the kernel's */
     void (*func)(struct watchdog *w); /* runs at interrupt level, once, count seconds after w_start */
     uint16_t count;                   /* seconds left; the kernel's once started */
     uint16_t restart;                 /* seconds w_start begins with */
@@ -217,10 +223,10 @@ int w_clear(struct watchdog *w);
 
 /* Fine timer. `func` runs at interrupt level with no lock held. */
 struct trb {
-    void (*func)(struct trb *t);
-    void *func_data;
-    uint64_t timeout_ns; /* from tstart */
-    void *t_host;        /* the kernel's */
+    void (*func)(struct trb *t); /* what to run */
+    void *func_data;             /* the owner's */
+    uint64_t timeout_ns;         /* from tstart */
+    void *t_host;                /* the kernel's */
     uintptr_t t_reserved[2];
 };
 /* talloc: process, NULL without memory. tstart: arms, or moves when armed; 0 or the host's errno. Any. */
@@ -234,7 +240,7 @@ uint64_t kern_now_ns(void);
 
 /* ------------------------------------------------------------------ memory and user memory */
 
-#define PINNED_HEAP 1
+#define PINNED_HEAP 1 /* heap: memory that is never paged out, which is all there is */
 /* Zeroed memory aligned to 1 << align_log2 (at most a page), or NULL. At configuration only. Never sleeps. */
 void *xmalloc(size_t size, int align_log2, int heap);
 /* Give it back. */
@@ -262,20 +268,20 @@ int kcopyout(const void *kaddr, intptr_t uaddr, size_t n, unsigned long devflag)
 #define ERR_DETAIL_MAX   96
 #define ERR_TEXT_MAX     120
 struct err_rec {
-    uint32_t er_id;  /* ERRID_* */
-    uint8_t er_temp; /* 1 TEMP: recovered; 0 PERM */
-    uint8_t er_detail_bytes;
+    uint32_t er_id;                     /* ERRID_* */
+    uint8_t er_temp;                    /* 1 TEMP: recovered; 0 PERM */
+    uint8_t er_detail_bytes;            /* of er_detail in use */
     uint16_t er_errno;                  /* what the caller got; 0 */
     uint64_t er_when_ns;                /* set by errsave: the last entry counted, by kern_now_ns */
     uint64_t er_seq;                    /* set by errsave: the number of that entry, 1, 2, 3 ... */
     char er_resource[ERR_RESOURCE_MAX]; /* "hdisk0" */
     char er_text[ERR_TEXT_MAX];         /* one line: what was seen, which rule fired, what was done */
-    uint8_t er_detail[ERR_DETAIL_MAX];
-    uint64_t er_low;       /* the blocks it is about: the first, and */
-    uint64_t er_end;       /* one past the last; 0 for none. Of a record: all its entries' */
-    uint64_t er_first_ns;  /* set by errsave: the first entry counted */
-    uint64_t er_first_seq; /* set by errsave: its number; the record keeps it as its name */
-    uint64_t er_count;     /* set by errsave: how many entries the record stands for */
+    uint8_t er_detail[ERR_DETAIL_MAX];  /* in the order above */
+    uint64_t er_low;                    /* the blocks it is about: the first, and */
+    uint64_t er_end;                    /* one past the last; 0 for none. Of a record: all its entries' */
+    uint64_t er_first_ns;               /* set by errsave: the first entry counted */
+    uint64_t er_first_seq;              /* set by errsave: its number; the record keeps it as its name */
+    uint64_t er_count;                  /* set by errsave: how many entries the record stands for */
     uint64_t er_reserved[4];
 };
 enum {
@@ -289,7 +295,7 @@ enum {
     ERRID_DISK_ERR4,              /* temporary: recovered, retried */
     ERRID_DISK_INFO               /* worth a line: mode changed, attention */
 };
-#define ERRLOG_RECORDS  256u
+#define ERRLOG_RECORDS  256u /* records the log keeps */
 #define ERRLOG_AGAIN_NS 60000000000ull
 /*
  * Append to the error log, or count in a record like it. When the log is full, the record goes whose

@@ -20,27 +20,28 @@ SC_BEGIN_DECLS
 #define UNSAFEREL  0x0004u /* unsupported: EINVAL */
 #define SC_OPT_FUA 0x0100u /* force unit access: on the medium when done [ours] */
 
-#define SC_DISK_IO_INLINE 8192u
-#define SC_DISK_SENSE_MAX 255u
+#define SC_DISK_IO_INLINE 8192u /* bytes: the area inside struct sc_rdwrt */
+#define SC_DISK_SENSE_MAX 255u  /* bytes of sense one may ask for */
 
 /* DKIORDSE, DKIOWRSE: READ/WRITE that hands back sense. Sense length > 255 or length > max: EINVAL. */
 struct sc_rdwrt {
-    uint64_t lba;              /* device blocks */
-    uint64_t buffer;           /* or 0: data */
-    uint32_t data_length;      /* bytes */
-    uint16_t timeout_value;    /* seconds */
-    uint16_t req_sense_length; /* bytes wanted, <= 255 */
-    uint8_t status_validity;   /* out */
-    uint8_t scsi_status;       /* out */
-    uint8_t adapter_status;    /* out */
-    uint8_t sense_bytes;       /* out */
-    uint32_t resid;            /* out */
-    uint8_t sense[256];        /* out */
-    uint8_t data[SC_DISK_IO_INLINE];
+    uint64_t lba;                    /* device blocks */
+    uint64_t buffer;                 /* or 0: data */
+    uint32_t data_length;            /* bytes */
+    uint16_t timeout_value;          /* seconds */
+    uint16_t req_sense_length;       /* bytes wanted, <= 255 */
+    uint8_t status_validity;         /* out */
+    uint8_t scsi_status;             /* out */
+    uint8_t adapter_status;          /* out */
+    uint8_t sense_bytes;             /* out */
+    uint32_t resid;                  /* out */
+    uint8_t sense[256];              /* out */
+    uint8_t data[SC_DISK_IO_INLINE]; /* with buffer 0 */
 };
 SC_STATIC_ASSERT(offsetof(struct sc_rdwrt, sense) == 32, "fixed layout");
 SC_STATIC_ASSERT(sizeof(struct sc_rdwrt) < 16384, "an ioctl number carries 14 bits of size");
 
+/* READ and WRITE with sense handed back. EINVAL, EIO with the three status fields, EFAULT. */
 #define DKIORDSE    SC_IOWR('D', 1, struct sc_rdwrt)
 #define DKIOWRSE    SC_IOWR('D', 2, struct sc_rdwrt)
 /* DKIOCMD: any command, diagnostic mode only (EACCES). DK_PASSTHRU: normal mode. No recovery, no log. */
@@ -57,8 +58,8 @@ SC_STATIC_ASSERT(sizeof(struct sc_rdwrt) < 16384, "an ioctl number carries 14 bi
 
 /* A byte range: multiples of the block size (EINVAL), within the disk (ENXIO). */
 struct sc_range {
-    uint64_t offset;
-    uint64_t length;
+    uint64_t offset; /* bytes */
+    uint64_t length; /* bytes */
 };
 /* SYNCHRONIZE CACHE. */
 #define DKFLUSH      SC_IO('D', 32)
@@ -69,26 +70,35 @@ struct sc_range {
 #define DKZERO_UNMAP SC_IOW('D', 35, struct sc_range)
 /* In: offset. Out: length of the run that begins there and whether it is mapped (GET LBA STATUS). */
 struct sc_extent {
-    uint64_t offset;
-    uint64_t length;
-    uint32_t mapped;
+    uint64_t offset; /* bytes */
+    uint64_t length; /* bytes */
+    uint32_t mapped; /* out: 1 when the run holds data */
     uint32_t reserved;
 };
 #define DKEXTENT SC_IOWR('D', 36, struct sc_extent)
 
 /* What the driver found out at open. Strings are NUL-terminated, printable. */
 struct sc_disk_info {
-    uint64_t blocks;
-    uint32_t block_bytes;
+    uint64_t blocks;             /* on the medium */
+    uint32_t block_bytes;        /* 512 or 4096 */
     uint32_t queue_depth;        /* commands the driver keeps at the device */
     uint64_t transfer_bytes_max; /* largest single command */
-    uint8_t id, lun;
-    uint8_t read_only, write_cache, tagged, gather, unmap, write_same;
-    uint32_t adapter_devno;
-    uint32_t opens; /* since the disk was last closed */
-    char vendor[9], product[17], revision[5], serial[33];
-    uint8_t device_id[32];
-    uint8_t device_id_bytes;
+    uint8_t id;                  /* target id */
+    uint8_t lun;                 /* LUN */
+    uint8_t read_only;           /* 1: write-protected */
+    uint8_t write_cache;         /* 1: it caches writes */
+    uint8_t tagged;              /* 1: commands are queued */
+    uint8_t gather;              /* 1: the adapter takes gathered writes */
+    uint8_t unmap;               /* 1: UNMAP is offered */
+    uint8_t write_same;          /* 1: WRITE SAME is offered */
+    uint32_t adapter_devno;      /* where it hangs */
+    uint32_t opens;              /* since the disk was last closed */
+    char vendor[9];              /* INQUIRY */
+    char product[17];            /* INQUIRY */
+    char revision[5];            /* INQUIRY */
+    char serial[33];             /* page 80h */
+    uint8_t device_id[32];       /* page 83h, the first designator of the LUN */
+    uint8_t device_id_bytes;     /* in use */
     uint8_t reserved[7];
 };
 #define DKINFO SC_IOR('D', 37, struct sc_disk_info)
@@ -100,26 +110,27 @@ struct sc_disk_info {
  * Counters of one disk. submitted = pending + in_process + recovering + completed, always.
  */
 struct sc_disk_stats {
-    uint64_t bufs;             /* requests accepted by strategy (submitted) */
-    uint64_t commands;         /* READ/WRITE commands sent, first tries and retries */
-    uint64_t spanned_commands; /* of them: with more than one buf */
-    uint64_t spanned_bufs;     /* bufs in those */
-    uint64_t fragments;        /* commands that were a piece of a larger buf */
-    uint64_t gathered;         /* gathered writes sent */
-    uint64_t internal;         /* the driver's own commands: TUR, sense, capacity ... */
-    uint64_t pending;          /* gauge: bufs */
-    uint64_t in_process;       /* gauge: bufs */
-    uint64_t recovering;       /* gauge: bufs */
-    uint64_t completed;        /* bufs */
-    uint64_t errors;           /* bufs completed with an error, each once (XEN-06) */
-    uint64_t retries;
-    uint64_t requeued;         /* ENXIO followers taken back */
-    uint64_t alloc_failures;   /* no command structure: waited (NB-01) */
-    uint64_t restarts;         /* restart timer fired (NB-02) */
-    uint64_t responses_queued; /* completed, not yet pushed: 0 after every push (XEN-05) */
-    uint64_t bytes_read, bytes_written;
-    uint64_t lat_read[SC_LAT_BUCKETS];
-    uint64_t lat_write[SC_LAT_BUCKETS];
+    uint64_t bufs;                      /* requests accepted by strategy (submitted) */
+    uint64_t commands;                  /* READ/WRITE commands sent, first tries and retries */
+    uint64_t spanned_commands;          /* of them: with more than one buf */
+    uint64_t spanned_bufs;              /* bufs in those */
+    uint64_t fragments;                 /* commands that were a piece of a larger buf */
+    uint64_t gathered;                  /* gathered writes sent */
+    uint64_t internal;                  /* the driver's own commands: TUR, sense, capacity ... */
+    uint64_t pending;                   /* gauge: bufs */
+    uint64_t in_process;                /* gauge: bufs */
+    uint64_t recovering;                /* gauge: bufs */
+    uint64_t completed;                 /* bufs */
+    uint64_t errors;                    /* bufs completed with an error, each once (XEN-06) */
+    uint64_t retries;                   /* commands sent again after an error */
+    uint64_t requeued;                  /* ENXIO followers taken back */
+    uint64_t alloc_failures;            /* no command structure: waited (NB-01) */
+    uint64_t restarts;                  /* restart timer fired (NB-02) */
+    uint64_t responses_queued;          /* completed, not yet pushed: 0 after every push (XEN-05) */
+    uint64_t bytes_read;                /* moved, without retries */
+    uint64_t bytes_written;             /* likewise */
+    uint64_t lat_read[SC_LAT_BUCKETS];  /* one in SC_LAT_SAMPLE, by duration */
+    uint64_t lat_write[SC_LAT_BUCKETS]; /* likewise */
 };
 #define DKSTATS SC_IOR('D', 38, struct sc_disk_stats)
 
@@ -128,9 +139,9 @@ struct sc_disk_stats {
  * uio. Zero means the default. CFG_INIT copies it; nothing is sent to the device before open.
  */
 struct scdisk_dds {
-    devno_t adapter_devno;
-    uint8_t scsi_id;
-    uint8_t lun_id;
+    devno_t adapter_devno;  /* of the adapter */
+    uint8_t scsi_id;        /* target id */
+    uint8_t lun_id;         /* LUN */
     uint16_t queue_depth;   /* commands at the device at once, 1..256; default 64; 1 without tags */
     char name[16];          /* "hdisk0": resource name in the error log */
     uint16_t rw_timeout;    /* seconds, default 30 */

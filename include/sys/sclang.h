@@ -16,6 +16,7 @@
 #define SC_BEGIN_DECLS extern "C" {
 #define SC_END_DECLS   }
 
+/* What C++ spells otherwise. */
 #define SC_NORETURN                 [[noreturn]]
 #define SC_STATIC_ASSERT(cond, why) static_assert(cond, why)
 #define SC_RESTRICT                 __restrict
@@ -37,14 +38,13 @@
 
 #include <stdatomic.h>
 
+/* The same in C. */
 #define SC_BEGIN_DECLS
 #define SC_END_DECLS
-
 #define SC_NORETURN                 _Noreturn
 #define SC_STATIC_ASSERT(cond, why) _Static_assert(cond, why)
 #define SC_RESTRICT                 restrict
-
-#define SC_ATOMIC(type) _Atomic type
+#define SC_ATOMIC(type)             _Atomic type
 #define SC_ATOMIC_CAS(word, old, value)                                                                      \
     atomic_compare_exchange_strong_explicit(word, old, value, memory_order_acquire, memory_order_relaxed)
 #define SC_ATOMIC_SWAP(word, value) atomic_exchange_explicit(word, value, memory_order_release)

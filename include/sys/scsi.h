@@ -29,16 +29,16 @@
 
 /* CDB bytes, with the two the published structure names. LUN sits in byte 1, upper three bits. */
 struct sc_cmd {
-    uint8_t scsi_op_code;
+    uint8_t scsi_op_code; /* byte 0 */
     uint8_t lun; /* a LUN of 0..7 in bits 7-5, as SCSI-2 has it; the other bits belong to the command */
-    uint8_t scsi_bytes[14];
+    uint8_t scsi_bytes[14]; /* bytes 2..15 */
 };
 struct scsi {
-    uint8_t scsi_length; /* CDB bytes: 6, 10, 12 or 16 */
-    uint8_t scsi_id;     /* target id */
-    uint8_t scsi_flags;  /* SC_NODISC, SC_ASYNC */
-    uint8_t scsi_resvd;  /* 0 */
-    struct sc_cmd scsi_cmd;
+    uint8_t scsi_length;    /* CDB bytes: 6, 10, 12 or 16 */
+    uint8_t scsi_id;        /* target id */
+    uint8_t scsi_flags;     /* SC_NODISC, SC_ASYNC */
+    uint8_t scsi_resvd;     /* 0 */
+    struct sc_cmd scsi_cmd; /* the CDB */
 };
 #define SC_NODISC 0x80 /* forbid disconnection; never in normal use (AIX-28) */
 #define SC_ASYNC  0x08 /* asynchronous transfer; only on the last retry after a bus fault (AIX-28) */
@@ -158,23 +158,23 @@ SC_STATIC_ASSERT(sizeof(struct sc_cmd) == 16, "room for the longest CDB");
 
 /* SCIOINQU: INQUIRY. errno: EFAULT, EINVAL, EIO, ENOCONNECT, ENODEV, ENOMEM, ETIMEDOUT. */
 struct sc_inquiry {
-    uint8_t scsi_id;
-    uint8_t lun_id;
+    uint8_t scsi_id;     /* target */
+    uint8_t lun_id;      /* its LUN */
     uint8_t flags;       /* SC_ASYNC, SC_NODISC */
     uint8_t inquiry_len; /* bytes wanted, at most 255 */
     uint8_t get_extd;    /* 1: vital product data page code_page */
-    uint8_t code_page;
+    uint8_t code_page;   /* with get_extd */
     uint8_t reserved[2];
-    uint64_t inquiry_ptr; /* address of the data area, or 0: inquiry_data */
-    uint8_t inquiry_data[256];
+    uint64_t inquiry_ptr;      /* address of the data area, or 0: inquiry_data */
+    uint8_t inquiry_data[256]; /* with inquiry_ptr 0 */
 };
 SC_STATIC_ASSERT(sizeof(struct sc_inquiry) == 272, "fixed layout");
 
 /* SCIOSTUNIT: START STOP UNIT. */
 struct sc_startunit {
-    uint8_t scsi_id;
-    uint8_t lun_id;
-    uint8_t flags;
+    uint8_t scsi_id;    /* target */
+    uint8_t lun_id;     /* its LUN */
+    uint8_t flags;      /* SC_ASYNC, SC_NODISC */
     uint8_t start_flag; /* 1 start, 0 stop */
     uint8_t immed_flag; /* 1: do not wait until it has spun up */
     uint8_t reserved;
@@ -184,9 +184,9 @@ SC_STATIC_ASSERT(sizeof(struct sc_startunit) == 8, "fixed layout");
 
 /* SCIOTUR: TEST UNIT READY. On EIO the two status fields say why. */
 struct sc_ready {
-    uint8_t scsi_id;
-    uint8_t lun_id;
-    uint8_t flags;
+    uint8_t scsi_id;         /* target */
+    uint8_t lun_id;          /* its LUN */
+    uint8_t flags;           /* SC_ASYNC, SC_NODISC */
     uint8_t status_validity; /* out */
     uint8_t scsi_status;     /* out */
     uint8_t reserved[3];
@@ -196,16 +196,16 @@ SC_STATIC_ASSERT(sizeof(struct sc_ready) == 8, "fixed layout");
 /* SCIOREAD: one block by READ(6), at most 4096 bytes (EINVAL). */
 #define SCIOREAD_BYTES_MAX 4096u
 struct sc_readblk {
-    uint8_t scsi_id;
-    uint8_t lun_id;
-    uint8_t flags;
+    uint8_t scsi_id; /* target */
+    uint8_t lun_id;  /* its LUN */
+    uint8_t flags;   /* SC_ASYNC, SC_NODISC */
     uint8_t reserved;
     uint16_t blklen;        /* block length, bytes */
     uint16_t timeout_value; /* seconds */
     uint32_t blk_no;        /* 21 bits */
     uint32_t reserved2;
-    uint64_t data_ptr; /* or 0: data */
-    uint8_t data[SCIOREAD_BYTES_MAX];
+    uint64_t data_ptr;                /* or 0: data */
+    uint8_t data[SCIOREAD_BYTES_MAX]; /* with data_ptr 0 */
 };
 SC_STATIC_ASSERT(sizeof(struct sc_readblk) == 24 + SCIOREAD_BYTES_MAX, "fixed layout");
 
@@ -238,7 +238,7 @@ struct sc_passthru {
     uint8_t autosense[SC_PASSTHRU_SENSE]; /* 20, out */
     uint8_t sense_bytes;                  /* 21, out */
     uint8_t reserved2[3];
-    uint8_t data[SC_PASSTHRU_INLINE];
+    uint8_t data[SC_PASSTHRU_INLINE]; /* with buffer 0 */
 };
 #define SC_PT_READ 0x01
 SC_STATIC_ASSERT(offsetof(struct sc_passthru, data) == 320, "fixed layout");
@@ -246,55 +246,75 @@ SC_STATIC_ASSERT(sizeof(struct sc_passthru) < 16384, "an ioctl number carries 14
 
 /* ------------------------------------------------------------------ asynchronous events */
 
-#define SC_IM_MODE          1 /* initiator */
-#define SC_TM_MODE          2 /* target */
-#define SC_FATAL_HDW_ERR    0x01
-#define SC_ADAP_CMD_FAILED  0x02
-#define SC_SCSI_RESET_EVENT 0x04
-#define SC_BUFS_EXHAUSTED   0x08
+#define SC_IM_MODE          1    /* initiator */
+#define SC_TM_MODE          2    /* target */
+#define SC_FATAL_HDW_ERR    0x01 /* events: the adapter is dead */
+#define SC_ADAP_CMD_FAILED  0x02 /* events: a command of its own failed */
+#define SC_SCSI_RESET_EVENT 0x04 /* events: somebody reset the bus */
+#define SC_BUFS_EXHAUSTED   0x08 /* events: target mode, out of buffers */
 
 /* What async_func gets. Valid during the call only; copy `events`. */
 struct sc_event_info {
     uint32_t events; /* SC_* above, several at once possible */
-    uint8_t id;
-    uint8_t lun;
-    uint8_t mode;
+    uint8_t id;      /* whose event */
+    uint8_t lun;     /* and LUN */
+    uint8_t mode;    /* SC_IM_MODE */
     uint8_t reserved;
-    devno_t adap_devno;
+    devno_t adap_devno;     /* which adapter */
     void *async_correlator; /* as registered */
 };
 
 /* SCIOEVENT's argument. async_func may run at interrupt level, with no AD lock held. */
 struct sc_event_struct {
-    uint8_t id;
-    uint8_t lun;
-    uint8_t mode;
+    uint8_t id;   /* target of a LUN that is started */
+    uint8_t lun;  /* and its LUN */
+    uint8_t mode; /* SC_IM_MODE */
     uint8_t reserved[5];
-    void (*async_func)(struct sc_event_info *info);
-    void *async_correlator;
+    void (*async_func)(struct sc_event_info *info); /* called for every event */
+    void *async_correlator;                         /* handed to it */
 };
 
 /* ------------------------------------------------------------------ openx ext flags of disk drivers */
 
-#define SC_DIAGNOSTIC         0x01
-#define SC_FORCED_OPEN        0x02
-#define SC_RETAIN_RESERVATION 0x04
-#define SC_NO_RESERVE         0x08
-#define SC_SINGLE             0x10
+#define SC_DIAGNOSTIC         0x01 /* alone on the device, no retries (EACCES when it is open) */
+#define SC_FORCED_OPEN        0x02 /* break another initiator's reservation */
+#define SC_RETAIN_RESERVATION 0x04 /* do not release at close */
+#define SC_NO_RESERVE         0x08 /* do not reserve at open */
+#define SC_SINGLE             0x10 /* exclusive open (EBUSY) */
 
 /* ------------------------------------------------------------------ statistics [ours] */
 
 /* Counters of one LUN in the adapter driver. arg: id and LUN in the structure. */
 struct sc_lun_stats {
-    uint8_t id, lun, state, reserved; /* state: enum printed by names in ad_impl.h */
-    uint32_t queued, active, active_max, openings;
+    uint8_t id;    /* in: target */
+    uint8_t lun;   /* in: LUN */
+    uint8_t state; /* enum printed by names in ad_impl.h */
+    uint8_t reserved;
+    uint32_t queued;     /* gauge: waiting */
+    uint32_t active;     /* gauge: at the device */
+    uint32_t active_max; /* highest so far */
+    uint32_t openings;   /* commands it may have at the device */
     uint32_t reserved2;
-    uint64_t accepted, completed, errors, flushed, timeouts, refused, waits_credit;
+    uint64_t accepted;     /* by strategy */
+    uint64_t completed;    /* given back */
+    uint64_t errors;       /* of them, with B_ERROR */
+    uint64_t flushed;      /* of them, thrown back with ENXIO */
+    uint64_t timeouts;     /* commands that took too long */
+    uint64_t refused;      /* by the rules of the interface */
+    uint64_t waits_credit; /* times the adapter had no room */
 };
 struct sc_adapter_stats {
-    uint64_t commands, completed, errors, resets, events, responses_pending;
-    uint32_t credits, credits_free, luns_started, reserved;
-    uint64_t max_transfer;
+    uint64_t commands;          /* sent */
+    uint64_t completed;         /* came back */
+    uint64_t errors;            /* of them, with an error */
+    uint64_t resets;            /* asked for */
+    uint64_t events;            /* reported */
+    uint64_t responses_pending; /* done but not given back yet: 0 at rest */
+    uint32_t credits;           /* commands it holds at once */
+    uint32_t credits_free;      /* of them, free */
+    uint32_t luns_started;      /* SCIOSTART in force */
+    uint32_t reserved;
+    uint64_t max_transfer; /* bytes */
 };
 #define SCIOLUNSTAT SC_IOWR('S', 32, struct sc_lun_stats)
 #define SCIOSTAT    SC_IOR('S', 33, struct sc_adapter_stats)

@@ -25,14 +25,14 @@
 
 #include <sys/scsi.h>
 
-#define SCSI_VERSION_1 1
+#define SCSI_VERSION_1 1 /* the one version so far */
 
 /* The command, with room for CDBs longer than 16 bytes behind a pointer one day. */
 struct scsi_cdb {
-    uint8_t scsi_length; /* CDB bytes: 6, 10, 12 or 16 */
-    uint8_t FCP_flags;   /* SC_NODISC, SC_ASYNC */
-    uint8_t resvd[6];    /* 0 */
-    uint8_t scsi_cmd[16];
+    uint8_t scsi_length;  /* CDB bytes: 6, 10, 12 or 16 */
+    uint8_t FCP_flags;    /* SC_NODISC, SC_ASYNC */
+    uint8_t resvd[6];     /* 0 */
+    uint8_t scsi_cmd[16]; /* the CDB */
 };
 
 /* One transaction. Set by the device driver (DD) or by the adapter driver (AD), as in an sc_buf. */
@@ -76,11 +76,11 @@ SC_STATIC_ASSERT(offsetof(struct scsi_buf, bufstruct) == 0, "a scsi_buf is also 
 
 /* SCIOLSTART, SCIOLSTOP, SCIOLHALT, SCIOLRESET. */
 struct scsi_sciolst {
-    uint16_t version; /* SCSI_VERSION_1 */
-    uint16_t flags;   /* SCIOLRESET: SC_TARGET_RESET or SC_LUN_RESET */
-    uint32_t resvd;   /* 0 */
-    uint64_t scsi_id;
-    uint64_t lun_id;
+    uint16_t version;         /* SCSI_VERSION_1 */
+    uint16_t flags;           /* SCIOLRESET: SC_TARGET_RESET or SC_LUN_RESET */
+    uint32_t resvd;           /* 0 */
+    uint64_t scsi_id;         /* as in a scsi_buf */
+    uint64_t lun_id;          /* likewise */
     uint64_t world_wide_name; /* or 0 */
     uint64_t node_name;       /* or 0 */
     uint64_t kernext_handle;  /* SCIOLSTART, out */

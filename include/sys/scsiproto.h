@@ -63,7 +63,7 @@ enum {
     SCSI_READ_DEFECT_12 = 0xb7
 };
 #define SCSI_SA_READ_CAPACITY_16 0x10 /* of SERVICE ACTION IN(16) */
-#define SCSI_SA_GET_LBA_STATUS   0x12
+#define SCSI_SA_GET_LBA_STATUS   0x12 /* with SERVICE ACTION IN(16) */
 #define SCSI_SA_SANITIZE_BLOCK   0x02 /* of SANITIZE */
 #define SCSI_SA_SANITIZE_CRYPTO  0x03
 #define SCSI_SA_SANITIZE_EXIT    0x1f
@@ -72,11 +72,11 @@ enum {
 
 /* Status bytes are SC_*_STATUS etc. in scsi.h. CDB flag bits: */
 #define SCSI_CDB1_FUA         0x08
-#define SCSI_CDB1_DPO         0x10
+#define SCSI_CDB1_DPO         0x10 /* disable page out */
 #define SCSI_CDB1_BYTCHK      0x02 /* VERIFY, WRITE AND VERIFY: compare with the data sent */
-#define SCSI_WRITE_SAME_UNMAP 0x08
+#define SCSI_WRITE_SAME_UNMAP 0x08 /* byte 1: may unmap */
 #define SCSI_WRITE_SAME_NDOB  0x01 /* 16-byte form only: no data-out buffer, write zeroes */
-#define SCSI_INQUIRY_EVPD     0x01
+#define SCSI_INQUIRY_EVPD     0x01 /* byte 1: a vital product data page */
 
 /* Sense keys. */
 enum {
@@ -140,11 +140,11 @@ enum {
 
 /* Fixed-format sense, byte offsets. Descriptor format is 0x72/0x73; deferred 0x71/0x73. */
 #define SCSI_SENSE_FIXED          0x70
-#define SCSI_SENSE_FIXED_DEFERRED 0x71
-#define SCSI_SENSE_DESC           0x72
-#define SCSI_SENSE_DESC_DEFERRED  0x73
-#define SCSI_SENSE_FIXED_BYTES    18u
-#define SCSI_SENSE_BYTES_MAX      252u
+#define SCSI_SENSE_FIXED_DEFERRED 0x71 /* about an earlier command */
+#define SCSI_SENSE_DESC           0x72 /* descriptor format */
+#define SCSI_SENSE_DESC_DEFERRED  0x73 /* about an earlier command */
+#define SCSI_SENSE_FIXED_BYTES    18u  /* a full one without vendor bytes */
+#define SCSI_SENSE_BYTES_MAX      252u /* as the length byte allows */
 
 /* VPD pages. */
 enum {
@@ -205,11 +205,13 @@ static inline void scsi_put64(uint8_t *p, uint64_t v)
 
 /* A sense buffer taken apart; `valid` false when the bytes make no sense data at all. */
 struct scsi_sense {
-    bool valid;
+    bool valid;      /* there was anything to parse */
     bool deferred;   /* about an earlier command */
     bool info_valid; /* `info` holds an LBA or a count */
-    uint8_t key, asc, ascq;
-    uint64_t info;
+    uint8_t key;     /* SCSI_KEY_* */
+    uint8_t asc;     /* additional sense code */
+    uint8_t ascq;    /* its qualifier */
+    uint64_t info;   /* INFORMATION, with info_valid */
 };
 
 /*

@@ -66,6 +66,7 @@ typedef uint32_t devno_t;
 #define SC_IOC_SIZE(cmd)     (((unsigned)(cmd) >> 16) & 0x3fffu)
 #define SC_IOC_DIR(cmd)      ((unsigned)(cmd) >> 30)
 
+/* Members of an array; the structure around a member; which way a branch mostly goes. */
 #define SC_ARRAY_SIZE(a)                   (sizeof(a) / sizeof((a)[0]))
 #define SC_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define SC_LIKELY(x)                       __builtin_expect(!!(x), 1)

@@ -66,7 +66,7 @@ int uiomove(void *cp, size_t n, enum uio_rw rw, struct uio *uiop);
  */
 typedef int (*mincnt_t)(struct buf *bp, void *minparms);
 
-#define UPHYSIO_BUFS_MAX 64
+#define UPHYSIO_BUFS_MAX 64 /* most that buf_cnt may be */
 
 /*
  * Raw I/O: cut each piece of the uio into bufs (mincnt says how large), send up to buf_cnt
