@@ -178,8 +178,11 @@ int scp_host_errno(int error);
 
 /* JSON of the counters, as `scpair stat --json` prints it. malloc()ed, or NULL. */
 char *scp_stat_json(struct scp *p);
-/* The error log as JSON lines. malloc()ed, or NULL. */
-char *scp_errlog_json(uint64_t after_seq);
+/*
+ * The error log as JSON lines, after errlog_read()'s after_seq: times of day as well as monotonic
+ * ones, and for the disks of this pair the image they are kept in. malloc()ed, or NULL. Process.
+ */
+char *scp_errlog_json(const struct scp *p, uint64_t after_seq);
 /*
  * Inject from text: "hdisk0 op=0x28 lba=100-200 count=1 skip=0 do=check:3/11/00", "hdisk0 rate=5
  * do=busy", "hdisk0 clear". The language is that of scpair inject.

@@ -154,7 +154,7 @@ int fuse_ctl_open(struct fuse_pair *pr, struct fuse_handle *h)
         h->h_text = scp_stat_json(pr->pr_scp);
         break;
     case FUSE_KIND_ERRLOG:
-        h->h_text = scp_errlog_json(0);
+        h->h_text = scp_errlog_json(pr->pr_scp, 0);
         break;
     case FUSE_KIND_PID:
         if (asprintf(&h->h_text, "%ld\n", (long)getpid()) < 0)

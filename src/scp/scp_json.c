@@ -9,9 +9,12 @@
 #include "scp_impl.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+
+#define JSON_CLOCK_SLACK_NS 50000000u /* by which the two clocks may drift apart unnoticed */
 
 static void json_string(FILE *f, const char *text)
 {
@@ -172,8 +175,25 @@ static void json_time(FILE *f, const char *name, uint64_t wall_ns, uint64_t ns)
     fprintf(f, ",\"%s\":\"%s.%06uZ\"", name, text, (unsigned)((wall_ns + ns) / 1000u % 1000000u));
 }
 
+/* What the disk of that name is kept in; nothing for other devices. */
+static void json_image(FILE *f, const struct scp *p, const char *resource)
+{
+    static const char *const medium[] = {"file", "ram", "null", "void"};
+
+    for (unsigned i = 0; i < scp_ndisks(p); i++) {
+        const struct scp_disk_spec *d = scp_disk_config(p, i);
+
+        if (strcmp(scp_disk_name(p, i), resource) != 0)
+            continue;
+        fprintf(f, ",\"image\":");
+        json_string(f, d->path != NULL                     ? d->path
+                       : d->medium < SC_ARRAY_SIZE(medium) ? medium[d->medium]
+                                                           : "?");
+    }
+}
+
 /* One line. wall_ns is the time of day at monotonic 0, as it looks now. */
-static void json_record(FILE *f, const struct err_rec *r, uint64_t wall_ns)
+static void json_record(FILE *f, const struct scp *p, const struct err_rec *r, uint64_t wall_ns)
 {
     char resource[ERR_RESOURCE_MAX + 1] = {0};
     char text[ERR_TEXT_MAX + 1] = {0};
@@ -190,6 +210,7 @@ static void json_record(FILE *f, const struct err_rec *r, uint64_t wall_ns)
             ",\"first_ns\":%" PRIu64 ",\"when_ns\":%" PRIu64 ",\"id\":\"%s\",\"type\":\"%s\",\"resource\":",
             r->er_first_ns, r->er_when_ns, errid_text(r->er_id), r->er_temp ? "TEMP" : "PERM");
     json_string(f, resource);
+    json_image(f, p, resource);
     if (r->er_end != 0)
         fprintf(f, ",\"block_first\":%" PRIu64 ",\"block_last\":%" PRIu64, r->er_low, r->er_end - 1);
     fprintf(f, ",\"errno\":%u,\"text\":", r->er_errno);
@@ -200,23 +221,38 @@ static void json_record(FILE *f, const struct err_rec *r, uint64_t wall_ns)
     fprintf(f, "\"}\n");
 }
 
-char *scp_errlog_json(uint64_t after_seq)
+/*
+ * The time of day at monotonic 0. Kept while it is as good as right, so that a record has the same
+ * times whenever it is asked for; taken anew when somebody has set the clock.
+ */
+static uint64_t json_wall_ns(void)
+{
+    static _Atomic uint64_t kept;
+    uint64_t old = atomic_load(&kept), fresh;
+    struct timespec now = {0};
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    fresh = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec - shim_now_ns();
+    if (fresh - old + JSON_CLOCK_SLACK_NS <= 2 * JSON_CLOCK_SLACK_NS)
+        return old;
+    atomic_store(&kept, fresh);
+    return fresh;
+}
+
+char *scp_errlog_json(const struct scp *p, uint64_t after_seq)
 {
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
     struct err_rec batch[16];
-    struct timespec now = {0};
-    uint64_t wall_ns;
+    uint64_t wall_ns = json_wall_ns();
     unsigned n;
 
     if (f == NULL)
         return NULL;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    wall_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec - shim_now_ns();
     while ((n = errlog_read(after_seq, batch, (unsigned)SC_ARRAY_SIZE(batch))) > 0) {
         for (unsigned i = 0; i < n; i++)
-            json_record(f, &batch[i], wall_ns);
+            json_record(f, p, &batch[i], wall_ns);
         SHIM_ASSERT(batch[n - 1].er_seq > after_seq);
         after_seq = batch[n - 1].er_seq;
     }

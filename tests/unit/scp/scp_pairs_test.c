@@ -177,7 +177,7 @@ START_TEST(test_options_and_reports_are_per_adapter)
     ck_assert_int_eq(scp_raw_read(fp, sector, sizeof(sector), 9 * 512, &done), 0);
     ck_assert_int_eq(scp_disk_file(p, 1, &fp), 0);
     ck_assert_int_eq(scp_raw_read(fp, sector, sizeof(sector), 9 * 512, &done), EMEDIA);
-    text = scp_errlog_json(0);
+    text = scp_errlog_json(p, 0);
     ck_assert_ptr_nonnull(strstr(text, "\"resource\":\"hdisk1\""));
     ck_assert_ptr_null(strstr(text, "\"resource\":\"hdisk0\""));
     free(text);

@@ -224,9 +224,11 @@ START_TEST(test_inject_language)
         0);
     ck_assert_int_eq(scp_raw_read(disk, data, 512, 10 * 512, &done), EMEDIA);
     ck_assert_int_eq(scp_raw_read(disk, data, 512, 21 * 512, &done), 0);
-    log = scp_errlog_json(0);
+    log = scp_errlog_json(pair, 0);
     ck_assert_msg(strstr(log, "DISK_ERR1") != NULL && strstr(log, "\"resource\":\"hdisk0\"") != NULL, "%s",
                   log);
+    ck_assert_msg(strstr(log, "\"block_first\":10,\"block_last\":10,") != NULL, "%s", log);
+    ck_assert_msg(strstr(log, "\"image\":\"ram\"") != NULL, "%s", log);
     free(log);
     ck_assert_int_eq(scp_inject(pair, "hdisk0 clear", err, sizeof(err)), 0);
     ck_assert_int_eq(scp_raw_read(disk, data, 512, 10 * 512, &done), 0);
