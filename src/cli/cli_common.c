@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "cli_impl.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,10 +23,10 @@ int cli_fail(int rc, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(line, sizeof(line), fmt, ap);
     va_end(ap);
-    /* One line whatever a file name contains. */
+    /* One line, and nothing for the terminal to obey, whatever a file name contains. */
     for (char *c = line; *c != '\0'; c++)
-        if (*c == '\n' || *c == '\r')
-            *c = ' ';
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
     fprintf(stderr, "scpair: %s\n", line);
     return rc;
 }
@@ -79,6 +80,17 @@ static bool cli_option_again(const struct cli_command *cmd, int c, const struct 
     return false;
 }
 
+/* Is it a letter that getopt_long did not know? `word` is the one before the next, "--json=1" or anything. */
+static bool cli_option_is_short(const struct option *longs, const char *word)
+{
+    const struct option *l = longs;
+
+    while (l->name != NULL && l->val != optopt)
+        l++;
+    /* A known one is a long option with a value it does not take; 0 is a long one nobody knows. */
+    return optopt > 0 && optopt < 128 && (l->name == NULL || strncmp(word, "--", 2) != 0);
+}
+
 int cli_getopt(const struct cli_command *cmd, int argc, char **argv, const char *shorts,
                const struct option *longs)
 {
@@ -98,7 +110,7 @@ int cli_getopt(const struct cli_command *cmd, int argc, char **argv, const char 
         return CLI_GETOPT_BAD;
     }
     if (c == '?') {
-        if (optopt > 0 && optopt < 128 && word[0] == '-' && word[1] != '-')
+        if (cli_option_is_short(longs, word))
             (void)cli_fail(CLI_USAGE, "%s: -%c: unknown option; see scpair %s --help", cmd->c_name, optopt,
                            cmd->c_name);
         else
@@ -135,6 +147,24 @@ bool cli_size(const char *option, const char *text, uint64_t min, uint64_t max, 
     }
     return true;
 }
+
+static volatile sig_atomic_t cli_stop_signal;
+
+static void cli_stop_note(int number) { cli_stop_signal = number; }
+
+void cli_stop_catch(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction old, act = {.sa_handler = cli_stop_note, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+
+    sigemptyset(&act.sa_mask);
+    /* What whoever started us has turned off stays off: nohup. */
+    for (size_t i = 0; i < SC_ARRAY_SIZE(numbers); i++)
+        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            (void)sigaction(numbers[i], &act, NULL);
+}
+
+int cli_stopped(void) { return cli_stop_signal; }
 
 uint64_t cli_now_ns(void)
 {
@@ -177,6 +207,13 @@ int cli_stdout(int rc)
                        error ? strerror(error) : "");
     said = true;
     return CLI_FAILED;
+}
+
+json_t *cli_json_string(const char *text)
+{
+    json_t *s = json_string(text);
+
+    return s != NULL ? s : json_string("(not UTF-8)");
 }
 
 int cli_json_print(json_t *value)

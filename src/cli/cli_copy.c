@@ -2,12 +2,19 @@
 /*
  * cli_copy.c - scpair copy: everything of one file or disk into another.
  *
+ * A file is written under a temporary name beside the one that is meant, and gets that when all of it
+ * is on the disk: a copy that was interrupted, by whatever, never looks like a whole one. A disk
+ * cannot be renamed; the message says that a part of the source is on it.
+ *
  * Does not contain: the comparison after it (cli_verify.c).
  */
 #define _GNU_SOURCE
 #include "cli_impl.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +26,10 @@ struct copy {
     size_t cp_block;
     unsigned cp_depth;
     bool cp_verify, cp_json;
+    char *cp_temp, *cp_final; /* of a plain file: what is written, and what it becomes */
+    bool cp_existed;
+    struct stat cp_old; /* of cp_final, when it existed */
+    char cp_left[256];  /* for messages */
 };
 
 static bool copy_block(struct cli_job *job, uint8_t *buffer, size_t bytes, uint64_t off)
@@ -96,6 +107,103 @@ static int copy_pair(struct copy *cp)
     return rc;
 }
 
+/* ------------------------------------------------------------------ the destination */
+
+/* What is at the destination's path now. Fills cp_existed, cp_final; a disk stays open in cp_dst. */
+static int copy_look(struct copy *cp)
+{
+    struct stat st;
+    int rc;
+
+    cp->cp_existed = stat(cp->cp_to_path, &cp->cp_old) == 0;
+    if (!cp->cp_existed) {
+        if (lstat(cp->cp_to_path, &st) == 0)
+            return cli_fail(CLI_USAGE, "%s: a link to nothing; remove it or name its target", cp->cp_to_path);
+        cp->cp_final = strdup(cp->cp_to_path);
+        return cp->cp_final != NULL ? CLI_OK : cli_fail(CLI_FAILED, "no memory");
+    }
+    rc = cli_end_open(&cp->cp_dst, cp->cp_to_path, CLI_END_WRITE);
+    if (rc != CLI_OK || cp->cp_dst.e_device)
+        return rc;
+    /* A mount holds a lock on its image: the image must not be taken from under it. */
+    if (flock(cp->cp_dst.e_fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        rc = cli_fail(CLI_FAILED, "%s: in use by another process, perhaps as a disk of a mount",
+                      cp->cp_to_path);
+    cli_end_close(&cp->cp_dst);
+    /* A link stays, and its target is replaced. */
+    cp->cp_final = rc == CLI_OK ? realpath(cp->cp_to_path, NULL) : NULL;
+    if (rc == CLI_OK && cp->cp_final == NULL)
+        rc = cli_fail(CLI_FAILED, "%s: %s", cp->cp_to_path, strerror(errno));
+    return rc;
+}
+
+/* Make the file that is written in place of cp_final, and open it. */
+static int copy_temp(struct copy *cp)
+{
+    int fd, rc;
+
+    if (asprintf(&cp->cp_temp, "%s.part-XXXXXX", cp->cp_final) < 0) {
+        cp->cp_temp = NULL;
+        return cli_fail(CLI_FAILED, "no memory");
+    }
+    fd = mkostemp(cp->cp_temp, O_CLOEXEC);
+    if (fd < 0) {
+        rc = cli_fail(errno == ENOENT || errno == EACCES ? CLI_USAGE : CLI_FAILED,
+                      "%s: cannot make a file beside it: %s", cp->cp_to_path, strerror(errno));
+        free(cp->cp_temp);
+        cp->cp_temp = NULL;
+        return rc;
+    }
+    (void)close(fd);
+    rc = cli_end_open(&cp->cp_dst, cp->cp_temp, CLI_END_WRITE);
+    cp->cp_dst.e_name = cp->cp_to_path;
+    return rc;
+}
+
+/* A whole copy gets its name, anything else goes. Returns rc, or the exit code of what went wrong here. */
+static int copy_settle(struct copy *cp, int rc)
+{
+    mode_t mask = umask(0);
+    char *slash;
+    int fd;
+
+    (void)umask(mask);
+    if (cp->cp_temp == NULL)
+        return rc;
+    if (rc == CLI_OK) {
+        /* Whose it was; only root can give it back to somebody else. */
+        if (cp->cp_existed && fchown(cp->cp_dst.e_fd, cp->cp_old.st_uid, cp->cp_old.st_gid) < 0)
+            cp->cp_old.st_mode &= 0777u;
+        if (fchmod(cp->cp_dst.e_fd, cp->cp_existed ? cp->cp_old.st_mode & 07777u : 0666u & ~mask) < 0 ||
+            fsync(cp->cp_dst.e_fd) < 0 || rename(cp->cp_temp, cp->cp_final) < 0)
+            rc = cli_fail(CLI_FAILED, "%s: %s; %s", cp->cp_to_path, strerror(errno), cp->cp_left);
+    }
+    if (rc != CLI_OK) {
+        (void)unlink(cp->cp_temp);
+        return rc;
+    }
+    /* The new name has to survive a crash, too. */
+    slash = strrchr(cp->cp_temp, '/');
+    if (slash != NULL)
+        slash[slash == cp->cp_temp] = '\0';
+    fd = open(slash != NULL ? cp->cp_temp : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)fsync(fd);
+        (void)close(fd);
+    }
+    return CLI_OK;
+}
+
+static int copy_open_to(struct copy *cp)
+{
+    int rc;
+
+    if (cp->cp_to != NULL)
+        return cli_end_disk(&cp->cp_dst, &cp->cp_pair, cp->cp_from != NULL, cp->cp_to, true);
+    rc = copy_look(cp);
+    return rc == CLI_OK && !cp->cp_dst.e_device ? copy_temp(cp) : rc;
+}
+
 static int copy_open(struct copy *cp)
 {
     struct stat a, b;
@@ -106,46 +214,58 @@ static int copy_open(struct copy *cp)
         return cli_fail(CLI_USAGE, "%s: source and destination are the same", cp->cp_from_path);
     rc = cp->cp_from != NULL ? cli_end_disk(&cp->cp_src, &cp->cp_pair, 0, cp->cp_from, false)
                              : cli_end_open(&cp->cp_src, cp->cp_from_path, CLI_END_READ);
+    if (rc == CLI_OK)
+        rc = copy_open_to(cp);
     if (rc != CLI_OK)
         return rc;
-    rc = cp->cp_to != NULL ? cli_end_disk(&cp->cp_dst, &cp->cp_pair, cp->cp_from != NULL, cp->cp_to, true)
-                           : cli_end_open(&cp->cp_dst, cp->cp_to_path, CLI_END_CREATE);
-    if (rc != CLI_OK)
-        return rc;
+    (void)snprintf(cp->cp_left, sizeof(cp->cp_left),
+                   cp->cp_dst.e_device ? "%.128s holds a part of the copy"
+                   : cp->cp_existed    ? "%.128s is as it was"
+                                       : "%.128s was not made",
+                   cp->cp_dst.e_name);
     if (cp->cp_dst.e_device && cp->cp_src.e_bytes > cp->cp_dst.e_bytes)
         return cli_fail(CLI_USAGE, "%s: too small: %llu bytes do not fit into %llu", cp->cp_dst.e_name,
                         (unsigned long long)cp->cp_src.e_bytes, (unsigned long long)cp->cp_dst.e_bytes);
     if (!cp->cp_dst.e_device && ftruncate(cp->cp_dst.e_fd, (off_t)cp->cp_src.e_bytes) < 0)
-        return cli_fail(CLI_FAILED, "%s: %s", cp->cp_dst.e_name, strerror(errno));
+        return cli_fail(CLI_FAILED, "%s: %s; %s", cp->cp_dst.e_name, strerror(errno), cp->cp_left);
     return CLI_OK;
 }
 
-static int copy_all(struct copy *cp)
+/* ------------------------------------------------------------------ the copy */
+
+static int copy_all(struct copy *cp, double *seconds)
 {
     struct cli_job job = {.j_label = "copy",
+                          .j_left = cp->cp_left,
                           .j_fn = copy_block,
                           .j_arg = cp,
                           .j_bytes = cp->cp_src.e_bytes,
                           .j_block = cp->cp_block,
                           .j_depth = cp->cp_depth};
     double verify_seconds = 0;
-    double rate;
     int rc = cli_job_run(&job);
     int error = rc == CLI_OK ? cli_end_flush(&cp->cp_dst) : 0;
 
     if (error != 0)
-        rc = cli_fail(CLI_FAILED, "%s: flushing: %s", cp->cp_dst.e_name, scp_strerror(error));
+        rc =
+            cli_fail(CLI_FAILED, "%s: flushing: %s; %s", cp->cp_dst.e_name, scp_strerror(error), cp->cp_left);
     if (rc == CLI_OK && cp->cp_verify)
         rc = cli_verify_ends(&cp->cp_src, &cp->cp_dst, job.j_bytes, cp->cp_block, cp->cp_depth,
                              &verify_seconds);
-    if (rc != CLI_OK)
-        return rc;
-    rate = job.j_seconds > 0 ? (double)job.j_bytes / job.j_seconds / (1 << 20) : 0;
+    *seconds = job.j_seconds;
+    return rc;
+}
+
+static int copy_report(const struct copy *cp, double seconds)
+{
+    uint64_t bytes = cp->cp_src.e_bytes;
+    double rate = seconds > 0 ? (double)bytes / seconds / (1 << 20) : 0;
+
     if (cp->cp_json)
-        return cli_json_print(json_pack("{s:I,s:f,s:f,s:b}", "bytes", (json_int_t)job.j_bytes, "seconds",
-                                        job.j_seconds, "mib_per_s", rate, "verified", cp->cp_verify));
-    printf("copied %llu bytes in %.2f s (%.0f MiB/s)%s\n", (unsigned long long)job.j_bytes, job.j_seconds,
-           rate, cp->cp_verify ? ", verified" : "");
+        return cli_json_print(json_pack("{s:I,s:f,s:f,s:b}", "bytes", (json_int_t)bytes, "seconds", seconds,
+                                        "mib_per_s", rate, "verified", cp->cp_verify));
+    printf("copied %llu bytes in %.2f s (%.0f MiB/s)%s\n", (unsigned long long)bytes, seconds, rate,
+           cp->cp_verify ? ", verified" : "");
     return CLI_OK;
 }
 
@@ -155,6 +275,7 @@ static int copy_run(const struct cli_command *cmd, int argc, char **argv)
                       .cp_depth = CLI_JOB_DEPTH_DEFAULT,
                       .cp_src.e_fd = -1,
                       .cp_dst.e_fd = -1};
+    double seconds = 0;
     int rc = copy_options(cmd, &cp, argc, argv);
 
     if (rc < 0)
@@ -165,11 +286,17 @@ static int copy_run(const struct cli_command *cmd, int argc, char **argv)
         cp.cp_from_path = argv[optind++];
     if (cp.cp_to == NULL)
         cp.cp_to_path = argv[optind];
+    cli_stop_catch();
     rc = copy_pair(&cp);
     if (rc == CLI_OK)
         rc = copy_open(&cp);
     if (rc == CLI_OK)
-        rc = copy_all(&cp);
+        rc = copy_all(&cp, &seconds);
+    rc = copy_settle(&cp, rc);
+    if (rc == CLI_OK)
+        rc = copy_report(&cp, seconds);
+    free(cp.cp_temp);
+    free(cp.cp_final);
     cli_end_close(&cp.cp_src);
     cli_end_close(&cp.cp_dst);
     return cli_pair_end(&cp.cp_pair, rc);
@@ -187,6 +314,9 @@ const struct cli_command cli_copy = {
     "  -b, --block BYTES             bytes in one request, a multiple of 4096 (1M)\n"
     "  -d, --depth N                 requests at once (4)\n"
     "  -j, --json                    the result as JSON\n\n"
+    "A file DST is written as DST.part-XXXXXX beside it and renamed when it is complete and on the\n"
+    "disk; interrupted or failed, that is removed and DST stays as it was. A disk cannot be renamed:\n"
+    "after a failure it holds a part of the copy.\n\n"
     "Examples:\n"
     "  scpair copy --verify backup.img mnt/rhdisk0\n"
     "  scpair copy --from-disk disk.img,block=4096 copy.img\n"

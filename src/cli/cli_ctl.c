@@ -155,3 +155,38 @@ json_t *cli_ctl_json(const char *mount, const char *name, int *rc)
                        name, error.text);
     return value;
 }
+
+int cli_ctl_try(const char *mount, const char *name, json_t **out)
+{
+    char *text = NULL;
+    int error = ctl_read(mount, name, &text);
+
+    *out = error == 0 ? json_loads(text, 0, NULL) : NULL;
+    free(text);
+    return error == 0 && *out == NULL ? EPROTO : error;
+}
+
+int cli_ctl_inject(const struct cli_command *cmd, const char *mount, const char *rule)
+{
+    int rc = CLI_OK;
+    int fd = cli_ctl_open(mount, "inject", O_WRONLY, &rc);
+    json_t *state;
+    ssize_t n;
+    int error;
+
+    if (fd < 0)
+        return rc;
+    n = write(fd, rule, strlen(rule));
+    error = errno;
+    (void)close(fd);
+    if (n >= 0)
+        return CLI_OK;
+    if (error != EINVAL)
+        return cli_fail(CLI_FAILED, "%s: %s", mount, strerror(error));
+    state = cli_ctl_json(mount, "inject", &rc);
+    if (state == NULL)
+        return rc;
+    rc = cli_fail(CLI_USAGE, "%s: %s", cmd->c_name, json_string_value(json_object_get(state, "last_error")));
+    json_decref(state);
+    return rc;
+}

@@ -35,13 +35,14 @@ static void cli_end_probe(struct cli_end *end)
 
 int cli_end_open(struct cli_end *end, const char *path, enum cli_end_use use)
 {
-    int flags = use == CLI_END_READ ? O_RDONLY : O_RDWR | (use == CLI_END_CREATE ? O_CREAT : 0);
+    /* A pipe nobody writes to would keep open(2) waiting; what is taken below never does. */
+    int flags = O_NONBLOCK | (use == CLI_END_READ ? O_RDONLY : O_RDWR);
     struct stat st;
 
     memset(end, 0, sizeof(*end));
     end->e_name = path;
     end->e_block = 1;
-    end->e_fd = open(path, flags | O_CLOEXEC, 0666);
+    end->e_fd = open(path, flags | O_CLOEXEC);
     if (end->e_fd < 0)
         return cli_fail(CLI_USAGE, "%s: %s%s", path, strerror(errno),
                         errno == ENOENT   ? "; check the name"
@@ -51,6 +52,7 @@ int cli_end_open(struct cli_end *end, const char *path, enum cli_end_use use)
         (void)close(end->e_fd);
         return cli_fail(CLI_USAGE, "%s: neither a file nor a disk", path);
     }
+    (void)fcntl(end->e_fd, F_SETFL, 0);
     end->e_bytes = (uint64_t)st.st_size;
     if (S_ISBLK(st.st_mode)) {
         end->e_bytes = (uint64_t)lseek(end->e_fd, 0, SEEK_END);

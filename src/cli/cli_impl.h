@@ -26,7 +26,7 @@ struct cli_command {
     int (*c_run)(const struct cli_command *cmd, int argc, char **argv);
 };
 extern const struct cli_command cli_mount, cli_umount, cli_info, cli_stat, cli_errlog, cli_inject, cli_copy,
-    cli_verify, cli_bench, cli_sg;
+    cli_verify, cli_bench, cli_sg, cli_list, cli_load;
 
 /* ------------------------------------------------------------------ cli_common.c */
 
@@ -54,6 +54,14 @@ bool cli_arguments(const struct cli_command *cmd, int argc, int n);
 /* A size or a number of an option, within limits; false after saying what is wrong. */
 bool cli_size(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
+/*
+ * From now on SIGINT, SIGTERM and SIGHUP are noted, once each; a second one ends the process as usual.
+ * For commands that have something to put in order first.
+ */
+void cli_stop_catch(void);
+/* The signal that came, or 0. Any thread. */
+int cli_stopped(void);
+
 uint64_t cli_now_ns(void);
 void cli_sleep_ns(uint64_t ns);
 /* "1.5 GiB" into out, which is returned. */
@@ -63,6 +71,8 @@ const char *cli_bytes_text(uint64_t bytes, char *out, size_t size);
  * take it all. Every command ends with it; those that go on and on call it after each report.
  */
 int cli_stdout(int rc);
+/* A string for JSON, of a name that may not be UTF-8. */
+json_t *cli_json_string(const char *text);
 /* Print a JSON value in one line and give it up. As cli_stdout(CLI_OK). */
 int cli_json_print(json_t *value);
 
@@ -106,6 +116,10 @@ bool cli_fstab_helper(int argc, char **argv, int *rc);
 int cli_ctl_open(const char *mount, const char *name, int flags, int *rc);
 /* All of it, malloc()ed, or NULL and *rc in the same way. */
 char *cli_ctl_read(const char *mount, const char *name, int *rc);
+/* The same, parsed, with nothing said: 0, or an errno. */
+int cli_ctl_try(const char *mount, const char *name, json_t **out);
+/* Have a rule applied. The exit code; what is wrong with the rule is said as the server put it. */
+int cli_ctl_inject(const struct cli_command *cmd, const char *mount, const char *rule);
 /*
  * The same for a command that looks again and again: NULL with *rc CLI_OK, and nothing said, when the
  * mount has been taken away since. A mount that answers no more is given two seconds to go.
@@ -125,8 +139,8 @@ struct cli_end {
     uint32_t e_block; /* reads and writes are multiples of this; 1 for a plain file */
     bool e_device;    /* its size is what it is */
 };
-enum cli_end_use { CLI_END_READ, CLI_END_WRITE, CLI_END_CREATE };
-/* Open a path. CLI_OK or the exit code after saying what is wrong. CREATE makes a plain file if need be. */
+enum cli_end_use { CLI_END_READ, CLI_END_WRITE };
+/* Open a path. CLI_OK or the exit code after saying what is wrong. */
 int cli_end_open(struct cli_end *end, const char *path, enum cli_end_use use);
 /* Use disk i of a pair. The same results. */
 int cli_end_disk(struct cli_end *end, struct cli_pair *pair, unsigned disk, const char *name, bool write);
@@ -152,6 +166,7 @@ struct cli_job;
 typedef bool (*cli_job_fn)(struct cli_job *job, uint8_t *buffer, size_t bytes, uint64_t off);
 struct cli_job {
     const char *j_label; /* of the progress bar: "copy" */
+    const char *j_left;  /* for messages: what a failure leaves behind; or NULL */
     cli_job_fn j_fn;
     void *j_arg;
     uint64_t j_bytes; /* 0 .. j_bytes is done, in pieces of j_block */
@@ -173,8 +188,17 @@ struct cli_job {
 #define CLI_JOB_DEPTH_DEFAULT 4u
 /* Note why; the first counts. Returns false. Any thread. */
 bool cli_job_fail(struct cli_job *job, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Run it with a progress bar when stderr is a terminal. CLI_OK, or CLI_FAILED after printing j_error. */
+/*
+ * Run it with a progress bar when stderr is a terminal. CLI_OK, or CLI_FAILED after printing j_error
+ * and j_left. A signal noted by cli_stop_catch() ends it as a failure.
+ */
 int cli_job_run(struct cli_job *job);
+/*
+ * One line of progress in less than `columns` (0: not known), or "" where there is no room for it.
+ * Returns out.
+ */
+const char *cli_job_progress(const char *label, uint64_t done, uint64_t bytes, double seconds,
+                             unsigned columns, char *out, size_t size);
 
 /* cli_verify.c: compare two ends, also after a copy. Exit code. */
 int cli_verify_ends(struct cli_end *a, struct cli_end *b, uint64_t bytes, size_t block, unsigned depth,

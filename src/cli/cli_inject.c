@@ -7,37 +7,9 @@
 #define _GNU_SOURCE
 #include "cli_impl.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #define INJECT_RULE_MAX 1024u
-
-/* Send one rule; what was wrong with it is read back from the server. */
-static int inject_send(const char *mount, const char *rule)
-{
-    int rc = CLI_OK;
-    int fd = cli_ctl_open(mount, "inject", O_WRONLY, &rc);
-    json_t *state;
-    ssize_t n;
-    int error;
-
-    if (fd < 0)
-        return rc;
-    n = write(fd, rule, strlen(rule));
-    error = errno;
-    (void)close(fd);
-    if (n >= 0)
-        return CLI_OK;
-    if (error != EINVAL)
-        return cli_fail(CLI_FAILED, "%s: %s", mount, strerror(error));
-    state = cli_ctl_json(mount, "inject", &rc);
-    if (state == NULL)
-        return rc;
-    rc = cli_fail(CLI_USAGE, "inject: %s", json_string_value(json_object_get(state, "last_error")));
-    json_decref(state);
-    return rc;
-}
 
 static int inject_clear(const char *mount)
 {
@@ -50,7 +22,7 @@ static int inject_clear(const char *mount)
 
         (void)snprintf(rule, sizeof(rule), "%s clear", json_string_value(json_object_get(disk, "name")));
         if (rc == CLI_OK)
-            rc = inject_send(mount, rule);
+            rc = cli_ctl_inject(&cli_inject, mount, rule);
     }
     json_decref(spec);
     return rc;
@@ -122,7 +94,7 @@ static int inject_run(const struct cli_command *cmd, int argc, char **argv)
             return cli_fail(CLI_USAGE, "inject: the rule is too long");
         used += (size_t)n;
     }
-    return inject_send(argv[optind], rule);
+    return cli_ctl_inject(cmd, argv[optind], rule);
 }
 
 const struct cli_command cli_inject = {
@@ -132,6 +104,7 @@ const struct cli_command cli_inject = {
     "RULE:  DISK [op=CODE|data|read|write|any] [lba=FIRST[-LAST]] [skip=N]\n"
     "            [every=N | rate=P [seed=N]] [count=N|forever | once] do=ACTION\n"
     "       DISK clear                    forget the disk's rules\n"
+    "       DISK load                     put its medium in and start it: scpair load\n"
     "       DISK attention=ASC/ASCQ       UNIT ATTENTION for the next command\n\n"
     "  op=     which commands: data (default) is READ and WRITE of any length, and leaves alone\n"
     "          what the driver sends of its own accord, such as REQUEST SENSE, RESERVE, TEST UNIT\n"

@@ -4,7 +4,7 @@
  *
  *   DISK [op=CODE|data|read|write|any] [lba=FIRST[-LAST]] [skip=N] [every=N | rate=P [seed=N]]
  *        [count=N|forever | once] do=ACTION
- *   DISK clear | DISK attention=ASC/ASCQ
+ *   DISK clear | DISK attention=ASC/ASCQ | DISK load
  *
  * ACTION: check:KEY/ASC/ASCQ[/desc] (hexadecimal, as standards print them), busy, qfull, reserved,
  * hang, noresponse, busfault, busreset, hwfail, short:BYTES, delay:USEC, corrupt.
@@ -368,11 +368,15 @@ int scp_inject(struct scp *p, const char *text, char *err, size_t size)
         return scp_fail(err, size, ENOENT, "\"%s\": no such disk; the first is %s", name,
                         scp_disk_name(p, 0));
     if (rest == NULL)
-        return scp_fail(err, size, EINVAL, "%s: nothing to do; add do=ACTION, clear or attention=ASC/ASCQ",
-                        name);
+        return scp_fail(err, size, EINVAL,
+                        "%s: nothing to do; add do=ACTION, clear, load or attention=ASC/ASCQ", name);
     rest += strspn(rest, " \t");
     if (strcmp(rest, "clear") == 0) {
         sim_fault_clear(disk);
+        return 0;
+    }
+    if (strcmp(rest, "load") == 0) {
+        sim_disk_load(disk);
         return 0;
     }
     if (strncmp(rest, "attention=", 10) == 0) {

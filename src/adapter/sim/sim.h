@@ -149,6 +149,11 @@ void sim_disk_other_initiator(struct sim_disk *disk, struct ad_xfer *xfer);
 
 /* Add a misbehaviour; returns its number 0.. or -1 when the table is full or the rule is senseless. */
 int sim_fault_add(struct sim_disk *disk, const struct sim_fault *f);
+/*
+ * Put the medium in and start the unit, as a hand at the drive does: no reservation keeps it out.
+ * A disk that is ready stays as it is. Process context.
+ */
+void sim_disk_load(struct sim_disk *disk);
 /* The capacity in blocks, as it is now. Any context. */
 uint64_t sim_disk_blocks(const struct sim_disk *disk);
 /* Forget all. */

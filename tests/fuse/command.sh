@@ -1,0 +1,94 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# command.sh BUILD - the scpair command on a mount: list, load, followers, the error log's counts, rules by
+# rate, odd names, an interrupted copy to a disk.
+set -u
+. "$(dirname "$0")/lib.sh"
+
+mkdir "$work/two words" "$work/covered"
+truncate -s 16M "$work/a,b.img" "$work/c.img"
+twice=$(echo "$work/a,b.img" | sed 's/,/,,/g')
+check "mount an image with a comma in its name" "$scpair" mount --disk "$twice" --disk "$work/c.img,ro" "$mnt"
+check "mount on a name with a blank" "$scpair" mount --disk ram:1M "$work/two words"
+
+# list
+"$scpair" list --json >"$work/list.json"
+mine() { jq -r ".mounts[] | select(.mountpoint == \"$1\") | $2" "$work/list.json"; }
+equal "list: state" serving "$(mine "$mnt" .state)"
+equal "list: the server" "$(cat "$mnt/.scpair/pid")" "$(mine "$mnt" .pid)"
+equal "list: the disks" "hdisk0 hdisk1" "$(mine "$mnt" '[.disks[].name] | join(" ")')"
+equal "list: the image" "$work/a,b.img" "$(mine "$mnt" '.disks[0].path')"
+equal "list: a name with a blank" serving "$(mine "$work/two words" .state)"
+equal "list: who mounted it" "$(id -u)" "$(mine "$mnt" .uid)"
+"$scpair" list >"$work/list"
+says "list: as text" "^$work/two words  pid" "$work/list"
+says "list: read-only" 'c.img (read-only)' "$work/list"
+kill -KILL "$(cat "$work/two words/.scpair/pid")"
+until ! ls "$work/two words" >/dev/null 2>&1; do :; done
+"$scpair" list --json >"$work/list.json"
+equal "list: a dead mount" dead "$(mine "$work/two words" .state)"
+check "umount the dead mount" "$scpair" umount "$work/two words"
+"$scpair" list --json >"$work/list.json"
+equal "list: it is gone" "" "$(mine "$work/two words" .state)"
+
+# The error log: 256 errors through the block device are two records, not hundreds.
+check "inject an error for every write" "$scpair" inject "$mnt" hdisk0 op=write count=forever do=check:3/0c/00
+refuse "a write of 1 MiB" dd if=/dev/zero of="$mnt/hdisk0" bs=1M count=1 conv=notrunc,fsync
+"$scpair" errlog --json "$mnt" >"$work/errlog"
+check "a failed write leaves few records ($(wc -l <"$work/errlog"))" [ "$(wc -l <"$work/errlog")" -le 6 ]
+perm='select(.type == "PERM" and .count > 1)'
+check "they have a count" jq -e "$perm" "$work/errlog"
+equal "first is not after last" true \
+    "$(jq -s "[.[] | .first <= .last and .first_ns <= .when_ns] | all" "$work/errlog")"
+equal "the time is today's" "$(date -u +%Y-%m-%d)" "$(jq -r -s '.[-1].last[0:10]' "$work/errlog")"
+equal "the image is named" "$work/a,b.img" "$(jq -r -s '.[-1].image' "$work/errlog")"
+"$scpair" errlog "$mnt" >"$work/errlog"
+says "errlog as text: device and image" "hdisk0 ($work/a,b.img)" "$work/errlog"
+says "errlog as text: how often" 'times since' "$work/errlog"
+check "forget the rule" "$scpair" inject --clear "$mnt"
+
+# A rule by rate, in its own words.
+check "inject by rate" "$scpair" inject "$mnt" hdisk0 rate=5 do=qfull
+equal "inject --list" "hdisk0 op=data rate=5 count=forever do=qfull  (0 hits)" \
+    "$("$scpair" inject --list "$mnt")"
+"$scpair" inject "$mnt" hdisk0 lba=32768 do=busy 2>"$work/err"
+equal "a block beyond the disk: exit code" 2 $?
+says "a block beyond the disk: the message" 'last block is 32767' "$work/err"
+check "verify under QUEUE FULL" "$scpair" verify --write "$mnt/rhdisk0"
+check "forget the rule again" "$scpair" inject --clear "$mnt"
+
+# load: a stopped disk is started; one that is ready stays so.
+check "load a disk that is ready" "$scpair" load "$mnt" hdisk0
+"$scpair" load "$mnt" hdisk7 2>"$work/err"
+equal "load a disk that is not there: exit code" 2 $?
+says "load a disk that is not there: the message" hdisk7 "$work/err"
+
+# A copy to a disk that is interrupted: a part is there, and it says so.
+check "a slow disk" "$scpair" inject "$mnt" hdisk0 op=write count=forever do=delay:20000
+head -c 4M /dev/urandom >"$work/src"
+env --default-signal=INT "$scpair" copy -b 4096 -d 1 "$work/src" "$mnt/rhdisk0" 2>"$work/err" &
+pid=$!
+until cmp -s -n 4096 "$work/src" "$work/a,b.img"; do :; done
+kill -INT $pid
+wait $pid
+equal "an interrupted copy to a disk: exit code" 1 $?
+says "an interrupted copy to a disk: the message" 'rhdisk0 holds a part of the copy' "$work/err"
+check "forget the delay" "$scpair" inject --clear "$mnt"
+
+# Followers end with 0 when the mount is taken away, with 1 when its server dies.
+followers() {
+    "$scpair" errlog --follow --json "$mnt" >"$work/follow" 2>"$work/follow.err" &
+    follow=$!
+    "$scpair" stat --watch --json "$mnt" >"$work/watch" 2>"$work/watch.err" &
+    watch=$!
+    until [ -s "$work/follow" ] && [ -s "$work/watch" ]; do :; done
+}
+followers
+until "$scpair" umount "$mnt" 2>/dev/null; do :; done
+wait $follow
+equal "errlog --follow after umount: exit code" 0 $?
+wait $watch
+equal "stat --watch after umount: exit code" 0 $?
+equal "neither has anything to say" "" "$(cat "$work/follow.err" "$work/watch.err")"
+finish

@@ -1,0 +1,122 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# output_test.sh SCPAIR - what the command writes and leaves behind, without a mount: a copy that does not
+# end leaves nothing that looks whole, a full stdout is an error, Ctrl-C in bench prints what there is.
+set -u
+scpair=${1:?usage: $0 SCPAIR}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failed=0
+
+ok() { echo "ok   $*"; }
+fail() {
+    failed=$((failed + 1))
+    echo "FAIL $*"
+}
+equal() { if [ "$2" = "$3" ]; then ok "$1"; else fail "$1: wanted '$2', got '$3'"; fi; }
+says() { if grep -q -F -e "$2" "$3"; then ok "$1"; else fail "$1: $(cat "$3")"; fi; }
+# A shell without job control starts background jobs with SIGINT ignored, and the command leaves that so.
+heard='env --default-signal=INT'
+parts() { find . -name '*.part-*' | wc -l; }
+# until_there FILE: wait for somebody to make it; the test's own time limit ends it.
+until_there() { until ls $1 >/dev/null 2>&1; do :; done; }
+
+head -c 5000000 /dev/urandom >src
+truncate -s 64M slow.img
+
+# A whole copy: mode, bytes, no temporary file.
+(umask 027 && "$scpair" copy --verify src new >out)
+equal "a new file has the mode of the umask" 640 "$(stat -c %a new)"
+cmp -s src new && ok "the copy is the source" || fail "the copy differs"
+echo old >dst
+chmod 4751 dst
+ln -s dst link
+"$scpair" copy src link >out
+equal "an old file keeps its mode" 4751 "$(stat -c %a dst)"
+equal "a link stays one" dst "$(readlink link)"
+cmp -s src dst && ok "its target is the copy" || fail "the target differs"
+equal "nothing temporary is left" 0 "$(parts)"
+
+# Ended by a signal: the old file is whole, a new one is not there.
+for signal in INT TERM HUP; do
+    echo old >dst
+    for target in dst fresh; do
+        $heard "$scpair" copy -b 4096 -d 1 --from-disk slow.img,latency=20000 $target >out 2>err &
+        pid=$!
+        until_there "$target.part-*"
+        kill -$signal $pid
+        wait $pid
+        equal "copy to $target, SIG$signal: exit code" 1 $?
+        says "copy to $target, SIG$signal: the message" "interrupted by SIG$signal; $target" err
+        equal "copy to $target, SIG$signal: one line" 1 "$(wc -l <err)"
+    done
+    equal "SIG$signal: the old file is as it was" old "$(cat dst)"
+    [ -e fresh ] && fail "SIG$signal: a new file is there" || ok "SIG$signal: no new file"
+    equal "SIG$signal: nothing temporary is left" 0 "$(parts)"
+done
+
+# Ended by an error: the source cannot be read to its end, the target has no room.
+(ulimit -f 100 && trap '' XFSZ && "$scpair" copy src dst >out 2>err)
+equal "no room: exit code" 1 $?
+says "no room: the message" "dst is as it was" err
+equal "no room: the old file is as it was" old "$(cat dst)"
+equal "no room: nothing temporary is left" 0 "$(parts)"
+
+# A disk cannot be renamed, and the message says so.
+$heard "$scpair" copy -b 4096 -d 1 src --to-disk slow.img,latency=20000 >out 2>err &
+pid=$!
+until [ "$(od -An -N1 -tu1 slow.img)" -eq "$(od -An -N1 -tu1 src)" ]; do :; done
+kill -INT $pid
+wait $pid
+equal "copy to a disk, SIGINT: exit code" 1 $?
+says "copy to a disk, SIGINT: the message" "slow.img,latency=20000 holds a part of the copy" err
+
+# An image in use is not taken from under its disk.
+$heard "$scpair" bench --disk slow.img --time 60 --op read >out 2>err &
+pid=$!
+until ls -l "/proc/$pid/fd" 2>/dev/null | grep -q slow.img; do :; done
+"$scpair" copy src slow.img >out2 2>err2
+equal "copy over an image in use: exit code" 1 $?
+says "copy over an image in use: the message" "slow.img: in use" err2
+
+# bench prints what it has when it is interrupted.
+kill -INT $pid
+wait $pid
+equal "bench, SIGINT: exit code" 0 $?
+says "bench, SIGINT: the result" "(interrupted)" out
+
+# A stdout that takes nothing.
+full() {
+    "$@" >/dev/full 2>err
+    code=$?
+    shift
+    equal "full stdout: $*: exit code" 1 $code
+    equal "full stdout: $*: one line" 1 "$(wc -l <err)"
+    says "full stdout: $*: the message" "stdout: " err
+}
+for command in mount umount list info stat errlog inject load copy verify bench sg; do
+    full "$scpair" $command --help
+    "$scpair" $command --help >out
+    equal "$command --help: exit code" 0 $?
+    says "$command --help teaches" "  scpair $command" out
+done
+full "$scpair" --help
+full "$scpair" --version
+full "$scpair" help copy
+full "$scpair" list
+full "$scpair" list --json
+full "$scpair" info --disk ram:1M
+full "$scpair" info --json --disk ram:1M
+full "$scpair" stat --disk ram:1M
+full "$scpair" stat --json --disk ram:1M
+full "$scpair" copy src new
+full "$scpair" copy --json src new
+full "$scpair" verify src new
+full "$scpair" bench --time 1 --disk null:1M
+full "$scpair" bench --json --time 1 --disk null:1M
+
+[ $failed -eq 0 ] && exit 0
+echo "$failed failed; rerun: $0 $scpair"
+exit 1
