@@ -64,6 +64,18 @@ check "load a disk that is ready" "$scpair" load "$mnt" hdisk0
 equal "load a disk that is not there: exit code" 2 $?
 says "load a disk that is not there: the message" hdisk7 "$work/err"
 
+if command -v sg_start >/dev/null; then
+    check "mount a removable disk" "$scpair" mount --disk ram:1M,removable "$work/covered"
+    raw() { dd if="$work/covered/rhdisk0" of=/dev/null bs=4096 count=1; }
+    check "it reads" raw
+    # Its close may find the medium gone and say so; what counts is that the disk does not read.
+    "$scpair" sg -- sg_start --eject "$work/covered/rhdisk0" >/dev/null 2>&1
+    refuse "it does not read without its medium" raw
+    check "load" "$scpair" load "$work/covered" hdisk0
+    check "it reads again" raw
+    check "umount the removable disk" "$scpair" umount "$work/covered"
+fi
+
 # A copy to a disk that is interrupted: a part is there, and it says so.
 check "a slow disk" "$scpair" inject "$mnt" hdisk0 op=write count=forever do=delay:20000
 head -c 4M /dev/urandom >"$work/src"

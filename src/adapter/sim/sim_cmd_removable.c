@@ -3,9 +3,9 @@
  * sim_cmd_removable.c - a medium that can be taken out: PREVENT ALLOW MEDIUM REMOVAL, and what
  * START STOP UNIT does with LOEJ.
  *
- * The medium of a disk with sd_removable goes out and comes back by command only; what is on it stays.
- * Each initiator may forbid that; a reset takes all prohibitions away. While it is out, whatever needs the
- * medium answers NOT READY, MEDIUM NOT PRESENT (the gate is in sim_exec.c).
+ * The medium of a disk with sd_removable goes out and comes back by command, or by sim_disk_load(); what
+ * is on it stays. Each initiator may forbid that; a reset takes all prohibitions away. While it is out,
+ * whatever needs the medium answers NOT READY, MEDIUM NOT PRESENT (the gate is in sim_exec.c).
  *
  * Does not contain: starting and stopping (sim_cmd_info.c).
  */
@@ -57,4 +57,15 @@ void sim_load_eject(struct sim_cmd *c, bool load)
     shim_lock_exit(&disk->dk_lock);
     if (prevented)
         sim_check(c, SCSI_KEY_ILLEGAL, SCSI_ASC_REMOVAL, SCSI_ASCQ_REMOVAL_PREVENTED);
+}
+
+void sim_disk_load(struct sim_disk *disk)
+{
+    shim_lock_enter(&disk->dk_lock);
+    for (unsigned i = 0; i < SIM_NEXUS_COUNT && disk->dk_ejected; i++)
+        sim_attention_locked(disk, i, SCSI_ASC_MEDIUM_CHANGED, 0);
+    disk->dk_ejected = false;
+    disk->dk_stopped = false;
+    sim_disk_odd_update_locked(disk);
+    shim_lock_exit(&disk->dk_lock);
 }

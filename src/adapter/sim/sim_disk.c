@@ -240,14 +240,6 @@ void sim_disk_remove(struct sim_bus *bus, struct sim_disk *disk)
     sim_luns_changed(bus, disk->dk_id, disk->dk_lun);
 }
 
-void sim_disk_load(struct sim_disk *disk)
-{
-    shim_lock_enter(&disk->dk_lock);
-    disk->dk_stopped = false;
-    sim_disk_odd_update_locked(disk);
-    shim_lock_exit(&disk->dk_lock);
-}
-
 uint64_t sim_disk_blocks(const struct sim_disk *disk)
 {
     return atomic_load_explicit(&disk->dk_blocks, memory_order_acquire);

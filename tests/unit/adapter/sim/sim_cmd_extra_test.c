@@ -226,6 +226,29 @@ START_TEST(test_eject)
 }
 END_TEST
 
+/* A hand at the drive: nobody's command, so everybody is told; a stopped unit runs again, untold. */
+START_TEST(test_load_by_hand)
+{
+    struct fx_cmd c;
+
+    ck_assert_uint_eq(simple(eject, false), SC_GOOD_STATUS);
+    sim_disk_load(fx_disk);
+    for (unsigned other = 0; other < 2; other++) {
+        ck_assert_uint_eq(simple(ready, other), SC_CHECK_CONDITION);
+        ck_assert_uint_eq(fx_sense_as(other, NULL).asc, SCSI_ASC_MEDIUM_CHANGED);
+        ck_assert_uint_eq(simple(ready, other), SC_GOOD_STATUS);
+    }
+    sim_disk_load(fx_disk);
+    ck_assert_uint_eq(simple(ready, false), SC_GOOD_STATUS);
+    fx_run(&c, (const uint8_t[6]){0x1b}, 6, FX_OUT, NULL, 0);
+    fx_run(&c, ready, 6, FX_OUT, NULL, 0);
+    ck_assert_uint_eq(fx_status(&c), SC_CHECK_CONDITION);
+    ck_assert_uint_eq(fx_sense().key, SCSI_KEY_NOT_READY);
+    sim_disk_load(fx_disk);
+    ck_assert_uint_eq(simple(ready, false), SC_GOOD_STATUS);
+}
+END_TEST
+
 START_TEST(test_prevent)
 {
     struct fx_cmd c;
@@ -278,6 +301,7 @@ static Suite *suite(void)
     suite_add_tcase(s, plain);
     tcase_add_checked_fixture(removable, setup_removable, fx_end);
     tcase_add_test(removable, test_eject);
+    tcase_add_test(removable, test_load_by_hand);
     tcase_add_test(removable, test_prevent);
     suite_add_tcase(s, removable);
     tcase_add_test(physical, test_physical);
