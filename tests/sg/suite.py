@@ -88,6 +88,11 @@ class Runner:
 
     def __exit__(self, *_):
         if self.mode == "mount":
+            # A test that fails half way leaves its disk stopped or empty, which no flush survives.
+            number = [name for name, _ in DISKS].index("removable")
+            for what in ("--load", "--start"):
+                subprocess.run([self.scpair, "sg", "--", "sg_start", what, f"{self.mount}/rhdisk{number}"],
+                               check=False, capture_output=True)
             subprocess.run([self.scpair, "umount", self.mount], check=False)
 
     def image(self, name):
