@@ -47,8 +47,8 @@ static void port_log(int level, const char *text)
 const struct shim_host port_host = {
     .version = SHIM_HOST_VERSION, .size = sizeof(struct shim_host), .name = "minimal", .alloc = port_alloc,
     .free = port_free, .lock_init = port_lock_init, .lock_fini = port_lock_done,
-    .lock_enter = port_lock_enter, .lock_exit = port_lock_done, .now_ns = machine_clock_ns, .copy_user = port_copy_user, .log = port_log,
-    .panic = machine_panic,
+    .lock_enter = port_lock_enter, .lock_exit = port_lock_done, .now_ns = machine_clock_ns,
+    .copy_user = port_copy_user, .log = port_log, .panic = machine_panic,
 };
 /* clang-format on */
 

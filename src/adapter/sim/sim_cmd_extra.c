@@ -16,19 +16,21 @@
 static bool sim_or_block(struct sim_cmd *c, uint64_t i, bool fua)
 {
     struct sim_disk *disk = c->c_disk;
-    uint8_t sent[SIM_BLOCK_MAX], stored[SIM_BLOCK_MAX];
+    uint8_t sent[256], stored[SIM_BLOCK_MAX];
     struct iovec one = {.iov_base = stored, .iov_len = disk->dk_block_bytes};
     uint64_t off = (c->c_lba + i) << disk->dk_block_shift;
     bool writing = false;
     int error;
 
-    if (sim_data_out(c, i << disk->dk_block_shift, sent, disk->dk_block_bytes) < disk->dk_block_bytes)
-        return false;
     memset(stored, 0, disk->dk_block_bytes);
     error = disk->dk_ops->read(disk->dk_medium, off, &one, 1, disk->dk_block_bytes);
     if (error == 0) {
-        for (uint32_t b = 0; b < disk->dk_block_bytes; b++)
-            stored[b] |= sent[b];
+        for (uint32_t at = 0; at < disk->dk_block_bytes; at += (uint32_t)sizeof(sent)) {
+            if (sim_data_out(c, (i << disk->dk_block_shift) + at, sent, sizeof(sent)) < sizeof(sent))
+                return false;
+            for (uint32_t b = 0; b < sizeof(sent); b++)
+                stored[at + b] |= sent[b];
+        }
         writing = true;
         error = disk->dk_ops->write(disk->dk_medium, off, &one, 1, disk->dk_block_bytes, fua);
     }

@@ -126,7 +126,7 @@ static void sim_self_test(struct sim_cmd *c)
     uint64_t blocks = atomic_load_explicit(&disk->dk_blocks, memory_order_relaxed);
     const uint64_t lba[] = {0, blocks / 2, blocks - 1};
     uint8_t block[SIM_BLOCK_MAX];
-    struct iovec one = {block, disk->dk_block_bytes};
+    struct iovec one = {.iov_base = block, .iov_len = disk->dk_block_bytes};
 
     for (unsigned i = 0; i < SC_ARRAY_SIZE(lba); i++) {
         if (disk->dk_ops->read(disk->dk_medium, lba[i] << disk->dk_block_shift, &one, 1,
