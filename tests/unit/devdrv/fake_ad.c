@@ -511,12 +511,14 @@ static int fake_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long d
     (void)chan;
     (void)ext;
     ck_assert(devflag & DKERNEL);
+    if (fake.fail_error && cmd == fake.fail_ioctl)
+        return fake.fail_error;
     switch (cmd) {
     case IOCINFO: {
         struct devinfo *info = (struct devinfo *)arg;
 
         memset(info, 0, sizeof(*info));
-        info->devtype = DD_BUS;
+        info->devtype = fake.devtype ? fake.devtype : DD_BUS;
         info->devsubtype = DS_SCSI;
         info->un.scsi.max_transfer = fake.max_transfer;
         return 0;

@@ -71,7 +71,10 @@ struct fake {
     uint64_t max_transfer;
     bool gather, tags, keeps, read_only, held, no_sense;
     bool no_write_same, unmap, lbprz, fast;
-    bool drops; /* of a command that fails nothing has crossed the bus */
+    unsigned fail_ioctl; /* this one fails, with fail_error ... */
+    int fail_error;
+    uint8_t devtype; /* what IOCINFO says; 0: a SCSI adapter */
+    bool drops;      /* of a command that fails nothing has crossed the bus */
     uint8_t *mem;
     size_t mem_bytes;
     /* replaces the answer to a data-in command; returns bytes */
