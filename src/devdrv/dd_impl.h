@@ -197,6 +197,7 @@ enum dd_rec_state {
     DD_REC_RESERVE,  /* RESERVE is out, after a reset */
     DD_REC_KEYS,     /* PERSISTENT RESERVE IN: who has it? */
     DD_REC_CAPACITY, /* READ CAPACITY */
+    DD_REC_FETCH,    /* REQUEST SENSE, because one of the three before it failed */
     DD_REC_QUEUE,    /* SC_Q_RESUME is out */
     DD_REC_DELAY,    /* the delay timer runs */
     DD_REC_WAIT,     /* for a completion, or for the timer when nothing is out */
@@ -238,6 +239,7 @@ struct dd_rec {
     bool rec_timer;   /* DD_REC_WAIT: the timer is armed */
     bool rec_keys;    /* RESERVE met a conflict: are there persistent keys? */
     bool rec_cap16;   /* READ CAPACITY(16) */
+    bool rec_fetch;   /* a step of dd_todo.c left sense at the device */
     bool rec_refused; /* RESERVE has failed for good, this time */
     uint8_t rec_tries, rec_todo_tries;
     uint32_t rec_wait_ms; /* before the next step, unless a command completes first; 0 none */

@@ -371,7 +371,7 @@ static void recover_finish_locked(struct dd_unit *un)
         recover_ready_locked(un, DD_REC_QUEUE, NULL, 0, SC_Q_RESUME | SC_RESUME, 0);
         return;
     }
-    if ((un->un_todo && dd_todo_step_locked(un)) || recover_delay_locked(un))
+    if (((un->un_todo || rec->rec_fetch) && dd_todo_step_locked(un)) || recover_delay_locked(un))
         return;
     rec->rec_state = DD_REC_NONE;
     rec->rec_unstick = rec->rec_keys = rec->rec_cap16 = rec->rec_refused = false;
@@ -492,7 +492,7 @@ void dd_recover_error_locked(struct dd_unit *un, struct dd_cmd *cmd)
     /* The latest error counts: one that clears also clears what an earlier one had kept. */
     rec->rec_kept = (cmd->cmd_sc.adap_q_status & SC_DID_NOT_CLEAR_Q) != 0;
     /* Is the recovery command itself behind it, in the kept queue? See the head of this file. */
-    if (rec->rec_kept && rec->rec_state >= DD_REC_SENSE && rec->rec_state <= DD_REC_CAPACITY)
+    if (rec->rec_kept && rec->rec_state >= DD_REC_SENSE && rec->rec_state < DD_REC_QUEUE)
         rec->rec_unstick = true;
     dd_recover_begin_locked(un);
 }

@@ -103,6 +103,12 @@ bool dd_todo_step_locked(struct dd_unit *un)
     uint8_t cdb[16] = {0};
     struct dd_rec *rec = &un->un_rec;
 
+    if (rec->rec_fetch) {
+        cdb[0] = SCSI_REQUEST_SENSE;
+        cdb[4] = DD_SENSE_BYTES;
+        dd_recover_send_locked(un, DD_REC_FETCH, cdb, 6, DD_SENSE_BYTES);
+        return true;
+    }
     if ((un->un_todo & DD_TODO_RESERVE) && !rec->rec_refused) {
         if (rec->rec_keys) {
             cdb[0] = SCSI_PERSISTENT_RESERVE_IN; /* service action 0: READ KEYS */
@@ -216,6 +222,10 @@ void dd_todo_done_locked(struct dd_unit *un, unsigned step)
     uint32_t want = (uint32_t)sc->bufstruct.b_bcount;
     uint32_t bytes = failed || sc->bufstruct.b_resid > want ? 0 : want - (uint32_t)sc->bufstruct.b_resid;
 
+    rec->rec_fetch = failed && step != DD_REC_FETCH && sc->status_validity == SC_SCSI_ERROR &&
+                     sc->scsi_status == SC_CHECK_CONDITION;
+    if (step == DD_REC_FETCH)
+        return; /* nobody reads it: that it is no longer at the device is what counts */
     if (step == DD_REC_RESERVE)
         todo_reserve_done_locked(un, sc, failed);
     else if (step == DD_REC_KEYS)

@@ -63,6 +63,29 @@ START_TEST(test_configuration_refused)
 }
 END_TEST
 
+/* Timeouts as configured; a LUN above 7 is not in the CDB's three bits. */
+START_TEST(test_attributes)
+{
+    const struct scdisk_dds dds = {.adapter_devno = FAKE_AD_DEV,
+                                   .scsi_id = 3,
+                                   .lun_id = 9,
+                                   .name = "hdisk9",
+                                   .rw_timeout = 5,
+                                   .start_timeout = 7};
+    struct file *fp;
+
+    ck_assert_int_eq(config(&dds, sizeof(dds), FAKE_DEV), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &fp), 0);
+    fake_forget();
+    ck_assert_int_eq(fake_rdwr(fp, true, area, 512, 0, 0, NULL), 0);
+    ck_assert_int_eq(IOCTL(fp, DKFLUSH, 0), 0);
+    ck_assert_uint_eq(fake.log[0].timeout, 5);
+    ck_assert_uint_eq(fake.log[1].timeout, 7);
+    ck_assert_uint_eq(fake.log[0].cdb[1] & 0xe0, 0);
+    fake_close(fp);
+}
+END_TEST
+
 /* The adapter refuses a step of the open: its answer is the caller's, and nothing is left behind. */
 START_TEST(test_open_adapter_refuses)
 {
@@ -117,6 +140,7 @@ START_TEST(test_write_protected)
     fake_buf_init(&fb, false, 0, area, 512);
     fake_submit(&fb, 1);
     ck_assert_int_eq(fb.b.b_error, EWRPROTECT);
+    ck_assert_int_eq(dd_write(FAKE_DEV, &(struct uio){.uio_resid = 512}, 0, 0), EWRPROTECT);
     fake_close(fp);
     ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, SC_SINGLE, &fp), 0);
     ck_assert_int_eq(IOCTL(fp, DKFORMAT, 0), EWRPROTECT);
@@ -275,6 +299,117 @@ START_TEST(test_buf_at_the_end)
 }
 END_TEST
 
+/* ENXIO without end: after so many times it is an error. */
+START_TEST(test_thrown_back_for_ever)
+{
+    struct file *fp = fake_open(NULL);
+
+    fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_ERRNO)->code = ENXIO;
+    ck_assert_int_eq(fake_rdwr(fp, true, area, 512, 0, 0, NULL), EIO);
+    fake.nfaults = 0;
+    ck_assert_int_eq(fake_rdwr(fp, true, area, 512, 0, 0, NULL), 0);
+    fake_close(fp);
+}
+END_TEST
+
+/* Sense could not be fetched, then the device is busy: perhaps because it still has it, so it is asked. */
+START_TEST(test_busy_because_of_sense)
+{
+    struct file *fp = fake_open(NULL);
+    struct fake_fault *f = fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_CHECK);
+    unsigned asked = 0;
+
+    f->key = SCSI_KEY_ABORTED;
+    f->count = 1;
+    f = fake_fault(SCSI_REQUEST_SENSE, 0, UINT64_MAX, FAKE_ADAPTER);
+    f->code = SC_CMD_TIMEOUT;
+    f->count = DD_SENSE_TRIES_MAX;
+    f = fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_STATUS);
+    f->code = SC_BUSY_STATUS;
+    f->count = 1;
+    ck_assert_int_eq(fake_rdwr(fp, true, area, 512, 0, 0, NULL), 0);
+    for (unsigned i = 0; i < fake.nlog; i++)
+        asked += fake.log[i].cdb[0] == SCSI_REQUEST_SENSE;
+    ck_assert_uint_eq(asked, DD_SENSE_TRIES_MAX + 1u);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+/* Nobody answers a flush after a reset: it too asks the adapter to wait. */
+START_TEST(test_flush_asks_for_the_delay)
+{
+    const struct scdisk_dds dds = {.no_reserve = 1};
+    struct file *fp = fake_open(&dds);
+    struct sc_event_info info = {.events = SC_SCSI_RESET_EVENT,
+                                 .async_correlator = fake.event.async_correlator};
+    struct fake_fault *f = fake_fault(SCSI_SYNC_CACHE_10, 0, UINT64_MAX, FAKE_ADAPTER);
+
+    f->code = SC_NO_DEVICE_RESPONSE;
+    f->count = 1;
+    fake.event.async_func(&info);
+    ck_assert_int_eq(IOCTL(fp, DKFLUSH, 0), 0);
+    ck_assert_uint_eq(fake.log[0].flags & SC_DELAY_CMD, 0);
+    ck_assert_uint_eq(fake.log[1].flags & SC_DELAY_CMD, SC_DELAY_CMD);
+    fake_close(fp);
+}
+END_TEST
+
+/* READ KEYS fails as well: then the conflict is somebody's RESERVE. */
+START_TEST(test_keys_not_told)
+{
+    struct file *fp;
+
+    fake_fault(SCSI_RESERVE_6, 0, UINT64_MAX, FAKE_STATUS)->code = SC_RESERVATION_CONFLICT;
+    fake_fault(SCSI_PERSISTENT_RESERVE_IN, 0, UINT64_MAX, FAKE_CHECK)->key = SCSI_KEY_ILLEGAL;
+    ck_assert_int_eq(fake_config(NULL), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &fp), EBUSY);
+}
+END_TEST
+
+static void area_free(struct trb *t) { dd_area_put(t->func_data); }
+
+/* Somebody else uses the driver's pages: an ioctl waits for them. */
+START_TEST(test_area_is_waited_for)
+{
+    struct file *fp = fake_open(NULL);
+    struct trb *t = talloc();
+
+    dd_area_get(dd_unit_of(FAKE_DEV));
+    t->func = area_free;
+    t->func_data = dd_unit_of(FAKE_DEV);
+    t->timeout_ns = 1000000;
+    ck_assert_int_eq(tstart(t), 0);
+    memset(&pt, 0, sizeof(pt));
+    pt.version = SC_VERSION_1;
+    pt.command_length = 6;
+    ck_assert_int_eq(IOCTL(fp, DK_PASSTHRU, &pt), 0);
+    tfree(t);
+    fake_close(fp);
+}
+END_TEST
+
+/* Odd pieces across the end of the disk: what is there is copied; too many pieces: not gathered. */
+START_TEST(test_scattered_at_the_end)
+{
+    static struct iovec iov[80];
+    struct uio uio = {.uio_iov = iov, .uio_segflg = UIO_SYSSPACE};
+    struct file *fp;
+
+    fake.gather = _i > 1;
+    fp = fake_open(NULL);
+    uio.uio_iovcnt = _i == 3 ? 80 : 2;
+    for (int i = 0; i < uio.uio_iovcnt; i++)
+        iov[i] = (struct iovec){area + 1000 * i, _i == 3 ? 64 : i ? 924 : 100};
+    uio.uio_resid = _i == 3 ? 80 * 64 : 1024;
+    uio.uio_offset = _i == 3 ? 0 : 20479 * 512;
+    ck_assert_int_eq(fp_rwuio(fp, _i == 1 ? UIO_READ : UIO_WRITE, &uio, 0), 0);
+    ck_assert_uint_eq(uio.uio_resid, _i == 3 ? 0 : 512);
+    ck_assert_uint_eq(fake_stats().gathered, 0);
+    fake_close(fp);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ ranges */
 
 /* Devices that know neither command, in each way of saying so, and those that fail. */
@@ -406,6 +541,7 @@ int main(int argc, char **argv)
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_configuration_refused);
+    tcase_add_test(t, test_attributes);
     tcase_add_loop_test(t, test_open_adapter_refuses, 0, 3);
     tcase_add_loop_test(t, test_open_adapter_is_none, 0, 2);
     tcase_add_test(t, test_write_protected);
@@ -417,6 +553,12 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_passthru_arguments);
     tcase_add_test(t, test_bad_addresses);
     tcase_add_test(t, test_buf_at_the_end);
+    tcase_add_test(t, test_thrown_back_for_ever);
+    tcase_add_test(t, test_busy_because_of_sense);
+    tcase_add_test(t, test_flush_asks_for_the_delay);
+    tcase_add_test(t, test_keys_not_told);
+    tcase_add_test(t, test_area_is_waited_for);
+    tcase_add_loop_test(t, test_scattered_at_the_end, 0, 4);
     suite_add_tcase(s, t);
     t = tcase_create("ranges");
     tcase_add_checked_fixture(t, setup, teardown);

@@ -154,6 +154,41 @@ START_TEST(test_no_write_goes_out_unreserved)
 }
 END_TEST
 
+/* The attention that a reset leaves behind meets RESERVE: its sense is fetched before the next try. */
+START_TEST(test_sense_of_reserve_is_fetched)
+{
+    static const uint8_t want[] = {SCSI_WRITE_6, SCSI_RESERVE_6, SCSI_REQUEST_SENSE, SCSI_RESERVE_6,
+                                   SCSI_WRITE_6};
+    struct file *fp = fake_open(NULL);
+    struct fake_fault *f = fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_ADAPTER);
+
+    f->code = SC_SCSI_BUS_RESET;
+    f->count = 1;
+    (void)attention(SCSI_RESERVE_6, 0x29, 0);
+    ck_assert_int_eq(write_one(fp), 0);
+    ck_assert_uint_eq(fake.nlog, SC_ARRAY_SIZE(want));
+    for (size_t i = 0; i < SC_ARRAY_SIZE(want); i++)
+        ck_assert_uint_eq(fake.log[i].cdb[0], want[i]);
+    fake_close(fp);
+}
+END_TEST
+
+/* A flush that has to go again meets a reservation that cannot be had: refused, and its structure is back. */
+START_TEST(test_retried_flush_is_refused)
+{
+    const struct scdisk_dds dds = {.queue_depth = 1, .pool = 1};
+    struct file *fp = fake_open(&dds);
+
+    (void)attention(SCSI_SYNC_CACHE_10, 0x29, 0);
+    fake_fault(SCSI_RESERVE_6, 0, UINT64_MAX, FAKE_STATUS)->code = SC_RESERVATION_CONFLICT;
+    ck_assert_int_eq(fp_ioctl(fp, DKFLUSH, 0, 0), EBUSY);
+    fake.nfaults = 0;
+    ck_assert_int_eq(fp_ioctl(fp, DKFLUSH, 0, 0), 0);
+    ck_assert_int_eq(write_one(fp), 0);
+    fake_close(fp);
+}
+END_TEST
+
 static uint32_t keys_bytes;
 
 static size_t keys_reply(const uint8_t *cdb, uint8_t *d, size_t n)
@@ -329,6 +364,22 @@ START_TEST(test_block_size_changes)
 }
 END_TEST
 
+/* A gathered write that has to go again finds another block size. */
+START_TEST(test_block_size_changes_under_a_gathered_write)
+{
+    struct iovec iov[2] = {{area, 100}, {area + 200, 412}};
+    struct uio uio = {.uio_iov = iov, .uio_iovcnt = 2, .uio_resid = 512, .uio_segflg = UIO_SYSSPACE};
+    struct file *fp = fake_open(NULL);
+
+    (void)attention(FAKE_RW, 0x2a, 0x09);
+    fake.block_bytes = 4096;
+    ck_assert_int_eq(fp_rwuio(fp, UIO_WRITE, &uio, 0), EFORMAT);
+    ck_assert_uint_eq(uio.uio_resid, 512);
+    ck_assert_uint_eq(fake_nrw(), 1);
+    fake_close(fp);
+}
+END_TEST
+
 /* MODE SELECT and FORMAT UNIT by pass-through change the capacity, and the device need not say so. */
 START_TEST(test_passthru_changes_capacity)
 {
@@ -438,7 +489,7 @@ START_TEST(test_deferred_error_reaches_the_close)
     struct file *fp = fake_open(NULL);
     struct fake_fault *f = fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_CHECK);
 
-    f->key = _i ? SCSI_KEY_RECOVERED : SCSI_KEY_HARDWARE;
+    f->key = _i ? _i == 1 ? SCSI_KEY_RECOVERED : SCSI_KEY_ATTENTION : SCSI_KEY_HARDWARE;
     f->deferred = true;
     f->count = 1;
     ck_assert_int_eq(read_one(fp), 0);
@@ -572,6 +623,8 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_no_reservation_none_regained);
     tcase_add_loop_test(t, test_no_write_goes_out_unreserved, 0, 2);
     tcase_add_loop_test(t, test_open_beside_persistent_keys, 0, 2);
+    tcase_add_test(t, test_sense_of_reserve_is_fetched);
+    tcase_add_test(t, test_retried_flush_is_refused);
     tcase_add_test(t, test_persistent_keys_take_over);
     tcase_add_loop_test(t, test_reset_event_reserves, 0, 2);
     suite_add_tcase(s, t);
@@ -581,6 +634,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_capacity_grows_beyond_2t);
     tcase_add_test(t, test_capacity_not_told);
     tcase_add_test(t, test_block_size_changes);
+    tcase_add_test(t, test_block_size_changes_under_a_gathered_write);
     tcase_add_loop_test(t, test_passthru_changes_capacity, 0, 4);
     tcase_add_loop_test(t, test_format_reads_all_limits_again, 0, 2);
     tcase_add_test(t, test_format_and_nonsense);
@@ -588,7 +642,7 @@ int main(int argc, char **argv)
     t = tcase_create("passthru");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, test_deferred_error_reaches_the_flush, 0, 3);
-    tcase_add_loop_test(t, test_deferred_error_reaches_the_close, 0, 2);
+    tcase_add_loop_test(t, test_deferred_error_reaches_the_close, 0, 3);
     tcase_add_loop_test(t, test_deferred_errors_in_a_row, 0, 2);
     tcase_add_loop_test(t, test_passthru_tag, 0, 8);
     tcase_add_loop_test(t, test_passthru_and_dirty, 0, 2);
