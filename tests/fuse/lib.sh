@@ -57,7 +57,7 @@ cleanup() {
     rm -rf "$work"
 }
 trap cleanup EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' HUP INT PIPE TERM
 
 # ---- An ordinary user for the purpose; without being root there is one already.
 
@@ -87,7 +87,7 @@ user_begin() {
 }
 user_end() {
     setfacl -x "u:$user" /dev/fuse 2>/dev/null
-    userdel "$user" 2>/dev/null
+    userdel -f "$user" 2>/dev/null # also while a process of his is ending
 }
 as_user() {
     if [ -n "$user" ]; then runuser -u "$user" -- "$@"; else "$@"; fi
