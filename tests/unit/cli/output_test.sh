@@ -5,6 +5,7 @@
 # end leaves nothing that looks whole, a full stdout is an error, Ctrl-C in bench prints what there is.
 set -u
 scpair=${1:?usage: $0 SCPAIR}
+here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -102,6 +103,16 @@ for command in mount umount list info stat errlog inject load copy verify bench 
     equal "$command --help: exit code" 0 $?
     says "$command --help teaches" "  scpair $command" out
 done
+# Every letter is in the manual, with the word it stands for.
+manual=$here/../../../docs/man/scpair.1
+for command in mount umount list info stat errlog inject load copy verify bench sg; do
+    "$scpair" $command --help | sed -n 's/^  -\([a-zA-Z]\), --\([a-z-]*\).*/\1 \2/p' >letters
+    while read -r letter word; do
+        sed -n "/^\.Cm $command\$/,/^\.Nm\$/p" "$manual" | sed 's/ Ns Oo Ar SECONDS Oc | Fl/ |/' >synopsis
+        says "the manual has $command -$letter" "Fl $letter | -$word" synopsis
+    done <letters
+done
+
 full "$scpair" --help
 full "$scpair" --version
 full "$scpair" help copy
