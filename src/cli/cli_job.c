@@ -80,7 +80,7 @@ const char *cli_job_progress(const char *label, uint64_t done, uint64_t bytes, d
     double rate = seconds > 0 ? (double)done / seconds : 0;
     double left = rate > 0 ? (double)(bytes - done) / rate : 0;
     unsigned percent = bytes != 0 ? (unsigned)(100.0 * (double)done / (double)bytes) : 100;
-    char have[24], want[24], eta[16] = "";
+    char have[24], want[24], eta[24] = "";
     int n = 0;
 
     if (left < 100 * 60)

@@ -190,11 +190,27 @@ static void wait_done(unsigned who)
         sched_yield();
 }
 
-/* After CHECK CONDITION: ask for the sense, which is this command's, and let the others go on. */
+/* What a reset meets ends in another way, and takes sense with it. */
+static _Atomic unsigned resets_begun, resets_over;
+static _Atomic unsigned resets_seen[THREADS]; /* begun when the thread's last command began, or RESETTING */
+#define RESETTING UINT_MAX
+
+static void resets_look(unsigned who)
+{
+    unsigned over = atomic_load(&resets_over), begun = atomic_load(&resets_begun);
+
+    atomic_store(&resets_seen[who], over == begun ? begun : RESETTING);
+}
+
+/*
+ * After CHECK CONDITION: ask for the sense, which is this command's, and let the others go on. It must be
+ * there, unless the device was reset meanwhile.
+ */
 static unsigned fetch_sense(const struct fx_cmd *failed, unsigned who)
 {
     uint8_t sense[18] = {0};
     struct iovec vec = {sense, sizeof(sense)};
+    const unsigned before = atomic_load(&resets_seen[who]);
     struct fx_cmd c;
 
     if (failed->x.xfer_result != AD_RES_STATUS || failed->x.xfer_scsi_status != SC_CHECK_CONDITION)
@@ -213,7 +229,9 @@ static unsigned fetch_sense(const struct fx_cmd *failed, unsigned who)
                            .xfer_map = &c.map,
                            .xfer_bytes = sizeof(sense)};
     if (shim_dma_map(sim_bus_dev(fx_bus), &vec, 1, FX_IN, &c.map) != SHIM_MAP_OK ||
-        sim_hw_ops.start(fx_bus, &c.x) != AD_HW_DONE || c.x.xfer_result != AD_RES_GOOD || sense[2] == 0)
+        sim_hw_ops.start(fx_bus, &c.x) != AD_HW_DONE)
+        atomic_fetch_add(&bad, 1);
+    else if ((c.x.xfer_result != AD_RES_GOOD || sense[2] == 0) && atomic_load(&resets_begun) == before)
         atomic_fetch_add(&bad, 1);
     fx_release(&c);
     return sense[2] & 0x0fu;
@@ -229,6 +247,7 @@ static void *racing(void *arg)
         int said;
 
         atomic_store(&slot_done[who], 0);
+        resets_look(who);
         if (!start_io(&c, who, false, who, 1, buf, &said)) {
             atomic_fetch_add(&bad, 1);
             return NULL;
@@ -236,8 +255,11 @@ static void *racing(void *arg)
         if (said == AD_HW_PENDING) {
             if (i % 3 == 1)
                 sim_hw_ops.abort(fx_bus, &c.x);
-            if (i % 100 == 50)
+            if (i % 100 == 50) {
+                atomic_fetch_add(&resets_begun, 1);
                 sim_hw_ops.reset_target(fx_bus, FX_ID);
+                atomic_fetch_add(&resets_over, 1);
+            }
             wait_done(who);
             /* Time for a second completion, if there were one. */
             sched_yield();
