@@ -83,7 +83,8 @@ START_TEST(test_good_and_resid)
 {
     struct sg_io_hdr h = header(inquiry, 6, SG_DXFER_FROM_DEV, 200);
 
-    h.status = h.host_status = h.driver_status = h.sb_len_wr = 0x7f;
+    h.status = h.sb_len_wr = 0x7f;
+    h.host_status = h.driver_status = 0x7f;
     h.info = 0x7f;
     ck_assert_uint_eq(run(fd, &h), 0);
     ck_assert_int_eq(h.resid, 200 - 96);
