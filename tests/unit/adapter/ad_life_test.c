@@ -295,6 +295,71 @@ START_TEST(test_AIX_25_what_cannot_attach)
 }
 END_TEST
 
+/* A device half with narrow segments, one that cannot be opened, and a chip that does not come up. */
+static uint64_t seg_bytes, boundary;
+static int open_error, attach_error;
+static int narrow_open(struct shim_dev *dev, struct shim_dma_limits *limits)
+{
+    (void)dev;
+    limits->dl_segs_max = 200;
+    limits->dl_seg_bytes_max = seg_bytes;
+    limits->dl_boundary = boundary;
+    return open_error;
+}
+static int attach_fails(void *hw, struct ad_adapter *ad, struct ad_hw_caps *caps)
+{
+    return attach_error != 0 ? attach_error : fake_ops.attach(hw, ad, caps);
+}
+static int reset_fails(void *hw, unsigned id)
+{
+    (void)hw, (void)id;
+    return EBUSY;
+}
+
+START_TEST(test_AIX_10_narrow_segments_and_devices_that_do_not_come_up)
+{
+    struct shim_dev_ops dev_ops;
+    struct ad_hw_ops ops = fake_ops;
+    struct ad_config cfg = {.cfg_ops = &ops, .cfg_hw = &fake, .cfg_dev = &fake.dev};
+    static const struct {
+        uint64_t seg_bytes, boundary, want;
+    } rows[] = {{0, 0, 199 * SC_PAGE_SIZE},
+                {1u << 20, 1u << 16, 199 * SC_PAGE_SIZE},
+                {512, 0, 199 * 512},
+                {0, 1024, 199 * 1024},
+                {2048, 1024, 199 * 1024}};
+
+    shim_test_begin_det(1);
+    fake_prepare();
+    dev_ops = *fake.dev.dev_ops;
+    dev_ops.open = narrow_open;
+    fake.dev.dev_ops = &dev_ops;
+    ops.attach = attach_fails;
+    ops.reset_target = reset_fails;
+    open_error = ENXIO;
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), ENXIO);
+    open_error = 0;
+    attach_error = EIO;
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), EIO);
+    attach_error = 0;
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(rows); i++) {
+        seg_bytes = rows[i].seg_bytes;
+        boundary = rows[i].boundary;
+        ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), 0);
+        ck_assert_uint_eq(ad_find(FAKE_DEVNO)->adp_transfer_max, rows[i].want);
+        ck_assert_int_eq(ad_detach(FAKE_DEVNO), 0);
+    }
+    fake.detaches = 0;
+    dev_ops.open = NULL; /* says nothing: the chip's limits */
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), 0);
+    ck_assert_uint_eq(ad_find(FAKE_DEVNO)->adp_transfer_max, 1u << 20);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, 0, &fake_fp), 0);
+    ck_assert_int_eq(scio(SCIOSTART, SC_ARG(FAKE_ID, 0)), 0);
+    ck_assert_int_eq(scio(SCIORESET, SC_ARG(FAKE_ID, 0)), EIO);
+    fake_down();
+}
+END_TEST
+
 /* What an administrator may say, and what is made of nonsense. */
 START_TEST(test_AIX_25_attributes_lower_and_nonsense_is_ignored)
 {
@@ -343,6 +408,7 @@ static Suite *ad_life_suite(void)
     tcase_add_test(life, test_AIX_10_the_maximum_follows_the_segments);
     tcase_add_test(life, test_AIX_25_what_cannot_attach);
     tcase_add_test(life, test_AIX_25_attributes_lower_and_nonsense_is_ignored);
+    tcase_add_test(life, test_AIX_10_narrow_segments_and_devices_that_do_not_come_up);
     suite_add_tcase(s, life);
     return s;
 }
