@@ -321,9 +321,11 @@ static int bench_run(const struct cli_command *cmd, int argc, char **argv)
         rc = CLI_USAGE;
     else if (!cli_arguments(cmd, argc, disk ? 0 : 1))
         rc = CLI_USAGE;
-    else
+    else {
+        /* Before the first thing that takes time: an early Ctrl-C ends with what there is, too. */
+        cli_stop_catch();
         rc = bench_open(&be, disk ? NULL : argv[optind]);
-    cli_stop_catch();
+    }
     if (rc == CLI_OK)
         rc = disk ? bench_process(&be) : bench_on_path(&be);
     if (rc == CLI_OK)
