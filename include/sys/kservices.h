@@ -189,7 +189,7 @@ struct kern_poller {
     void *po_arg;                /* handed to it */
     struct kern_poller *po_next; /* the kernel's */
     uint32_t po_busy;            /* the kernel's */
-    uint32_t po_reserved0;
+    uint32_t po_removed;         /* the kernel's */
     uintptr_t po_reserved[2];
 };
 void kern_poller_add(struct kern_poller *p);

@@ -238,16 +238,17 @@ static int ad_switch_on(devno_t devno)
     return devswadd(devno, &ad_devsw);
 }
 
-/* Take it out when no adapter of this major is left. */
-static void ad_switch_off(devno_t devno)
+/* Take it out when no adapter of this major is left. 0; EEXIST while somebody has a file of it, or tries to
+ * open one. */
+static int ad_switch_off(devno_t devno)
 {
     for (unsigned i = 0; i < AD_MINORS_MAX; i++) {
         struct ad_adapter *adp = atomic_load_explicit(&ad_table[i], memory_order_acquire);
 
         if (adp != NULL && SC_MAJOR(adp->adp_devno) == SC_MAJOR(devno))
-            return;
+            return 0;
     }
-    (void)devswdel(devno);
+    return devswdel(devno);
 }
 
 int ad_attach(devno_t devno, const struct ad_config *cfg)
@@ -321,7 +322,11 @@ int ad_detach(devno_t devno)
     if (open || ad_quiet(adp) != 0)
         return EBUSY;
     atomic_store_explicit(&ad_table[SC_MINOR(devno)], NULL, memory_order_release);
-    ad_switch_off(devno);
+    if (ad_switch_off(devno) == EEXIST) {
+        /* Somebody is just finding out that another device of this major does not exist. */
+        atomic_store_explicit(&ad_table[SC_MINOR(devno)], adp, memory_order_release);
+        return EBUSY;
+    }
     ad_bring_down(adp);
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_lun_at(adp, i);

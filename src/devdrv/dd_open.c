@@ -104,7 +104,7 @@ static bool open_keys(struct dd_unit *un)
 static int open_reserve(struct dd_unit *un, uint8_t opcode)
 {
     struct dd_sync sy;
-    int error;
+    int error, old;
 
     dd_sync_init(&sy, opcode, NULL, 0, false);
     sy.sy_flags = DD_SYNC_QUIET;
@@ -117,8 +117,11 @@ static int open_reserve(struct dd_unit *un, uint8_t opcode)
     /* A device that does not know RESERVE cannot be reserved by anybody else either. */
     if (error == EINVAL && sy.sy_sense.valid && sy.sy_sense.key == SCSI_KEY_ILLEGAL)
         return 0;
-    if (error == 0)
+    if (error == 0) {
+        old = disable_lock(INTIODONE, &un->un_lock); /* open_event() looks at it */
         un->un_reserved = opcode == SCSI_RESERVE_6;
+        unlock_enable(old, &un->un_lock);
+    }
     return error;
 }
 
@@ -154,7 +157,11 @@ static int open_teardown(struct dd_unit *un, bool commands)
     rc = fp_ioctl(un->un_fp, SCIOSTOP, open_path_arg(un), 0);
     (void)fp_close(un->un_fp);
     un->un_fp = NULL;
+    /* No event comes any more; one that came since the first time has left work for nobody. */
+    old = disable_lock(INTIODONE, &un->un_lock);
+    dd_todo_forget_locked(un);
     un->un_reserved = un->un_retain = un->un_single = false;
+    unlock_enable(old, &un->un_lock);
     return error ? error : rc;
 }
 

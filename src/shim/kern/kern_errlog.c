@@ -139,7 +139,6 @@ static void errlog_take(struct err_rec *full, const struct err_rec *rec, size_t 
     errlog_end_text(full->er_text, ERR_TEXT_MAX);
     if (full->er_detail_bytes > ERR_DETAIL_MAX)
         full->er_detail_bytes = ERR_DETAIL_MAX;
-    full->er_when_ns = full->er_first_ns = shim_now_ns();
     full->er_count = 1;
 }
 
@@ -172,6 +171,7 @@ void errsave(struct err_rec *rec, size_t len)
     errlog_take(&full, rec, len);
     key = errlog_key(&full);
     shim_lock_enter(&kern_errlog.lock);
+    full.er_when_ns = full.er_first_ns = shim_now_ns(); /* in the order of the numbers */
     full.er_seq = full.er_first_seq = ++kern_errlog.seq;
     i = errlog_find_locked(&full, key);
     if (i < ERRLOG_RECORDS) {

@@ -38,7 +38,7 @@ void kern_poller_add(struct kern_poller *p)
 {
     KASSERT(p->po_func != NULL);
     shim_lock_enter(&kern_poll_lock);
-    p->po_busy = 0;
+    p->po_busy = p->po_removed = 0;
     p->po_next = atomic_load_explicit(&kern_pollers, memory_order_relaxed);
     atomic_store_explicit(&kern_pollers, p, memory_order_release);
     shim_lock_exit(&kern_poll_lock);
@@ -48,9 +48,14 @@ void kern_poller_add(struct kern_poller *p)
 void kern_poller_remove(struct kern_poller *p)
 {
     struct kern_poller *at;
-    bool busy;
 
     shim_lock_enter(&kern_poll_lock);
+    p->po_removed = 1; /* nobody enters it any more; in the list until the last is out, who goes on from it */
+    while (p->po_busy != 0) {
+        shim_lock_exit(&kern_poll_lock);
+        shim_delay_ns(1000);
+        shim_lock_enter(&kern_poll_lock);
+    }
     at = atomic_load_explicit(&kern_pollers, memory_order_relaxed);
     if (at == p) {
         atomic_store_explicit(&kern_pollers, p->po_next, memory_order_release);
@@ -59,17 +64,11 @@ void kern_poller_remove(struct kern_poller *p)
             at = at->po_next;
         at->po_next = p->po_next;
     }
-    do {
-        busy = p->po_busy != 0;
-        shim_lock_exit(&kern_poll_lock);
-        if (busy)
-            shim_delay_ns(1000);
-        shim_lock_enter(&kern_poll_lock);
-    } while (busy);
     shim_lock_exit(&kern_poll_lock);
 }
 
-/* Call them all. A poller that is taken off while we are in it keeps its way to the next one. */
+/* Call them all. One that is being taken off stays in the list until we are out of it: it is our way to the
+ * next. */
 static void kern_poll_all(void)
 {
     struct kern_poller *p;
@@ -79,6 +78,10 @@ static void kern_poll_all(void)
     while (p != NULL) {
         struct kern_poller *next;
 
+        if (p->po_removed) {
+            p = p->po_next;
+            continue;
+        }
         p->po_busy++;
         shim_lock_exit(&kern_poll_lock);
         p->po_func(p->po_arg);
