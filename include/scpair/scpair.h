@@ -138,8 +138,9 @@ struct sim_disk *scp_sim_disk(const struct scp *p, unsigned disk);
 int scp_adapter_parse(char *text, struct scp_adapter_spec *out, char *err, size_t size);
 /*
  * Parse "--disk" syntax: FILE[,block=4096][,phys=BYTES][,ro][,removable][,queue=N][,direct]
- * [,latency=USEC][,notags], or ram:SIZE / null:SIZE in place of FILE. Two commas stand for one in the name of
- * the file, and file=FILE is always a file. Options given twice or contradicting each other are errors.
+ * [,latency=USEC][,notags][,reserve=no], or ram:SIZE / null:SIZE in place of FILE. Two commas stand for one
+ * in the name of the file, and file=FILE is always a file. Options given twice or contradicting each other
+ * are errors.
  * The spec keeps pointers into `text`, which is modified. 0, or EINVAL with a line in err.
  */
 int scp_disk_parse(char *text, struct scp_disk_spec *out, char *err, size_t size);

@@ -38,12 +38,12 @@ static bool copy_block(struct cli_job *job, uint8_t *buffer, size_t bytes, uint6
     int error = cli_end_read(&cp->cp_src, buffer, bytes, off);
 
     if (error != 0)
-        return cli_job_fail(job, "%s: reading at byte %llu: %s", cp->cp_src.e_name, (unsigned long long)off,
-                            scp_strerror(error));
+        return cli_job_fail(job, off, "%s: reading at byte %llu: %s", cp->cp_src.e_name,
+                            (unsigned long long)off, scp_strerror(error));
     error = cli_end_write(&cp->cp_dst, buffer, bytes, off);
     if (error != 0)
-        return cli_job_fail(job, "%s: writing at byte %llu: %s", cp->cp_dst.e_name, (unsigned long long)off,
-                            scp_strerror(error));
+        return cli_job_fail(job, off, "%s: writing at byte %llu: %s", cp->cp_dst.e_name,
+                            (unsigned long long)off, scp_strerror(error));
     return true;
 }
 

@@ -174,20 +174,21 @@ struct cli_job {
     unsigned j_depth; /* threads */
     /* Out. */
     double j_seconds;
-    char j_error[256]; /* what j_fn said by cli_job_fail() first */
+    char j_error[256]; /* what j_fn said by cli_job_fail() nearest to the beginning */
     /* Private. */
     _Atomic uint64_t j_next, j_done;
     _Atomic unsigned j_running;
     atomic_bool j_failed;
-    atomic_flag j_said;
+    uint64_t j_error_at;
 };
 #define CLI_JOB_BLOCK_MIN     SC_PAGE_SIZE
 #define CLI_JOB_BLOCK_MAX     (64u << 20)
 #define CLI_JOB_BLOCK_DEFAULT (1u << 20)
 #define CLI_JOB_DEPTH_MAX     256u
 #define CLI_JOB_DEPTH_DEFAULT 4u
-/* Note why; the first counts. Returns false. Any thread. */
-bool cli_job_fail(struct cli_job *job, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Note why, and at which byte (UINT64_MAX: none); the smallest counts. Returns false. Any thread. */
+bool cli_job_fail(struct cli_job *job, uint64_t at, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /*
  * Run it with a progress bar when stderr is a terminal. CLI_OK, or CLI_FAILED after printing j_error
  * and j_left. A signal noted by cli_stop_catch() ends it as a failure.

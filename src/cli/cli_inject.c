@@ -86,9 +86,10 @@ static int inject_run(const struct cli_command *cmd, int argc, char **argv)
     }
     if (argc - optind < 2)
         return cli_fail(CLI_USAGE, "inject: a mount point and a rule are needed; see scpair inject --help");
-    /* The rule may come as one argument or as several words. */
+    /* A rule may come as one argument or as several words; arguments with blanks are a rule each. */
     for (int i = optind + 1; i < argc; i++) {
-        int n = snprintf(rule + used, sizeof(rule) - used, "%s%s", used ? " " : "", argv[i]);
+        const char *between = strchr(argv[i], ' ') != NULL ? "\n" : " ";
+        int n = snprintf(rule + used, sizeof(rule) - used, "%s%s", used ? between : "", argv[i]);
 
         if (n < 0 || (size_t)n >= sizeof(rule) - used)
             return cli_fail(CLI_USAGE, "inject: the rule is too long");

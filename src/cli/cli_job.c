@@ -19,15 +19,21 @@
 #define JOB_TICK_NS 100000000u /* between two looks at the counters */
 #define JOB_COLUMNS 40u        /* of a terminal that does not say */
 
-bool cli_job_fail(struct cli_job *job, const char *fmt, ...)
+/* Of several threads that fail the one that is nearest to the beginning is heard. */
+static pthread_mutex_t job_error_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+bool cli_job_fail(struct cli_job *job, uint64_t at, const char *fmt, ...)
 {
     va_list ap;
 
-    if (!atomic_flag_test_and_set(&job->j_said)) {
+    pthread_mutex_lock(&job_error_mutex);
+    if (job->j_error[0] == '\0' || at < job->j_error_at) {
         va_start(ap, fmt);
         (void)vsnprintf(job->j_error, sizeof(job->j_error), fmt, ap);
         va_end(ap);
+        job->j_error_at = at;
     }
+    pthread_mutex_unlock(&job_error_mutex);
     atomic_store(&job->j_failed, true);
     return false;
 }
@@ -36,7 +42,7 @@ static bool job_goes_on(struct cli_job *job)
 {
     int number = cli_stopped();
 
-    return number == 0 || cli_job_fail(job, "%s: interrupted by %s", job->j_label,
+    return number == 0 || cli_job_fail(job, UINT64_MAX, "%s: interrupted by %s", job->j_label,
                                        number == SIGINT    ? "SIGINT"
                                        : number == SIGTERM ? "SIGTERM"
                                                            : "SIGHUP");
@@ -48,7 +54,8 @@ static void *job_thread(void *arg)
     uint8_t *buffer = aligned_alloc(SC_PAGE_SIZE, 2 * (job->j_block + CLI_END_SLACK));
 
     if (buffer == NULL)
-        (void)cli_job_fail(job, "%s: no memory for a buffer; use a smaller --block or --depth", job->j_label);
+        (void)cli_job_fail(job, UINT64_MAX, "%s: no memory for a buffer; use a smaller --block or --depth",
+                           job->j_label);
     while (!atomic_load(&job->j_failed) && job_goes_on(job)) {
         uint64_t off = atomic_fetch_add(&job->j_next, job->j_block);
         size_t bytes = job->j_block;
@@ -126,14 +133,14 @@ int cli_job_run(struct cli_job *job)
     int shown = 0;
 
     KASSERT(job->j_block >= CLI_JOB_BLOCK_MIN && job->j_depth >= 1 && job->j_depth <= CLI_JOB_DEPTH_MAX);
-    atomic_flag_clear(&job->j_said);
+    job->j_error[0] = '\0';
     atomic_store(&job->j_running, job->j_depth);
     while (n < job->j_depth && pthread_create(&threads[n], NULL, job_thread, job) == 0)
         n++;
     /* Fewer threads than asked for still do the job; none do not. */
     atomic_fetch_sub(&job->j_running, job->j_depth - n);
     if (n == 0)
-        (void)cli_job_fail(job, "%s: no thread could be started", job->j_label);
+        (void)cli_job_fail(job, UINT64_MAX, "%s: no thread could be started", job->j_label);
     while (terminal && atomic_load(&job->j_running) > 0) {
         cli_sleep_ns(JOB_TICK_NS);
         job_show(job, started, &shown);

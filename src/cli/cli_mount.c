@@ -411,7 +411,7 @@ static int mount_run(const struct cli_command *cmd, int argc, char **argv)
     int rc = mount_options(cmd, &m, argc, argv);
 
     if (rc < 0)
-        return -1 - rc;
+        return cli_pair_end(&m.m_pair, -1 - rc);
     if (rc == CLI_OK && !cli_arguments(cmd, argc, 1))
         rc = CLI_USAGE;
     if (rc == CLI_OK && m.m_pair.p_ndisks == 0)
@@ -438,7 +438,9 @@ const struct cli_command cli_mount = {
     "  --disk FILE[,OPTION]...  an image file or block device; or ram:SIZE, or null:SIZE (no data)\n"
     "                           a comma in FILE is written twice; file=FILE is always a file\n"
     "        block=4096         block size, 512 (default) or 4096\n"
+    "        phys=BYTES         physical blocks, larger than block=; 65536 at most\n"
     "        ro                 write-protected\n"
+    "        removable          its medium can be ejected and loaded\n"
     "        queue=N            commands at the disk at once, 1 to 256 (64)\n"
     "        direct             open FILE with O_DIRECT\n"
     "        latency=USEC       every command takes that long\n"

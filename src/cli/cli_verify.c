@@ -20,7 +20,7 @@ static bool verify_read(struct cli_job *job, const struct cli_end *end, void *da
 {
     int error = cli_end_read(end, data, bytes, off);
 
-    return error == 0 || cli_job_fail(job, "%s: reading at byte %llu: %s", end->e_name,
+    return error == 0 || cli_job_fail(job, off, "%s: reading at byte %llu: %s", end->e_name,
                                       (unsigned long long)off, scp_strerror(error));
 }
 
@@ -38,7 +38,7 @@ static bool verify_two(struct cli_job *job, uint8_t *buffer, size_t bytes, uint6
         return true;
     while (buffer[i] == other[i])
         i++;
-    return cli_job_fail(job, "%s: differs from %s at byte %llu", v->v_b->e_name, v->v_a->e_name,
+    return cli_job_fail(job, off + i, "%s: differs from %s at byte %llu", v->v_b->e_name, v->v_a->e_name,
                         (unsigned long long)off + i);
 }
 
@@ -81,7 +81,7 @@ static bool verify_fill(struct cli_job *job, uint8_t *buffer, size_t bytes, uint
         memcpy(buffer + i, &word, sizeof(word));
     }
     error = cli_end_write(v->v_a, buffer, bytes, off);
-    return error == 0 || cli_job_fail(job, "%s: writing at byte %llu: %s", v->v_a->e_name,
+    return error == 0 || cli_job_fail(job, off, "%s: writing at byte %llu: %s", v->v_a->e_name,
                                       (unsigned long long)off, scp_strerror(error));
 }
 
@@ -96,8 +96,8 @@ static bool verify_pattern(struct cli_job *job, uint8_t *buffer, size_t bytes, u
 
         memcpy(&got, buffer + i, sizeof(got));
         if (got != want)
-            return cli_job_fail(job, "%s: at byte %llu is %016llx, the pattern has %016llx", v->v_a->e_name,
-                                (unsigned long long)off + i, (unsigned long long)got,
+            return cli_job_fail(job, off + i, "%s: at byte %llu is %016llx, the pattern has %016llx",
+                                v->v_a->e_name, (unsigned long long)off + i, (unsigned long long)got,
                                 (unsigned long long)want);
     }
     return true;

@@ -43,6 +43,9 @@ static json_t *ctl_disk(const struct fuse_pair *pr, unsigned i)
     json_object_set_new(o, "path", d->path != NULL ? ctl_string(d->path) : json_null());
     json_object_set_new(o, "bytes", json_integer((json_int_t)vd->vd_bytes));
     json_object_set_new(o, "block", json_integer(vd->vd_block_bytes));
+    json_object_set_new(o, "physical",
+                        json_integer(d->physical_bytes ? d->physical_bytes : vd->vd_block_bytes));
+    json_object_set_new(o, "removable", json_boolean(d->removable));
     json_object_set_new(o, "read_only", json_boolean(vd->vd_read_only));
     json_object_set_new(o, "direct", json_boolean(d->direct));
     json_object_set_new(o, "queue", json_integer(vd->vd_queue));

@@ -52,8 +52,36 @@ END_TEST
 static bool fail_at_8k(struct cli_job *job, uint8_t *buffer, size_t bytes, uint64_t off)
 {
     memset(buffer, 0, bytes);
-    return off != 8192 || cli_job_fail(job, "at %llu", (unsigned long long)off);
+    return off != 8192 || cli_job_fail(job, off, "at %llu", (unsigned long long)off);
 }
+
+static _Atomic unsigned both_in;
+
+/* The first two blocks fail, the second one first. */
+static bool fail_backwards(struct cli_job *job, uint8_t *buffer, size_t bytes, uint64_t off)
+{
+    memset(buffer, 0, bytes);
+    if (off == 0)
+        while (atomic_load(&both_in) == 0)
+            continue;
+    (void)cli_job_fail(job, off + 7, "at %llu", (unsigned long long)off + 7);
+    atomic_fetch_add(&both_in, 1);
+    return false;
+}
+
+START_TEST(test_of_several_failures_the_nearest_to_the_beginning_is_heard)
+{
+    struct cli_job job = {.j_label = "test",
+                          .j_left = "nothing is left",
+                          .j_fn = fail_backwards,
+                          .j_bytes = 8192,
+                          .j_block = 4096,
+                          .j_depth = 2};
+
+    ck_assert_int_eq(cli_job_run(&job), CLI_FAILED);
+    ck_assert_str_eq(job.j_error, "at 7");
+}
+END_TEST
 
 START_TEST(test_a_job_ends_at_the_first_failure)
 {
@@ -81,6 +109,7 @@ int main(int argc, char **argv)
 
     tcase_add_test(t, test_progress_fits_every_width);
     tcase_add_test(t, test_progress_says_what_there_is_room_for);
+    tcase_add_test(t, test_of_several_failures_the_nearest_to_the_beginning_is_heard);
     tcase_add_test(t, test_a_job_ends_at_the_first_failure);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
