@@ -271,8 +271,8 @@ static inline struct ad_lun *ad_lun_at(const struct ad_adapter *adp, unsigned i)
  * `owner` is the chan of the file that asks. The last three do nothing for another file than the
  * one that started the LUN, unless that file is gone; AD_OWNER_ANY is let through everywhere.
  */
-#define AD_OWNER_NONE 0L  /* lun_owner: its file was closed, and the chip still has a command */
-#define AD_OWNER_ANY  -1L /* for asking: the adapter driver itself */
+#define AD_OWNER_NONE 0L    /* lun_owner: its file was closed, and the chip still has a command */
+#define AD_OWNER_ANY  (-1L) /* for asking: the adapter driver itself */
 int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned lun, long owner);
 int ad_lun_stop(struct ad_lun *lun, long owner);
 /* Stop it without waiting for anything. 0, or EBUSY: the chip has a command, or somebody is stopping it. */
