@@ -270,6 +270,36 @@ START_TEST(test_reset_event_reserves)
 }
 END_TEST
 
+static bool reset_beside_release(struct sc_buf *sc)
+{
+    if (sc->scsi_command.scsi_cmd.scsi_op_code == SCSI_RELEASE_6)
+        fake_reset_event();
+    return false;
+}
+
+/* A reset while the last close gives the reservation back (0), or keeps it and stops the path (1): the next
+ * open, without a reservation, has nothing to regain. */
+START_TEST(test_reset_during_the_last_close)
+{
+    struct file *fp;
+
+    ck_assert_int_eq(fake_config(NULL), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, _i ? (int)SC_RETAIN_RESERVATION : 0, &fp), 0);
+    fake.hook = reset_beside_release;
+    fake.event_in_stop = _i == 1;
+    fake_close(fp);
+    ck_assert_uint_eq(fake.releases, _i ? 0 : 1);
+    fake.hook = NULL;
+    fake.event_in_stop = false;
+    fake_forget();
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, SC_NO_RESERVE, &fp), 0);
+    ck_assert_int_eq(write_one(fp), 0);
+    ck_assert_uint_eq(count_op(SCSI_RESERVE_6), 0);
+    fake_close(fp);
+    ck_assert_uint_eq(fake.releases, _i ? 0 : 1);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ capacity */
 
 static uint64_t now_blocks(struct file *fp)
@@ -627,6 +657,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_retried_flush_is_refused);
     tcase_add_test(t, test_persistent_keys_take_over);
     tcase_add_loop_test(t, test_reset_event_reserves, 0, 2);
+    tcase_add_loop_test(t, test_reset_during_the_last_close, 0, 2);
     suite_add_tcase(s, t);
     t = tcase_create("capacity");
     tcase_add_checked_fixture(t, setup, teardown);

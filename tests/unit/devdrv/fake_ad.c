@@ -505,6 +505,14 @@ static void fake_strategy(struct buf *bp)
         execute(sc);
 }
 
+void fake_reset_event(void)
+{
+    struct sc_event_info info = {.events = SC_SCSI_RESET_EVENT,
+                                 .async_correlator = fake.event.async_correlator};
+
+    fake.event.async_func(&info);
+}
+
 static int fake_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext)
 {
     (void)devno;
@@ -530,6 +538,8 @@ static int fake_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long d
         return 0;
     case SCIOSTOP:
         ck_assert(fake.started && fake.active == 0);
+        if (fake.event_in_stop)
+            fake_reset_event();
         fake.started = false;
         fake.halted = fake.kept = false;
         fake.stops++;

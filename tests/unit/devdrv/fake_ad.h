@@ -81,6 +81,7 @@ struct fake {
     size_t (*reply)(const uint8_t *cdb, uint8_t *data, size_t n);
     /* sees every sc_buf first; true: it took care of it */
     bool (*hook)(struct sc_buf *sc);
+    bool event_in_stop; /* a bus reset is told from inside SCIOSTOP */
     struct fake_fault faults[FAKE_FAULTS_MAX];
     unsigned nfaults;
     /* what happened */
@@ -116,6 +117,8 @@ const struct fake_cmd *fake_rw(unsigned i);
 bool fake_complete_one(void);
 void fake_complete_all(void);
 unsigned fake_nheld(void);
+/* Tell the driver of a bus reset. */
+void fake_reset_event(void);
 
 /* A buf of the test's, and its completion. */
 struct fake_buf {
