@@ -196,6 +196,70 @@ START_TEST(test_a_removed_poller_is_not_running)
 }
 END_TEST
 
+/* P is left by its only caller when the test says so; who removes it waits in delay_ns meanwhile. */
+static atomic_bool entered, leave, waits, removed;
+static void look_and_stay(void *arg)
+{
+    (void)arg;
+    atomic_store(&entered, true);
+    while (!atomic_load(&leave))
+        sched_yield();
+}
+static void (*real_delay)(uint64_t ns);
+static void tell_delay(uint64_t ns)
+{
+    atomic_store(&waits, true);
+    real_delay(ns);
+}
+
+static void *sleep_once(void *arg)
+{
+    event_t word = EVENT_NULL;
+
+    (void)e_timedsleep(&word, NULL, 1);
+    return arg;
+}
+static void *remover(void *arg)
+{
+    kern_poller_remove(arg);
+    atomic_store(&removed, true);
+    return NULL;
+}
+
+/* Q goes while P, before it in the list, is being removed and somebody is still inside P: his way does not
+ * lead to Q any more. */
+START_TEST(test_a_poller_goes_beside_one_that_is_going)
+{
+    struct kern_poller p = {.po_func = look_and_stay}, q = {.po_func = look_other}, was;
+    struct shim_host host = *shim_posix_host();
+    pthread_t threads[2];
+
+    real_delay = host.delay_ns;
+    host.delay_ns = tell_delay;
+    shim_test_begin(&host);
+    others = 0;
+    kern_poller_add(&q);
+    kern_poller_add(&p);
+    ck_assert_ptr_eq(p.po_next, &q);
+    ck_assert_int_eq(pthread_create(&threads[0], NULL, sleep_once, NULL), 0);
+    while (!atomic_load(&entered))
+        sched_yield();
+    ck_assert_int_eq(pthread_create(&threads[1], NULL, remover, &p), 0);
+    while (!atomic_load(&waits) && !atomic_load(&removed))
+        sched_yield();
+    ck_assert(!atomic_load(&removed));
+    kern_poller_remove(&q);
+    q = (struct kern_poller){.po_func = look_other}; /* its memory is for something else now */
+    was = q;
+    atomic_store(&leave, true);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(threads); i++)
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    ck_assert_uint_eq(others, 0);
+    ck_assert_mem_eq(&q, &was, sizeof(q));
+    shim_test_end();
+}
+END_TEST
+
 START_TEST(test_kern_fini_with_a_poller_left_panics)
 {
     begin();
@@ -217,6 +281,7 @@ static Suite *poll_suite(void)
     tcase_set_timeout(list, 60);
     tcase_add_test(list, test_pollers_come_and_go);
     tcase_add_test(list, test_a_removed_poller_is_not_running);
+    tcase_add_test(list, test_a_poller_goes_beside_one_that_is_going);
     tcase_add_exit_test(list, test_kern_fini_with_a_poller_left_panics, PANIC_AS_EXPECTED);
     suite_add_tcase(s, sleep);
     suite_add_tcase(s, list);
