@@ -560,6 +560,38 @@ START_TEST(test_errlog_takes_nothing_on_trust)
 }
 END_TEST
 
+#define LOG_THREADS 4u
+#define LOG_EACH    50000u
+
+static void *log_the_same(void *arg)
+{
+    struct err_rec rec = {.er_id = ERRID_DISK_ERR4, .er_resource = "hdisk0", .er_text = "the same"};
+
+    for (unsigned i = 0; i < LOG_EACH; i++)
+        errsave(&rec, sizeof(rec));
+    return arg;
+}
+
+/* Equal errors of several threads are one record, whoever comes first to the log's lock. */
+START_TEST(test_errlog_counts_what_threads_say_at_once)
+{
+    struct err_rec out[4];
+    pthread_t threads[LOG_THREADS];
+
+    shim_test_begin_posix();
+    for (unsigned i = 0; i < LOG_THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, log_the_same, NULL), 0);
+    for (unsigned i = 0; i < LOG_THREADS; i++)
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    ck_assert_uint_eq(errlog_read(0, out, SC_ARRAY_SIZE(out)), 1);
+    ck_assert_uint_eq(out[0].er_count, LOG_THREADS * LOG_EACH);
+    ck_assert_uint_eq(out[0].er_seq, LOG_THREADS * LOG_EACH);
+    ck_assert_uint_eq(out[0].er_first_seq, 1);
+    ck_assert_uint_ge(out[0].er_when_ns, out[0].er_first_ns);
+    shim_test_end();
+}
+END_TEST
+
 static Suite *devsw_suite(void)
 {
     Suite *s = suite_create("kern_devsw");
@@ -582,6 +614,8 @@ static Suite *devsw_suite(void)
     tcase_add_test(log, test_errlog_does_not_count_what_differs);
     tcase_add_test(log, test_errlog_follower_sees_counts_move);
     tcase_add_test(log, test_errlog_takes_nothing_on_trust);
+    tcase_set_timeout(log, 60);
+    tcase_add_test(log, test_errlog_counts_what_threads_say_at_once);
     suite_add_tcase(s, log);
     return s;
 }
