@@ -135,6 +135,64 @@ START_TEST(test_NB_23_two_adapters_share_the_switch_and_nothing_else)
     fake_down();
 }
 END_TEST
+
+/* The device switch's lock is this host's own kind: what another thread does once it is free is done there.
+ */
+#define LOCK_HOSTS_OWN 1u
+static bool detach_next;
+static int detach_answer;
+
+static int own_lock_init(struct shim_lock *l)
+{
+    if (strcmp(l->sl_name, "kern devsw") == 0)
+        l->sl_slow |= LOCK_HOSTS_OWN;
+    return 0;
+}
+static void own_lock_enter(struct shim_lock *l)
+{
+    ck_assert_uint_eq(atomic_load(&l->sl_word), 0);
+    atomic_store(&l->sl_word, 1);
+}
+static void own_lock_exit(struct shim_lock *l)
+{
+    atomic_store(&l->sl_word, 0);
+    if (!detach_next)
+        return;
+    detach_next = false;
+    detach_answer = ad_detach(FAKE_DEVNO);
+}
+
+/* A detach while somebody finds out that another minor is not there: EBUSY, and all is as it was; never a
+ * driver in the switch without an adapter. */
+START_TEST(test_AIX_25_detach_beside_the_failing_open_of_another)
+{
+    struct shim_host host = *shim_det_host(1);
+    struct file *fp;
+
+    host.lock_init = own_lock_init;
+    host.lock_enter = own_lock_enter;
+    host.lock_exit = own_lock_exit;
+    shim_test_begin(&host);
+    fake_prepare();
+    fake_attach(NULL);
+    ck_assert_int_eq(fp_close(fake_fp), 0);
+    detach_next = true;
+    detach_answer = -1;
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO + 1, DREAD, NULL, 0, &fp), ENXIO);
+    ck_assert_int_eq(detach_answer, EBUSY);
+    ck_assert_uint_eq(fake.detaches, 0);
+    ck_assert_ptr_nonnull(devsw_find(FAKE_DEVNO));
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DWRITE | DKERNEL, NULL, 0, &fake_fp), 0);
+    ck_assert_int_eq(scio(SCIOSTART, SC_ARG(FAKE_ID, 0)), 0);
+    ck_assert_int_eq(fp_close(fake_fp), 0);
+    fake_fp = NULL;
+    ck_assert_int_eq(ad_detach(FAKE_DEVNO), 0);
+    ck_assert_uint_eq(fake.detaches, 1);
+    ck_assert_ptr_null(devsw_find(FAKE_DEVNO));
+    shim_test_end();
+}
+END_TEST
+
 /* A close that meets a new open stops nothing of the newcomer's. */
 static struct file *newcomer;
 static void newcomer_comes(struct shim_timer *t)
@@ -403,6 +461,7 @@ static Suite *ad_life_suite(void)
     tcase_add_test(life, test_AIX_25_users_need_authority_for_all_but_looking);
     tcase_add_test(life, test_AIX_25_attach_undoes_itself_at_every_allocation);
     tcase_add_test(life, test_NB_23_two_adapters_share_the_switch_and_nothing_else);
+    tcase_add_test(life, test_AIX_25_detach_beside_the_failing_open_of_another);
     tcase_add_test(life, test_AIX_25_a_close_stops_nothing_of_a_newcomer);
     tcase_add_test(life, test_AIX_25_detach_with_a_command_inside_is_EBUSY);
     tcase_add_test(life, test_AIX_10_the_maximum_follows_the_segments);
