@@ -95,6 +95,19 @@ static bool fuse_ioctl_writes(unsigned cmd)
     }
 }
 
+/*
+ * Does this command, allowed to write, leave things that close(2) has to flush? The driver's rule for what is
+ * passed through: only data to the device does. A stopped disk cannot flush, and need not.
+ */
+static bool fuse_ioctl_dirties(unsigned cmd, const void *area)
+{
+    const struct sc_passthru *pt = area;
+
+    if (cmd == DKIOCMD || cmd == DK_PASSTHRU)
+        return !(pt->flags & SC_PT_READ) && pt->data_length > 0;
+    return fuse_ioctl_writes(cmd);
+}
+
 /* Who may do more than look: root, and whoever mounted. */
 static unsigned long fuse_ioctl_authority(fuse_req_t req)
 {
@@ -111,11 +124,11 @@ static int fuse_ioctl_run(struct fuse_handle *h, const struct fuse_ioctl *io, vo
                           unsigned long authority)
 {
     bool structure = SC_IOC_SIZE(io->i_cmd) != 0;
-    bool writes = fuse_ioctl_writes(io->i_cmd);
+    bool dirties = fuse_ioctl_dirties(io->i_cmd, area);
     uint64_t pointer = 0;
     int error;
 
-    if (writes && !h->h_writable)
+    if (fuse_ioctl_writes(io->i_cmd) && !h->h_writable)
         return EBADF;
     if (io->i_pointer != 0) {
         memcpy(&pointer, (const uint8_t *)area + io->i_pointer, sizeof(pointer));
@@ -124,7 +137,7 @@ static int fuse_ioctl_run(struct fuse_handle *h, const struct fuse_ioctl *io, vo
     }
     error = fp_ioctlx(h->h_file, io->i_cmd, structure ? (intptr_t)area : (intptr_t)word, 0,
                       DREAD | (h->h_writable ? DWRITE : 0) | authority);
-    if (writes)
+    if (dirties)
         fuse_disk_dirtied(h->h_disk);
     return error;
 }

@@ -99,6 +99,13 @@ tool "on a mount: and who holds it" 'type: Exclusive Access$' \
 tool "on a mount: sg_persist --clear" '' sg_persist --out --clear --param-rk=0xabc "$mnt/rhdisk0"
 tool "on a mount: no key is left" 'NO registered' sg_persist --in --read-keys "$mnt/rhdisk0"
 exec 9<&-
+# A stopped disk has nothing to flush: the tool's close(2) neither fails nor waits for it (3 s).
+began=$(date +%s%N)
+sg sg_start --stop "$mnt/rhdisk0" >"$work/out" 2>&1
+equal "on a mount: sg_start --stop: exit code 0" 0 $?
+took=$((($(date +%s%N) - began) / 1000000))
+if [ "$took" -lt 2500 ]; then ok "on a mount: and at once"; else fail "on a mount: stopped in $took ms"; fi
+tool "on a mount: the next open starts it" '' sg_turs "$mnt/rhdisk0"
 # Files that are no disks of ours.
 refuse "on a mount: the adapter" "$scpair" sg -- sg_inq "$mnt/scsi0"
 refuse "a plain file" "$scpair" sg -- sg_turs "$work/a.img"
