@@ -23,6 +23,7 @@ _Static_assert(SC_DISK_IO_INLINE <= DD_AREA_DATA_BYTES && SC_PASSTHRU_INLINE <= 
 static int ioctl_iocinfo(struct dd_unit *un, intptr_t arg, unsigned long devflag)
 {
     struct devinfo info = {0};
+    int old = disable_lock(INTIODONE, &un->un_lock); /* a format may change them all */
 
     info.devtype = DD_SCDISK;
     info.flags = DF_FIXED | DF_RAND;
@@ -32,6 +33,7 @@ static int ioctl_iocinfo(struct dd_unit *un, intptr_t arg, unsigned long devflag
     info.un.scdk.max_request = un->un_transfer_max;
     info.un.scdk.segment_count = DD_SPAN_BUFS_MAX;
     info.un.scdk.segment_size = un->un_transfer_max;
+    unlock_enable(old, &un->un_lock);
     return kcopyout(&info, arg, sizeof(info), devflag);
 }
 

@@ -169,21 +169,25 @@ int dd_open_limits(struct dd_unit *un)
 {
     uint32_t coalesce = un->un_dds.max_coalesce;
     uint32_t most = un->un_adapter_max;
+    int error = 0, old = disable_lock(INTIODONE, &un->un_lock); /* after a format there are other threads */
 
     if (un->un_device_blocks_max && un->un_device_blocks_max < most >> un->un_shift)
         most = un->un_device_blocks_max << un->un_shift;
-    if (most < dd_block_bytes(un))
-        return EINVAL;
-    un->un_transfer_max = most & ~(dd_block_bytes(un) - 1u);
-    un->un_span_max = coalesce && coalesce < un->un_transfer_max ? coalesce : un->un_transfer_max;
-    un->un_info.id = un->un_dds.scsi_id;
-    un->un_info.lun = un->un_dds.lun_id;
-    un->un_info.adapter_devno = un->un_dds.adapter_devno;
-    un->un_info.transfer_bytes_max = un->un_transfer_max;
-    un->un_info.tagged = un->un_tag != SC_NO_Q;
-    un->un_info.gather = un->un_gather;
-    un->un_info.read_only = un->un_read_only;
-    return 0;
+    if (most < dd_block_bytes(un)) {
+        error = EINVAL;
+    } else {
+        un->un_transfer_max = most & ~(dd_block_bytes(un) - 1u);
+        un->un_span_max = coalesce && coalesce < un->un_transfer_max ? coalesce : un->un_transfer_max;
+        un->un_info.id = un->un_dds.scsi_id;
+        un->un_info.lun = un->un_dds.lun_id;
+        un->un_info.adapter_devno = un->un_dds.adapter_devno;
+        un->un_info.transfer_bytes_max = un->un_transfer_max;
+        un->un_info.tagged = un->un_tag != SC_NO_Q;
+        un->un_info.gather = un->un_gather;
+        un->un_info.read_only = un->un_read_only;
+    }
+    unlock_enable(old, &un->un_lock);
+    return error;
 }
 
 /* The device's side of a normal first open. 0 or errno; the path stays. */

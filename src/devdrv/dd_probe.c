@@ -176,6 +176,7 @@ static void probe_vpd_all(struct dd_unit *un)
     for (uint32_t i = 4; i < npages; i++) {
         uint8_t page = pages[i];
         uint32_t bytes;
+        int old;
 
         if (page != SCSI_VPD_SERIAL && page != SCSI_VPD_DEVICE_ID && page != SCSI_VPD_BLOCK_LIMITS &&
             page != SCSI_VPD_PROVISIONING)
@@ -183,6 +184,7 @@ static void probe_vpd_all(struct dd_unit *un)
         bytes = probe_vpd(un, page, data);
         if (bytes <= 4)
             continue;
+        old = disable_lock(INTIODONE, &un->un_lock); /* after a format DKINFO may be asked meanwhile */
         if (page == SCSI_VPD_SERIAL)
             probe_text(un->un_info.serial, sizeof(un->un_info.serial), data + 4, bytes - 4);
         else if (page == SCSI_VPD_DEVICE_ID)
@@ -194,6 +196,7 @@ static void probe_vpd_all(struct dd_unit *un)
             un->un_ws_unmap = (data[5] & 0x40) != 0;
             un->un_lbprz = (data[5] & 0x04) != 0;
         }
+        unlock_enable(old, &un->un_lock);
     }
 }
 
@@ -206,6 +209,7 @@ static void probe_mode(struct dd_unit *un)
     for (unsigned i = 0; i < SC_ARRAY_SIZE(tries); i++) {
         struct dd_sync sy;
         uint32_t got, page;
+        int old;
 
         memset(data, 0, sizeof(data));
         dd_sync_init(&sy, SCSI_MODE_SENSE_6, data, sizeof(data), true);
@@ -217,6 +221,7 @@ static void probe_mode(struct dd_unit *un)
         got = (uint32_t)sizeof(data) - sy.sy_resid;
         if (got < 4)
             continue;
+        old = disable_lock(INTIODONE, &un->un_lock);
         un->un_read_only = (data[2] & 0x80) != 0;
         /* Pages follow the block descriptors; the first caching page counts. */
         for (page = 4u + data[3]; page + 3 <= got; page += 2u + data[page + 1]) {
@@ -225,6 +230,7 @@ static void probe_mode(struct dd_unit *un)
                 break;
             }
         }
+        unlock_enable(old, &un->un_lock);
         return;
     }
 }
@@ -236,7 +242,7 @@ int dd_probe_identify(struct dd_unit *un)
 {
     struct sc_disk_info *info = &un->un_info;
     uint8_t data[PROBE_INQUIRY_BYTES];
-    int error;
+    int error, old;
     uint32_t got = probe_inquiry(un, -1, data, sizeof(data), &error);
 
     if (error)
@@ -245,6 +251,7 @@ int dd_probe_identify(struct dd_unit *un)
         dd_log(un, NULL, ERRID_DISK_INFO, false, ENODEV, "INQUIRY: not a disk", "open failed", NULL, 0);
         return ENODEV;
     }
+    old = disable_lock(INTIODONE, &un->un_lock);
     probe_text(info->vendor, sizeof(info->vendor), data + 8, got >= 16 ? 8 : 0);
     probe_text(info->product, sizeof(info->product), data + 16, got >= 32 ? 16 : 0);
     probe_text(info->revision, sizeof(info->revision), data + 32, got >= 36 ? 4 : 0);
@@ -252,12 +259,12 @@ int dd_probe_identify(struct dd_unit *un)
     un->un_unmap_blocks_max = un->un_device_blocks_max = 0;
     un->un_ws_blocks_max = 0;
     info->write_same = 1; /* until the device says otherwise */
+    unlock_enable(old, &un->un_lock);
     probe_vpd_all(un);
     probe_mode(un);
     /* Tags only now: until here one command at a time (AIX-24). */
     if (got >= 8 && (data[7] & 0x02) && !un->un_dds.no_tags) {
-        int old = disable_lock(INTIODONE, &un->un_lock);
-
+        old = disable_lock(INTIODONE, &un->un_lock);
         un->un_tag = SC_SIMPLE_Q;
         un->un_depth = un->un_depth_max = un->un_dds.queue_depth;
         unlock_enable(old, &un->un_lock);
@@ -291,10 +298,12 @@ static int probe_capacity_16(struct dd_unit *un, uint64_t *last, uint32_t *block
 /* The new capacity, in DEV_BSIZE units; readers see the old one or the new one. Locks: un_lock held. */
 void dd_size_set_locked(struct dd_unit *un, uint64_t sectors)
 {
-    uint8_t other = atomic_load_explicit(&un->un_size_now, memory_order_relaxed) ^ 1u;
+    uint32_t changes = atomic_load_explicit(&un->un_size_changes, memory_order_relaxed) + 1u;
 
-    un->un_size[other] = sectors;
-    atomic_store_explicit(&un->un_size_now, other, memory_order_release);
+    /* Release, too: who sees one of these sees the number of the change before. */
+    atomic_store_explicit(&un->un_size[changes & 1u][0], (uint32_t)sectors, memory_order_release);
+    atomic_store_explicit(&un->un_size[changes & 1u][1], (uint32_t)(sectors >> 32), memory_order_release);
+    atomic_store_explicit(&un->un_size_changes, changes, memory_order_release);
 }
 
 /* Believe a capacity, or not. */

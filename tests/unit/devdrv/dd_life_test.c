@@ -124,6 +124,119 @@ START_TEST(test_open_against_term)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ what changes while the disk is open */
+
+#define FORMAT_BLOCKS 2000u
+
+static _Atomic uint32_t format_bytes;
+
+static size_t format_reply(const uint8_t *cdb, uint8_t *d, size_t n)
+{
+    (void)n;
+    if (cdb[0] == SCSI_INQUIRY && (cdb[1] & 1) == 0) {
+        memcpy(d, "\0\0\0\0\x1f\0\0\2SCPAIR  fake            1   ", 36);
+        return 36;
+    }
+    if (cdb[0] != SCSI_READ_CAPACITY_10)
+        return 0;
+    scsi_put32(d, FORMAT_BLOCKS - 1);
+    scsi_put32(d + 4, atomic_load(&format_bytes));
+    return 8;
+}
+
+static void *asker(void *arg)
+{
+    struct file *fp = arg;
+    uintptr_t odd = 0;
+
+    while (!atomic_load(&stop)) {
+        struct sc_disk_info info;
+        struct devinfo di;
+
+        odd += fp_ioctl(fp, IOCINFO, (intptr_t)&di, 0) != 0;
+        odd += di.un.scdk.numblks != FORMAT_BLOCKS;
+        odd += di.un.scdk.blksize != 512 && di.un.scdk.blksize != 4096;
+        odd += di.un.scdk.max_request != di.un.scdk.segment_size;
+        odd += fp_ioctl(fp, DKINFO, (intptr_t)&info, 0) != 0;
+        odd += info.blocks != FORMAT_BLOCKS || strcmp(info.vendor, "SCPAIR") != 0;
+    }
+    return (void *)odd;
+}
+
+/* DKFORMAT to another block size and back, while another thread of the same file asks what the disk is: one
+ * or the other, never half of each. */
+START_TEST(test_format_beside_questions)
+{
+    struct file *fp;
+    pthread_t th;
+    void *odd;
+
+    fake_begin_posix(20480, 512);
+    fake.reply = format_reply;
+    atomic_store(&format_bytes, 512);
+    atomic_store(&stop, false);
+    ck_assert_int_eq(config(FAKE_DEV), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, SC_SINGLE, &fp), 0);
+    ck_assert_int_eq(pthread_create(&th, NULL, asker, fp), 0);
+    for (unsigned i = 0; i < 2000; i++) {
+        atomic_store(&format_bytes, i % 2 ? 512 : 4096);
+        fake_forget();
+        ck_assert_int_eq(fp_ioctl(fp, DKFORMAT, 0, 0), 0);
+    }
+    atomic_store(&stop, true);
+    ck_assert_int_eq(pthread_join(th, &odd), 0);
+    ck_assert_ptr_null(odd);
+    ck_assert_int_eq(fp_close(fp), 0);
+    fake_end();
+}
+END_TEST
+
+/* Both halves of a size are alike, and sizes only grow. */
+static void *sizer(void *arg)
+{
+    const struct dd_unit *un = arg;
+    uint64_t last = 0;
+    uintptr_t odd = 0;
+
+    while (!atomic_load(&stop)) {
+        uint64_t now = dd_sectors(un);
+
+        odd += (uint32_t)now != now >> 32 || now < last;
+        last = now;
+    }
+    return (void *)odd;
+}
+
+START_TEST(test_size_is_never_half_of_two)
+{
+    struct dd_unit *un;
+    pthread_t th[2];
+
+    fake_begin_posix(20480, 512);
+    ck_assert_int_eq(config(FAKE_DEV), 0);
+    un = dd_unit_of(FAKE_DEV);
+    atomic_store(&stop, false);
+    dd_size_set_locked(un, 0);
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&th[i], NULL, sizer, un), 0);
+    for (uint64_t i = 1; i <= 300000; i++) {
+        int old = disable_lock(INTIODONE, &un->un_lock);
+
+        dd_size_set_locked(un, i << 32 | i);
+        unlock_enable(old, &un->un_lock);
+    }
+    atomic_store(&stop, true);
+    for (unsigned i = 0; i < 2; i++) {
+        void *odd;
+
+        ck_assert_int_eq(pthread_join(th[i], &odd), 0);
+        ck_assert_ptr_null(odd);
+    }
+    ck_assert_uint_eq(dd_sectors(un), UINT64_C(300000) << 32 | 300000);
+    fake_end();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s = suite_create("dd_life");
@@ -133,6 +246,8 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_term_waits_for_who_is_inside);
     tcase_add_test(t, test_open_of_a_dying_unit);
     tcase_add_test(t, test_open_against_term);
+    tcase_add_test(t, test_format_beside_questions);
+    tcase_add_test(t, test_size_is_never_half_of_two);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
 }
