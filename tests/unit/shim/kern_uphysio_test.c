@@ -255,6 +255,29 @@ START_TEST(test_uphysio_bad_arguments)
 }
 END_TEST
 
+/* An offset has 64 bits also where a size has 32; tidy_bits32 does this compiled for such a machine. */
+START_TEST(test_uphysio_beyond_4_GiB)
+{
+    static const int64_t offsets[] = {4096,
+                                      (INT64_C(1) << 32) - 4096,
+                                      INT64_C(1) << 32,
+                                      (INT64_C(1) << 33) - 4096,
+                                      INT64_C(1) << 40,
+                                      INT64_MAX - 8191};
+
+    begin();
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(offsets); i++) {
+        uio_set(offsets[i] & ~INT64_C(511), 1, (size_t[]){7680});
+        nsent = 0;
+        ck_assert_int_eq(go(B_READ, 1), 0);
+        ck_assert_uint_eq(nsent, 1);
+        ck_assert(sent[0].copy.b_blkno == offsets[i] >> DEV_BSHIFT);
+        ck_assert_uint_eq(uio.uio_resid, 0);
+    }
+    shim_test_end();
+}
+END_TEST
+
 /* A piece of 100 bytes would make the next one begin inside a block: refused there, not rounded. */
 START_TEST(test_uphysio_piece_that_ends_inside_a_block)
 {
@@ -420,6 +443,7 @@ static Suite *uphysio_suite(void)
     tcase_add_test(cut, test_uphysio_pieces_are_never_joined_and_go_as_a_chain);
     tcase_add_test(cut, test_uphysio_buf_cnt_bounds_what_is_in_flight);
     tcase_add_test(cut, test_uphysio_bad_arguments);
+    tcase_add_test(cut, test_uphysio_beyond_4_GiB);
     tcase_add_test(cut, test_uphysio_piece_that_ends_inside_a_block);
     suite_add_tcase(s, cut);
     tcase_add_loop_test(errors, test_uphysio_kth_buf_fails, 0, 2);
