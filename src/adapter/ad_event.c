@@ -12,9 +12,10 @@
 
 /*
  * SCIOEVENT. Context: process. Returns 0; EPERM for a caller outside the kernel, whose function we
- * could not call; EINVAL not started, registered already, target mode, or no function.
+ * could not call; EINVAL not started, or by another file, registered already, target mode, or no function.
  */
-int ad_event_register(struct ad_adapter *adp, const struct sc_event_struct *ev, unsigned long devflag)
+int ad_event_register(struct ad_adapter *adp, const struct sc_event_struct *ev, unsigned long devflag,
+                      long owner)
 {
     struct ad_lun *lun;
     int error = EINVAL;
@@ -25,7 +26,7 @@ int ad_event_register(struct ad_adapter *adp, const struct sc_event_struct *ev, 
     if (lun == NULL || ev->mode != SC_IM_MODE || ev->async_func == NULL)
         return EINVAL;
     shim_lock_enter(&lun->lun_lock);
-    if (lun->lun_state != AD_LUN_STOPPED && lun->lun_state != AD_LUN_STOPPING &&
+    if (lun->lun_state != AD_LUN_STOPPED && lun->lun_state != AD_LUN_STOPPING && lun->lun_owner == owner &&
         lun->lun_async_func == NULL) {
         lun->lun_async_func = ev->async_func;
         lun->lun_async_correlator = ev->async_correlator;

@@ -81,7 +81,7 @@ static int ad_ioctl_gather(struct ad_adapter *adp, intptr_t arg)
     return 0;
 }
 
-static int ad_ioctl_event(struct ad_adapter *adp, intptr_t arg, unsigned long devflag)
+static int ad_ioctl_event(struct ad_adapter *adp, intptr_t arg, unsigned long devflag, long owner)
 {
     struct sc_event_struct ev;
     int error;
@@ -89,7 +89,7 @@ static int ad_ioctl_event(struct ad_adapter *adp, intptr_t arg, unsigned long de
     if (!(devflag & DKERNEL))
         return EPERM;
     error = kcopyin(arg, &ev, sizeof(ev), devflag);
-    return error != 0 ? error : ad_event_register(adp, &ev, devflag);
+    return error != 0 ? error : ad_event_register(adp, &ev, devflag, owner);
 }
 
 static int ad_ioctl_lunstat(struct ad_adapter *adp, intptr_t arg, unsigned long devflag)
@@ -142,7 +142,7 @@ int ad_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, l
     case SCIOGTHW:
         return ad_ioctl_gather(adp, arg);
     case SCIOEVENT:
-        return ad_ioctl_event(adp, arg, devflag);
+        return ad_ioctl_event(adp, arg, devflag, chan);
     case SCIOINQU:
     case SCIOSTUNIT:
     case SCIOTUR:

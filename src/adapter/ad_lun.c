@@ -286,6 +286,8 @@ void ad_lun_orphan(struct ad_lun *lun, long owner)
 
     shim_lock_enter(&lun->lun_lock);
     mine = lun->lun_state != AD_LUN_STOPPED && lun->lun_owner == owner;
+    if (mine)
+        lun->lun_async_func = NULL; /* whatever SCIOSTOP says, nobody is called any more */
     shim_lock_exit(&lun->lun_lock);
     if (!mine || ad_lun_stop(lun, owner) == 0)
         return;

@@ -307,6 +307,39 @@ START_TEST(test_AIX_27_event_rules)
 }
 END_TEST
 
+/* It belongs to the file that started the LUN: nobody else takes its place, nor is called later. */
+START_TEST(test_AIX_27_events_are_the_owners)
+{
+    int mark;
+    struct sc_event_struct ev = {
+        .id = FAKE_ID, .mode = SC_IM_MODE, .async_func = on_event, .async_correlator = &mark};
+    static struct req r;
+    struct file *other = NULL;
+
+    fake_up(true, FAKE_PEND);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, 0, &other), 0);
+    ck_assert_int_eq(fp_ioctl(other, SCIOEVENT, (intptr_t)&ev, 0), EINVAL);
+    ck_assert_int_eq(scio(SCIOEVENT, (intptr_t)&ev), 0);
+    seen_n = 0;
+    ad_hw_event(fake.ad, AD_EV_FATAL);
+    ck_assert_uint_eq(seen_n, 1);
+    /* A chip that keeps a command: the close cannot stop the LUN, but cancels the event all the same. */
+    fake.abort_mode = FAKE_ABORT_NEVER;
+    fake.reset_works = false;
+    fake.bus_dead = true;
+    req_init(&r);
+    req_send(&r);
+    ck_assert_int_eq(fp_close(fake_fp), 0);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_HALT);
+    seen_n = 0;
+    ad_hw_event(fake.ad, AD_EV_FATAL);
+    ck_assert_uint_eq(seen_n, 0);
+    fake_end_all();
+    fake_fp = other;
+    fake_down();
+}
+END_TEST
+
 /* ---------------------------------------------------------------- commands */
 
 START_TEST(test_AIX_25_inquiry_inline_pointer_and_user)
@@ -805,6 +838,7 @@ static Suite *ad_ioctl_suite(void)
     tcase_add_test(halt, test_AIX_26_halt_of_a_hung_bus_climbs_to_reset);
     tcase_add_test(halt, test_AIX_26_reset_hits_every_lun_of_the_id_only);
     tcase_add_test(halt, test_AIX_27_event_rules);
+    tcase_add_test(halt, test_AIX_27_events_are_the_owners);
     tcase_add_test(commands, test_AIX_25_inquiry_inline_pointer_and_user);
     tcase_add_test(commands, test_AIX_25_errno_table_of_commands);
     tcase_add_test(commands, test_AIX_25_wrong_fields_are_EINVAL);
