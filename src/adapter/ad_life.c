@@ -112,16 +112,25 @@ static bool ad_config_ok(const struct ad_config *cfg)
     return ops->attach && ops->detach && ops->start && ops->abort && ops->reset_target && ops->reset_bus;
 }
 
-/* What one segment is certain to take of memory that may lie in scattered pages. */
-static uint32_t ad_seg_bytes(const struct shim_dma_limits *dma)
+/* Segments that a page may take: pieces end at the boundary, and are no longer than the mapper says. */
+static uint32_t ad_segs_per_page(const struct shim_dma_limits *dma)
 {
-    uint64_t bytes = SC_PAGE_SIZE;
+    uint64_t part = SC_PAGE_SIZE;
+    uint64_t piece;
 
-    if (dma->dl_seg_bytes_max != 0 && dma->dl_seg_bytes_max < bytes)
-        bytes = dma->dl_seg_bytes_max;
-    if (dma->dl_boundary != 0 && dma->dl_boundary < bytes)
-        bytes = dma->dl_boundary;
-    return (uint32_t)bytes;
+    if (dma->dl_boundary != 0 && dma->dl_boundary < part)
+        part = dma->dl_boundary;
+    piece = dma->dl_seg_bytes_max != 0 && dma->dl_seg_bytes_max < part ? dma->dl_seg_bytes_max : part;
+    return (uint32_t)((SC_PAGE_SIZE + part - 1u) / part * ((part + piece - 1u) / piece));
+}
+
+/* The most that is certain to fit, wherever in scattered pages it lies: whole pages, and one for both ends.
+ */
+static uint64_t ad_segs_hold(const struct shim_dma_limits *dma, uint32_t segs)
+{
+    const uint32_t pages = segs / ad_segs_per_page(dma);
+
+    return pages < 2 ? 0 : (uint64_t)(pages - 1u) * SC_PAGE_SIZE;
 }
 
 /* Work out the limits from what the chip, the mapper and the administrator say. 0 or EINVAL. */
@@ -149,11 +158,11 @@ static int ad_limits_set(struct ad_adapter *adp, const struct ad_config *cfg,
     if (dma->dl_segs_max != 0 && dma->dl_segs_max < adp->adp_segs_max)
         adp->adp_segs_max = dma->dl_segs_max;
     /* Every page may need a segment of its own, and the first and last one may be part pages. */
-    if (adp->adp_transfer_max > (adp->adp_segs_max - 1u) * (uint64_t)ad_seg_bytes(dma))
-        adp->adp_transfer_max = (adp->adp_segs_max - 1u) * (uint64_t)ad_seg_bytes(dma);
+    if (adp->adp_transfer_max > ad_segs_hold(dma, adp->adp_segs_max))
+        adp->adp_transfer_max = ad_segs_hold(dma, adp->adp_segs_max);
     if (adp->adp_transfer_max < SC_MAXREQUEST) {
-        shim_log(SHIM_LOG_ERROR, "%s: %u segments of %u bytes do not hold the %u bytes of SC_MAXREQUEST",
-                 adp->adp_name, (unsigned)adp->adp_segs_max, (unsigned)ad_seg_bytes(dma),
+        shim_log(SHIM_LOG_ERROR, "%s: %u segments, %u for a page, do not hold the %u bytes of SC_MAXREQUEST",
+                 adp->adp_name, (unsigned)adp->adp_segs_max, (unsigned)ad_segs_per_page(dma),
                  (unsigned)SC_MAXREQUEST);
         return EINVAL;
     }

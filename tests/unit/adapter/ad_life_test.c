@@ -383,9 +383,11 @@ START_TEST(test_AIX_10_narrow_segments_and_devices_that_do_not_come_up)
         uint64_t seg_bytes, boundary, want;
     } rows[] = {{0, 0, 199 * SC_PAGE_SIZE},
                 {1u << 20, 1u << 16, 199 * SC_PAGE_SIZE},
-                {512, 0, 199 * 512},
-                {0, 1024, 199 * 1024},
-                {2048, 1024, 199 * 1024}};
+                {512, 0, (200 / 8 - 1) * SC_PAGE_SIZE},
+                {0, 1024, (200 / 4 - 1) * SC_PAGE_SIZE},
+                {2048, 1024, (200 / 4 - 1) * SC_PAGE_SIZE},
+                {4095, 0, (200 / 2 - 1) * SC_PAGE_SIZE}, /* a page does not fit into one */
+                {1000, 2048, (200 / 6 - 1) * SC_PAGE_SIZE}};
 
     shim_test_begin_det(1);
     fake_prepare();
