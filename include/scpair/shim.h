@@ -56,6 +56,7 @@ SC_BEGIN_DECLS
 static inline void shim_table_copy(void *own, size_t own_bytes, const void *table, size_t table_bytes)
 {
     memset(own, 0, own_bytes);
+    table_bytes &= ~(sizeof(void (*)(void)) - 1u); /* no half entries */
     memcpy(own, table, table_bytes < own_bytes ? table_bytes : own_bytes);
 }
 

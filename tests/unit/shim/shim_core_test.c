@@ -55,6 +55,21 @@ START_TEST(test_init_completes_an_older_table)
 }
 END_TEST
 
+/* So is an entry of which it has the first half only. */
+START_TEST(test_init_takes_no_half_of_an_entry)
+{
+    struct shim_host h = *shim_det_host(1);
+
+    h.tunable = tunable_never;
+    for (uint32_t part = 1; part < sizeof(h.tunable); part++) {
+        h.size = SHIM_TABLE_BYTES(shim_host, panic) + part;
+        ck_assert_int_eq(shim_init(&h), 0);
+        ck_assert_int_eq(shim_tunable("ad_openings", 17), 17);
+        ck_assert_uint_eq(shim_fini(), 0);
+    }
+}
+END_TEST
+
 /* A newer port's table is taken as far as this core knows it. */
 START_TEST(test_init_takes_a_newer_table)
 {
@@ -341,6 +356,7 @@ static Suite *core_suite(void)
 
     tcase_add_test(install, test_init_refuses_wrong_version_size_and_holes);
     tcase_add_test(install, test_init_completes_an_older_table);
+    tcase_add_test(install, test_init_takes_no_half_of_an_entry);
     tcase_add_test(install, test_init_takes_a_newer_table);
     tcase_add_test(install, test_init_polled_host_gets_stand_ins);
     suite_add_tcase(s, install);
