@@ -62,6 +62,8 @@ static int scp_medium_open(const struct scp_disk_spec *d, uint64_t *bytes, const
         return sim_posix_open(d->path, d->read_only, d->direct, bytes, ops, medium, err, size);
     case SCP_MEDIUM_RAM:
         *bytes = d->bytes;
+        if (d->bytes == 0)
+            return scp_fail(err, size, EINVAL, "ram:0: size 0 bytes; give a size, for example ram:64M");
         error = sim_medium_ram(d->bytes, ops, medium);
         return error ? scp_fail(err, size, error, "ram:%llu: not enough memory; ask for less",
                                 (unsigned long long)d->bytes)

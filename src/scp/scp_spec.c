@@ -34,12 +34,14 @@ static uint32_t spec_size(const void *in)
 static const void *spec_at(const void *array, unsigned n, unsigned i, const char *what, char *err,
                            size_t size)
 {
-    if (n > 1 && spec_size(array) == 0) {
+    const char *at = (const char *)array + spec_size(array) * (size_t)i;
+
+    if (n > 1 && spec_size(at) == 0) {
         (void)scp_fail(err, size, EINVAL, "%s: size is 0 in an array of %u; set it to the structure's sizeof",
                        what, n);
         return NULL;
     }
-    return (const char *)array + spec_size(array) * (size_t)i;
+    return at;
 }
 
 /* Copy one structure; `ours` is its size here. 0 or EINVAL. */
@@ -87,6 +89,9 @@ static int spec_disk(struct scp_disk *dk, const void *in, unsigned i, char *err,
     else if (d->queue > SCP_QUEUE_MAX)
         error = scp_fail(err, size, EINVAL, "disk %u: queue depth %u: must be 1 to %u", i, d->queue,
                          SCP_QUEUE_MAX);
+    else if (d->latency_ns > SCP_LATENCY_US_MAX * UINT64_C(1000))
+        error = scp_fail(err, size, EINVAL, "disk %u: latency %llu ns: must be 0 to %u microseconds", i,
+                         (unsigned long long)d->latency_ns, SCP_LATENCY_US_MAX);
     else if (d->medium == SCP_MEDIUM_FILE && d->path == NULL)
         error = scp_fail(err, size, EINVAL, "disk %u: no file named", i);
     if (error == 0 && d->path != NULL) {

@@ -42,7 +42,10 @@ START_TEST(test_bad_specs_are_refused_with_a_reason)
     struct scp_disk_spec block7 = {.medium = SCP_MEDIUM_RAM, .bytes = 1u << 20, .block_bytes = 7};
     struct scp_disk_spec missing = {.medium = SCP_MEDIUM_FILE, .path = "/nonexistent/disk.img"};
     struct scp_disk_spec directory = {.medium = SCP_MEDIUM_FILE, .path = "/"};
+    struct scp_disk_spec slow = {
+        .medium = SCP_MEDIUM_RAM, .bytes = 1u << 20, .latency_ns = SCP_LATENCY_US_MAX * UINT64_C(1000) + 1};
     struct scp_disk_spec two[2] = {ram, ram};
+    struct scp_disk_spec second[2] = {ram, ram};
     struct scp_adapter_spec good = {.disks = &ram, .ndisks = 1};
     struct scp_adapter_spec empty = {.disks = &ram, .ndisks = 0};
     struct scp_adapter_spec strange = {.kind = "lsi", .disks = &ram, .ndisks = 1};
@@ -57,6 +60,8 @@ START_TEST(test_bad_specs_are_refused_with_a_reason)
         {.disks = &missing, .ndisks = 1},
         {.disks = &directory, .ndisks = 1},
         {.disks = two, .ndisks = 2}, /* an array of several without sizes */
+        {.disks = second, .ndisks = 2},
+        {.disks = &slow, .ndisks = 1},
         {.size = 8, .disks = &ram, .ndisks = 1},
         {.nadapters = 1},
         {.nadapters = SCP_ADAPTERS_MAX + 1, .adapters = &good},
@@ -65,6 +70,7 @@ START_TEST(test_bad_specs_are_refused_with_a_reason)
         {.nadapters = 1, .adapters = &strange},
     };
 
+    second[0].size = sizeof(second[0]);
     for (size_t i = 0; i < SC_ARRAY_SIZE(bad); i++) {
         char err[SCP_ERROR_MAX] = "";
         struct scp *p = NULL;
@@ -76,6 +82,23 @@ START_TEST(test_bad_specs_are_refused_with_a_reason)
     /* Nothing was left behind: a good one works afterwards. */
     start_ram(1u << 20, 0);
     stop();
+}
+END_TEST
+
+START_TEST(test_edges_of_latency_and_size)
+{
+    struct scp_disk_spec d = {
+        .medium = SCP_MEDIUM_RAM, .bytes = 1u << 20, .latency_ns = SCP_LATENCY_US_MAX * UINT64_C(1000)};
+    struct scp_spec spec = {.disks = &d, .ndisks = 1};
+    char err[SCP_ERROR_MAX] = "";
+    struct scp *p = NULL;
+
+    ck_assert_msg(scp_create(&spec, &p, err, sizeof(err)) == 0, "%s", err);
+    ck_assert_uint_eq(scp_destroy(p), 0);
+    d.latency_ns = 0;
+    d.bytes = 0;
+    ck_assert_int_eq(scp_create(&spec, &p, err, sizeof(err)), EINVAL);
+    ck_assert_msg(strstr(err, "size 0 bytes") != NULL, "%s", err);
 }
 END_TEST
 
@@ -310,6 +333,7 @@ int main(int argc, char **argv)
 
     tcase_set_timeout(t, 30);
     tcase_add_test(t, test_bad_specs_are_refused_with_a_reason);
+    tcase_add_test(t, test_edges_of_latency_and_size);
     tcase_add_test(t, test_AIX_11_eight_mib_raw_read_is_64_commands);
     tcase_add_test(t, test_AIX_08_span_limit_above_32_bits_is_no_limit);
     tcase_add_test(t, test_raw_edges);
