@@ -248,6 +248,8 @@ int ad_gather_prepare(struct ad_adapter *adp, struct sc_buf *sb)
     for (int32_t i = 0; i < uio->uio_iovcnt; i++) {
         if (uio->uio_iov[i].iov_len > adp->adp_transfer_max - bytes)
             return EINVAL;
+        if (uio->uio_iov[i].iov_len != 0 && uio->uio_iov[i].iov_base == NULL)
+            return EFAULT;
         bytes += uio->uio_iov[i].iov_len;
         pieces += uio->uio_iov[i].iov_len != 0;
     }

@@ -147,6 +147,26 @@ START_TEST(test_AIX_13_each_broken_condition_is_refused)
 }
 END_TEST
 
+/* A piece without memory; one of no bytes may be without. */
+START_TEST(test_AIX_16_a_piece_at_NULL_is_EFAULT)
+{
+    static const int16_t where[] = {UIO_SYSSPACE, UIO_USERSPACE};
+    struct gather g;
+
+    fake_up(true, FAKE_INLINE);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOGTHW, 0, 0), 0);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(where); i++) {
+        gather_init(&g, where[i]);
+        g.iov[2].iov_base = NULL;
+        req_refused(&g.r, EFAULT);
+        gather_init(&g, where[i]);
+        g.iov[1].iov_base = NULL;
+        req_expect(&g.r, 0);
+    }
+    fake_down();
+}
+END_TEST
+
 START_TEST(test_AIX_17_retry_from_process_level_works_after_restoring)
 {
     struct gather g;
@@ -342,6 +362,7 @@ static Suite *ad_gather_suite(void)
     tcase_add_test(gathers, test_AIX_14_gather_of_odd_pieces_shared_and_user_memory);
     tcase_add_test(gathers, test_AIX_14_gather_of_more_pieces_than_a_list_is_copied);
     tcase_add_test(gathers, test_AIX_13_each_broken_condition_is_refused);
+    tcase_add_test(gathers, test_AIX_16_a_piece_at_NULL_is_EFAULT);
     tcase_add_test(gathers, test_AIX_17_retry_from_process_level_works_after_restoring);
     tcase_add_test(gathers, test_AIX_15_no_gather_means_EINVAL_not_a_crash);
     tcase_add_test(gathers, test_AIX_16_gather_copy_reports_ENOMEM_and_EFAULT);
