@@ -102,8 +102,14 @@ SC_STATIC_ASSERT(sizeof(struct sc_cmd) == 16, "room for the longest CDB");
  *              one ends with EIO                      those behind it come back ENXIO, in order    halted
  *              a tagged CHECK CONDITION or COMMAND    SC_DID_NOT_CLEAR_Q: tagged requests behind   kept
  *              TERMINATED, where the adapter keeps    it stay queued; untagged ones ENXIO
- *              SCIOHALT, SCIORESET                    all come back ENXIO                          halted
+ *              SCIOHALT                               all come back ENXIO                          halted
+ *              SCIORESET, commands at the device      the first of them comes back EIO with        halted
+ *                                                     SC_SCSI_BUS_RESET, what is behind it ENXIO
+ *              SCIORESET, none                        nothing                                      running
+ *              SC_Q_CLR, SC_Q_RESUME                  EINVAL                                       running
  *   halted     a request with SC_RESUME               queued, sent                                 running
+ *              SC_Q_CLR, SC_Q_RESUME (with SC_RESUME  EINVAL                                       halted
+ *              too)
  *              a request without                      ENXIO                                        halted
  *   kept       SC_RESUME and SC_NO_Q, a command       sent alone: the recovery command             recovering
  *              SC_Q_CLR                               all queued come back ENXIO, then itself      halted
@@ -148,7 +154,7 @@ SC_STATIC_ASSERT(sizeof(struct sc_cmd) == 16, "room for the longest CDB");
 #define SCIORESET  SC_IO('S', 4)
 /* Are gathered writes supported? arg NULL. 0, or EINVAL: never attempt one (AIX-15). */
 #define SCIOGTHW   SC_IO('S', 5)
-/* Register for asynchronous events. Kernel callers only (EPERM), once (EINVAL). */
+/* Register for asynchronous events. Kernel callers only (EPERM), the file that started it, once (EINVAL). */
 #define SCIOEVENT  SC_IOWR('S', 6, struct sc_event_struct)
 #define SCIOINQU   SC_IOWR('S', 7, struct sc_inquiry)
 #define SCIOSTUNIT SC_IOWR('S', 8, struct sc_startunit)
@@ -209,7 +215,10 @@ struct sc_readblk {
 };
 SC_STATIC_ASSERT(sizeof(struct sc_readblk) == 24 + SCIOREAD_BYTES_MAX, "fixed layout");
 
-/* SCIOCMD and DK_PASSTHRU: any command, no recovery, no logging. */
+/*
+ * SCIOCMD and DK_PASSTHRU: any command, no recovery, no logging. q_flags are for the file that started the
+ * id/LUN (SC_DELAY_CMD for all): EINVAL with einval_arg 7.
+ */
 #define SC_PASSTHRU_INLINE 8192u
 #define SC_PASSTHRU_SENSE  252u
 #define SC_VERSION_1       1
@@ -276,6 +285,7 @@ struct sc_event_struct {
 
 /* ------------------------------------------------------------------ openx ext flags of disk drivers */
 
+/* EPERM for a user without authority (DAUTH). */
 #define SC_DIAGNOSTIC         0x01 /* alone on the device, no retries (EACCES when it is open) */
 #define SC_FORCED_OPEN        0x02 /* break another initiator's reservation */
 #define SC_RETAIN_RESERVATION 0x04 /* do not release at close */

@@ -285,6 +285,10 @@ static int ad_passthru_send(struct ad_adapter *adp, struct ad_lun *lun, struct s
     ad_strategy(&sb.bufstruct);
     (void)iowait(&sb.bufstruct);
     error = ad_status_errno(&sb);
+    /* All else was looked at before: what strategy refuses here is the queue flag for this state. */
+    if (error == EINVAL && (pt->q_flags & SC_Q_RESUME) &&
+        ad_lun_started(adp, pt->scsi_id, pt->lun_id) != NULL)
+        pt->einval_arg = 7;
     pt->status_validity = sb.status_validity;
     pt->scsi_bus_status = sb.scsi_status;
     pt->adapter_status = sb.general_card_status;
@@ -302,7 +306,7 @@ static int ad_passthru_send(struct ad_adapter *adp, struct ad_lun *lun, struct s
 
 /* SCIOCMD, with the caller's structure in kernel memory. */
 static int ad_icmd_passthru(struct ad_adapter *adp, struct sc_passthru *pt, intptr_t arg,
-                            unsigned long devflag)
+                            unsigned long devflag, long owner)
 {
     struct ad_data d = {NULL, 0};
     struct ad_lun *lun;
@@ -313,7 +317,11 @@ static int ad_icmd_passthru(struct ad_adapter *adp, struct sc_passthru *pt, intp
         return error;
     pt->einval_arg = ad_passthru_check(adp, pt);
     lun = pt->einval_arg == 0 ? ad_lun_started(adp, pt->scsi_id, pt->lun_id) : NULL;
-    if (lun == NULL) {
+    /* The queue after an error is the owner's: who resumes it must know what is in it. */
+    if (lun != NULL && (pt->q_flags & (SC_RESUME | SC_Q_RESUME)) && !ad_lun_is_owner(lun, owner))
+        pt->einval_arg = 7;
+    if (lun == NULL || pt->einval_arg != 0 || pt->reserved1 != 0 || pt->reserved2[0] != 0 ||
+        pt->reserved2[1] != 0 || pt->reserved2[2] != 0) {
         (void)kcopyout(pt, arg, sizeof(*pt), devflag);
         return EINVAL;
     }
@@ -345,7 +353,7 @@ static int ad_icmd_passthru(struct ad_adapter *adp, struct sc_passthru *pt, intp
  * The ioctls of this file. The two whose structures are too large for a stack get memory here.
  * Context: process. Returns 0 or errno by the table of the specification, section 6.3.
  */
-int ad_icmd_ioctl(struct ad_adapter *adp, unsigned cmd, intptr_t arg, unsigned long devflag)
+int ad_icmd_ioctl(struct ad_adapter *adp, unsigned cmd, intptr_t arg, unsigned long devflag, long owner)
 {
     struct ad_data d = {NULL, 0};
     int error;
@@ -366,7 +374,7 @@ int ad_icmd_ioctl(struct ad_adapter *adp, unsigned cmd, intptr_t arg, unsigned l
     if (cmd == SCIOREAD)
         error = ad_icmd_read_block(adp, d.data, arg, devflag);
     else
-        error = ad_icmd_passthru(adp, d.data, arg, devflag);
+        error = ad_icmd_passthru(adp, d.data, arg, devflag, owner);
     ad_data_put(&d);
     return error;
 }

@@ -279,6 +279,7 @@ int ad_lun_stop(struct ad_lun *lun, long owner);
 int ad_lun_stop_now(struct ad_lun *lun);
 int ad_lun_halt(struct ad_lun *lun, long owner);
 int ad_lun_reset(struct ad_lun *lun, long owner);
+bool ad_lun_is_owner(struct ad_lun *lun, long owner);
 /* The file has been closed: stop what it started. */
 void ad_lun_orphan(struct ad_lun *lun, long owner);
 
@@ -445,7 +446,7 @@ void ad_event_deliver(struct ad_adapter *adp, uint32_t events);
 
 int ad_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext);
 /* The ioctls that send a command of their own. */
-int ad_icmd_ioctl(struct ad_adapter *adp, unsigned cmd, intptr_t arg, unsigned long devflag);
+int ad_icmd_ioctl(struct ad_adapter *adp, unsigned cmd, intptr_t arg, unsigned long devflag, long owner);
 /* b_iodone of those commands, by which the queue knows them. */
 void ad_icmd_done(struct buf *bp);
 /* The started LUN, or NULL. */

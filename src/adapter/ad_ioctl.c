@@ -148,7 +148,7 @@ int ad_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, l
     case SCIOTUR:
     case SCIOREAD:
     case SCIOCMD:
-        return ad_icmd_ioctl(adp, cmd, arg, devflag);
+        return ad_icmd_ioctl(adp, cmd, arg, devflag, chan);
     case SCIOLUNSTAT:
         return ad_ioctl_lunstat(adp, arg, devflag);
     case SCIOSTAT:

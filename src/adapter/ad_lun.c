@@ -120,6 +120,16 @@ static int ad_lun_owned_locked(const struct ad_lun *lun, long owner)
     return lun->lun_state == AD_LUN_STOPPING ? EIO : 0;
 }
 
+bool ad_lun_is_owner(struct ad_lun *lun, long owner)
+{
+    bool mine;
+
+    shim_lock_enter(&lun->lun_lock);
+    mine = ad_lun_owned_locked(lun, owner) != EINVAL;
+    shim_lock_exit(&lun->lun_lock);
+    return mine;
+}
+
 /* Nothing of this LUN is anywhere but with its owner. */
 static bool ad_lun_idle_locked(const struct ad_lun *lun)
 {

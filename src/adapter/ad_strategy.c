@@ -59,6 +59,8 @@ static inline int ad_fields_check(const struct ad_adapter *adp, const struct sc_
     if ((sb->flags & ~AD_FLAGS_KNOWN) | (sc->scsi_flags & ~(SC_NODISC | SC_ASYNC)) | sc->scsi_resvd |
         sb->resvd2)
         return EINVAL;
+    if (sb->resvd3[0] | sb->resvd3[1])
+        return EINVAL;
     if (sb->q_tag_msg != SC_NO_Q && (sb->q_tag_msg < SC_SIMPLE_Q || sb->q_tag_msg > SC_ORDERED_Q))
         return EINVAL;
     if (sb->bp != NULL && sb->resvd1 != NULL)

@@ -277,6 +277,43 @@ START_TEST(test_AIX_21_after_BUSY_the_queue_goes_on_at_once)
 }
 END_TEST
 
+/* The table in sys/scsi.h: SCIORESET, and control transactions where no queue is kept. */
+START_TEST(test_AIX_26_reset_and_control_in_running_and_halted)
+{
+    static const uint8_t control[] = {SC_Q_CLR, SC_Q_RESUME, SC_RESUME | SC_Q_CLR, SC_RESUME | SC_Q_RESUME};
+    static struct req r[4];
+
+    fake_up(true, FAKE_PEND);
+    for (unsigned k = 0; k < 2; k++) {
+        for (unsigned i = 0; i < SC_ARRAY_SIZE(control); i++) {
+            unsigned before = fake_lun->lun_state;
+
+            ck_assert_uint_eq(before, k == 0 ? AD_LUN_RUN : AD_LUN_HALT);
+            req_init(&r[0]);
+            r[0].sb.flags = control[i];
+            req_refused(&r[0], EINVAL);
+            ck_assert_uint_eq(fake_lun->lun_state, before);
+        }
+        if (k == 1)
+            break;
+        ck_assert_int_eq(fp_ioctl(fake_fp, SCIORESET, SC_ARG(FAKE_ID, 0), 0), 0);
+        ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_RUN); /* nothing was there to reset */
+        for (unsigned i = 0; i < 4; i++) {
+            req_init(&r[i]);
+            r[i].sb.q_tag_msg = i < 2 ? SC_SIMPLE_Q : SC_NO_Q; /* these wait behind */
+            req_send(&r[i]);
+        }
+        ck_assert_uint_eq(fake.nkept, 2);
+        ck_assert_int_eq(fp_ioctl(fake_fp, SCIORESET, SC_ARG(FAKE_ID, 0), 0), 0);
+        came_back(&r[0], EIO, SC_ADAPTER_ERROR, 0, SC_SCSI_BUS_RESET);
+        for (unsigned i = 1; i < 4; i++)
+            came_back(&r[i], ENXIO, 0, 0, 0);
+    }
+    fake_check(fake_lun);
+    fake_down();
+}
+END_TEST
+
 static Suite *ad_halt_suite(void)
 {
     Suite *s = suite_create("ad_halt");
@@ -292,6 +329,7 @@ static Suite *ad_halt_suite(void)
     tcase_add_test(cleared, test_AIX_21_resume_waits_until_the_cancelled_are_home);
     tcase_add_test(cleared, test_AIX_20_cancelled_command_that_fails_clears_again);
     tcase_add_test(cleared, test_AIX_21_after_BUSY_the_queue_goes_on_at_once);
+    tcase_add_test(cleared, test_AIX_26_reset_and_control_in_running_and_halted);
     suite_add_tcase(s, status);
     suite_add_tcase(s, cleared);
     return s;

@@ -536,12 +536,49 @@ START_TEST(test_AIX_25_pass_through_names_the_wrong_field)
     WRONG(scsi_id, 16, 13);
     WRONG(lun_id, 8, 14);
     WRONG(data_length, SC_PASSTHRU_INLINE + 1, SC_EINVAL_LENGTH);
+    WRONG(reserved1, 1, 0);
+    WRONG(reserved2[0], 1, 0);
+    WRONG(reserved2[2], 1, 0);
+    WRONG(q_flags, SC_Q_RESUME, 7); /* the queue runs */
     pt_init();
     pt.buffer = (uintptr_t)&pt;
     pt.data_length = (1u << 20) + 1;
     ck_assert_int_eq(scio(SCIOCMD, (intptr_t)&pt), EINVAL);
     ck_assert_uint_eq(pt.einval_arg, SC_EINVAL_LENGTH);
     ck_assert_uint_eq(fake.starts, 0);
+    fake_down();
+}
+END_TEST
+
+/* What is queued after an error is the owner's to run or to clear. */
+START_TEST(test_AIX_22_nobody_else_resumes_a_queue)
+{
+    static const uint8_t flags[] = {SC_RESUME, SC_Q_RESUME, SC_RESUME | SC_Q_RESUME};
+    static struct req r;
+    struct file *other = NULL;
+
+    fake_up(true, FAKE_INLINE);
+    ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, 0, &other), 0);
+    fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 0);
+    req_init(&r);
+    req_expect(&r, EIO);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_KEEP);
+    fake.starts = 0;
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(flags); i++) {
+        pt_init();
+        pt.q_flags = flags[i];
+        ck_assert_int_eq(fp_ioctl(other, SCIOCMD, (intptr_t)&pt, 0), EINVAL);
+        ck_assert_uint_eq(pt.einval_arg, 7);
+        ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_KEEP);
+    }
+    ck_assert_uint_eq(fake.starts, 0);
+    pt_init();
+    pt.q_flags = SC_RESUME | SC_Q_RESUME;
+    ck_assert_int_eq(scio(SCIOCMD, (intptr_t)&pt), 0);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_RUN);
+    pt_init();
+    ck_assert_int_eq(fp_ioctl(other, SCIOCMD, (intptr_t)&pt, 0), 0); /* a plain command is for everybody */
+    ck_assert_int_eq(fp_close(other), 0);
     fake_down();
 }
 END_TEST
@@ -845,6 +882,7 @@ static Suite *ad_ioctl_suite(void)
     tcase_add_test(commands, test_AIX_25_read_block);
     tcase_add_test(commands, test_AIX_25_pass_through_names_the_wrong_field);
     tcase_add_test(commands, test_AIX_25_pass_through_moves_data_and_fetches_sense);
+    tcase_add_test(commands, test_AIX_22_nobody_else_resumes_a_queue);
     tcase_add_test(commands, test_AIX_20_sense_of_an_ioctl_comes_before_anything_queued);
     tcase_add_test(commands, test_AIX_20_sense_of_an_ioctl_does_not_wait_for_the_commands_it_frees);
     tcase_add_test(commands, test_AIX_20_sense_of_an_ioctl_goes_back_with_the_queue);

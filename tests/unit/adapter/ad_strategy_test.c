@@ -265,6 +265,12 @@ START_TEST(test_AIX_02_bad_fields_refused)
     r.sb.resvd2 = 1;
     req_refused(&r, EINVAL);
     req_init(&r);
+    r.sb.resvd3[0] = 1;
+    req_refused(&r, EINVAL);
+    req_init(&r);
+    r.sb.resvd3[1] = 1;
+    req_refused(&r, EINVAL);
+    req_init(&r);
     r.sb.scsi_command.scsi_resvd = 1;
     req_refused(&r, EINVAL);
     req_init(&r);
