@@ -207,7 +207,7 @@ struct watchdog {
     struct watchdog *next;            /* the kernel's */
     struct watchdog *prev;            /* the kernel's */
     void (*func)(struct watchdog *w); /* runs at interrupt level, once, count seconds after w_start */
-    uint16_t count;                   /* seconds left; the kernel's once started */
+    uint16_t count;                   /* the kernel's: seconds at w_start, 0 when over; not counted down */
     uint16_t restart;                 /* seconds w_start begins with */
     void *w_trb;                      /* the kernel's */
     uintptr_t w_reserved[2];          /* 0 */

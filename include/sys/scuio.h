@@ -75,9 +75,9 @@ typedef int (*mincnt_t)(struct buf *bp, void *minparms);
  * Returns 0 with uio_resid lowered by what was moved; after a failure uio_resid counts from the
  * first failing buf, in the order of the uio, and the first error is returned (EIO when the driver
  * gave none). EFAULT: a piece without memory. EINVAL: buf_cnt, rw, an offset that is negative or
- * inside a DEV_BSIZE block, or a mincnt that left no bytes. A short transfer without error ends
- * the loop as an end of file does: 0 and uio_resid > 0.
- * Process context, no lock held; sleeps. (AIX: uphysio; error rules recalled, see the spec.)
+ * inside a DEV_BSIZE block, a mincnt that left no bytes, or a caller not in process context. A short transfer
+ * without error ends the loop as an end of file does: 0 and uio_resid > 0. Process context, no lock held;
+ * sleeps. (AIX: uphysio; error rules recalled, see the spec.)
  */
 int uphysio(struct uio *uiop, unsigned rw, unsigned buf_cnt, devno_t devno, void (*strat)(struct buf *bp),
             mincnt_t mincnt, void *minparms);

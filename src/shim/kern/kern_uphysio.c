@@ -305,7 +305,8 @@ int uphysio(struct uio *uiop, unsigned rw, unsigned buf_cnt, devno_t devno, void
     if ((rw != B_READ && rw != B_WRITE) || buf_cnt == 0 || buf_cnt > UPHYSIO_BUFS_MAX || !strat ||
         uiop->uio_offset < 0 || (uint64_t)uiop->uio_resid > (uint64_t)INT64_MAX - (uint64_t)uiop->uio_offset)
         return EINVAL;
-    KASSERT(kern_at_process_level());
+    if (!kern_at_process_level())
+        return EINVAL;
     kern_cursor_init(&up.up_cursor, uiop);
     if (!kern_cursor_settle(&up.up_cursor))
         return uiop->uio_resid ? EFAULT : 0;
