@@ -3,7 +3,8 @@
  * scdisk.h - the disk device driver's ioctls, attributes and counters.
  *
  * Published names; values and layouts are ours. An entry marked [ours] has no published
- * counterpart. Pointers and inline areas follow the rule in scsi.h.
+ * counterpart. Pointers and inline areas follow the rule in scsi.h. DKIOWRSE, DKFORMAT, DKUNMAP, DKZERO and
+ * DKZERO_UNMAP need a file open for writing: EBADF.
  */
 #ifndef SYS_SCDISK_H
 #define SYS_SCDISK_H

@@ -196,8 +196,8 @@ static int ioctl_passthru_checked(struct dd_unit *un, struct sc_passthru *pt, un
     int error;
 
     pt->einval_arg = ioctl_passthru_bad(un, pt);
-    if (pt->einval_arg)
-        return EINVAL;
+    if (pt->einval_arg || pt->reserved1 || pt->reserved2[0] || pt->reserved2[1] || pt->reserved2[2])
+        return EINVAL; /* the last two have no number */
     if (pt->buffer && !(devflag & DKERNEL))
         return EFAULT;
     if (!pt->buffer && !read)
@@ -329,9 +329,17 @@ static int ioctl_stats(struct dd_unit *un, intptr_t arg, unsigned long devflag)
     return kcopyout(&stats, arg, sizeof(stats), devflag);
 }
 
-/* What moves data needs the disk open in the ordinary way. */
+/* What changes the medium and is no command of the caller's own. */
+static bool ioctl_writes(unsigned cmd)
+{
+    return cmd == DKIOWRSE || cmd == DKFORMAT || cmd == DKUNMAP || cmd == DKZERO || cmd == DKZERO_UNMAP;
+}
+
+/* What moves data needs the disk open in the ordinary way; what changes it, open for writing. */
 static int ioctl_normal(struct dd_unit *un, unsigned cmd, intptr_t arg, unsigned long devflag)
 {
+    if (ioctl_writes(cmd) && !(devflag & DWRITE))
+        return un->un_read_only ? EWRPROTECT : EBADF;
     switch (cmd) {
     case DKIORDSE:
     case DKIOWRSE:

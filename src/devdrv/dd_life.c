@@ -148,6 +148,9 @@ static int life_dds_check(struct scdisk_dds *dds)
     if (dds->scsi_id >= SC_IDS_MAX || dds->lun_id >= SC_LUNS_MAX || dds->queue_depth > DD_DEPTH_MAX ||
         dds->pool > 4u * DD_DEPTH_MAX || dds->retries > 100u)
         return EINVAL;
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(dds->reserved); i++)
+        if (dds->reserved[i])
+            return EINVAL;
     if (dds->max_coalesce && dds->max_coalesce < DEV_BSIZE)
         return EINVAL;
     dds->name[sizeof(dds->name) - 1] = '\0';
@@ -217,6 +220,14 @@ static bool life_major_in_use(devno_t devno)
     return false;
 }
 
+/* Is it a disk of ours? Then it is no adapter: one that opened itself would wait for itself. */
+static bool life_is_disk(devno_t adapter, devno_t devno)
+{
+    const struct devsw *there = devsw_find(adapter);
+
+    return SC_MAJOR(adapter) == SC_MAJOR(devno) || (there && there->d_strategy == dd_strategy);
+}
+
 static int life_init(devno_t devno, struct uio *uiop)
 {
     static const struct devsw entries = {
@@ -239,7 +250,7 @@ static int life_init(devno_t devno, struct uio *uiop)
         return EINVAL;
     error = uiomove(&dds, sizeof(dds), UIO_WRITE, uiop);
     if (!error)
-        error = life_dds_check(&dds);
+        error = life_is_disk(dds.adapter_devno, devno) ? EINVAL : life_dds_check(&dds);
     if (error)
         return error;
     un = xmalloc(sizeof(*un), 6, PINNED_HEAP);

@@ -253,8 +253,8 @@ static int open_join_locked(const struct dd_unit *un, unsigned long devflag, int
 }
 
 /*
- * Context: process. 0; EACCES, EBUSY, EINVAL (ext), ENXIO (not configured), EWRPROTECT; what the adapter or
- * the device answered.
+ * Context: process. 0; EACCES, EBUSY, EINVAL (ext), ENXIO (not configured), EPERM (an ext flag from a user
+ * without authority), EWRPROTECT; what the adapter or the device answered.
  */
 int dd_open(devno_t devno, unsigned long devflag, long chan, int ext)
 {
@@ -264,6 +264,8 @@ int dd_open(devno_t devno, unsigned long devflag, long chan, int ext)
     (void)chan;
     if (ext & ~OPEN_EXT_ALL)
         return EINVAL;
+    if (ext && !(devflag & (DKERNEL | DAUTH)))
+        return EPERM;
     un = dd_unit_hold(devno);
     if (!un)
         return ENXIO;

@@ -200,7 +200,8 @@ static void round_of(void)
     for (int i = 0; i < 4; i++) {
         lie_percent = (unsigned)(rnd() % 3 ? rnd() % 60 : 0);
         status_percent = (unsigned)(rnd() % 3 == 0 ? rnd() % 30 : 0);
-        if (fp_opendev(DISK_DEVNO, DREAD | DWRITE, NULL, rnd() % 4 == 0 ? SC_FORCED_OPEN : 0, &fp) == 0) {
+        if (fp_opendev(DISK_DEVNO, DREAD | DWRITE | DKERNEL, NULL, rnd() % 4 == 0 ? SC_FORCED_OPEN : 0,
+                       &fp) == 0) {
             opened++;
             use(fp);
             (void)fp_close(fp);

@@ -114,7 +114,7 @@ static void round_of(void)
     MUST(scp_create(&spec, &pair, text, sizeof(text)) == 0, "create: %s", text);
     for (unsigned i = 0; i < 2; i++) {
         int ext = rnd() % 4 == 0 ? SC_DIAGNOSTIC : rnd() % 4 == 0 ? SC_SINGLE : 0;
-        int error = fp_opendev(scp_disk_devno(pair, i), DREAD | DWRITE, NULL, ext, &disk[i]);
+        int error = fp_opendev(scp_disk_devno(pair, i), DREAD | DWRITE | DKERNEL, NULL, ext, &disk[i]);
 
         MUST(error == 0, "open with ext %#x: %s", ext, scp_strerror(error));
     }

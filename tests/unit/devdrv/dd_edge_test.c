@@ -95,9 +95,9 @@ START_TEST(test_open_adapter_refuses)
     ck_assert_int_eq(fake_config(NULL), 0);
     fake.fail_ioctl = cmds[_i];
     fake.fail_error = ETIMEDOUT;
-    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, SC_FORCED_OPEN, &fp), ETIMEDOUT);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_FORCED_OPEN, &fp), ETIMEDOUT);
     fake.fail_error = 0;
-    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, SC_FORCED_OPEN, &fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_FORCED_OPEN, &fp), 0);
     fake_close(fp);
 }
 END_TEST
@@ -142,7 +142,7 @@ START_TEST(test_write_protected)
     ck_assert_int_eq(fb.b.b_error, EWRPROTECT);
     ck_assert_int_eq(dd_write(FAKE_DEV, &(struct uio){.uio_resid = 512}, 0, 0), EWRPROTECT);
     fake_close(fp);
-    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, SC_SINGLE, &fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_SINGLE, &fp), 0);
     ck_assert_int_eq(IOCTL(fp, DKFORMAT, 0), EWRPROTECT);
     fake_close(fp);
 }
@@ -157,7 +157,7 @@ START_TEST(test_diagnostic)
     struct file *fp;
 
     ck_assert_int_eq(fake_config(NULL), 0);
-    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, SC_DIAGNOSTIC, &fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE | DKERNEL, NULL, SC_DIAGNOSTIC, &fp), 0);
     fake_buf_init(&fb, true, 0, area, 512);
     fake_submit(&fb, 1);
     ck_assert_int_eq(fb.b.b_error, EACCES);

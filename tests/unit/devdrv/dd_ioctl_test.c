@@ -62,12 +62,44 @@ START_TEST(test_unsupported)
 }
 END_TEST
 
+/* What changes the medium needs a file open for writing, whoever asks. */
+START_TEST(test_writing_ioctls_need_a_file_open_for_writing)
+{
+    static const unsigned writing[] = {DKIOWRSE, DKFORMAT, DKUNMAP, DKZERO, DKZERO_UNMAP};
+    static struct sc_rdwrt area = {.data_length = 512};
+    static struct sc_passthru pt;
+    struct sc_range range = {0, 4096};
+    struct file *fp;
+
+    ck_assert_int_eq(fake_config(NULL), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_SINGLE, &fp), 0);
+    fake.nlog = 0;
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(writing); i++)
+        ck_assert_int_eq(fp_ioctl(fp, writing[i], i == 0 ? (intptr_t)&area : (intptr_t)&range, 0), EBADF);
+    ck_assert_uint_eq(fake.nlog, 0);
+    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &area), 0);
+    for (unsigned i = 0; i < 4; i++) { /* the reserved fields of a pass-through */
+        memset(&pt, 0, sizeof(pt));
+        pt.version = SC_VERSION_1;
+        pt.command_length = 6;
+        if (i == 3)
+            pt.reserved1 = 1;
+        else
+            pt.reserved2[i] = 1;
+        pt.einval_arg = 99;
+        ck_assert_int_eq(IOCTL(fp, DK_PASSTHRU, &pt), EINVAL);
+        ck_assert_uint_eq(pt.einval_arg, 0);
+    }
+    fake_close(fp);
+}
+END_TEST
+
 START_TEST(test_format_exclusive)
 {
     struct file *fp;
 
     ck_assert_int_eq(fake_config(NULL), 0);
-    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, SC_SINGLE, &fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE | DKERNEL, NULL, SC_SINGLE, &fp), 0);
     ck_assert_int_eq(IOCTL(fp, DKFORMAT, 0), 0);
     fake_close(fp);
 }
@@ -138,7 +170,7 @@ START_TEST(test_passthru)
     ck_assert_int_eq(memcmp(pt.data + 8, "FAKE", 4), 0);
     ck_assert_uint_eq(pt.residual, 60);
     fake_close(fp);
-    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, SC_DIAGNOSTIC, &fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC, &fp), 0);
     ck_assert_int_eq(IOCTL(fp, DKIOCMD, &pt), 0);
     ck_assert_int_eq(IOCTL(fp, DK_PASSTHRU, &pt), EACCES);
     fake_close(fp);
@@ -477,6 +509,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_iocinfo_and_info);
     tcase_add_test(t, test_unsupported);
     tcase_add_test(t, test_format_exclusive);
+    tcase_add_test(t, test_writing_ioctls_need_a_file_open_for_writing);
     tcase_add_test(t, test_read_with_sense);
     tcase_add_test(t, test_passthru);
     tcase_add_test(t, test_passthru_einval_arg);

@@ -8,13 +8,18 @@
 
 #define OTHER_DEV SC_MAKEDEV(FAKE_DISK_MAJOR, 1)
 
-static int config(devno_t devno)
+static int config_dds(devno_t devno, struct scdisk_dds dds)
 {
-    struct scdisk_dds dds = {.adapter_devno = FAKE_AD_DEV, .scsi_id = 3, .name = "hdisk0"};
     struct iovec iov = {&dds, sizeof(dds)};
     struct uio uio = {.uio_iov = &iov, .uio_iovcnt = 1, .uio_resid = sizeof(dds), .uio_segflg = UIO_SYSSPACE};
 
     return scdisk_config(devno, CFG_INIT, &uio);
+}
+
+static int config(devno_t devno)
+{
+    return config_dds(devno,
+                      (struct scdisk_dds){.adapter_devno = FAKE_AD_DEV, .scsi_id = 3, .name = "hdisk0"});
 }
 
 /* ------------------------------------------------------------------ with a virtual clock */
@@ -70,6 +75,52 @@ START_TEST(test_open_of_a_dying_unit)
 }
 END_TEST
 
+/* What a define-device structure must not say. */
+START_TEST(test_what_cannot_be_configured)
+{
+    const struct scdisk_dds good = {.adapter_devno = FAKE_AD_DEV, .scsi_id = 3, .name = "hdisk0"};
+    struct scdisk_dds bad[4] = {good, good, good, good};
+
+    bad[0].adapter_devno = FAKE_DEV; /* itself: its open would wait for itself */
+    bad[1].adapter_devno = OTHER_DEV;
+    bad[2].reserved[0] = 1;
+    bad[3].reserved[7] = 1;
+    fake_begin(20480, 512);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(bad); i++)
+        ck_assert_int_eq(config_dds(FAKE_DEV, bad[i]), EINVAL);
+    /* A disk under another major is no adapter either. */
+    ck_assert_int_eq(config(FAKE_DEV), 0);
+    bad[0].adapter_devno = FAKE_DEV;
+    ck_assert_int_eq(config_dds(SC_MAKEDEV(FAKE_DISK_MAJOR + 1, 1), bad[0]), EINVAL);
+    ck_assert_int_eq(scdisk_config(FAKE_DEV, CFG_TERM, NULL), 0);
+    fake_end();
+}
+END_TEST
+
+/* An openx flag takes something from others: a user needs authority, and nothing happens without. */
+START_TEST(test_ext_flags_need_authority)
+{
+    static const int flags[] = {SC_DIAGNOSTIC, SC_FORCED_OPEN, SC_SINGLE, SC_RETAIN_RESERVATION,
+                                SC_NO_RESERVE};
+    struct file *fp;
+
+    fake_begin(20480, 512);
+    ck_assert_int_eq(config(FAKE_DEV), 0);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(flags); i++) {
+        fake.nlog = fake.resets = 0;
+        ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, flags[i], &fp), EPERM);
+        ck_assert_uint_eq(fake.nlog, 0);
+        ck_assert_uint_eq(fake.resets, 0);
+        ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DAUTH, NULL, flags[i], &fp), 0);
+        fake_close(fp);
+    }
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, 0, &fp), 0);
+    fake_close(fp);
+    ck_assert_int_eq(scdisk_config(FAKE_DEV, CFG_TERM, NULL), 0);
+    fake_end();
+}
+END_TEST
+
 /* ------------------------------------------------------------------ with threads */
 
 static _Atomic bool stop;
@@ -81,7 +132,7 @@ static void *opener(void *arg)
     (void)arg;
     while (!atomic_load(&stop)) {
         struct file *fp;
-        int rc = fp_opendev(FAKE_DEV, DREAD, NULL, SC_DIAGNOSTIC, &fp);
+        int rc = fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC, &fp);
 
         if (rc == 0)
             odd += fp_close(fp) != 0;
@@ -245,6 +296,8 @@ int main(int argc, char **argv)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, test_term_waits_for_who_is_inside);
     tcase_add_test(t, test_open_of_a_dying_unit);
+    tcase_add_test(t, test_ext_flags_need_authority);
+    tcase_add_test(t, test_what_cannot_be_configured);
     tcase_add_test(t, test_open_against_term);
     tcase_add_test(t, test_format_beside_questions);
     tcase_add_test(t, test_size_is_never_half_of_two);

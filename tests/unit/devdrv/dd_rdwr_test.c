@@ -156,7 +156,7 @@ START_TEST(test_strategy_not_open_and_diagnostic)
     fake_buf_init(&fb, true, 0, area, 512);
     fake_submit(&fb, 1);
     ck_assert_int_eq(fb.b.b_error, ENXIO);
-    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, SC_DIAGNOSTIC, &fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC, &fp), 0);
     fake_buf_init(&fb, true, 0, area, 512);
     fake_submit(&fb, 1);
     ck_assert_int_eq(fb.b.b_error, EACCES);
@@ -379,20 +379,20 @@ START_TEST(test_open_modes)
     ck_assert_int_eq(fake_config(NULL), 0);
     ck_assert_int_eq(fake_config(NULL), EEXIST);
     ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0x4000, &a), EINVAL);
-    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, SC_SINGLE, &a), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_SINGLE, &a), 0);
     ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &b), EACCES);
     ck_assert_int_eq(scdisk_config(FAKE_DEV, CFG_TERM, NULL), EBUSY);
     fake_close(a);
     ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &a), 0);
-    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, SC_SINGLE, &b), EBUSY);
-    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, SC_DIAGNOSTIC, &b), EACCES);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_SINGLE, &b), EBUSY);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC, &b), EACCES);
     ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &b), 0);
     ck_assert_uint_eq(fake.starts, 2);
     fake_close(a);
     ck_assert_uint_eq(fake.stops, 1);
     fake_close(b);
     ck_assert_uint_eq(fake.stops, 2);
-    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, SC_DIAGNOSTIC | SC_FORCED_OPEN, &a), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC | SC_FORCED_OPEN, &a), 0);
     ck_assert_uint_eq(fake.resets, 1);
     ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &b), EACCES);
     fake_close(a);
@@ -421,7 +421,7 @@ START_TEST(test_open_reservation_table)
     ck_assert_int_eq(fake_config(NULL), 0);
     for (size_t i = 0; i < SC_ARRAY_SIZE(rows); i++) {
         fake.reserves = fake.releases = fake.resets = 0;
-        ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, rows[i].ext, &fp), 0);
+        ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, rows[i].ext, &fp), 0);
         fake_close(fp);
         ck_assert_uint_eq(fake.reserves, rows[i].reserves);
         ck_assert_uint_eq(fake.releases, rows[i].releases);

@@ -456,7 +456,7 @@ START_TEST(test_format_reads_all_limits_again)
     format_bytes = fake.block_bytes = _i ? 512 : 4096;
     fake.reply = format_reply;
     ck_assert_int_eq(fake_config(&dds), 0);
-    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, SC_SINGLE, &fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE | DKERNEL, NULL, SC_SINGLE, &fp), 0);
     format_bytes = fake.block_bytes = _i ? 4096 : 512;
     ck_assert_int_eq(fp_ioctl(fp, DKFORMAT, 0, 0), 0);
     ck_assert_int_eq(fp_ioctl(fp, DKINFO, (intptr_t)&info, 0), 0);
@@ -480,7 +480,7 @@ START_TEST(test_format_and_nonsense)
     format_bytes = 512;
     fake.reply = format_reply;
     ck_assert_int_eq(fake_config(NULL), 0);
-    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, SC_SINGLE, &fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE | DKERNEL, NULL, SC_SINGLE, &fp), 0);
     format_bytes = 513;
     ck_assert_int_eq(fp_ioctl(fp, DKFORMAT, 0, 0), EFORMAT);
     ck_assert_int_eq(read_one(fp), EFORMAT);

@@ -25,7 +25,7 @@ static void setup_with(bool no_reserve)
 
 static int disk_open(int ext, struct file **fpp)
 {
-    return fp_opendev(scp_disk_devno(pair, 0), DREAD | DWRITE, NULL, ext, fpp);
+    return fp_opendev(scp_disk_devno(pair, 0), DREAD | DWRITE | DKERNEL, NULL, ext, fpp);
 }
 
 /* PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY. */
