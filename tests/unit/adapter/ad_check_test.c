@@ -143,6 +143,65 @@ START_TEST(test_moves_of_the_state)
 }
 END_TEST
 
+/* SCIOSTAT counts since the attachment, whatever becomes of the LUNs; resets and events of the adapter too.
+ */
+START_TEST(test_counts_since_the_attachment)
+{
+    struct sc_adapter_stats st;
+
+    fake_up(true, FAKE_INLINE);
+    for (unsigned i = 0; i < 3; i++) {
+        if (i == 0)
+            fake_script(AD_RES_BUS_FAULT, 0, 512);
+        req_init(&q[i]);
+        q[i].sb.flags = i == 1 ? SC_RESUME : 0;
+        req_expect(&q[i], i == 0 ? EIO : 0);
+    }
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIORESET, SC_ARG(FAKE_ID, 0), 0), 0);
+    ad_hw_event(fake.ad, AD_EV_BUS_RESET);
+    ad_hw_event(fake.ad, AD_EV_CMD_FAILED);
+    for (unsigned stopped = 0; stopped < 2; stopped++) {
+        ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTAT, (intptr_t)&st, 0), 0);
+        ck_assert_uint_eq(st.luns_started, 1 - stopped);
+        ck_assert_uint_eq(st.commands, 3);
+        ck_assert_uint_eq(st.completed, 3);
+        ck_assert_uint_eq(st.errors, 1);
+        ck_assert_uint_eq(st.resets, 2);
+        ck_assert_uint_eq(st.events, 2);
+        if (!stopped)
+            ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTOP, SC_ARG(FAKE_ID, 0), 0), 0);
+    }
+    fake_down();
+}
+END_TEST
+
+/* While a command of the lane is inside start(), another one closes the lane. */
+static void lane_is_closed_inside(struct fake *f, struct ad_xfer *xfer)
+{
+    (void)xfer;
+    f->on_start = NULL;
+    req_init(&q[1]);
+    q[1].sb.q_tag_msg = SC_NO_Q;
+    req_send(&q[1]);
+}
+
+/* Who leaves the lane is counted where he arrives, and there alone. */
+START_TEST(test_counts_of_who_leaves_the_lane)
+{
+    struct sc_lun_stats st;
+
+    fake_up(true, FAKE_INLINE);
+    fake.on_start = lane_is_closed_inside;
+    req_init(&q[0]);
+    req_expect(&q[0], 0);
+    ck_assert_uint_eq(q[1].done, 1);
+    st = fake_stats();
+    ck_assert_uint_eq(st.accepted, 2);
+    ck_assert_uint_eq(st.completed, 2);
+    fake_down();
+}
+END_TEST
+
 static Suite *ad_check_suite(void)
 {
     Suite *s = suite_create("ad_check");
@@ -152,6 +211,8 @@ static Suite *ad_check_suite(void)
     tcase_add_test(check, test_slots);
     tcase_add_test(check, test_lane);
     tcase_add_test(check, test_moves_of_the_state);
+    tcase_add_test(check, test_counts_since_the_attachment);
+    tcase_add_test(check, test_counts_of_who_leaves_the_lane);
     suite_add_tcase(s, check);
     return s;
 }

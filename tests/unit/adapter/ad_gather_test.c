@@ -252,6 +252,28 @@ START_TEST(test_AIX_16_gather_copy_reports_ENOMEM_and_EFAULT)
 }
 END_TEST
 /* Every way out gives the copy back: the next gathers can be copied after each. */
+/* As much as one command may carry, and not a byte more. */
+START_TEST(test_AIX_14_largest_gather)
+{
+    static uint8_t mem[(1u << 20) + SC_PAGE_SIZE] __attribute__((aligned(4096)));
+    struct gather g;
+
+    fake_up(true, FAKE_INLINE);
+    for (size_t more = 0; more < 2; more++) {
+        size_t bytes = ad_find(FAKE_DEVNO)->adp_transfer_max + more;
+
+        ck_assert_uint_le(bytes, sizeof(mem));
+        gather_init(&g, UIO_SYSSPACE);
+        g.iov[0] = (struct iovec){mem, 512};
+        g.iov[1] = (struct iovec){mem + 512, bytes - 512};
+        g.uio.uio_iovcnt = 2;
+        g.uio.uio_resid = g.r.sb.bufstruct.b_bcount = bytes;
+        req_expect(&g.r, more ? EINVAL : 0);
+    }
+    fake_down();
+}
+END_TEST
+
 START_TEST(test_AIX_16_the_copy_is_given_back_on_every_way_out)
 {
     static struct gather g[AD_BOUNCES];
@@ -366,6 +388,7 @@ static Suite *ad_gather_suite(void)
     tcase_add_test(gathers, test_AIX_17_retry_from_process_level_works_after_restoring);
     tcase_add_test(gathers, test_AIX_15_no_gather_means_EINVAL_not_a_crash);
     tcase_add_test(gathers, test_AIX_16_gather_copy_reports_ENOMEM_and_EFAULT);
+    tcase_add_test(gathers, test_AIX_14_largest_gather);
     tcase_add_test(gathers, test_AIX_16_the_copy_is_given_back_on_every_way_out);
     tcase_add_test(gathers, test_AIX_14_a_gather_that_cannot_be_mapped_is_copied);
     suite_add_tcase(s, gathers);

@@ -104,6 +104,13 @@ START_TEST(test_AIX_18_an_error_is_never_resent_and_adapter_errors_are_logged)
     ck_assert_uint_eq(n, 1);
     ck_assert_uint_eq(rec[0].er_id, ERRID_SCSI_ERR1);
     ck_assert_str_eq(rec[0].er_resource, "scsi0");
+    ck_assert_uint_eq(rec[0].er_temp, 0);
+    req_init(&q[0]);
+    q[0].sb.flags = SC_RESUME;
+    fake_script(AD_RES_BUS_RESET, 0, 512);
+    req_expect(&q[0], EIO);
+    ck_assert_uint_eq(errlog_read(rec[0].er_seq, rec, 8), 1);
+    ck_assert_uint_eq(rec[0].er_temp, 1); /* this one passes by itself */
     fake_down();
 }
 END_TEST

@@ -340,6 +340,35 @@ START_TEST(test_AIX_27_events_are_the_owners)
 }
 END_TEST
 
+static void event_beside_stop(struct shim_timer *t)
+{
+    (void)t;
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_STOPPING);
+    ad_hw_event(fake.ad, AD_EV_BUS_RESET);
+    fake_end_all();
+}
+
+/* Who has begun to stop is told nothing any more, long as it may take. */
+START_TEST(test_AIX_27_no_event_while_stopping)
+{
+    struct sc_event_struct ev = {.id = FAKE_ID, .mode = SC_IM_MODE, .async_func = on_event};
+    struct shim_timer t;
+    struct req r;
+
+    fake_up(true, FAKE_PEND);
+    ck_assert_int_eq(scio(SCIOEVENT, (intptr_t)&ev), 0);
+    req_init(&r);
+    req_send(&r);
+    seen_n = 0;
+    shim_timer_init(&t, event_beside_stop, NULL);
+    ck_assert_int_eq(shim_timer_arm(&t, shim_now_ns() + AD_NS_PER_MS), 0);
+    ck_assert_int_eq(scio(SCIOSTOP, SC_ARG(FAKE_ID, 0)), 0);
+    ck_assert_uint_eq(r.done, 1);
+    ck_assert_uint_eq(seen_n, 0);
+    fake_down();
+}
+END_TEST
+
 /* ---------------------------------------------------------------- commands */
 
 START_TEST(test_AIX_25_inquiry_inline_pointer_and_user)
@@ -876,6 +905,7 @@ static Suite *ad_ioctl_suite(void)
     tcase_add_test(halt, test_AIX_26_reset_hits_every_lun_of_the_id_only);
     tcase_add_test(halt, test_AIX_27_event_rules);
     tcase_add_test(halt, test_AIX_27_events_are_the_owners);
+    tcase_add_test(halt, test_AIX_27_no_event_while_stopping);
     tcase_add_test(commands, test_AIX_25_inquiry_inline_pointer_and_user);
     tcase_add_test(commands, test_AIX_25_errno_table_of_commands);
     tcase_add_test(commands, test_AIX_25_wrong_fields_are_EINVAL);

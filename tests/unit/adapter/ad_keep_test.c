@@ -164,6 +164,12 @@ START_TEST(test_AIX_22_resume_with_a_command_runs_it_first)
     keep_up(4);
     req_init(&control);
     control.sb.flags = SC_Q_RESUME | SC_RESUME;
+    control.sb.scsi_command.scsi_length = 7; /* a command, and none that there is */
+    req_refused(&control, EINVAL);
+    control_init(SC_Q_RESUME | SC_Q_CLR | SC_RESUME);
+    req_refused(&control, EINVAL);
+    req_init(&control);
+    control.sb.flags = SC_Q_RESUME | SC_RESUME;
     req_send(&control);
     ck_assert_uint_eq(fake.nkept, 2);
     fake_end(1);

@@ -11,6 +11,7 @@ START_TEST(test_AIX_25_diagnostic_open_is_exclusive)
 {
     struct file *fp;
     struct devinfo info;
+    struct sc_adapter_stats st;
 
     fake_up(true, FAKE_INLINE);
     ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC, &fp), EACCES);
@@ -23,6 +24,7 @@ START_TEST(test_AIX_25_diagnostic_open_is_exclusive)
     ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC, &fp), EACCES);
     ck_assert_int_eq(scio(IOCINFO, (intptr_t)&info), 0);
     ck_assert_int_eq(scio(SCIOSTART, SC_ARG(FAKE_ID, 0)), EACCES);
+    ck_assert_int_eq(scio(SCIOSTAT, (intptr_t)&st), EACCES);
     ck_assert_int_eq(fp_close(fake_fp), 0);
     ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD, NULL, 0, &fake_fp), 0);
     fake_down();
@@ -259,6 +261,28 @@ START_TEST(test_AIX_25_detach_with_a_command_inside_is_EBUSY)
 }
 END_TEST
 
+/* What stays with the adapter counts for who attached it, whoever asks for it. */
+START_TEST(test_NB_23_memory_is_the_adapters_owners)
+{
+    uint32_t before;
+    size_t had;
+
+    shim_test_begin_det(1);
+    fake_prepare();
+    before = shim_owner_enter(1);
+    fake_attach(NULL);
+    shim_owner_leave(before);
+    had = shim_owner_blocks(1);
+    ck_assert_int_eq(scio(SCIOSTART, SC_ARG(5, 0)), 0);
+    ck_assert_uint_eq(shim_owner_blocks(1), had + 2); /* its head, and what it works with */
+    ck_assert_int_eq(scio(SCIOGTHW, 0), 0);
+    ck_assert_uint_eq(shim_owner_blocks(1), had + 3);
+    ck_assert_int_eq(scio(SCIOSTOP, SC_ARG(5, 0)), 0);
+    ck_assert_uint_eq(shim_owner_blocks(1), had + 2);
+    fake_down();
+}
+END_TEST
+
 /* What one command can carry for certain, whatever pages its memory lies in. */
 START_TEST(test_AIX_10_the_maximum_follows_the_segments)
 {
@@ -285,6 +309,32 @@ START_TEST(test_AIX_10_the_maximum_follows_the_segments)
     r.done = 0;
     r.sb.bufstruct.b_bcount++;
     req_expect(&r, EINVAL);
+    fake_down();
+}
+END_TEST
+
+static int open_with_boundary(struct shim_dev *dev, struct shim_dma_limits *limits)
+{
+    (void)dev;
+    limits->dl_boundary = 2048;
+    return 0;
+}
+
+/* Nor does a segment hold more than what lies between two boundaries. */
+START_TEST(test_AIX_10_the_maximum_follows_the_boundary)
+{
+    struct shim_dev_ops ops;
+    struct devinfo info;
+
+    shim_test_begin_det(1);
+    fake_prepare();
+    ops = *fake.dev.dev_ops;
+    ops.open = open_with_boundary;
+    fake.dev.dev_ops = &ops;
+    fake.caps.cap_segs_max = 65;
+    fake_attach(NULL);
+    ck_assert_int_eq(fp_ioctl(fake_fp, IOCINFO, (intptr_t)&info, 0), 0);
+    ck_assert_uint_eq(info.un.scsi.max_transfer, 64 * 2048);
     fake_down();
 }
 END_TEST
@@ -466,7 +516,9 @@ static Suite *ad_life_suite(void)
     tcase_add_test(life, test_AIX_25_detach_beside_the_failing_open_of_another);
     tcase_add_test(life, test_AIX_25_a_close_stops_nothing_of_a_newcomer);
     tcase_add_test(life, test_AIX_25_detach_with_a_command_inside_is_EBUSY);
+    tcase_add_test(life, test_NB_23_memory_is_the_adapters_owners);
     tcase_add_test(life, test_AIX_10_the_maximum_follows_the_segments);
+    tcase_add_test(life, test_AIX_10_the_maximum_follows_the_boundary);
     tcase_add_test(life, test_AIX_25_what_cannot_attach);
     tcase_add_test(life, test_AIX_25_attributes_lower_and_nonsense_is_ignored);
     tcase_add_test(life, test_AIX_10_narrow_segments_and_devices_that_do_not_come_up);

@@ -172,6 +172,23 @@ START_TEST(test_NB_05_reserved_credits_return_at_stop)
 }
 END_TEST
 
+/* A LUN has credits of its own as long as half of all stay for the others; else it shares. */
+START_TEST(test_NB_05_half_of_the_credits_stay)
+{
+    const uint32_t mine = AD_OPENINGS_DEFAULT + 1u;
+
+    for (uint32_t credits = 2 * mine - 2; credits <= 2 * mine; credits++) {
+        struct ad_config more = {.cfg_commands_max = credits};
+
+        shim_test_begin_det(1);
+        fake_prepare();
+        fake_attach(&more);
+        ck_assert_int_eq(fake_lun->lun_shared, credits < 2 * mine - 1);
+        fake_down();
+    }
+}
+END_TEST
+
 START_TEST(test_NB_20_double_completion_is_counted_and_harmless)
 {
     struct ad_xfer *xfer;
@@ -464,6 +481,7 @@ static Suite *ad_queue_suite(void)
     tcase_add_test(depth, test_NB_05_credits_are_never_overdrawn_and_every_lun_gets_its_turn);
     tcase_add_test(depth, test_NB_05_credit_waiters_inline_do_not_recurse);
     tcase_add_test(depth, test_NB_05_reserved_credits_return_at_stop);
+    tcase_add_test(depth, test_NB_05_half_of_the_credits_stay);
     tcase_add_test(depth, test_NB_20_double_completion_is_counted_and_harmless);
     tcase_add_test(depth, test_NB_20_done_before_start_returns);
     tcase_add_test(depth, test_NB_09_ordered_tags_keep_their_place);

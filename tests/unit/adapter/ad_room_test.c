@@ -71,6 +71,67 @@ START_TEST(test_AIX_18_map_without_room_waits_for_an_unmap)
 }
 END_TEST
 
+/* The walk among those who wait begins one LUN further at each kick: nobody is always last. */
+START_TEST(test_AIX_18_kicks_go_round)
+{
+    struct ad_adapter *adp;
+
+    fake_up(true, FAKE_PEND);
+    adp = ad_find(FAKE_DEVNO);
+    reqs_init(3);
+    fake.busy = 1000000;
+    for (unsigned i = 0; i < 3; i++) {
+        if (i > 0)
+            ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(FAKE_ID, i), 0), 0);
+        q[i].sb.lun = (uint8_t)i;
+        req_send(&q[i]);
+    }
+    for (unsigned i = 0; i <= FAKE_ID * adp->adp_caps.cap_luns; i++)
+        ad_hw_kick(adp);
+    ck_assert_uint_eq(fake.nkept, 0);
+    fake.busy = 0;
+    ad_hw_kick(adp);
+    ck_assert_uint_eq(fake.nkept, 3);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_uint_eq(fake.kept[i]->xfer_lun, (i + 1) % 3);
+    fake_end_all();
+    fake_down();
+}
+END_TEST
+
+/* It has room after all when it is asked once more: nobody is held back. */
+START_TEST(test_AIX_18_second_look_at_the_mapper)
+{
+    fake_up(true, FAKE_PEND);
+    reqs_init(2);
+    fake.map_later = 1;
+    req_send(&q[0]);
+    ck_assert_uint_eq(fake.nkept, 1);
+    req_send(&q[1]);
+    ck_assert_uint_eq(fake.nkept, 2);
+    fake_check(fake_lun);
+    fake_end_all();
+    fake_down();
+}
+END_TEST
+
+/* Who waits for the mapper is looked after by whoever ends next, on another LUN and in its lane. */
+START_TEST(test_AIX_18_an_unmap_in_the_lane_helps)
+{
+    fake_up(true, FAKE_INLINE);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(FAKE_ID, 1), 0), 0);
+    reqs_init(2);
+    fake.map_later = 2;
+    req_send(&q[0]);
+    ck_assert_uint_eq(q[0].done, 0);
+    q[1].sb.lun = 1;
+    ck_assert(atomic_load(&ad_lun_find(ad_find(FAKE_DEVNO), FAKE_ID, 1)->lun_lane) & AD_LANE_OPEN);
+    req_expect(&q[1], 0);
+    ck_assert_uint_eq(q[0].done, 1);
+    fake_down();
+}
+END_TEST
+
 START_TEST(test_AIX_18_memory_that_never_maps_is_EINVAL_and_does_not_halt)
 {
     fake_up(true, FAKE_INLINE);
@@ -201,21 +262,23 @@ START_TEST(test_NB_05_a_stopped_lun_leaves_the_line)
         adp = ad_find(FAKE_DEVNO);
         req_init(&q[0]);
         req_send(&q[0]); /* has the only credit */
-        for (unsigned i = 1; i <= 3; i++) {
+        for (unsigned i = 1; i <= 4; i++) {
+            if (i == 4) { /* before the last of them comes */
+                shim_lock_enter(&ad_lun_find(adp, FAKE_ID, leaver)->lun_lock);
+                ad_credit_unreserve(&run, ad_lun_find(adp, FAKE_ID, leaver));
+                shim_lock_exit(&ad_lun_find(adp, FAKE_ID, leaver)->lun_lock);
+                ck_assert_ptr_null(run.run_head);
+            }
             ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(FAKE_ID, i), 0), 0);
             req_init(&q[i]);
             q[i].sb.lun = (uint8_t)i;
             req_send(&q[i]);
         }
         ck_assert_uint_eq(fake.starts, 1);
-        shim_lock_enter(&ad_lun_find(adp, FAKE_ID, leaver)->lun_lock);
-        ad_credit_unreserve(&run, ad_lun_find(adp, FAKE_ID, leaver));
-        shim_lock_exit(&ad_lun_find(adp, FAKE_ID, leaver)->lun_lock);
-        ck_assert_ptr_null(run.run_head);
         /* The others get their turn, in their order. */
-        for (unsigned n = 1; n <= 3; n++) {
+        for (unsigned n = 1; n <= 4; n++) {
             fake_end(0);
-            if (n < 3) {
+            if (n < 4) {
                 ck_assert_uint_eq(fake.nkept, 1);
                 ck_assert_uint_eq(fake.kept[0]->xfer_lun, n + (n >= leaver));
             }
@@ -250,6 +313,9 @@ static Suite *ad_room_suite(void)
     tcase_add_test(room, test_AIX_18_chip_without_room_is_kicked);
     tcase_add_test(room, test_AIX_18_chip_that_forgets_to_kick_is_tried_again);
     tcase_add_test(room, test_AIX_18_map_without_room_waits_for_an_unmap);
+    tcase_add_test(room, test_AIX_18_kicks_go_round);
+    tcase_add_test(room, test_AIX_18_second_look_at_the_mapper);
+    tcase_add_test(room, test_AIX_18_an_unmap_in_the_lane_helps);
     tcase_add_test(room, test_AIX_18_memory_that_never_maps_is_EINVAL_and_does_not_halt);
     tcase_add_test(room, test_AIX_05_long_spans_beyond_the_lists_wait);
     tcase_add_test(room, test_AIX_18_a_long_list_survives_a_mapper_that_says_later_twice);

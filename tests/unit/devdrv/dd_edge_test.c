@@ -413,6 +413,27 @@ END_TEST
 /* ------------------------------------------------------------------ ranges */
 
 /* Devices that know neither command, in each way of saying so, and those that fail. */
+START_TEST(test_zero_falls_back_in_the_middle)
+{
+    struct sc_range range = {4096, 512 * 10000};
+    struct file *fp = fake_open(NULL);
+    struct fake_fault *f = fake_fault(SCSI_WRITE_SAME_16, 0, UINT64_MAX, FAKE_CHECK);
+
+    f->key = SCSI_KEY_ILLEGAL;
+    f->asc = 0x20;
+    f->skip = 1; /* the first 4096 blocks are done */
+    memset(fake.mem, 0xff, fake.mem_bytes);
+    ck_assert_int_eq(IOCTL(fp, DKZERO, &range), 0);
+    ck_assert_uint_eq(f->hits, 1);
+    ck_assert_uint_eq(fake.mem[4095], 0xff);
+    for (size_t at = 4096; at < 4096 + range.length; at += 512)
+        ck_assert_uint_eq(fake.mem[at], 0);
+    ck_assert_uint_eq(fake.mem[4096 + range.length], 0xff);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
 START_TEST(test_zero_fallbacks)
 {
     static const struct {
@@ -484,7 +505,7 @@ static size_t status_reply(const uint8_t *cdb, uint8_t *d, size_t n)
     (void)n;
     if (cdb[0] == SCSI_SERVICE_ACTION_IN_16 && (cdb[1] & 0x1f) == SCSI_SA_GET_LBA_STATUS) {
         scsi_put64(d + 8, status_kind == 2 ? 100 : 0);
-        scsi_put32(d + 16, status_kind == 3 ? 5 : UINT32_MAX);
+        scsi_put32(d + 16, status_kind == 3 ? 5 : status_kind == 5 ? 10 : UINT32_MAX);
         return status_kind == 4 ? 20 : 24;
     }
     if (cdb[0] == SCSI_INQUIRY && (cdb[1] & 1)) {
@@ -563,9 +584,10 @@ int main(int argc, char **argv)
     t = tcase_create("ranges");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, test_zero_fallbacks, 0, 5);
+    tcase_add_test(t, test_zero_falls_back_in_the_middle);
     tcase_add_loop_test(t, test_zero_is_short, 0, 2);
     tcase_add_test(t, test_unmap_fails);
-    tcase_add_loop_test(t, test_extent_oddities, 0, 5);
+    tcase_add_loop_test(t, test_extent_oddities, 0, 6);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
 }

@@ -125,6 +125,28 @@ START_TEST(test_NB_17_for_seconds)
 }
 END_TEST
 
+/* What one command has waited is not taken from the next one's time. */
+START_TEST(test_each_command_has_its_time)
+{
+    struct file *fp = fake_open(NULL);
+    struct trb *t = talloc();
+
+    t->func = busy_over;
+    for (unsigned i = 0; i < 2; i++) {
+        fake.nfaults = 0;
+        busy_fault = fault(upset[_i].action, upset[_i].code, 0);
+        t->timeout_ns = (upset[_i].budget_ms * 3 / 4) * MS;
+        ck_assert_int_eq(tstart(t), 0);
+        submit(1);
+        settle(1);
+        ck_assert_uint_eq(errors(1), 0);
+    }
+    fake.nfaults = 0;
+    fake_close(fp);
+    tfree(t);
+}
+END_TEST
+
 /* For ever: an end, after the time it may wait in all and not much later. */
 START_TEST(test_NB_17_for_ever)
 {
@@ -762,6 +784,7 @@ int main(int argc, char **argv)
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, test_once_costs_a_millisecond, 0, kinds);
     tcase_add_loop_test(t, test_NB_17_for_seconds, 0, kinds);
+    tcase_add_loop_test(t, test_each_command_has_its_time, 0, kinds);
     tcase_add_loop_test(t, test_NB_17_for_ever, 0, kinds);
     tcase_add_loop_test(t, test_NB_02_for_ever_without_a_timer, 0, kinds);
     tcase_add_loop_test(t, test_NB_16_goes_again_at_the_next_completion, 0, 2);

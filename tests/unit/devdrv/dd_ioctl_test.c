@@ -279,10 +279,27 @@ START_TEST(test_zero_and_unmap)
     ck_assert_int_eq(IOCTL(fp, DKZERO, &range), EINVAL);
     range.offset = 20480 * 512;
     ck_assert_int_eq(IOCTL(fp, DKZERO, &range), ENXIO);
+    range.length = 0; /* nothing, at the end */
+    ck_assert_int_eq(IOCTL(fp, DKZERO, &range), 0);
     range.offset = 512;
     range.length = UINT64_MAX & ~UINT64_C(511);
     ck_assert_int_eq(IOCTL(fp, DKUNMAP, &range), ENXIO);
     fake_close(fp);
+}
+END_TEST
+
+/* Ranges change blocks as writes do: the close makes that durable. */
+START_TEST(test_ranges_make_dirty)
+{
+    struct sc_range range = {0, 512 * 8};
+    struct file *fp;
+
+    fake.unmap = fake.lbprz = true;
+    fake.no_write_same = _i == 2;
+    fp = fake_open(NULL);
+    ck_assert_int_eq(IOCTL(fp, _i ? DKZERO : DKUNMAP, &range), 0);
+    fake_close(fp);
+    ck_assert_uint_eq(fake.syncs, 1);
 }
 END_TEST
 
@@ -443,6 +460,116 @@ START_TEST(test_absurd_capacity)
 }
 END_TEST
 
+static struct {
+    uint32_t transfer_blocks;
+    size_t bytes;
+} limits;
+
+static size_t limits_reply(const uint8_t *cdb, uint8_t *d, size_t n)
+{
+    (void)n;
+    if (cdb[0] == SCSI_INQUIRY && (cdb[1] & 1)) {
+        d[1] = cdb[2];
+        if (cdb[2] == SCSI_VPD_BLOCK_LIMITS) {
+            d[3] = (uint8_t)(limits.bytes - 4);
+            scsi_put32(d + 8, limits.transfer_blocks);
+            scsi_put32(d + 20, 1000);
+            return limits.bytes;
+        }
+        d[3] = cdb[2] ? 4 : 2;
+        d[4] = cdb[2] ? 0 : SCSI_VPD_BLOCK_LIMITS;
+        d[5] = cdb[2] ? 0x84 : SCSI_VPD_PROVISIONING;
+        return cdb[2] ? 8 : 6;
+    }
+    lie.last = 20479;
+    lie.block_bytes = 512;
+    lie.cut = 0;
+    return lying_capacity(cdb, d, n);
+}
+
+/* What the block limits page says counts exactly, and a field only when all of it has arrived. */
+START_TEST(test_block_limits)
+{
+    static const struct {
+        uint32_t transfer_blocks;
+        uint8_t bytes;
+        uint32_t max;
+        unsigned unmaps;
+    } rows[] = {{255, 64, 255 * 512, 2}, {256, 64, 131072, 2}, {257, 64, 131072, 2}, {0, 64, 131072, 2},
+                {8, 12, 4096, 1},        {8, 11, 131072, 1},   {8, 24, 4096, 2},     {8, 23, 4096, 1}};
+    struct sc_range range = {0, 512 * 2000};
+    struct sc_disk_info info;
+    struct file *fp;
+    unsigned unmaps = 0;
+
+    limits.transfer_blocks = rows[_i].transfer_blocks;
+    limits.bytes = rows[_i].bytes;
+    fake.reply = limits_reply;
+    fake.unmap = fake.lbprz = true;
+    fp = fake_open(NULL);
+    ck_assert_int_eq(IOCTL(fp, DKINFO, &info), 0);
+    ck_assert_uint_eq(info.transfer_bytes_max, rows[_i].max);
+    ck_assert_int_eq(IOCTL(fp, DKUNMAP, &range), 0);
+    for (unsigned i = 0; i < fake.nlog; i++)
+        unmaps += fake.log[i].cdb[0] == SCSI_UNMAP;
+    ck_assert_uint_eq(unmaps, rows[_i].unmaps);
+    fake_close(fp);
+}
+END_TEST
+
+/* The smallest caching page there can be, at the very end; two NAA designators, the disk's and its port's. */
+static size_t small_reply(const uint8_t *cdb, uint8_t *d, size_t n)
+{
+    if (cdb[0] == SCSI_MODE_SENSE_6) {
+        memcpy(d, "\x06\x00\x00\x00\x08\x01\x04", 7);
+        return 7;
+    }
+    if (cdb[0] == SCSI_INQUIRY && (cdb[1] & 1) && cdb[2] == 0) {
+        memcpy(d, "\x00\x00\x00\x01\x83", 5);
+        return 5;
+    }
+    if (cdb[0] == SCSI_INQUIRY && (cdb[1] & 1)) {
+        memcpy(d, "\x00\x83\x00\x18\x01\x03\x00\x08PABCDEFG\x01\x13\x00\x08PHIJKLMN", 28);
+        return 28;
+    }
+    lie.last = 20479;
+    lie.block_bytes = 512;
+    lie.cut = 0;
+    return lying_capacity(cdb, d, n);
+}
+
+START_TEST(test_small_pages)
+{
+    struct sc_disk_info info;
+    struct file *fp;
+
+    fake.reply = small_reply;
+    fp = fake_open(NULL);
+    ck_assert_int_eq(IOCTL(fp, DKINFO, &info), 0);
+    ck_assert_uint_eq(info.write_cache, 1);
+    ck_assert_uint_eq(info.device_id_bytes, 8);
+    ck_assert_mem_eq(info.device_id, "PABCDEFG", 8);
+    fake_close(fp);
+}
+END_TEST
+
+/* A disk that comes up may take the whole start time-out, and no second more. */
+START_TEST(test_spin_up_takes_all_its_time)
+{
+    struct fake_fault *f = fake_fault(SCSI_TEST_UNIT_READY, 0, 0, FAKE_CHECK);
+    struct file *fp;
+
+    f->key = SCSI_KEY_NOT_READY;
+    f->asc = 0x04;
+    f->ascq = 0x01;
+    f->count = DD_START_TIMEOUT_S + (unsigned)_i;
+    ck_assert_int_eq(fake_config(NULL), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &fp), _i ? ENOTREADY : 0);
+    if (!_i)
+        fake_close(fp);
+}
+END_TEST
+
 static size_t noise(const uint8_t *cdb, uint8_t *d, size_t n)
 {
     size_t got = shim_det_random() % (n + 1);
@@ -516,6 +643,7 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, test_passthru_error_leaves_disk_working, 0, 4);
     tcase_add_test(t, test_flush);
     tcase_add_loop_test(t, test_zero_and_unmap, 0, 4);
+    tcase_add_loop_test(t, test_ranges_make_dirty, 0, 3);
     tcase_add_loop_test(t, test_extent, 0, 2);
     tcase_add_test(t, test_stats);
     suite_add_tcase(s, t);
@@ -525,6 +653,9 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_open_through_attentions_and_spin_up);
     tcase_add_loop_test(t, test_open_failures, 0, 11);
     tcase_add_loop_test(t, test_absurd_capacity, 0, 12);
+    tcase_add_loop_test(t, test_block_limits, 0, 8);
+    tcase_add_test(t, test_small_pages);
+    tcase_add_loop_test(t, test_spin_up_takes_all_its_time, 0, 2);
     tcase_add_test(t, test_hostile_bytes);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);

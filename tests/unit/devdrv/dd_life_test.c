@@ -121,6 +121,24 @@ START_TEST(test_ext_flags_need_authority)
 }
 END_TEST
 
+/* CFG_TERM cannot take the driver out of the switch: everything is as it was. */
+START_TEST(test_a_failed_term_changes_nothing)
+{
+    struct devsw entries;
+    struct file *fp;
+
+    fake_begin(20480, 512);
+    ck_assert_int_eq(config(FAKE_DEV), 0);
+    entries = *devsw_find(FAKE_DEV);
+    ck_assert_int_eq(devswdel(FAKE_DEV), 0);
+    ck_assert_int_eq(scdisk_config(FAKE_DEV, CFG_TERM, NULL), ENODEV);
+    ck_assert_int_eq(devswadd(FAKE_DEV, &entries), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &fp), 0);
+    fake_close(fp);
+    fake_end();
+}
+END_TEST
+
 /* ------------------------------------------------------------------ with threads */
 
 static _Atomic bool stop;
@@ -298,6 +316,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_open_of_a_dying_unit);
     tcase_add_test(t, test_ext_flags_need_authority);
     tcase_add_test(t, test_what_cannot_be_configured);
+    tcase_add_test(t, test_a_failed_term_changes_nothing);
     tcase_add_test(t, test_open_against_term);
     tcase_add_test(t, test_format_beside_questions);
     tcase_add_test(t, test_size_is_never_half_of_two);

@@ -93,13 +93,16 @@ START_TEST(test_NB_02_exactly_one_restart_timer)
     ck_assert_uint_eq(kern_now_ns() - before, UINT64_C(500000000));
     ck_assert_uint_eq(fake_stats().restarts, 1);
     ck_assert_uint_eq(shim_det_timers(), 1); /* still short: armed again, once */
+    ck_assert(dd_unit_of(FAKE_DEV)->un_restart_armed);
     fake_complete_all();
     for (unsigned i = 0; i < 20; i++)
         ck_assert_uint_eq(fb[i].done, 1);
     shim_fail_set(SHIM_FAIL_ALLOC, 0, false);
     fake.held = false;
-    fake_close(fp);
+    ck_assert_uint_eq(shim_det_timers(), 1);
+    ck_assert_int_eq(fp_close(fp), 0);
     ck_assert_uint_eq(shim_det_timers(), 0);
+    ck_assert(!dd_unit_of(FAKE_DEV)->un_restart_armed); /* or the next shortage would arm none */
 }
 END_TEST
 

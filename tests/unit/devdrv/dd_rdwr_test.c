@@ -413,6 +413,7 @@ START_TEST(test_open_reservation_table)
         {SC_RETAIN_RESERVATION, 1, 0, 0},
         {SC_RETAIN_RESERVATION | SC_NO_RESERVE, 0, 0, 0},
         {SC_SINGLE | SC_RETAIN_RESERVATION, 1, 0, 0},
+        {0, 1, 1, 0}, /* what the last one asked for is not asked for now */
         {SC_DIAGNOSTIC, 0, 0, 0},
         {SC_DIAGNOSTIC | SC_FORCED_OPEN, 0, 0, 1},
     };

@@ -176,7 +176,82 @@ START_TEST(test_retry_then_success)
         ck_assert_uint_ge(errlog_read(0, rec, 8), 1);
         ck_assert_str_eq(rec[0].er_resource, "hdisk0");
         ck_assert_uint_eq(rec[0].er_temp, 1);
+        ck_assert_uint_eq(rec[0].er_low, 8);
+        ck_assert_uint_eq(rec[0].er_end, 16); /* one past the last */
     }
+    fake_close(fp);
+}
+END_TEST
+
+/* Unit attentions that cost no retry are those in a row: another error between them begins a new row. */
+START_TEST(test_attentions_count_in_a_row)
+{
+    struct fake_buf fb;
+    struct file *fp = fake_open(NULL);
+
+    for (unsigned i = 0; i < 7; i++) { /* each strikes once, in this order */
+        struct fake_fault *f = fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_CHECK);
+
+        f->key = i == 0 || i == 4 ? SCSI_KEY_ABORTED : SCSI_KEY_ATTENTION;
+        f->asc = i == 0 || i == 4 ? 0x47 : 0x2a;
+        f->ascq = i == 0 || i == 4 ? 0 : 0x01;
+        f->count = 1;
+    }
+    fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_CHECK)->key = SCSI_KEY_ABORTED;
+    fake.faults[7].count = 1;
+    fake_buf_init(&fb, true, 8, area, 4096);
+    fake_submit(&fb, 1);
+    settle(&fb, 1);
+    ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
+    ck_assert_uint_eq(fake_nrw(), 9);
+    fake_close(fp);
+}
+END_TEST
+
+/* And those of another command, that used the same structure before, are not its own. */
+START_TEST(test_attentions_are_of_one_command)
+{
+    const struct scdisk_dds dds = {.queue_depth = 1, .pool = 1};
+    struct fake_buf fb;
+    struct file *fp = fake_open(&dds);
+    struct fake_fault *f = fake_fault(FAKE_RW, 0, 15, FAKE_CHECK);
+
+    f->key = SCSI_KEY_ATTENTION;
+    f->asc = 0x2a;
+    f->ascq = 0x01;
+    f->count = 3;
+    fake_buf_init(&fb, true, 8, area, 4096);
+    fake_submit(&fb, 1);
+    settle(&fb, 1);
+    ck_assert_uint_eq(f->hits, 3);
+    f = fake_fault(FAKE_RW, 16, 23, FAKE_CHECK);
+    *f = fake.faults[0];
+    f->first = 16;
+    f->last = 23;
+    f->hits = 0;
+    f = fake_fault(FAKE_RW, 16, 23, FAKE_CHECK);
+    f->key = SCSI_KEY_ABORTED;
+    f->count = 3;
+    fake_buf_init(&fb, true, 16, area, 4096);
+    fake_submit(&fb, 1);
+    settle(&fb, 1);
+    ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
+    fake_close(fp);
+}
+END_TEST
+
+/* Sense data is told when all three bytes that name the error have arrived. */
+START_TEST(test_log_of_short_sense)
+{
+    uint8_t sense[18] = {SCSI_SENSE_FIXED, 0, SCSI_KEY_MEDIUM, [7] = 10, [12] = 0x11, [13] = 0x04};
+    struct file *fp = fake_open(NULL);
+    struct dd_unit *un = dd_unit_of(FAKE_DEV);
+    struct err_rec rec;
+
+    dd_log(un, un->un_free, ERRID_DISK_ERR1, false, EMEDIA, "rule", "did", sense, _i ? 14 : 13);
+    ck_assert_uint_eq(errlog_read(0, &rec, 1), 1);
+    ck_assert_msg((strstr(rec.er_text, "sense 3/11/04") != NULL) == (_i != 0), "%s", rec.er_text);
+    ck_assert_uint_eq(rec.er_detail_bytes, _i ? 36 : 35);
     fake_close(fp);
 }
 END_TEST
@@ -243,6 +318,90 @@ START_TEST(test_queue_full_lowers_depth)
     for (unsigned i = 0; i < 8; i++)
         ck_assert_uint_eq(fb[i].b.b_flags & B_ERROR, 0);
     fake.held = false;
+    fake_close(fp);
+}
+END_TEST
+
+/* It grows again by one each DD_DEPTH_CLIMB good commands in a row, and QUEUE FULL begins a new row. */
+START_TEST(test_depth_climbs_slowly)
+{
+    static const struct {
+        unsigned reads, depth;
+    } steps[] = {{DD_DEPTH_CLIMB / 2, 4}, {DD_DEPTH_CLIMB - 1, 4}, {1, 5}, {DD_DEPTH_CLIMB - 1, 5}, {1, 6}};
+    const struct scdisk_dds dds = {.queue_depth = 8};
+    struct file *fp = fake_open(&dds);
+    struct dd_unit *un = dd_unit_of(FAKE_DEV);
+    struct fake_buf fb;
+
+    un->un_depth = 4;
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(steps); i++) {
+        for (unsigned n = 0; n < steps[i].reads; n++) {
+            fake_buf_init(&fb, true, 8, area, 512);
+            if (i == 1 && n == 0) {
+                fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_STATUS)->code = SC_QUEUE_FULL;
+                fake.faults[0].count = 1;
+            }
+            fake_submit(&fb, 1);
+            settle(&fb, 1);
+        }
+        ck_assert_uint_eq(un->un_depth, steps[i].depth);
+        fake_forget();
+    }
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+/* A span is taken apart while others wait: they keep their place, and so does who comes then. */
+START_TEST(test_split_span_before_others)
+{
+    const struct scdisk_dds dds = {.queue_depth = 1};
+    struct fake_buf fb[4];
+    struct file *fp = fake_open(&dds);
+    struct fake_fault *f = fake_fault(FAKE_RW, 8, 8, FAKE_CHECK);
+
+    f->key = SCSI_KEY_MEDIUM;
+    f->asc = 0x11;
+    f->no_info = true;
+    f->count = 1;
+    fake.held = true;
+    for (unsigned i = 0; i < 4; i++)
+        fake_buf_init(&fb[i], true, i < 2 ? 8 * i : 100 * i, area + 4096 * i, 4096);
+    fake_submit(fb, 2);
+    fake_submit(&fb[2], 1);
+    ck_assert(fake_complete_one());
+    fake_submit(&fb[3], 1);
+    dd_check_invariants(FAKE_DEV);
+    fake.held = false;
+    fake_complete_all();
+    settle(fb, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert_uint_eq(fb[i].b.b_flags & B_ERROR, 0);
+        ck_assert_uint_eq(fb[i].order, i + 1);
+    }
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+/* A buf is handed over again as it came back: its old error is not its new one. */
+START_TEST(test_same_buf_again)
+{
+    struct fake_buf fb;
+    struct file *fp = fake_open(NULL);
+
+    check_fault(SCSI_KEY_PROTECT, 0x27, 0);
+    fake_buf_init(&fb, false, 8, area, 4096);
+    fake_submit(&fb, 1);
+    settle(&fb, 1);
+    ck_assert_int_eq(fb.b.b_error, EWRPROTECT);
+    fake.nfaults = 0;
+    fb.done = 0;
+    fake_submit(&fb, 1);
+    settle(&fb, 1);
+    ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
+    ck_assert_int_eq(fb.b.b_error, 0);
+    ck_assert_uint_eq(fb.b.b_resid, 0);
     fake_close(fp);
 }
 END_TEST
@@ -663,9 +822,15 @@ int main(int argc, char **argv)
     t = tcase_create("single");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, test_retry_then_success, 0, 8);
+    tcase_add_test(t, test_attentions_count_in_a_row);
+    tcase_add_test(t, test_attentions_are_of_one_command);
+    tcase_add_loop_test(t, test_log_of_short_sense, 0, 2);
     tcase_add_loop_test(t, test_AIX_28_async_only_on_last_retry_after_bus_fault, 0, 2);
     tcase_add_test(t, test_busy_waits_and_is_bounded);
     tcase_add_test(t, test_queue_full_lowers_depth);
+    tcase_add_test(t, test_depth_climbs_slowly);
+    tcase_add_test(t, test_split_span_before_others);
+    tcase_add_test(t, test_same_buf_again);
     tcase_add_test(t, test_followers_requeued_in_order);
     tcase_add_test(t, test_kept_queue_is_resumed);
     tcase_add_loop_test(t, test_deferred_error_blames_nobody, 0, 2);

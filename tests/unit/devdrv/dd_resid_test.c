@@ -452,6 +452,25 @@ START_TEST(test_failed_fragments_make_dirty)
 }
 END_TEST
 
+/* And of a span that was taken apart, although what went again has failed: dirty. */
+START_TEST(test_good_part_of_a_failed_span_makes_dirty)
+{
+    struct fake_buf fb[2];
+    struct file *fp = fake_open(NULL);
+
+    (void)medium_error(8);
+    for (unsigned i = 0; i < 2; i++)
+        fake_buf_init(&fb[i], false, 8u * i, area + PAGE * i, PAGE);
+    fake_submit(fb, 2);
+    settle(fb, 2);
+    ck_assert_uint_eq(fb[0].b.b_flags & B_ERROR, 0);
+    ck_assert_int_eq(fb[1].b.b_error, EMEDIA);
+    fake.nfaults = 0;
+    fake_close(fp);
+    ck_assert_uint_eq(fake.syncs, 1);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s = suite_create("dd_resid");
@@ -477,6 +496,7 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, test_every_write_makes_dirty, 0, 4);
     tcase_add_loop_test(t, test_no_read_makes_dirty, 0, 2);
     tcase_add_test(t, test_failed_fragments_make_dirty);
+    tcase_add_test(t, test_good_part_of_a_failed_span_makes_dirty);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
 }

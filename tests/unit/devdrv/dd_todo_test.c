@@ -173,6 +173,23 @@ START_TEST(test_sense_of_reserve_is_fetched)
 }
 END_TEST
 
+/* And so is what meets READ CAPACITY. */
+START_TEST(test_sense_of_capacity_is_fetched)
+{
+    static const uint8_t want[] = {SCSI_READ_6,        SCSI_REQUEST_SENSE,    SCSI_READ_CAPACITY_10,
+                                   SCSI_REQUEST_SENSE, SCSI_READ_CAPACITY_10, SCSI_READ_6};
+    struct file *fp = fake_open(NULL);
+
+    (void)attention(FAKE_RW, 0x2a, 0x09);
+    (void)attention(SCSI_READ_CAPACITY_10, 0x2a, 0x01);
+    ck_assert_int_eq(read_one(fp), 0);
+    ck_assert_uint_eq(fake.nlog, SC_ARRAY_SIZE(want));
+    for (size_t i = 0; i < SC_ARRAY_SIZE(want); i++)
+        ck_assert_uint_eq(fake.log[i].cdb[0], want[i]);
+    fake_close(fp);
+}
+END_TEST
+
 /* A flush that has to go again meets a reservation that cannot be had: refused, and its structure is back. */
 START_TEST(test_retried_flush_is_refused)
 {
@@ -369,7 +386,9 @@ END_TEST
 START_TEST(test_block_size_changes)
 {
     struct file *fp = fake_open(NULL);
+    struct sc_range range = {0, 4096};
     struct fake_buf fb[3];
+    struct devinfo di;
 
     fake.held = true;
     for (unsigned i = 0; i < 3; i++) {
@@ -384,6 +403,9 @@ START_TEST(test_block_size_changes)
         ck_assert_int_eq(fb[i].b.b_error, EFORMAT);
     fake.held = false;
     ck_assert_int_eq(read_one(fp), EFORMAT);
+    ck_assert_int_eq(fp_ioctl(fp, IOCINFO, (intptr_t)&di, 0), 0);
+    ck_assert_uint_eq(di.un.scdk.numblks, 0);
+    ck_assert_int_eq(fp_ioctl(fp, DKZERO, (intptr_t)&range, 0), ENXIO);
     fake_buf_init(&fb[0], true, 0, area, 512);
     fake_submit(&fb[0], 1);
     ck_assert_int_eq(fb[0].b.b_error, EFORMAT);
@@ -520,10 +542,12 @@ START_TEST(test_deferred_error_reaches_the_close)
     struct fake_fault *f = fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_CHECK);
 
     f->key = _i ? _i == 1 ? SCSI_KEY_RECOVERED : SCSI_KEY_ATTENTION : SCSI_KEY_HARDWARE;
+    if (_i == 3)
+        f->key = SCSI_KEY_ILLEGAL; /* of the write of then: the flush itself was in order */
     f->deferred = true;
     f->count = 1;
     ck_assert_int_eq(read_one(fp), 0);
-    ck_assert_int_eq(fp_close(fp), _i ? 0 : EIO);
+    ck_assert_int_eq(fp_close(fp), _i == 1 || _i == 2 ? 0 : EIO);
     ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &fp), 0);
     fake_close(fp);
 }
@@ -642,6 +666,31 @@ START_TEST(test_passthru_fetches_its_sense)
 }
 END_TEST
 
+/* What one opener left behind is not the next one's. */
+START_TEST(test_kept_sense_ends_with_the_open)
+{
+    struct file *fp = fake_open(NULL);
+
+    fake_fault(SCSI_VERIFY_10, 0, UINT64_MAX, FAKE_CHECK)->key = SCSI_KEY_MISCOMPARE;
+    ck_assert_int_eq(passthru(fp, SCSI_VERIFY_10, 0), EIO);
+    fake.nfaults = 0;
+    ck_assert_int_eq(fp_close(fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &fp), 0);
+    fake_forget();
+    memset(&pt, 0, sizeof(pt));
+    pt.version = SC_VERSION_1;
+    pt.flags = SC_PT_READ;
+    pt.command_length = 6;
+    pt.scsi_cdb[0] = SCSI_REQUEST_SENSE;
+    pt.scsi_cdb[4] = 18;
+    pt.data_length = 18;
+    ck_assert_int_eq(fp_ioctl(fp, DK_PASSTHRU, (intptr_t)&pt, 0), 0);
+    ck_assert_uint_eq(fake.nlog, 1); /* the device is asked */
+    ck_assert_uint_eq(pt.data[2], 0);
+    fake_close(fp);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s = suite_create("dd_todo");
@@ -654,6 +703,7 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, test_no_write_goes_out_unreserved, 0, 2);
     tcase_add_loop_test(t, test_open_beside_persistent_keys, 0, 2);
     tcase_add_test(t, test_sense_of_reserve_is_fetched);
+    tcase_add_test(t, test_sense_of_capacity_is_fetched);
     tcase_add_test(t, test_retried_flush_is_refused);
     tcase_add_test(t, test_persistent_keys_take_over);
     tcase_add_loop_test(t, test_reset_event_reserves, 0, 2);
@@ -673,12 +723,13 @@ int main(int argc, char **argv)
     t = tcase_create("passthru");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, test_deferred_error_reaches_the_flush, 0, 3);
-    tcase_add_loop_test(t, test_deferred_error_reaches_the_close, 0, 3);
+    tcase_add_loop_test(t, test_deferred_error_reaches_the_close, 0, 4);
     tcase_add_loop_test(t, test_deferred_errors_in_a_row, 0, 2);
     tcase_add_loop_test(t, test_passthru_tag, 0, 8);
     tcase_add_loop_test(t, test_passthru_and_dirty, 0, 2);
     tcase_add_loop_test(t, test_close_of_a_stopped_disk, 0, 4);
     tcase_add_loop_test(t, test_passthru_fetches_its_sense, 0, 3);
+    tcase_add_test(t, test_kept_sense_ends_with_the_open);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
 }

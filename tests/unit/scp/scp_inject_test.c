@@ -62,6 +62,8 @@ START_TEST(test_rules_read_back)
         ck_assert_str_eq(first_rule(), again);
         must("hdisk0 clear");
     }
+    must("hdisk0 rate=1000000 do=busy"); /* the largest */
+    must("hdisk0 clear");
 }
 END_TEST
 

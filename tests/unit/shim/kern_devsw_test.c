@@ -392,6 +392,36 @@ START_TEST(test_kern_init_without_memory_leaves_nothing)
 }
 END_TEST
 
+static unsigned locks_left;
+static int (*lock_init_really)(struct shim_lock *l);
+static int lock_init_until(struct shim_lock *l) { return locks_left-- == 0 ? ENOMEM : lock_init_really(l); }
+
+/* The k-th lock cannot be had. */
+START_TEST(test_kern_init_without_locks_leaves_nothing)
+{
+    struct shim_host host = *shim_det_host(1);
+    struct shim_account acc;
+    int rc = ENOMEM;
+
+    lock_init_really = host.lock_init;
+    host.lock_init = lock_init_until;
+    ck_assert_int_eq(shim_init(&host), 0);
+    for (unsigned k = 0; rc != 0; k++) {
+        locks_left = k;
+        rc = kern_init();
+        if (rc == 0)
+            break;
+        ck_assert_int_eq(rc, ENOMEM);
+        shim_account_get(&acc);
+        ck_assert_uint_eq(acc.acc_locks, 0);
+        ck_assert_uint_eq(acc.acc_blocks[SHIM_TAG_KERN], 0);
+        ck_assert_uint_lt(k, 10);
+    }
+    kern_fini();
+    ck_assert_uint_eq(shim_fini(), 0);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- the error log */
 
 START_TEST(test_errlog_ring_keeps_the_newest_in_order)
@@ -548,9 +578,13 @@ START_TEST(test_errlog_takes_nothing_on_trust)
     ck_assert_uint_eq(strlen(out.er_resource), ERR_RESOURCE_MAX - 1);
     errsave(&rec, 3); /* too short to be one */
     errsave(NULL, sizeof(rec));
+    errsave(&rec, offsetof(struct err_rec, er_resource) - 1);
     ck_assert_uint_eq(errlog_read(1, &out, 1), 0);
-    errsave(&rec, offsetof(struct err_rec, er_text)); /* an older header's record */
+    errsave(&rec, offsetof(struct err_rec, er_resource)); /* the shortest there is */
     ck_assert_uint_eq(errlog_read(1, &out, 1), 1);
+    ck_assert_str_eq(out.er_resource, "");
+    errsave(&rec, offsetof(struct err_rec, er_text)); /* an older header's record */
+    ck_assert_uint_eq(errlog_read(out.er_seq, &out, 1), 1);
     ck_assert_str_eq(out.er_text, "");
     ck_assert_uint_eq(out.er_count, 1);
     ck_assert_uint_eq(out.er_end, 0);
@@ -608,6 +642,7 @@ static Suite *devsw_suite(void)
     tcase_add_test(sw, test_an_open_file_is_never_closed_by_the_last_but_one);
     tcase_add_exit_test(sw, test_kern_fini_with_a_driver_left_panics, PANIC_AS_EXPECTED);
     tcase_add_test(sw, test_kern_init_without_memory_leaves_nothing);
+    tcase_add_test(sw, test_kern_init_without_locks_leaves_nothing);
     suite_add_tcase(s, sw);
     tcase_add_test(log, test_errlog_ring_keeps_the_newest_in_order);
     tcase_add_test(log, test_errlog_counts_what_is_the_same);

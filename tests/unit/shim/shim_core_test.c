@@ -153,6 +153,27 @@ START_TEST(test_alloc_is_zeroed_aligned_and_counted)
 }
 END_TEST
 
+/* A block counts for who took it, whoever gives it back. */
+START_TEST(test_owner_of_a_block)
+{
+    uint32_t before;
+    size_t had;
+    void *p;
+
+    panic_begin(shim_det_host(1));
+    had = shim_owner_blocks(0);
+    before = shim_owner_enter(1);
+    p = shim_alloc(100, 0, SHIM_TAG_TEST);
+    shim_owner_leave(before);
+    ck_assert_ptr_nonnull(p);
+    ck_assert_uint_eq(shim_owner_blocks(1), 1);
+    shim_free(p, 100, 0, SHIM_TAG_TEST);
+    ck_assert_uint_eq(shim_owner_blocks(1), 0);
+    ck_assert_uint_eq(shim_owner_blocks(0), had);
+    shim_test_end();
+}
+END_TEST
+
 START_TEST(test_alloc_large_block_comes_and_goes)
 {
     const size_t size = (size_t)8 << 20;
@@ -361,6 +382,7 @@ static Suite *core_suite(void)
     tcase_add_test(install, test_init_polled_host_gets_stand_ins);
     suite_add_tcase(s, install);
     tcase_add_loop_test(memory, test_alloc_is_zeroed_aligned_and_counted, 0, 2);
+    tcase_add_test(memory, test_owner_of_a_block);
     tcase_add_test(memory, test_alloc_large_block_comes_and_goes);
     tcase_add_exit_test(memory, test_free_with_wrong_size_panics, PANIC_AS_EXPECTED);
     tcase_add_exit_test(memory, test_free_with_wrong_tag_panics, PANIC_AS_EXPECTED);

@@ -366,6 +366,7 @@ START_TEST(test_full_chip_is_busy_and_kicks)
     ck_assert_int_eq(sim_hw_ops.start(fx_bus, &cmd[4].x), AD_HW_PENDING);
     shim_det_run(UINT64_MAX);
     ck_assert_uint_eq(cmd[4].done, 1);
+    ck_assert_uint_eq(fx_kick_count, 1); /* once for being full once */
     release(5);
     fx_end();
 }

@@ -220,6 +220,12 @@ START_TEST(test_eject)
     ck_assert_uint_eq(simple(ready, true), SC_GOOD_STATUS);
     transfer(0x28, 3, 1, FX_IN);
     ck_assert_uint_eq(data[511], 0x55);
+    /* What is loaded also runs, and be it that it was stopped before. */
+    ck_assert_uint_eq(simple((const uint8_t[6]){0x1b}, false), SC_GOOD_STATUS);
+    ck_assert_uint_eq(simple(ready, false), SC_CHECK_CONDITION);
+    (void)fx_sense();
+    ck_assert_uint_eq(simple(load, false), SC_GOOD_STATUS);
+    ck_assert_uint_eq(simple(ready, false), SC_GOOD_STATUS);
     /* To load what is loaded changes nothing. */
     ck_assert_uint_eq(simple(load, false), SC_GOOD_STATUS);
     ck_assert_uint_eq(simple(ready, true), SC_GOOD_STATUS);

@@ -75,6 +75,7 @@ START_TEST(test_vital_product_data)
     cdb[2] = 0xb0;
     ck_assert_uint_eq(ask(cdb, 6, 255), 64);
     ck_assert_uint_eq(scsi_get32(data + 8), 256); /* 1 MiB of 4096-byte blocks */
+    ck_assert_uint_eq(scsi_get32(data + 12), 256);
     ck_assert_uint_eq(scsi_get32(data + 20), UINT32_MAX);
     ck_assert_uint_eq(scsi_get32(data + 24), 255);
     cdb[2] = 0xb1;
@@ -149,15 +150,13 @@ END_TEST
 START_TEST(test_absent_luns_and_targets)
 {
     static const uint8_t inq[6] = {0x12, 0, 0, 0, 36}, tur[6] = {0}, sense[6] = {0x03, 0, 0, 0, 18};
-    static const uint8_t luns[12] = {0xa0, [9] = 64}, vpd[6] = {0x12, 1, 0x80, 0, 36};
+    static const uint8_t luns[12] = {0xa0, [9] = 64}, vpd[6] = {0x12, 1, 0x80, 0, 36},
+                         pages[6] = {0x12, 1, 0, 0, 36};
     static const struct {
         const uint8_t *cdb;
         uint8_t bytes, status;
-    } row[] = {{inq, 6, SC_GOOD_STATUS},
-               {sense, 6, SC_GOOD_STATUS},
-               {luns, 12, SC_GOOD_STATUS},
-               {tur, 6, SC_CHECK_CONDITION},
-               {vpd, 6, SC_CHECK_CONDITION}};
+    } row[] = {{inq, 6, SC_GOOD_STATUS},     {sense, 6, SC_GOOD_STATUS}, {luns, 12, SC_GOOD_STATUS},
+               {tur, 6, SC_CHECK_CONDITION}, {pages, 6, SC_GOOD_STATUS}, {vpd, 6, SC_CHECK_CONDITION}};
     struct fx_cmd c;
 
     for (unsigned i = 0; i < SC_ARRAY_SIZE(row); i++) {
@@ -167,6 +166,8 @@ START_TEST(test_absent_luns_and_targets)
         ck_assert_uint_eq(fx_status(&c), row[i].status);
         if (row[i].cdb == inq)
             ck_assert_uint_eq(data[0], 0x7f);
+        if (row[i].cdb == pages)
+            ck_assert_uint_eq(scsi_get16(data + 2), 1); /* that page alone */
         if (row[i].cdb == sense) {
             ck_assert_uint_eq(data[2], SCSI_KEY_ILLEGAL);
             ck_assert_uint_eq(data[12], SCSI_ASC_LUN);
@@ -243,6 +244,24 @@ START_TEST(test_unit_attention)
     sim_disk_attention(fx_disk, 0x29, 0x02);
     ask(sense, 6, 18);
     ck_assert_uint_eq(data[2], SCSI_KEY_ATTENTION);
+    fx_run(&c, tur, 6, FX_IN, NULL, 0);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+}
+END_TEST
+
+/* A full queue, of six, keeps the old ones. */
+#define ROOM 6u
+START_TEST(test_more_attentions_than_there_is_room)
+{
+    static const uint8_t tur[6] = {0};
+    struct fx_cmd c;
+
+    for (uint8_t i = 0; i <= ROOM; i++)
+        sim_disk_attention(fx_disk, 0x3f, i);
+    for (uint8_t i = 0; i < ROOM; i++) {
+        fx_run(&c, tur, 6, FX_IN, NULL, 0);
+        fx_expect_check(&c, SCSI_KEY_ATTENTION, 0x3f, i);
+    }
     fx_run(&c, tur, 6, FX_IN, NULL, 0);
     ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
 }
@@ -479,6 +498,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(sense, setup, fx_end);
     tcase_add_test(sense, test_sense_formats);
     tcase_add_test(sense, test_unit_attention);
+    tcase_add_test(sense, test_more_attentions_than_there_is_room);
     tcase_add_test(sense, test_power_on_attention_once);
     suite_add_tcase(s, sense);
     return s;

@@ -148,11 +148,13 @@ static int rec_read(void *m, uint64_t off, const struct iovec *vec, uint32_t n, 
     return 0;
 }
 static bool rec_fua;
+static uint64_t rec_written, rec_bad_at;
 static int rec_write(void *m, uint64_t off, const struct iovec *vec, uint32_t n, uint64_t bytes, bool fua)
 {
-    (void)m, (void)off, (void)vec, (void)n, (void)bytes;
+    (void)m, (void)vec, (void)n;
     rec_fua = fua;
-    return 0;
+    rec_written += bytes;
+    return off >= rec_bad_at ? EIO : 0;
 }
 static int rec_flush(void *m)
 {
@@ -186,6 +188,8 @@ static void setup_recorder(void)
     flushes = 0;
     flush_result = 0;
     mapped_until = 4 * 512000;
+    rec_written = 0;
+    rec_bad_at = UINT64_MAX;
 }
 
 START_TEST(test_sync_cache_and_fua)
@@ -236,6 +240,58 @@ START_TEST(test_sync_cache_and_fua)
     ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
     fx_run(&c, plain, 10, FX_OUT, data, 512);
     ck_assert(rec_fua);
+    rec_fua = false;
+    fx_run(&c, (const uint8_t[16]){0x8b, [13] = 1}, 16, FX_OUT, data, 512); /* ORWRITE too */
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    ck_assert(rec_fua);
+}
+END_TEST
+
+/* The block that the medium could not write is named, and not the first one. */
+START_TEST(test_orwrite_names_the_block)
+{
+    struct scsi_sense s;
+    struct fx_cmd c;
+
+    rec_bad_at = 12 * 512;
+    fx_run(&c, (const uint8_t[16]){0x8b, [9] = 10, [13] = 4}, 16, FX_OUT, data, 4 * 512);
+    s = fx_expect_check(&c, SCSI_KEY_MEDIUM, SCSI_ASC_WRITE_ERROR, 0);
+    ck_assert_uint_eq(s.info, 12);
+}
+END_TEST
+
+/* As many blocks as the block limits page promises, and not one more. */
+START_TEST(test_largest_write_same)
+{
+    static const uint8_t most[16] = {0x93, 0x01, [11] = 0x80}, more[16] = {0x93, 0x01, [11] = 0x80, [13] = 1};
+    struct fx_cmd c;
+
+    fx_run(&c, more, 16, FX_OUT, NULL, 0);
+    fx_expect_check(&c, SCSI_KEY_ILLEGAL, SCSI_ASC_CDB_FIELD, 0);
+    ck_assert_uint_eq(rec_written, 0);
+    fx_run(&c, most, 16, FX_OUT, NULL, 0);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    ck_assert_uint_eq(rec_written, (uint64_t)512 << 23);
+}
+END_TEST
+
+/* STOP UNIT writes the cache out, and so does STANDBY, unless they are told not to. START does not. */
+START_TEST(test_stop_and_the_cache)
+{
+    static const struct {
+        uint8_t byte4;
+        unsigned flushes;
+    } rows[] = {{0x00, 1}, {0x04, 0}, {0x01, 0}, {0x30, 1}, {0x34, 0}, {0xb0, 1}, {0x10, 0}};
+
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(rows); i++) {
+        const uint8_t cdb[6] = {0x1b, 0, 0, 0, rows[i].byte4};
+        struct fx_cmd c;
+
+        flushes = 0;
+        fx_run(&c, cdb, 6, FX_OUT, NULL, 0);
+        ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+        ck_assert_uint_eq(flushes, rows[i].flushes);
+    }
 }
 END_TEST
 
@@ -258,6 +314,11 @@ START_TEST(test_medium_that_cannot_unmap)
     fx_run(&c, b2, 6, FX_IN, page, sizeof(page));
     ck_assert_uint_eq(page[5], 0);
     ck_assert_uint_eq(page[6], 0);
+    fx_run(&c, (const uint8_t[12]){0xa3, 0x0c, [8] = 8}, 12, FX_IN, data, 2048);
+    for (size_t at = 4; at < scsi_get32(data) + 4; at += 8) {
+        ck_assert_uint_ne(data[at], 0x42);
+        ck_assert_uint_ne(data[at], 0x48);
+    }
 }
 END_TEST
 
@@ -382,6 +443,33 @@ START_TEST(test_failing_medium)
 }
 END_TEST
 
+static int rec_unmap(void *m, uint64_t off, uint64_t bytes)
+{
+    (void)m, (void)off, (void)bytes;
+    ck_assert_uint_eq(flushes, 0); /* before the cache is written out */
+    return 0;
+}
+
+/* SANITIZE is durable when it ends. */
+START_TEST(test_sanitize_flushes)
+{
+    struct sim_medium_ops ops = rec_ops;
+    struct sim_bus_config bus = {.sb_adapter_id = 7};
+    struct sim_disk_config disk = {.sd_block_bytes = 512, .sd_blocks = 64, .sd_ops = &ops};
+    struct fx_cmd c;
+
+    ops.unmap = rec_unmap;
+    fx_begin_bus(&bus, 1);
+    fx_add_disk(&disk);
+    flushes = 0;
+    flush_result = 0;
+    fx_run(&c, (const uint8_t[10]){0x48, SCSI_SA_SANITIZE_BLOCK}, 10, FX_OUT, NULL, 0);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    ck_assert_uint_eq(flushes, 1);
+    fx_end();
+}
+END_TEST
+
 START_TEST(test_unmap_list_of_too_many)
 {
     static const uint8_t cdb[10] = {0x42, [7] = (8 + 16 * 256) >> 8, [8] = (8 + 16 * 256) & 0xff};
@@ -462,10 +550,14 @@ static Suite *suite(void)
     suite_add_tcase(s, t);
     tcase_add_checked_fixture(rec, setup_recorder, fx_end);
     tcase_add_test(rec, test_sync_cache_and_fua);
+    tcase_add_test(rec, test_stop_and_the_cache);
+    tcase_add_test(rec, test_orwrite_names_the_block);
+    tcase_add_test(rec, test_largest_write_same);
     tcase_add_test(rec, test_medium_that_cannot_unmap);
     tcase_add_test(rec, test_get_lba_status);
     suite_add_tcase(s, rec);
     tcase_add_test(own, test_failing_medium);
+    tcase_add_test(own, test_sanitize_flushes);
     tcase_add_test(own, test_null_medium);
     tcase_add_test(own, test_void_medium);
     suite_add_tcase(s, own);

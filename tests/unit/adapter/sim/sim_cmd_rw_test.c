@@ -198,6 +198,27 @@ START_TEST(test_map_merges_neighbours)
     shim_dma_unmap(sim_bus_dev(fx_bus), &map);
     vec[3].iov_base = data + 300;
     ck_assert_int_eq(shim_dma_map(sim_bus_dev(fx_bus), vec, 4, FX_IN, &map), SHIM_MAP_NEVER);
+    /* The same memory twice, as a write may have it, is twice the bytes. */
+    vec[1] = vec[0];
+    ck_assert_int_eq(shim_dma_map(sim_bus_dev(fx_bus), vec, 2, FX_OUT, &map), SHIM_MAP_OK);
+    ck_assert_uint_eq(map.map_nsegs, 2);
+    ck_assert_ptr_eq((void *)(uintptr_t)segs[1].seg_addr, data);
+    shim_dma_unmap(sim_bus_dev(fx_bus), &map);
+}
+END_TEST
+
+/* What was announced counts, and not what the memory behind it would hold. */
+START_TEST(test_memory_is_more_than_announced)
+{
+    static const uint8_t wr[10] = {0x2a, [8] = 2};
+    struct fx_cmd c;
+
+    fx_prepare(&c, wr, 10, FX_OUT, data, 1024);
+    c.x.xfer_bytes = 512;
+    ck_assert_int_eq(sim_hw_ops.start(fx_bus, &c.x), AD_HW_DONE);
+    ck_assert_uint_eq(c.x.xfer_result, AD_RES_BUS_FAULT);
+    ck_assert_uint_eq(c.x.xfer_resid, 512);
+    fx_release(&c);
 }
 END_TEST
 
@@ -429,6 +450,7 @@ static Suite *suite(void)
     tcase_add_test(t, test_data_phase_against_cdb);
     tcase_add_test(t, test_segments_of_any_size);
     tcase_add_test(t, test_map_merges_neighbours);
+    tcase_add_test(t, test_memory_is_more_than_announced);
     tcase_add_test(t, test_verify_compares);
     tcase_add_test(t, test_compare_and_write);
     tcase_add_test(t, test_lun_bits_in_byte_one);
