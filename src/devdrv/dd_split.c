@@ -23,6 +23,12 @@ static void split_buf_fail_locked(struct dd_unit *un, struct buf *bp, size_t mov
     bp->b_flags |= B_ERROR;
     bp->b_error = error;
     bp->b_resid = bp->b_bcount - moved;
+    if (bp->b_flags & B_READ) {
+        un->un_stats.bytes_read += moved;
+    } else if (moved > 0) {
+        un->un_stats.bytes_written += moved;
+        un->un_dirty = true; /* what lies before the bad block is in the device's cache */
+    }
     un->un_stats.errors++;
     un->un_stats.completed++;
     un->un_stats.recovering--;

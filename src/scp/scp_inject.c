@@ -439,7 +439,7 @@ bool scp_inject_text(struct scp *p, unsigned disk, unsigned rule, char *out, siz
     if (r.f_every > 1)
         fprintf(f, " every=%u", r.f_every);
     if (r.f_interval_ns != 0)
-        fprintf(f, " rate=%g", 1e9 / (double)r.f_interval_ns);
+        fprintf(f, " rate=%.7g", 1e9 / (double)r.f_interval_ns);
     if (r.f_interval_ns != 0 && r.f_seed != 0)
         fprintf(f, " seed=%" PRIu64, r.f_seed);
     if (r.f_count == 0)

@@ -334,7 +334,7 @@ START_TEST(test_AIX_10_the_maximum_follows_the_boundary)
     fake.caps.cap_segs_max = 65;
     fake_attach(NULL);
     ck_assert_int_eq(fp_ioctl(fake_fp, IOCINFO, (intptr_t)&info, 0), 0);
-    ck_assert_uint_eq(info.un.scsi.max_transfer, 64 * 2048);
+    ck_assert_uint_eq(info.un.scsi.max_transfer, (64 / 2 - 1) * SC_PAGE_SIZE);
     fake_down();
 }
 END_TEST

@@ -245,7 +245,7 @@ START_TEST(test_format_beside_questions)
     atomic_store(&format_bytes, 512);
     atomic_store(&stop, false);
     ck_assert_int_eq(config(FAKE_DEV), 0);
-    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, SC_SINGLE, &fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE | DKERNEL, NULL, SC_SINGLE, &fp), 0);
     ck_assert_int_eq(pthread_create(&th, NULL, asker, fp), 0);
     for (unsigned i = 0; i < 2000; i++) {
         atomic_store(&format_bytes, i % 2 ? 512 : 4096);

@@ -471,6 +471,27 @@ START_TEST(test_good_part_of_a_failed_span_makes_dirty)
 }
 END_TEST
 
+/* The same for a request of one command: what lies before the bad block has reached the device. */
+START_TEST(test_a_single_write_that_fails_part_way_makes_dirty)
+{
+    struct sc_disk_stats stats;
+    struct fake_buf fb;
+    struct file *fp = fake_open(NULL);
+
+    (void)medium_error(13);
+    fake_buf_init(&fb, false, 8, area, 8 * 512);
+    fake_submit(&fb, 1);
+    settle(&fb, 1);
+    ck_assert_int_eq(fb.b.b_error, EMEDIA);
+    ck_assert_uint_eq(fb.b.b_resid, 3 * 512);
+    ck_assert_int_eq(fp_ioctl(fp, DKSTATS, (intptr_t)&stats, 0), 0);
+    ck_assert_uint_eq(stats.bytes_written, 5 * 512);
+    fake.nfaults = 0;
+    fake_close(fp);
+    ck_assert_uint_eq(fake.syncs, 1);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s = suite_create("dd_resid");
@@ -496,6 +517,7 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, test_every_write_makes_dirty, 0, 4);
     tcase_add_loop_test(t, test_no_read_makes_dirty, 0, 2);
     tcase_add_test(t, test_failed_fragments_make_dirty);
+    tcase_add_test(t, test_a_single_write_that_fails_part_way_makes_dirty);
     tcase_add_test(t, test_good_part_of_a_failed_span_makes_dirty);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);

@@ -301,7 +301,8 @@ START_TEST(test_reset_during_the_last_close)
     struct file *fp;
 
     ck_assert_int_eq(fake_config(NULL), 0);
-    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, _i ? (int)SC_RETAIN_RESERVATION : 0, &fp), 0);
+    ck_assert_int_eq(
+        fp_opendev(FAKE_DEV, DREAD | DWRITE | DKERNEL, NULL, _i ? (int)SC_RETAIN_RESERVATION : 0, &fp), 0);
     fake.hook = reset_beside_release;
     fake.event_in_stop = _i == 1;
     fake_close(fp);
@@ -309,7 +310,7 @@ START_TEST(test_reset_during_the_last_close)
     fake.hook = NULL;
     fake.event_in_stop = false;
     fake_forget();
-    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, SC_NO_RESERVE, &fp), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE | DKERNEL, NULL, SC_NO_RESERVE, &fp), 0);
     ck_assert_int_eq(write_one(fp), 0);
     ck_assert_uint_eq(count_op(SCSI_RESERVE_6), 0);
     fake_close(fp);
