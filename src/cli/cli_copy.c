@@ -140,12 +140,13 @@ static int copy_look(struct copy *cp)
 /* Make the file that is written in place of cp_final, and open it. */
 static int copy_temp(struct copy *cp)
 {
+    const size_t bytes = strlen(cp->cp_final) + sizeof(".part-XXXXXX");
     int fd, rc;
 
-    if (asprintf(&cp->cp_temp, "%s.part-XXXXXX", cp->cp_final) < 0) {
-        cp->cp_temp = NULL;
+    cp->cp_temp = malloc(bytes);
+    if (cp->cp_temp == NULL)
         return cli_fail(CLI_FAILED, "no memory");
-    }
+    (void)snprintf(cp->cp_temp, bytes, "%s.part-XXXXXX", cp->cp_final);
     fd = mkostemp(cp->cp_temp, O_CLOEXEC);
     if (fd < 0) {
         rc = cli_fail(errno == ENOENT || errno == EACCES ? CLI_USAGE : CLI_FAILED,
@@ -155,7 +156,7 @@ static int copy_temp(struct copy *cp)
         return rc;
     }
     (void)close(fd);
-    rc = cli_end_open(&cp->cp_dst, cp->cp_temp, CLI_END_WRITE);
+    rc = cli_end_open(&cp->cp_dst, cp->cp_temp, CLI_END_WRITE); /* NOLINT(clang-analyzer-unix.Malloc): see copy_settle() */
     cp->cp_dst.e_name = cp->cp_to_path;
     return rc;
 }

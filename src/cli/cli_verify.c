@@ -243,8 +243,6 @@ static int verify_run(const struct cli_command *cmd, int argc, char **argv)
         return cli_pair_end(&vr.vr_pair, -1 - rc);
     if (disk && vr.vr_pair.p_ndisks > 1)
         rc = cli_fail(CLI_USAGE, "verify: one --disk at a time");
-    else if (cli_pair_unused(cmd, &vr.vr_pair) != CLI_OK)
-        rc = CLI_USAGE;
     else if (!disk && argc - optind == 2 && vr.vr_seeded)
         rc = cli_fail(CLI_USAGE,
                       "verify: --seed is for the pattern, and two names are compared with each other");
@@ -253,7 +251,7 @@ static int verify_run(const struct cli_command *cmd, int argc, char **argv)
                       "verify: --write is for the pattern, and two names are compared with each other");
     else if (!disk && !vr.vr_write && argc - optind == 2)
         rc = verify_compare(&vr, argv[optind], argv[optind + 1]);
-    else if (!cli_arguments(cmd, argc, disk ? 0 : 1))
+    else if (cli_pair_unused(cmd, &vr.vr_pair) != CLI_OK || !cli_arguments(cmd, argc, disk ? 0 : 1))
         rc = CLI_USAGE;
     else
         rc = verify_one(&vr, disk ? NULL : argv[optind]);

@@ -91,6 +91,7 @@ static int scp_disk_put(struct scp *p, unsigned i, char *err, size_t size)
     error = scp_medium_open(d, &bytes, &cfg.sd_ops, &cfg.sd_medium, err, size);
     if (error != 0)
         return error;
+    SHIM_ASSERT(cfg.sd_ops != NULL);
     dk->dk_spec.bytes = bytes;
     scp_place_disk(i - a->a_first, &dk->dk_id, &dk->dk_lun);
     cfg.sd_id = dk->dk_id;

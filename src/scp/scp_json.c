@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define JSON_CLOCK_SLACK_NS 50000000u /* by which the two clocks may drift apart unnoticed */
+#define JSON_CLOCK_SLACK_NS UINT64_C(50000000) /* by which the two clocks may drift apart unnoticed */
 
 static void json_string(FILE *f, const char *text)
 {

@@ -56,7 +56,7 @@ static int spec_copy(void *out, size_t ours, const void *in, size_t first, const
     if (theirs < first)
         return scp_fail(err, size, EINVAL, "%s: size %u: must be 0 or the structure's sizeof", what, theirs);
     for (size_t i = ours; i < theirs; i++)
-        if (bytes[i] != 0)
+        if (bytes[i] != 0) /* NOLINT(clang-analyzer-core.*): as long as its size says */
             return scp_fail(err, size, EINVAL,
                             "%s: asks for something this library (%s) does not know; use a newer one", what,
                             scp_version());
@@ -162,7 +162,8 @@ static int spec_short(struct scp *p, const struct scp_spec *s, char *err, size_t
 
 int scp_spec_take(struct scp *p, const struct scp_spec *spec, char *err, size_t size)
 {
-    struct scp_spec s;
+    struct scp_spec s = {0};
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): its last field is a pointer */
     int error = spec_copy(&s, sizeof(s), spec, SPEC_PAIR_FIRST, "struct scp_spec", err, size);
 
     if (error != 0)

@@ -92,6 +92,7 @@ int sg_real_fstat(int fd, void *st)
 /* ------------------------------------------------------------------ open */
 
 /* The third argument is there when a file may be made. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): va_start takes a name */
 #define SG_MODE(mode, flags)                                                                                 \
     do {                                                                                                     \
         if (((flags)&O_CREAT) != 0 || ((flags)&O_TMPFILE) == O_TMPFILE) {                                    \
@@ -101,6 +102,7 @@ int sg_real_fstat(int fd, void *st)
             va_end(ap);                                                                                      \
         }                                                                                                    \
     } while (0)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 SG_EXPORT int open(const char *path, int flags, ...)
 {
