@@ -156,7 +156,8 @@ static int copy_temp(struct copy *cp)
         return rc;
     }
     (void)close(fd);
-    rc = cli_end_open(&cp->cp_dst, cp->cp_temp, CLI_END_WRITE); /* NOLINT(clang-analyzer-unix.Malloc): see copy_settle() */
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): copy_settle() gives cp_temp back */
+    rc = cli_end_open(&cp->cp_dst, cp->cp_temp, CLI_END_WRITE);
     cp->cp_dst.e_name = cp->cp_to_path;
     return rc;
 }
