@@ -66,7 +66,7 @@ END_TEST
 START_TEST(test_writing_ioctls_need_a_file_open_for_writing)
 {
     static const unsigned writing[] = {DKIOWRSE, DKFORMAT, DKUNMAP, DKZERO, DKZERO_UNMAP};
-    static struct sc_rdwrt area = {.data_length = 512};
+    static struct sc_rdwrt one_block = {.data_length = 512};
     static struct sc_passthru pt;
     struct sc_range range = {0, 4096};
     struct file *fp;
@@ -75,9 +75,10 @@ START_TEST(test_writing_ioctls_need_a_file_open_for_writing)
     ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_SINGLE, &fp), 0);
     fake.nlog = 0;
     for (unsigned i = 0; i < SC_ARRAY_SIZE(writing); i++)
-        ck_assert_int_eq(fp_ioctl(fp, writing[i], i == 0 ? (intptr_t)&area : (intptr_t)&range, 0), EBADF);
+        ck_assert_int_eq(fp_ioctl(fp, writing[i], i == 0 ? (intptr_t)&one_block : (intptr_t)&range, 0),
+                         EBADF);
     ck_assert_uint_eq(fake.nlog, 0);
-    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &area), 0);
+    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &one_block), 0);
     for (unsigned i = 0; i < 4; i++) { /* the reserved fields of a pass-through */
         memset(&pt, 0, sizeof(pt));
         pt.version = SC_VERSION_1;
