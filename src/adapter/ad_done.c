@@ -150,7 +150,7 @@ bool ad_exec_mapped(struct ad_run *run, struct ad_cmd *cmd, int mapped)
     if (SC_UNLIKELY(mapped != SHIM_MAP_OK) && !ad_map_failed(run, cmd, mapped))
         return true;
     if (cmd->cmd_xfer.xfer_bytes != 0)
-        shim_dma_sync(adp->adp_dev, &cmd->cmd_map, SHIM_SYNC_BEFORE, cmd->cmd_xfer.xfer_dir);
+        ad_sync(adp, cmd, SHIM_SYNC_BEFORE);
     return ad_exec_said(run, cmd, adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer));
 }
 

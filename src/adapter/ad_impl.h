@@ -216,6 +216,8 @@ struct ad_adapter {
     void *adp_hw;
     struct shim_dev *adp_dev;
     struct ad_hw_ops adp_ops_own; /* the chip's table as far as it goes, NULL where it ends early */
+    /* The device half's dma_sync, looked up at attach: NULL where its table has none or ends before it. */
+    void (*adp_dma_sync)(struct shim_dev *dev, struct shim_dma_map *map, int when, int dir);
     devno_t adp_devno;
     uint32_t adp_owner; /* whom later memory is put down to: the configuring thread's shim_owner */
     struct ad_hw_caps adp_caps;
@@ -415,6 +417,12 @@ int ad_map(struct ad_cmd *cmd);
 /* What it said, or, of a gather that will never fit, what its copy makes of it. */
 int ad_map_insist(struct ad_cmd *cmd, int mapped);
 void ad_unmap(struct ad_cmd *cmd);
+/* Tell a mapper that wants to know that the device is about to use the memory, or has. Any context. */
+static inline void ad_sync(struct ad_adapter *adp, struct ad_cmd *cmd, int when)
+{
+    if (SC_UNLIKELY(adp->adp_dma_sync != NULL))
+        adp->adp_dma_sync(adp->adp_dev, &cmd->cmd_map, when, cmd->cmd_xfer.xfer_dir);
+}
 /* Is this an acceptable gathered write? Copies when it must. 0 or errno. Process level. */
 int ad_gather_prepare(struct ad_adapter *adp, struct sc_buf *sb);
 /* Give the copy back, if there is one. No lock held. */

@@ -170,7 +170,7 @@ bool ad_lane_submit(struct ad_lun *lun, struct sc_buf *sb)
             ad_lane_leave(cmd, mapped, 0);
             return true;
         }
-        shim_dma_sync(adp->adp_dev, &cmd->cmd_map, SHIM_SYNC_BEFORE, cmd->cmd_xfer.xfer_dir);
+        ad_sync(adp, cmd, SHIM_SYNC_BEFORE);
     }
     said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
     if (SC_UNLIKELY(said != AD_HW_DONE || cmd->cmd_xfer.xfer_result != AD_RES_GOOD ||

@@ -276,6 +276,8 @@ int ad_attach(devno_t devno, const struct ad_config *cfg)
     adp->adp_ops = &adp->adp_ops_own;
     adp->adp_hw = cfg->cfg_hw;
     adp->adp_dev = cfg->cfg_dev;
+    if (SHIM_TABLE_HAS(cfg->cfg_dev->dev_ops, shim_dev_ops, dma_sync))
+        adp->adp_dma_sync = cfg->cfg_dev->dev_ops->dma_sync;
     adp->adp_devno = devno;
     adp->adp_owner = shim_owner();
     (void)shim_format(adp->adp_name, sizeof(adp->adp_name), "scsi%u", SC_MINOR(devno));

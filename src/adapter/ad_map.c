@@ -149,12 +149,12 @@ int ad_map_insist(struct ad_cmd *cmd, int mapped)
 /* Undo ad_map(), if it has mapped anything. Context: any. */
 void ad_unmap(struct ad_cmd *cmd)
 {
-    struct shim_dev *dev = cmd->cmd_lun->lun_adp->adp_dev;
+    struct ad_adapter *adp = cmd->cmd_lun->lun_adp;
 
     if (cmd->cmd_map.map_nsegs == 0)
         return;
-    shim_dma_sync(dev, &cmd->cmd_map, SHIM_SYNC_AFTER, cmd->cmd_xfer.xfer_dir);
-    shim_dma_unmap(dev, &cmd->cmd_map);
+    ad_sync(adp, cmd, SHIM_SYNC_AFTER);
+    shim_dma_unmap(adp->adp_dev, &cmd->cmd_map);
     cmd->cmd_map.map_nsegs = 0;
     cmd->cmd_map.map_segs = cmd->cmd_segs;
 }

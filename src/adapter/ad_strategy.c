@@ -56,10 +56,8 @@ static inline int ad_fields_check(const struct ad_adapter *adp, const struct sc_
 
     if (sb->bufstruct.av_forw != NULL || sb->bufstruct.b_bcount > adp->adp_transfer_max)
         return EINVAL;
-    if ((sb->flags & ~AD_FLAGS_KNOWN) | (sc->scsi_flags & ~(SC_NODISC | SC_ASYNC)) | sc->scsi_resvd |
-        sb->resvd2)
-        return EINVAL;
-    if (sb->resvd3[0] | sb->resvd3[1])
+    if ((sb->flags & ~(unsigned)AD_FLAGS_KNOWN) | (sc->scsi_flags & ~(unsigned)(SC_NODISC | SC_ASYNC)) |
+        sc->scsi_resvd | sb->resvd2 | sb->resvd3[0] | sb->resvd3[1])
         return EINVAL;
     if (sb->q_tag_msg != SC_NO_Q && (sb->q_tag_msg < SC_SIMPLE_Q || sb->q_tag_msg > SC_ORDERED_Q))
         return EINVAL;

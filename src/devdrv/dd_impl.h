@@ -306,8 +306,12 @@ struct dd_unit {
     uint32_t un_span_max;
     uint32_t un_adapter_max; /* one command, bytes, as the adapter says; whole pages */
     /* Capacity in DEV_BSIZE units, changed under the lock, read without: see dd_sectors. */
+#if UINTPTR_MAX > UINT32_MAX
+    _Atomic uint64_t un_size;
+#else
     _Atomic uint32_t un_size[2][2]; /* low half, high half */
     _Atomic uint32_t un_size_changes;
+#endif
     devno_t un_devno;
     struct scdisk_dds un_dds;
     struct sc_disk_stats un_stats;
@@ -349,12 +353,15 @@ struct dd_chunk {
 static inline uint32_t dd_block_bytes(const struct dd_unit *un) { return 1u << un->un_shift; }
 
 /*
- * The capacity may change while the disk is open, and 64 bits are not read in one go everywhere: there are
- * two places, and the number of changes says which one counts. Another number afterwards: the place may have
- * been written to meanwhile, by the change after the next.
+ * The capacity may change while the disk is open, and 64 bits are not read in one go everywhere: on such a
+ * machine there are two places, and the number of changes says which one counts. Another number afterwards:
+ * the place may have been written to meanwhile, by the change after the next.
  */
 static inline uint64_t dd_sectors(const struct dd_unit *un)
 {
+#if UINTPTR_MAX > UINT32_MAX
+    return atomic_load_explicit(&un->un_size, memory_order_relaxed);
+#else
     uint32_t changes, low, high;
 
     do {
@@ -363,6 +370,7 @@ static inline uint64_t dd_sectors(const struct dd_unit *un)
         high = atomic_load_explicit(&un->un_size[changes & 1u][1], memory_order_acquire);
     } while (SC_UNLIKELY(atomic_load_explicit(&un->un_size_changes, memory_order_relaxed) != changes));
     return (uint64_t)high << 32 | low;
+#endif
 }
 
 /* ------------------------------------------------------------------ dd_life.c, dd_open.c, dd_probe.c */

@@ -298,12 +298,16 @@ static int probe_capacity_16(struct dd_unit *un, uint64_t *last, uint32_t *block
 /* The new capacity, in DEV_BSIZE units; readers see the old one or the new one. Locks: un_lock held. */
 void dd_size_set_locked(struct dd_unit *un, uint64_t sectors)
 {
+#if UINTPTR_MAX > UINT32_MAX
+    atomic_store_explicit(&un->un_size, sectors, memory_order_relaxed);
+#else
     uint32_t changes = atomic_load_explicit(&un->un_size_changes, memory_order_relaxed) + 1u;
 
     /* Release, too: who sees one of these sees the number of the change before. */
     atomic_store_explicit(&un->un_size[changes & 1u][0], (uint32_t)sectors, memory_order_release);
     atomic_store_explicit(&un->un_size[changes & 1u][1], (uint32_t)(sectors >> 32), memory_order_release);
     atomic_store_explicit(&un->un_size_changes, changes, memory_order_release);
+#endif
 }
 
 /* Believe a capacity, or not. */

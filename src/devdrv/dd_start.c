@@ -40,15 +40,17 @@ struct dd_plug *dd_plug_mine(struct dd_unit *un)
     return atomic_load_explicit(&plug->pl_open, memory_order_relaxed) == me ? plug : NULL;
 }
 
-/* The thread's slot, or `local` when another thread sits in it (or this one, below an interrupt). */
-static struct dd_plug *plug_take(struct dd_unit *un, struct dd_plug *local, uintptr_t me)
+/*
+ * The thread's slot, or `local` when another thread sits in it (or this one, below an interrupt).
+ * Locks: un_lock held, which the first round of the loop needs anyway: two takers need no exchange. A slot
+ * is given back without it; the acquire is for what its last holder has written.
+ */
+static struct dd_plug *plug_take_locked(struct dd_unit *un, struct dd_plug *local, uintptr_t me)
 {
     struct dd_plug *plug = plug_slot(un, me);
-    uintptr_t nobody = 0;
 
-    if (SC_LIKELY(atomic_load_explicit(&plug->pl_holder, memory_order_relaxed) == 0 &&
-                  atomic_compare_exchange_strong_explicit(&plug->pl_holder, &nobody, me, memory_order_acquire,
-                                                          memory_order_relaxed))) {
+    if (SC_LIKELY(atomic_load_explicit(&plug->pl_holder, memory_order_acquire) == 0)) {
+        atomic_store_explicit(&plug->pl_holder, me, memory_order_relaxed);
         KASSERT(!plug->pl_submitted.ch_head && !plug->pl_done_head);
         return plug;
     }
@@ -349,16 +351,16 @@ static void run_collect_locked(struct dd_unit *un, struct dd_plug *plug, struct 
 
 /*
  * Until nothing is left for this thread to do.
- * Context: process or completion; never sleeps. Locks: takes un_lock once per round.
+ * Context: process or completion; never sleeps. Locks: un_lock held (`old` is for unlock_enable), and let
+ * go; taken once per round.
  */
-static void run_loop(struct dd_unit *un, struct dd_plug *plug, uintptr_t me)
+static void run_loop_locked(struct dd_unit *un, struct dd_plug *plug, uintptr_t me, int old)
 {
     bool more, grow;
 
-    do {
+    for (;;) {
         struct dd_chain resp = {NULL, NULL, 0};
         struct dd_cmd *send = NULL;
-        int old = disable_lock(INTIODONE, &un->un_lock);
 
         plug->pl_again = false;
         run_collect_locked(un, plug, &resp);
@@ -379,17 +381,21 @@ static void run_loop(struct dd_unit *un, struct dd_plug *plug, uintptr_t me)
         if (SC_UNLIKELY(grow))
             more |= start_relieve(un);
         /* What came in meanwhile from others is theirs to start; what came on this stack is ours. */
-    } while (more || plug->pl_again || plug->pl_submitted.ch_head || plug->pl_done_head);
+        if (!more && !plug->pl_again && !plug->pl_submitted.ch_head && !plug->pl_done_head)
+            return;
+        old = disable_lock(INTIODONE, &un->un_lock);
+    }
 }
 
 void dd_run(struct dd_unit *un, const struct dd_chain *submitted)
 {
     struct dd_plug local;
     uintptr_t me = plug_self();
-    struct dd_plug *plug = plug_take(un, &local, me);
+    int old = disable_lock(INTIODONE, &un->un_lock);
+    struct dd_plug *plug = plug_take_locked(un, &local, me);
 
     plug->pl_submitted = *submitted;
-    run_loop(un, plug, me);
+    run_loop_locked(un, plug, me, old);
     plug_drop(plug);
 }
 
@@ -397,11 +403,12 @@ void dd_run_done(struct dd_unit *un, struct dd_cmd *cmd)
 {
     struct dd_plug local;
     uintptr_t me = plug_self();
-    struct dd_plug *plug = plug_take(un, &local, me);
+    int old = disable_lock(INTIODONE, &un->un_lock);
+    struct dd_plug *plug = plug_take_locked(un, &local, me);
 
     cmd->cmd_next = NULL;
     plug->pl_done_head = plug->pl_done_tail = cmd;
-    run_loop(un, plug, me);
+    run_loop_locked(un, plug, me, old);
     plug_drop(plug);
 }
 

@@ -68,9 +68,6 @@ bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x)
     /* Not a byte beyond the CDB is looked at: each case knows how long its CDB is. */
     if (SC_UNLIKELY(cdb_bytes < 6))
         return false;
-    if (SC_UNLIKELY(x->xfer_qmsg != disk->dk_hot_qmsg || x->xfer_tag >= SIM_TAGS_MAX) &&
-        x->xfer_qmsg != SC_NO_Q)
-        return false;
     write = (cdb[0] & 0x02) != 0; /* in every length a WRITE code is its READ code plus 2 */
     byte1 = cdb[1] & SIM_BYTE1_RESERVED;
     fua = (cdb[1] & SCSI_CDB1_FUA) != 0;
@@ -126,7 +123,12 @@ bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x)
         return false;
 
     /* Mark the tag, then look once more: see sim_task.c. Both are plain accesses. */
-    sp = &disk->dk_stripe[x->xfer_qmsg == SC_NO_Q ? SIM_TAGS_MAX : x->xfer_tag];
+    if (SC_LIKELY(x->xfer_qmsg == disk->dk_hot_qmsg && x->xfer_tag < SIM_TAGS_MAX))
+        sp = &disk->dk_stripe[x->xfer_tag];
+    else if (x->xfer_qmsg == SC_NO_Q)
+        sp = &disk->dk_stripe[SIM_TAGS_MAX];
+    else
+        return false;
     if (SC_UNLIKELY(atomic_load_explicit(&sp->sp_busy, memory_order_relaxed) != SIM_BUSY_NOT))
         return false;
     atomic_store_explicit(&sp->sp_busy, SIM_BUSY_HOT, memory_order_relaxed);
@@ -150,7 +152,7 @@ bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x)
         return false;
     }
     sim_stripe_add(&sp->sp_ops[(write ? 4u : 0u) + length], 1);
-    sim_stripe_add(write ? &sp->sp_bytes_written : &sp->sp_bytes_read, bytes);
+    sim_stripe_add(&sp->sp_bytes[write], bytes);
     x->xfer_result = AD_RES_GOOD;
     x->xfer_scsi_status = SC_GOOD_STATUS;
     x->xfer_resid = 0;

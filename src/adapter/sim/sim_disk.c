@@ -299,8 +299,7 @@ uint64_t sim_disk_bytes(const struct sim_disk *disk, bool write)
     for (unsigned s = 0; s < SC_ARRAY_SIZE(disk->dk_stripe); s++) {
         const struct sim_stripe *sp = &disk->dk_stripe[s];
 
-        bytes +=
-            atomic_load_explicit(write ? &sp->sp_bytes_written : &sp->sp_bytes_read, memory_order_relaxed);
+        bytes += atomic_load_explicit(&sp->sp_bytes[write], memory_order_relaxed);
     }
     return bytes;
 }

@@ -104,10 +104,9 @@ enum {
  */
 enum { SIM_BUSY_NOT, SIM_BUSY_HOT, SIM_BUSY_TASK };
 struct sim_stripe {
-    _Atomic uint64_t sp_ops[8]; /* READ 6, 10, 12, 16, WRITE 6, 10, 12, 16 */
-    _Atomic uint64_t sp_bytes_read;
-    _Atomic uint64_t sp_bytes_written;
-    _Atomic uint32_t sp_busy; /* SIM_BUSY_* */
+    _Alignas(64) _Atomic uint32_t sp_busy; /* SIM_BUSY_* */
+    _Atomic uint64_t sp_bytes[2];          /* read, written */
+    _Atomic uint64_t sp_ops[8];            /* READ 6, 10, 12, 16, WRITE 6, 10, 12, 16 */
 };
 
 struct sim_fault_slot {
