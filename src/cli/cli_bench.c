@@ -245,13 +245,13 @@ static int bench_options(const struct cli_command *cmd, struct bench *be, int ar
             ok = bench_op(be, optarg);
             break;
         case 'b':
-            ok = cli_size("--block", optarg, DEV_BSIZE, CLI_JOB_BLOCK_MAX, &be->be_block);
+            ok = cli_size("--block", optarg, DEV_BSIZE, DEV_BSIZE, CLI_JOB_BLOCK_MAX, &be->be_block);
             break;
         case 'd':
-            ok = cli_size("--depth", optarg, 1, CLI_JOB_DEPTH_MAX, &be->be_depth);
+            ok = cli_number("--depth", optarg, 1, CLI_JOB_DEPTH_MAX, &be->be_depth);
             break;
         case 't':
-            ok = cli_size("--time", optarg, 1, BENCH_SECONDS_MAX, &be->be_seconds);
+            ok = cli_number("--time", optarg, 1, BENCH_SECONDS_MAX, &be->be_seconds);
             break;
         case 'j':
             be->be_json = true;

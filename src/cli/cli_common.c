@@ -134,18 +134,27 @@ bool cli_arguments(const struct cli_command *cmd, int argc, int n)
     return false;
 }
 
-bool cli_size(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *out)
+bool cli_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *out)
 {
-    if (scp_size_parse(text, out) != 0) {
-        (void)cli_fail(CLI_USAGE, "%s %s: not a number; write for example 4096, 64k or 1M", option, text);
-        return false;
-    }
-    if (*out < min || *out > max) {
-        (void)cli_fail(CLI_USAGE, "%s %s: must be %llu to %llu", option, text, (unsigned long long)min,
-                       (unsigned long long)max);
-        return false;
-    }
-    return true;
+    const bool parsed = scp_size_parse(text, out) == 0;
+
+    if (parsed && *out >= min && *out <= max)
+        return true;
+    (void)cli_fail(CLI_USAGE, "%s %s: %smust be %llu to %llu", option, text, parsed ? "" : "not a number; ",
+                   (unsigned long long)min, (unsigned long long)max);
+    return false;
+}
+
+bool cli_size(const char *option, const char *text, uint64_t unit, uint64_t min, uint64_t max, uint64_t *out)
+{
+    const bool parsed = scp_size_parse(text, out) == 0;
+
+    if (parsed && *out >= min && *out <= max && *out % unit == 0)
+        return true;
+    (void)cli_fail(CLI_USAGE, "%s %s: %smust be a multiple of %llu from %llu to %llu, for example 64k or 1M",
+                   option, text, parsed ? "" : "not a size; ", (unsigned long long)unit,
+                   (unsigned long long)min, (unsigned long long)max);
+    return false;
 }
 
 static volatile sig_atomic_t cli_stop_signal;
@@ -325,11 +334,10 @@ int cli_pair_option(struct cli_pair *pair, int c, const char *arg)
         return cli_fail(CLI_USAGE,
                         "--max-transfer %s: its adapter has max-transfer %llu already; leave one out", arg,
                         (unsigned long long)a->transfer_bytes_max);
-    if (!cli_size("--max-transfer", arg, SC_MAXREQUEST, SCP_TRANSFER_MAX, &a->transfer_bytes_max))
-        return CLI_USAGE;
-    if (a->transfer_bytes_max % SC_PAGE_SIZE != 0)
-        return cli_fail(CLI_USAGE, "--max-transfer %s: must be a multiple of %u", arg, SC_PAGE_SIZE);
-    return CLI_OK;
+    return cli_size("--max-transfer", arg, SC_PAGE_SIZE, SC_MAXREQUEST, SCP_TRANSFER_MAX,
+                    &a->transfer_bytes_max)
+               ? CLI_OK
+               : CLI_USAGE;
 }
 
 int cli_pair_unused(const struct cli_command *cmd, const struct cli_pair *pair)

@@ -68,15 +68,12 @@ static int copy_options(const struct cli_command *cmd, struct copy *cp, int argc
             cp->cp_json = true;
             break;
         case 'b':
-            if (!cli_size("--block", optarg, CLI_JOB_BLOCK_MIN, CLI_JOB_BLOCK_MAX, &v))
+            if (!cli_size("--block", optarg, CLI_JOB_BLOCK_MIN, CLI_JOB_BLOCK_MIN, CLI_JOB_BLOCK_MAX, &v))
                 return -1 - CLI_USAGE;
-            if (v % CLI_JOB_BLOCK_MIN != 0)
-                return -1 -
-                       cli_fail(CLI_USAGE, "--block %s: must be a multiple of %u", optarg, CLI_JOB_BLOCK_MIN);
             cp->cp_block = (size_t)v;
             break;
         case 'd':
-            if (!cli_size("--depth", optarg, 1, CLI_JOB_DEPTH_MAX, &v))
+            if (!cli_number("--depth", optarg, 1, CLI_JOB_DEPTH_MAX, &v))
                 return -1 - CLI_USAGE;
             cp->cp_depth = (unsigned)v;
             break;

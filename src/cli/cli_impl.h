@@ -51,8 +51,10 @@ int cli_getopt_rc(int c);
 /* Exactly n arguments left? Otherwise says what is wrong and returns false. */
 bool cli_arguments(const struct cli_command *cmd, int argc, int n);
 
-/* A size or a number of an option, within limits; false after saying what is wrong. */
-bool cli_size(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *out);
+/* A number of an option, a count or seconds, min to max; false after saying what is wrong and what is right. */
+bool cli_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *out);
+/* The same for a size in bytes, which is also a multiple of `unit`. */
+bool cli_size(const char *option, const char *text, uint64_t unit, uint64_t min, uint64_t max, uint64_t *out);
 
 /*
  * From now on SIGINT, SIGTERM and SIGHUP are noted, once each; a second one ends the process as usual.

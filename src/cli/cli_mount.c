@@ -348,7 +348,7 @@ static int mount_option(struct fuse_serve_config *serve, int c, const char *arg)
         good = mount_owner("--gid", arg, &serve->gid);
         break;
     case CLI_OPT(15):
-        good = cli_size("--stop-timeout", arg, 0, FUSE_SERVE_STOP_S_MAX, &value);
+        good = cli_number("--stop-timeout", arg, 0, FUSE_SERVE_STOP_S_MAX, &value);
         serve->stop_seconds = (unsigned)value;
         break;
     default:
@@ -378,12 +378,12 @@ static int mount_options(const struct cli_command *cmd, struct mount_request *m,
             m->m_foreground = true;
             break;
         case CLI_OPT(10):
-            if (!cli_size("--threads", optarg, 1, FUSE_SERVE_THREADS_MAX, &value))
+            if (!cli_number("--threads", optarg, 1, FUSE_SERVE_THREADS_MAX, &value))
                 return CLI_USAGE;
             m->m_serve.threads = (unsigned)value;
             break;
         case CLI_OPT(16):
-            if (!cli_size("--wait", optarg, 0, FUSE_SERVE_STOP_S_MAX, &m->m_wait_seconds))
+            if (!cli_number("--wait", optarg, 0, FUSE_SERVE_STOP_S_MAX, &m->m_wait_seconds))
                 return CLI_USAGE;
             break;
         case CLI_GETOPT_HELP:

@@ -203,7 +203,7 @@ static int stat_run(const struct cli_command *cmd, int argc, char **argv)
             rc = cli_pair_option(&pair, c, optarg);
         else if (optarg == NULL)
             watch = STAT_WATCH_S;
-        else if (!cli_size("--watch", optarg, 1, STAT_WATCH_S_MAX, &watch))
+        else if (!cli_number("--watch", optarg, 1, STAT_WATCH_S_MAX, &watch))
             rc = CLI_USAGE;
     }
     if (rc == CLI_OK)

@@ -129,7 +129,7 @@ static int umount_run(const struct cli_command *cmd, int argc, char **argv)
     while ((c = cli_getopt(cmd, argc, argv, ":t:", longs)) != -1) {
         if (c != 't')
             return cli_getopt_rc(c);
-        if (!cli_size("--timeout", optarg, 1, UMOUNT_WAIT_S_MAX, &seconds))
+        if (!cli_number("--timeout", optarg, 1, UMOUNT_WAIT_S_MAX, &seconds))
             return CLI_USAGE;
     }
     if (!cli_arguments(cmd, argc, 1))

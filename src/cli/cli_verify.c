@@ -159,18 +159,15 @@ static int verify_options(const struct cli_command *cmd, struct verify_request *
             vr->vr_json = true;
             break;
         case 's':
-            ok = cli_size("--seed", optarg, 0, UINT64_MAX, &vr->vr_seed);
+            ok = cli_number("--seed", optarg, 0, UINT64_MAX, &vr->vr_seed);
             vr->vr_seeded = true;
             break;
         case 'b':
-            ok = cli_size("--block", optarg, CLI_JOB_BLOCK_MIN, CLI_JOB_BLOCK_MAX, &vr->vr_block);
-            if (ok && vr->vr_block % CLI_JOB_BLOCK_MIN != 0) {
-                (void)cli_fail(CLI_USAGE, "--block %s: must be a multiple of %u", optarg, CLI_JOB_BLOCK_MIN);
-                ok = false;
-            }
+            ok = cli_size("--block", optarg, CLI_JOB_BLOCK_MIN, CLI_JOB_BLOCK_MIN, CLI_JOB_BLOCK_MAX,
+                          &vr->vr_block);
             break;
         case 'd':
-            ok = cli_size("--depth", optarg, 1, CLI_JOB_DEPTH_MAX, &vr->vr_depth);
+            ok = cli_number("--depth", optarg, 1, CLI_JOB_DEPTH_MAX, &vr->vr_depth);
             break;
         case CLI_GETOPT_HELP:
         case CLI_GETOPT_BAD:

@@ -43,6 +43,10 @@ NUMBERS = [("mount", "--threads", ["--disk", "good.img", "mnt"]),
            ("verify", "--block", ["good.img"]), ("verify", "-d", ["good.img"]),
            ("bench", "--block", ["good.img"]), ("bench", "--depth", ["good.img"]),
            ("bench", "--time", ["good.img"]), ("bench", "-t", ["--disk", "null:1G"])]
+# What such an option takes, which the message says whatever was wrong.
+RANGES = {"--threads": "1 to 1024", "--max-transfer": "a multiple of 4096 from 65536 to 1048576",
+          "--timeout": "1 to 86400", "-t": " to ", "--block": "a multiple of ", "-b": "from 4096 to 67108864",
+          "--depth": "1 to 256", "-d": "1 to 256", "--seed": "0 to ", "--time": "1 to 3600"}
 LONG_OF = {"-t": {"umount": "--timeout", "bench": "--time"}, "-b": {"copy": "--block"},
            "-d": {"verify": "--depth"}}
 WITH_DISK = [("mount", ["mnt"]), ("info", []), ("stat", []), ("verify", []), ("bench", [])]
@@ -84,6 +88,10 @@ TWICE = [
 PLAIN = [
     ([], "no command"),
     (["help", "frob"], "frob"),
+    (["copy", "-b", "5000", "good.img", "n"], "a multiple of 4096"),
+    (["mount", "--wait", "x", "--disk", "good.img", "mnt"], "0 to 86400"),
+    (["mount", "--stop-timeout", "86401", "--disk", "good.img", "mnt"], "0 to 86400"),
+    (["stat", "--watch=0", "mnt"], "1 to 3600"),
     (["--frob"], "--frob"),
     (["-x"], "-x"),
     ([""], "no such"),
@@ -147,6 +155,7 @@ def lines():
         yield [name], name
     for (command, option, rest), number in itertools.product(NUMBERS, BAD_NUMBERS):
         yield [command, option, number, *rest], LONG_OF.get(option, {}).get(command, option)
+        yield [command, option, number, *rest], RANGES[option]
         yield [command, *rest, option], "needs a value"
     for (command, rest), (spec, word) in itertools.product(WITH_DISK, DISK_MEDIA):
         yield [command, "--disk", spec, *rest], word
