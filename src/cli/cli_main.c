@@ -43,11 +43,17 @@ static void cli_overview(void)
            "  scpair umount mnt\n");
 }
 
+static bool cli_is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
 static int cli_help_command(int argc, char **argv)
 {
     const struct cli_command *cmd;
 
-    if (argc < 2) {
+    /* "scpair help --help" is about help, which the overview is. */
+    if (argc < 2 || cli_is_help(argv[1])) {
         cli_overview();
         return CLI_OK;
     }
@@ -83,7 +89,7 @@ static int cli_run(int argc, char **argv)
         printf("scpair %s\n", scp_version());
         return CLI_OK;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+    if (cli_is_help(argv[1]))
         return cli_help_command(argc - 1, argv + 1);
     if (argv[1][0] == '-')
         return cli_fail(CLI_USAGE, "%s: unknown option; options come after the command, see scpair --help",

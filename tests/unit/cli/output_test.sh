@@ -24,6 +24,17 @@ parts() { find . -name '*.part-*' | wc -l; }
 # until_there FILE: wait for somebody to make it; the test's own time limit ends it.
 until_there() { until ls $1 >/dev/null 2>&1; do :; done; }
 
+# The list of commands, however it is asked for.
+"$scpair" --help >overview
+says "--help lists the commands" "usage: scpair COMMAND" overview
+for word in '' --help -h help; do
+    "$scpair" help $word >out 2>err
+    equal "help $word: exit code" 0 $?
+    cmp -s overview out && ok "help $word is the same" || fail "help $word: $(head -n 1 err)"
+done
+"$scpair" help copy >out
+says "help copy is about copy" "usage: scpair copy" out
+
 head -c 5000000 /dev/urandom >src
 truncate -s 64M slow.img
 
