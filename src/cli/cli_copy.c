@@ -241,7 +241,7 @@ static int copy_all(struct copy *cp, double *seconds)
                           .j_bytes = cp->cp_src.e_bytes,
                           .j_block = cp->cp_block,
                           .j_depth = cp->cp_depth};
-    double verify_seconds = 0;
+    struct cli_job check;
     int rc = cli_job_run(&job);
     int error = rc == CLI_OK ? cli_end_flush(&cp->cp_dst) : 0;
 
@@ -249,8 +249,7 @@ static int copy_all(struct copy *cp, double *seconds)
         rc =
             cli_fail(CLI_FAILED, "%s: flushing: %s; %s", cp->cp_dst.e_name, scp_strerror(error), cp->cp_left);
     if (rc == CLI_OK && cp->cp_verify)
-        rc = cli_verify_ends(&cp->cp_src, &cp->cp_dst, job.j_bytes, cp->cp_block, cp->cp_depth,
-                             &verify_seconds);
+        rc = cli_verify_ends(&cp->cp_src, &cp->cp_dst, job.j_bytes, cp->cp_block, cp->cp_depth, &check);
     *seconds = job.j_seconds;
     return rc;
 }

@@ -177,11 +177,11 @@ struct cli_job {
     /* Out. */
     double j_seconds;
     char j_error[256]; /* what j_fn said by cli_job_fail() nearest to the beginning */
+    uint64_t j_error_at; /* at which byte, as given there */
     /* Private. */
     _Atomic uint64_t j_next, j_done;
     _Atomic unsigned j_running;
     atomic_bool j_failed;
-    uint64_t j_error_at;
 };
 #define CLI_JOB_BLOCK_MIN     SC_PAGE_SIZE
 #define CLI_JOB_BLOCK_MAX     (64u << 20)
@@ -203,8 +203,8 @@ int cli_job_run(struct cli_job *job);
 const char *cli_job_progress(const char *label, uint64_t done, uint64_t bytes, double seconds,
                              unsigned columns, char *out, size_t size);
 
-/* cli_verify.c: compare two ends, also after a copy. Exit code. */
+/* cli_verify.c: compare two ends, also after a copy. Exit code; `job` gets the seconds and the error. */
 int cli_verify_ends(struct cli_end *a, struct cli_end *b, uint64_t bytes, size_t block, unsigned depth,
-                    double *seconds);
+                    struct cli_job *job);
 
 #endif /* CLI_IMPL_H */

@@ -43,18 +43,19 @@ static bool verify_two(struct cli_job *job, uint8_t *buffer, size_t bytes, uint6
 }
 
 int cli_verify_ends(struct cli_end *a, struct cli_end *b, uint64_t bytes, size_t block, unsigned depth,
-                    double *seconds)
+                    struct cli_job *job)
 {
     struct verify v = {.v_a = a, .v_b = b};
-    struct cli_job job = {.j_label = "verify",
-                          .j_fn = verify_two,
-                          .j_arg = &v,
-                          .j_bytes = bytes,
-                          .j_block = block,
-                          .j_depth = depth};
-    int rc = cli_job_run(&job);
+    int rc;
 
-    *seconds = job.j_seconds;
+    *job = (struct cli_job){.j_label = "verify",
+                            .j_fn = verify_two,
+                            .j_arg = &v,
+                            .j_bytes = bytes,
+                            .j_block = block,
+                            .j_depth = depth};
+    rc = cli_job_run(job);
+    job->j_arg = NULL;
     return rc;
 }
 
@@ -103,30 +104,38 @@ static bool verify_pattern(struct cli_job *job, uint8_t *buffer, size_t bytes, u
     return true;
 }
 
+/* Write the pattern if asked to, and look for it; `job` is the last of the two that ran. */
 static int verify_run_pattern(struct cli_end *end, bool write, uint64_t seed, size_t block, unsigned depth,
-                              double *seconds)
+                              struct cli_job *job)
 {
     struct verify v = {.v_a = end, .v_seed = seed};
-    struct cli_job job = {.j_label = "write",
-                          .j_fn = verify_fill,
-                          .j_arg = &v,
-                          .j_bytes = end->e_bytes,
-                          .j_block = block,
-                          .j_depth = depth};
-    struct cli_job check = {.j_label = "verify",
-                            .j_fn = verify_pattern,
-                            .j_arg = &v,
-                            .j_bytes = end->e_bytes,
-                            .j_block = block,
-                            .j_depth = depth};
-    int rc = write ? cli_job_run(&job) : CLI_OK;
-    int error = write && rc == CLI_OK ? cli_end_flush(end) : 0;
+    struct cli_job look = {.j_label = "verify",
+                           .j_fn = verify_pattern,
+                           .j_arg = &v,
+                           .j_bytes = end->e_bytes,
+                           .j_block = block,
+                           .j_depth = depth};
+    double seconds = 0;
+    int rc = CLI_OK, error;
 
-    if (error != 0)
-        rc = cli_fail(CLI_FAILED, "%s: flushing: %s", end->e_name, scp_strerror(error));
-    if (rc == CLI_OK)
-        rc = cli_job_run(&check);
-    *seconds = job.j_seconds + check.j_seconds;
+    *job = look;
+    if (write) {
+        job->j_label = "write";
+        job->j_fn = verify_fill;
+        rc = cli_job_run(job);
+        seconds = job->j_seconds;
+        error = rc == CLI_OK ? cli_end_flush(end) : 0;
+        if (error != 0) {
+            (void)cli_job_fail(job, UINT64_MAX, "%s: flushing: %s", end->e_name, scp_strerror(error));
+            rc = cli_fail(CLI_FAILED, "%s", job->j_error);
+        }
+    }
+    if (rc == CLI_OK) {
+        *job = look;
+        rc = cli_job_run(job);
+        job->j_seconds += seconds;
+    }
+    job->j_arg = NULL;
     return rc;
 }
 
@@ -179,31 +188,48 @@ static int verify_options(const struct cli_command *cmd, struct verify_request *
     return ok ? 0 : -1 - CLI_USAGE;
 }
 
-static int verify_report(const struct verify_request *vr, const char *name, uint64_t bytes, double seconds)
+/* What came of it. A difference is a result too: --json says where, beside the line on stderr. */
+static int verify_report(const struct verify_request *vr, int rc, const char *name, uint64_t bytes,
+                         const struct cli_job *job)
 {
-    if (vr->vr_json)
-        return cli_json_print(
-            json_pack("{s:I,s:f,s:b}", "bytes", (json_int_t)bytes, "seconds", seconds, "ok", 1));
-    printf("%s: %llu bytes are as they should be (%.2f s)\n", name, (unsigned long long)bytes, seconds);
-    return CLI_OK;
+    json_t *o;
+    int printed;
+
+    if (!vr->vr_json) {
+        if (rc == CLI_OK)
+            printf("%s: %llu bytes are as they should be (%.2f s)\n", name, (unsigned long long)bytes,
+                   job->j_seconds);
+        return rc;
+    }
+    o = json_pack("{s:I,s:f,s:b}", "bytes", (json_int_t)bytes, "seconds", job->j_seconds, "ok", rc == CLI_OK);
+    if (rc != CLI_OK) {
+        (void)json_object_set_new(
+            o, "at", job->j_error_at != UINT64_MAX ? json_integer((json_int_t)job->j_error_at) : json_null());
+        (void)json_object_set_new(o, "error", cli_json_string(job->j_error));
+    }
+    printed = cli_json_print(o);
+    return rc != CLI_OK ? rc : printed;
 }
 
 static int verify_compare(const struct verify_request *vr, const char *a_path, const char *b_path)
 {
     struct cli_end a, b = {.e_fd = -1};
-    double seconds = 0;
+    struct cli_job job = {0};
     int rc = cli_end_open(&a, a_path, CLI_END_READ);
 
     if (rc != CLI_OK)
         return rc;
     rc = cli_end_open(&b, b_path, CLI_END_READ);
-    if (rc == CLI_OK && b.e_bytes < a.e_bytes)
-        rc = cli_fail(CLI_FAILED, "%s: %llu bytes, but %s has %llu", b_path, (unsigned long long)b.e_bytes,
-                      a_path, (unsigned long long)a.e_bytes);
-    if (rc == CLI_OK)
-        rc = cli_verify_ends(&a, &b, a.e_bytes, (size_t)vr->vr_block, (unsigned)vr->vr_depth, &seconds);
-    if (rc == CLI_OK)
-        rc = verify_report(vr, b_path, a.e_bytes, seconds);
+    if (rc == CLI_OK) {
+        if (b.e_bytes < a.e_bytes) {
+            (void)cli_job_fail(&job, b.e_bytes, "%s: %llu bytes, but %s has %llu", b_path,
+                               (unsigned long long)b.e_bytes, a_path, (unsigned long long)a.e_bytes);
+            rc = cli_fail(CLI_FAILED, "%s", job.j_error);
+        } else {
+            rc = cli_verify_ends(&a, &b, a.e_bytes, (size_t)vr->vr_block, (unsigned)vr->vr_depth, &job);
+        }
+        rc = verify_report(vr, rc, b_path, a.e_bytes, &job);
+    }
     cli_end_close(&b);
     cli_end_close(&a);
     return rc;
@@ -212,7 +238,7 @@ static int verify_compare(const struct verify_request *vr, const char *a_path, c
 static int verify_one(struct verify_request *vr, const char *path)
 {
     struct cli_end end = {.e_fd = -1};
-    double seconds = 0;
+    struct cli_job job;
     int rc = CLI_OK;
 
     if (path == NULL)
@@ -220,11 +246,11 @@ static int verify_one(struct verify_request *vr, const char *path)
     if (rc == CLI_OK)
         rc = path != NULL ? cli_end_open(&end, path, vr->vr_write ? CLI_END_WRITE : CLI_END_READ)
                           : cli_end_disk(&end, &vr->vr_pair, 0, vr->vr_pair.p_texts[0], vr->vr_write);
-    if (rc == CLI_OK)
+    if (rc == CLI_OK) {
         rc = verify_run_pattern(&end, vr->vr_write, vr->vr_seed, (size_t)vr->vr_block, (unsigned)vr->vr_depth,
-                                &seconds);
-    if (rc == CLI_OK)
-        rc = verify_report(vr, end.e_name, end.e_bytes, seconds);
+                                &job);
+        rc = verify_report(vr, rc, end.e_name, end.e_bytes, &job);
+    }
     cli_end_close(&end);
     return rc;
 }
@@ -265,7 +291,8 @@ const struct cli_command cli_verify = {
     "  --disk FILE,...    a disk of an image, through the drivers, without a mount\n"
     "  -b, --block BYTES  bytes in one request, a multiple of 4096 (1M)\n"
     "  -d, --depth N      requests at once (4)\n"
-    "  -j, --json         the result as JSON\n\n"
+    "  -j, --json         the result as JSON: {\"bytes\", \"seconds\", \"ok\"}; if not ok also where,\n"
+    "                     \"at\" (null: nowhere in particular), and \"error\"\n\n"
     "Examples:\n"
     "  scpair verify --write mnt/rhdisk0 && scpair verify mnt/hdisk0\n"
     "  scpair verify backup.img mnt/rhdisk0\n",

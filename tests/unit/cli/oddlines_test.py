@@ -10,6 +10,7 @@ printed. Nothing here mounts anything. Does not contain: lines that need a mount
 """
 import argparse
 import itertools
+import json
 import os
 import random
 import subprocess
@@ -201,7 +202,12 @@ def run(scpair, args, word):
         return f"control characters: {err!r}"
     if shown(word) not in err:
         return f"does not name {word[:NAME_SHOWN]!r}: {err!r}"
-    if p.stdout:
+    if args[:1] == ["verify"] and p.stdout:
+        # With --json what was found is a result, a difference included.
+        said = json.loads(p.stdout)
+        if said["ok"] or err != f"scpair: {said['error']}\n" or "at" not in said:
+            return f"not the result: {said!r}, {err!r}"
+    elif p.stdout:
         return f"something on stdout: {p.stdout[:80]!r}"
     return None
 

@@ -51,6 +51,36 @@ equal "a link stays one" dst "$(readlink link)"
 cmp -s src dst && ok "its target is the copy" || fail "the target differs"
 equal "nothing temporary is left" 0 "$(parts)"
 
+# A difference is a result of verify, and --json tells it like another; the exit code and the line stay.
+# json_of FILE EXPRESSION: of the object o in it
+json_of()
+{
+    python3 -c 'import json, sys; o = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$@" 2>&1
+}
+"$scpair" verify --json src new >out 2>err
+equal "verify --json: exit code" 0 $?
+equal "verify --json: the same" "(True, 5000000)" "$(json_of out '(o["ok"], o["bytes"])')"
+cp new other
+# One of the two is different whatever is there.
+at=4321
+for byte in X Y; do
+    printf $byte | dd of=other bs=1 seek=$at conv=notrunc status=none
+    cmp -s new other || break
+done
+"$scpair" verify --json new other >out 2>err
+equal "verify --json, a difference: exit code" 1 $?
+equal "verify --json, a difference: where" "(False, $at)" "$(json_of out '(o["ok"], o["at"])')"
+says "verify --json, a difference: the line" "$(json_of out 'o["error"]')" err
+says "verify --json, a difference: the line says where" "at byte $at" err
+head -c 4096 new >small
+"$scpair" verify --json new small >out 2>err
+equal "verify --json, too short: where" "(False, 4096)" "$(json_of out '(o["ok"], o["at"])')"
+"$scpair" verify --json --disk ram:1M >out 2>err
+equal "verify --json, no pattern: where" "(False, 0)" "$(json_of out '(o["ok"], o["at"])')"
+"$scpair" verify --json new missing >out 2>err
+equal "verify --json, nothing to compare with: exit code" 2 $?
+equal "verify --json, nothing to compare with: no result" 0 "$(wc -c <out)"
+
 # Ended by a signal: the old file is whole, a new one is not there.
 for signal in INT TERM HUP; do
     echo old >dst
