@@ -101,27 +101,35 @@ static char *ctl_spec(const struct fuse_pair *pr)
     return text;
 }
 
+/*
+ * A rule in the words of its language: what a reader finds in "op" and "do" can be written into a rule
+ * again. The simulator's own numbers would mean something to nobody, and change.
+ */
 static json_t *ctl_rule(struct scp *p, unsigned disk, unsigned number, const struct sim_fault *f)
 {
     json_t *o = json_object();
     char text[SCP_ERROR_MAX] = "";
+    char *rest = text;
+    const char *word;
 
     (void)scp_inject_text(p, disk, number, text, sizeof(text));
     json_object_set_new(o, "disk", json_string(scp_disk_name(p, disk)));
     json_object_set_new(o, "rule", json_integer(number));
     json_object_set_new(o, "text", json_string(text));
-    json_object_set_new(o, "opcode", json_integer(f->f_opcode));
+    while ((word = strsep(&rest, " ")) != NULL) {
+        if (strncmp(word, "op=", 3) == 0)
+            json_object_set_new(o, "op", json_string(word + 3));
+        if (strncmp(word, "do=", 3) == 0)
+            json_object_set_new(o, "do", json_string(word + 3));
+    }
+    /* null: to the end of the disk, and for good. */
     json_object_set_new(o, "lba_first", json_integer((json_int_t)f->f_lba_first));
-    json_object_set_new(o, "lba_last", json_integer((json_int_t)f->f_lba_last));
+    json_object_set_new(
+        o, "lba_last", f->f_lba_last != UINT64_MAX ? json_integer((json_int_t)f->f_lba_last) : json_null());
     json_object_set_new(o, "skip", json_integer(f->f_skip));
     json_object_set_new(o, "every", json_integer(f->f_every > 1 ? f->f_every : 1));
     json_object_set_new(o, "rate", json_real(f->f_interval_ns ? 1e9 / (double)f->f_interval_ns : 0));
-    json_object_set_new(o, "count", json_integer(f->f_count));
-    json_object_set_new(o, "action", json_integer(f->f_action));
-    json_object_set_new(o, "key", json_integer(f->f_key));
-    json_object_set_new(o, "asc", json_integer(f->f_asc));
-    json_object_set_new(o, "ascq", json_integer(f->f_ascq));
-    json_object_set_new(o, "param", json_integer((json_int_t)f->f_param));
+    json_object_set_new(o, "count", f->f_count != 0 ? json_integer(f->f_count) : json_null());
     json_object_set_new(o, "hits", json_integer((json_int_t)f->f_hits));
     return o;
 }

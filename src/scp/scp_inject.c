@@ -84,7 +84,8 @@ static int inject_do(char *value, struct sim_fault *f, char *err, size_t size)
     if (strcmp(name, "check") == 0) {
         if (param == NULL || !inject_sense(param, 3, sense, &f->f_descriptor) || sense[0] > 0xf)
             return scp_fail(err, size, EINVAL,
-                            "do=check: wants KEY/ASC/ASCQ in hexadecimal, for example do=check:3/11/00");
+                            "do=check: wants KEY/ASC/ASCQ in hexadecimal, KEY up to f, for example "
+                            "do=check:3/11/00");
         f->f_action = SIM_FAULT_CHECK;
         f->f_key = sense[0];
         f->f_asc = sense[1];
@@ -97,9 +98,10 @@ static int inject_do(char *value, struct sim_fault *f, char *err, size_t size)
         if (strcmp(name, a->a_name) != 0)
             continue;
         if (a->a_param ? !inject_number(param, 0, UINT32_MAX, &f->f_param) : param != NULL)
-            return scp_fail(err, size, EINVAL, "do=%s: %s", name,
-                            a->a_param ? "wants a number, as in do=short:512 or do=delay:1000"
-                                       : "takes no number");
+            return scp_fail(err, size, EINVAL, "do=%s%s%s: %s", name, param ? ":" : "", param ? param : "",
+                            a->a_param
+                                ? "wants a number up to 4294967295, as in do=short:512 or do=delay:1000"
+                                : "takes no number");
         f->f_action = a->a_action;
         if (a->a_action == SIM_FAULT_DELAY)
             f->f_param *= 1000u;
@@ -127,6 +129,16 @@ enum {
 };
 static const char *const inject_words[INJECT_WORDS] = {"op",   "lba",   "skip", "every", "rate",
                                                        "seed", "count", "once", "do"};
+/* What their values must be, for messages; those with a message of their own have none here. */
+static const char *const inject_wants[INJECT_WORDS] = {
+    [INJECT_OP] = "must be data, read, write, any or a code from 0 to 0xff",
+    [INJECT_SKIP] = "must be 0 to 4294967295",
+    [INJECT_EVERY] = "must be 1 to 4294967295",
+    [INJECT_RATE] = "must be 0.001 to 1000000, with at most three decimals",
+    [INJECT_SEED] = "must be 0 to 18446744073709551615",
+    [INJECT_COUNT] = "must be 1 to 4294967295, or forever",
+    [INJECT_ONCE] = "once takes no value",
+};
 
 /* A rule while it is being read. */
 struct inject_rule {
@@ -245,8 +257,8 @@ static int inject_word(unsigned word, char *value, struct inject_rule *in, char 
         f->f_count = 1;
     }
     return ok ? 0
-              : scp_fail(err, size, EINVAL, "%s%s%s: not a valid value", inject_words[word], value ? "=" : "",
-                         value ? value : "");
+              : scp_fail(err, size, EINVAL, "%s%s%s: not a valid value; %s", inject_words[word],
+                         value ? "=" : "", value ? value : "", inject_wants[word]);
 }
 
 /* Do the words of a rule contradict each other? */
@@ -365,8 +377,9 @@ int scp_inject(struct scp *p, const char *text, char *err, size_t size)
         if (strcmp(name, scp_disk_name(p, i)) == 0)
             disk = scp_sim_disk(p, i);
     if (disk == NULL)
-        return scp_fail(err, size, ENOENT, "\"%s\": no such disk; the first is %s", name,
-                        scp_disk_name(p, 0));
+        return scp_fail(err, size, ENOENT, "\"%s\": no such disk; there is %s%s%s", name, scp_disk_name(p, 0),
+                        scp_ndisks(p) > 1 ? " to " : " only",
+                        scp_ndisks(p) > 1 ? scp_disk_name(p, scp_ndisks(p) - 1) : "");
     if (rest == NULL)
         return scp_fail(err, size, EINVAL,
                         "%s: nothing to do; add do=ACTION, clear, load or attention=ASC/ASCQ", name);

@@ -55,6 +55,14 @@ equal "inject --list" "hdisk0 op=data rate=5 count=forever do=qfull  (0 hits)" \
 "$scpair" inject "$mnt" hdisk0 lba=32768 do=busy 2>"$work/err"
 equal "a block beyond the disk: exit code" 2 $?
 says "a block beyond the disk: the message" 'last block is 32767' "$work/err"
+"$scpair" inject "$mnt" hdisk9 do=busy 2>"$work/err9"
+says "a disk that is not there: which are" 'hdisk0 to hdisk1' "$work/err9"
+equal "inject --list --json, a rule by rate" '["hdisk0","data",0,null,5,null,"qfull",0]' \
+    "$("$scpair" inject --list --json "$mnt" |
+        jq -c '.rules[0] | [.disk, .op, .lba_first, .lba_last, .rate, .count, .do, .hits]')"
+check "inject a delay" "$scpair" inject "$mnt" hdisk1 op=0x35 lba=7 do=delay:100
+equal "inject --list --json, in the words of the language" '["0x35",7,7,1,"delay:100"]' \
+    "$("$scpair" inject --list --json "$mnt" | jq -c '.rules[1] | [.op, .lba_first, .lba_last, .count, .do]')"
 check "verify under QUEUE FULL" "$scpair" verify --write "$mnt/rhdisk0"
 check "forget the rule again" "$scpair" inject --clear "$mnt"
 
