@@ -116,21 +116,15 @@ static char *scp_name_cut(char **rest)
     return name;
 }
 
-static bool scp_option_has_number(const char *name)
+/* One "name" or "name=value" after the file name. `what` is which disk, for messages. */
+static int scp_disk_option(const char *what, const char *name, const char *value, struct scp_disk_spec *d,
+                           char *err, size_t size)
 {
-    return strcmp(name, "block") == 0 || strcmp(name, "queue") == 0 || strcmp(name, "latency") == 0 ||
-           strcmp(name, "phys") == 0;
-}
-
-/* One "name" or "name=value" after the file name. */
-static int scp_disk_option(const char *name, const char *value, struct scp_disk_spec *d, char *err,
-                           size_t size)
-{
-    uint64_t number = 0;
+    uint64_t number = UINT64_MAX; /* what is none is in no range */
     bool flag = value == NULL;
 
-    if (!flag && scp_option_has_number(name) && scp_size_parse(value, &number) != 0)
-        return scp_fail(err, size, EINVAL, "--disk: %s=%s: not a number", name, value);
+    if (!flag)
+        (void)scp_size_parse(value, &number);
     if (strcmp(name, "ro") == 0 && flag) {
         d->read_only = true;
     } else if (strcmp(name, "direct") == 0 && flag) {
@@ -141,32 +135,32 @@ static int scp_disk_option(const char *name, const char *value, struct scp_disk_
         d->removable = true;
     } else if (strcmp(name, "phys") == 0 && !flag) {
         if (number < 512 || number > SCP_PHYSICAL_MAX || (number & (number - 1)) != 0)
-            return scp_fail(err, size, EINVAL, "--disk: phys=%s: must be a power of two from 512 to %u",
+            return scp_fail(err, size, EINVAL, "%s: phys=%s: must be a power of two from 512 to %u", what,
                             value, SCP_PHYSICAL_MAX);
         d->physical_bytes = (uint32_t)number;
     } else if (strcmp(name, "reserve") == 0 && !flag) {
         if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
-            return scp_fail(err, size, EINVAL, "--disk: reserve=%s: must be yes or no", value);
+            return scp_fail(err, size, EINVAL, "%s: reserve=%s: must be yes or no", what, value);
         d->no_reserve = value[0] == 'n';
     } else if (strcmp(name, "block") == 0 && !flag) {
         if (number != 512 && number != 4096)
-            return scp_fail(err, size, EINVAL, "--disk: block=%s: must be 512 or 4096", value);
+            return scp_fail(err, size, EINVAL, "%s: block=%s: must be 512 or 4096", what, value);
         d->block_bytes = (uint32_t)number;
     } else if (strcmp(name, "queue") == 0 && !flag) {
         if (number < 1 || number > SCP_QUEUE_MAX)
-            return scp_fail(err, size, EINVAL, "--disk: queue=%s: must be 1 to %u", value, SCP_QUEUE_MAX);
+            return scp_fail(err, size, EINVAL, "%s: queue=%s: must be 1 to %u", what, value, SCP_QUEUE_MAX);
         d->queue = (uint32_t)number;
     } else if (strcmp(name, "latency") == 0 && !flag) {
         if (number > SCP_LATENCY_US_MAX)
-            return scp_fail(err, size, EINVAL, "--disk: latency=%s: must be 0 to %u microseconds", value,
+            return scp_fail(err, size, EINVAL, "%s: latency=%s: must be 0 to %u microseconds", what, value,
                             SCP_LATENCY_US_MAX);
         d->latency_ns = number * 1000u;
     } else {
         return scp_fail(
             err, size, EINVAL,
-            "--disk: unknown option \"%s\"; known: block=512|4096 phys=BYTES ro removable direct notags "
+            "%s: unknown option \"%s\"; known: block=512|4096 phys=BYTES ro removable direct notags "
             "queue=N latency=USEC reserve=yes|no",
-            name);
+            what, name);
     }
     return 0;
 }
@@ -209,27 +203,32 @@ static int scp_disk_check(const struct scp_disk_spec *d, const struct scp_words 
         return scp_words_clash(w, notags, "queue", w->w_value[queue],
                                "without tags a disk takes one command at a time; leave one out", err, size);
     if (d->medium != SCP_MEDIUM_FILE && d->bytes % (d->block_bytes ? d->block_bytes : DEV_BSIZE) != 0)
-        return scp_fail(err, size, EINVAL, "--disk: %s: size is not a multiple of the block size", medium);
+        return scp_fail(err, size, EINVAL, "%s: size is not a multiple of the block size, %u; try ram:64M",
+                        w->w_what, d->block_bytes ? d->block_bytes : DEV_BSIZE);
     if (d->physical_bytes != 0 && d->physical_bytes < (d->block_bytes ? d->block_bytes : DEV_BSIZE))
-        return scp_fail(err, size, EINVAL, "--disk: phys=%u: smaller than the logical block",
-                        d->physical_bytes);
+        return scp_fail(err, size, EINVAL, "%s: phys=%u: smaller than the logical block, block=%u", w->w_what,
+                        d->physical_bytes, d->block_bytes ? d->block_bytes : DEV_BSIZE);
     return 0;
 }
 
 int scp_disk_parse(char *text, struct scp_disk_spec *out, char *err, size_t size)
 {
     struct scp_disk_spec d = {.size = sizeof(d)};
-    struct scp_words words = {.w_what = "--disk"};
+    /* There may be many disks: messages name the one. A long name leaves room for the remedy. */
+    char what[SCP_ERROR_MAX / 2];
+    struct scp_words words = {.w_what = what};
     char *rest = text;
     int error = scp_disk_medium(&rest, &d, err, size);
 
+    if (error == 0)
+        (void)snprintf(what, sizeof(what), "--disk %s", d.medium == SCP_MEDIUM_FILE ? d.path : text);
     while (error == 0 && rest != NULL) {
         char *value = strsep(&rest, ",");
         char *name = strsep(&value, "=");
 
         error = scp_words_add(&words, name, value, err, size);
         if (error == 0)
-            error = scp_disk_option(name, value, &d, err, size);
+            error = scp_disk_option(what, name, value, &d, err, size);
     }
     if (error == 0)
         error = scp_disk_check(&d, &words, text, err, size);
