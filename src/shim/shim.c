@@ -32,13 +32,36 @@ static struct shim_host shim_host_copy;
 
 /* ---------------------------------------------------------------- installing a host */
 
-/* The functions without which nothing runs (shim.h: "polled, one thread"). */
-static bool shim_host_is_complete(const struct shim_host *h)
+/*
+ * What a host lacks of the functions without which nothing runs (shim.h: "polled, one thread"), or of
+ * those that come in pairs; NULL for nothing. The numbers are those of shim.h.
+ */
+static const char *shim_host_lacks(const struct shim_host *h)
 {
-    return h->alloc && h->free && h->lock_init && h->lock_fini && h->lock_enter && h->lock_exit &&
-           h->now_ns && h->copy_user && h->log && h->panic && (h->wait == NULL) == (h->wake == NULL) &&
-           (h->timer_arm == NULL) == (h->timer_cancel == NULL) &&
-           (h->thread_start == NULL) == (h->thread_join == NULL);
+    const struct {
+        const char *what;
+        bool there;
+    } needs[] = {{"a name", h->name != NULL},
+                 {"1 alloc", h->alloc != NULL},
+                 {"2 free", h->free != NULL},
+                 {"3 lock_init", h->lock_init != NULL},
+                 {"4 lock_fini", h->lock_fini != NULL},
+                 {"5 lock_enter", h->lock_enter != NULL},
+                 {"6 lock_exit", h->lock_exit != NULL},
+                 {"one of 7 wait and 8 wake", (h->wait == NULL) == (h->wake == NULL)},
+                 {"one of 9 thread_start and 10 thread_join",
+                  (h->thread_start == NULL) == (h->thread_join == NULL)},
+                 {"12 now_ns", h->now_ns != NULL},
+                 {"one of 14 timer_arm and 15 timer_cancel",
+                  (h->timer_arm == NULL) == (h->timer_cancel == NULL)},
+                 {"16 copy_user", h->copy_user != NULL},
+                 {"17 log", h->log != NULL},
+                 {"18 panic", h->panic != NULL}};
+
+    for (size_t i = 0; i < SC_ARRAY_SIZE(needs); i++)
+        if (!needs[i].there)
+            return needs[i].what;
+    return NULL;
 }
 
 /*
@@ -47,13 +70,22 @@ static bool shim_host_is_complete(const struct shim_host *h)
  */
 int shim_init(const struct shim_host *host)
 {
+    char line[SHIM_LINE_BYTES];
+    const char *lacks;
+
     if (shim_host)
         return EBUSY;
     if (!host || host->version != SHIM_HOST_VERSION || host->size < SHIM_TABLE_BYTES(shim_host, panic))
         return EINVAL;
     shim_table_copy(&shim_host_copy, sizeof(shim_host_copy), host, host->size);
-    if (!host->name || !shim_host_is_complete(&shim_host_copy))
+    lacks = shim_host_lacks(&shim_host_copy);
+    if (lacks) {
+        /* The version is right, so its log is what it seems; shim_log() needs a host that is installed. */
+        (void)shim_format(line, sizeof(line), "shim: the host's table lacks %s", lacks);
+        if (shim_host_copy.log)
+            shim_host_copy.log(SHIM_LOG_ERROR, line);
         return EINVAL;
+    }
     shim_fallback_fill(&shim_host_copy);
     shim_host = &shim_host_copy;
     SHIM_ASSERT(shim_self()->self_ctx == SHIM_CTX_PROCESS);

@@ -255,6 +255,17 @@ static int open_without_limits(struct shim_dev *dev, struct shim_dma_limits *lim
     return 0;
 }
 
+/* Stand for NULL in the table below: a function that the port forgot. */
+static int copy_forgotten(void *user, void *kernel, size_t n, bool to_user)
+{
+    return good.copy_user(user, kernel, n, to_user);
+}
+static int map_forgotten(struct shim_dev *dev, const struct iovec *vec, uint32_t n, int dir,
+                         struct shim_dma_map *map)
+{
+    return good_ops.dma_map(dev, vec, n, dir, map);
+}
+
 struct broken {
     const char *what;
     const char *group; /* where it has to be noticed */
@@ -277,6 +288,8 @@ static const struct broken broken[] = {
     {"a cancel that says nothing", "timers", {.timer_cancel = cancel_forgets}, {0}},
     {"segments that are too long", "device", {0}, {.dma_map = map_long}},
     {"a map that is never said not to fit", "device", {0}, {.dma_map = map_never_gives_up}},
+    {"a host with a hole", "table", {.copy_user = copy_forgotten}, {0}},
+    {"a device with a hole", "device", {0}, {.dma_map = map_forgotten}},
     {"limits of nothing", "device", {0}, {.open = open_without_limits}},
 };
 
@@ -316,6 +329,10 @@ static int run_broken(void)
         break_host(&host, &b->host);
         TAKE(&ops, b->ops, open);
         TAKE(&ops, b->ops, dma_map);
+        if (host.copy_user == copy_forgotten)
+            host.copy_user = NULL;
+        if (ops.dma_map == map_forgotten)
+            ops.dma_map = NULL;
         dev.dev_ops = &ops;
         dry_left = MEMORY_BYTES;
         quiet = true;

@@ -76,6 +76,7 @@ struct kit_group {
     const char *(*kg_cannot)(const struct kit_config *config);
     const struct kit_test *kg_tests; /* up to one without a name */
     bool kg_bare;                    /* no host installed while the tests run */
+    bool kg_gate;                    /* without the first test the others cannot run */
 };
 
 extern const struct kit_group kit_group_table, kit_group_memory, kit_group_locks, kit_group_time,

@@ -24,7 +24,11 @@ static void device_table(struct kit *k)
     KIT_MUST(ops != NULL);
     KIT_MUST(ops->version == SHIM_DEV_VERSION);
     KIT_MUST(ops->name != NULL);
-    KIT_MUST(ops->open && ops->close && ops->dma_map && ops->dma_unmap);
+    KIT_MUST(ops->size >= SHIM_TABLE_BYTES(shim_dev_ops, dma_unmap));
+    KIT_MUST(ops->open != NULL);
+    KIT_MUST(ops->close != NULL);
+    KIT_MUST(ops->dma_map != NULL);
+    KIT_MUST(ops->dma_unmap != NULL);
     KIT_MUST((ops->dma_alloc == NULL) == (ops->dma_free == NULL));
     KIT_MUST((ops->intr_attach == NULL) == (ops->intr_detach == NULL));
 }
@@ -179,4 +183,5 @@ static const struct kit_test device_tests[] = {
     {"memory for both sides", device_memory_for_both},
     {NULL, NULL},
 };
-const struct kit_group kit_group_device = {"device", "20, 21, 26-30", device_cannot, device_tests, false};
+const struct kit_group kit_group_device = {"device", "20, 21, 26-30", device_cannot, device_tests, false,
+                                             true};

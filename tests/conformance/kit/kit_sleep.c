@@ -56,7 +56,7 @@ static const struct kit_test sleep_tests[] = {
     {"the lock comes back", sleep_gives_the_lock_back},
     {NULL, NULL},
 };
-const struct kit_group kit_group_sleep = {"sleep", "7, 8", sleep_cannot, sleep_tests, false};
+const struct kit_group kit_group_sleep = {"sleep", "7, 8", sleep_cannot, sleep_tests, false, false};
 
 /* ---------------------------------------------------------------- 14, 15 timers */
 
@@ -203,7 +203,7 @@ static const struct kit_test timer_tests[] = {
     {"in order", timers_fire_in_order},
     {NULL, NULL},
 };
-const struct kit_group kit_group_timers = {"timers", "14, 15", timers_cannot, timer_tests, false};
+const struct kit_group kit_group_timers = {"timers", "14, 15", timers_cannot, timer_tests, false, false};
 
 /* ---------------------------------------------------------------- 7-11 threads */
 
@@ -311,4 +311,4 @@ static const struct kit_test thread_tests[] = {
     {"no wakeup is lost", threads_lose_no_wakeup},
     {NULL, NULL},
 };
-const struct kit_group kit_group_threads = {"threads", "3-11", threads_cannot, thread_tests, false};
+const struct kit_group kit_group_threads = {"threads", "3-11", threads_cannot, thread_tests, false, false};

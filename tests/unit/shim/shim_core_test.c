@@ -36,6 +36,32 @@ START_TEST(test_init_refuses_wrong_version_size_and_holes)
 }
 END_TEST
 
+static char init_said[128];
+
+static void init_log(int level, const char *text)
+{
+    ck_assert_int_eq(level, SHIM_LOG_ERROR);
+    (void)snprintf(init_said, sizeof(init_said), "%s", text);
+}
+
+/* A porter sees which of thirty functions it is. */
+START_TEST(test_init_names_the_hole)
+{
+    struct shim_host h = *shim_det_host(1);
+
+    h.log = init_log;
+    h.copy_user = NULL;
+    ck_assert_int_eq(shim_init(&h), EINVAL);
+    ck_assert_str_eq(init_said, "shim: the host's table lacks 16 copy_user");
+    h.copy_user = shim_det_host(1)->copy_user;
+    h.timer_arm = NULL;
+    ck_assert_int_eq(shim_init(&h), EINVAL);
+    ck_assert_str_eq(init_said, "shim: the host's table lacks one of 14 timer_arm and 15 timer_cancel");
+    h.log = NULL; /* nobody to tell */
+    ck_assert_int_eq(shim_init(&h), EINVAL);
+}
+END_TEST
+
 static int64_t tunable_never(const char *name, int64_t dflt)
 {
     ck_abort_msg("called %s beyond the end of the table (%lld)", name, (long long)dflt);
@@ -376,6 +402,7 @@ static Suite *core_suite(void)
     TCase *failures = tcase_create("failures");
 
     tcase_add_test(install, test_init_refuses_wrong_version_size_and_holes);
+    tcase_add_test(install, test_init_names_the_hole);
     tcase_add_test(install, test_init_completes_an_older_table);
     tcase_add_test(install, test_init_takes_no_half_of_an_entry);
     tcase_add_test(install, test_init_takes_a_newer_table);
