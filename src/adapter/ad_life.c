@@ -109,7 +109,30 @@ static bool ad_config_ok(const struct ad_config *cfg)
                  ops->version, ops->size, AD_HW_VERSION, (unsigned)SHIM_TABLE_BYTES(ad_hw_ops, reset_bus));
         return false;
     }
-    return ops->attach && ops->detach && ops->start && ops->abort && ops->reset_target && ops->reset_bus;
+    if (ops->attach && ops->detach && ops->start && ops->abort && ops->reset_target && ops->reset_bus)
+        return true;
+    shim_log(SHIM_LOG_ERROR,
+             "ad: ad_hw_ops of %s: attach, detach, start, abort, reset_target and reset_bus must be set",
+             ops->name ? ops->name : "a chip without a name");
+    return false;
+}
+
+/* Are the chip's capabilities, which come to attach() zeroed, filled in? */
+static bool ad_caps_ok(const struct ad_adapter *adp)
+{
+    const struct ad_hw_caps *caps = &adp->adp_caps;
+
+    if (caps->cap_transfer_bytes_max >= SC_MAXREQUEST && caps->cap_commands_max != 0 &&
+        caps->cap_segs_max != 0 && caps->cap_ids != 0 && caps->cap_ids <= SC_IDS_MAX && caps->cap_luns != 0 &&
+        caps->cap_luns <= SC_LUNS_MAX)
+        return true;
+    shim_log(SHIM_LOG_ERROR,
+             "%s: capabilities: transfer_bytes_max %llu (at least %u), commands_max %u and segs_max %u (not 0), "
+             "ids %u (1 to %u), luns %u (1 to %u)",
+             adp->adp_name, (unsigned long long)caps->cap_transfer_bytes_max, (unsigned)SC_MAXREQUEST,
+             (unsigned)caps->cap_commands_max, (unsigned)caps->cap_segs_max, (unsigned)caps->cap_ids,
+             (unsigned)SC_IDS_MAX, (unsigned)caps->cap_luns, (unsigned)SC_LUNS_MAX);
+    return false;
 }
 
 /* Segments that a page may take: pieces end at the boundary, and are no longer than the mapper says. */
@@ -141,15 +164,16 @@ static int ad_limits_set(struct ad_adapter *adp, const struct ad_config *cfg,
     int64_t openings = shim_tunable("ad_openings", AD_OPENINGS_DEFAULT);
     int64_t delay_ms = shim_tunable("ad_delay_ms", AD_DELAY_DEFAULT_MS);
 
-    if (caps->cap_transfer_bytes_max < SC_MAXREQUEST || caps->cap_commands_max == 0 ||
-        caps->cap_segs_max == 0 || caps->cap_ids == 0 || caps->cap_ids > SC_IDS_MAX || caps->cap_luns == 0 ||
-        caps->cap_luns > SC_LUNS_MAX)
+    if (!ad_caps_ok(adp))
         return EINVAL;
     adp->adp_transfer_max = caps->cap_transfer_bytes_max;
     if (cfg->cfg_transfer_bytes_max != 0 && cfg->cfg_transfer_bytes_max < adp->adp_transfer_max)
         adp->adp_transfer_max = cfg->cfg_transfer_bytes_max;
-    if (adp->adp_transfer_max < SC_MAXREQUEST)
+    if (adp->adp_transfer_max < SC_MAXREQUEST) {
+        shim_log(SHIM_LOG_ERROR, "%s: cfg_transfer_bytes_max %llu: must be 0 or at least %u", adp->adp_name,
+                 (unsigned long long)adp->adp_transfer_max, (unsigned)SC_MAXREQUEST);
         return EINVAL;
+    }
     adp->adp_credits = caps->cap_commands_max;
     if (cfg->cfg_commands_max != 0 && cfg->cfg_commands_max < adp->adp_credits)
         adp->adp_credits = cfg->cfg_commands_max;

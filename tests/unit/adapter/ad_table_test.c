@@ -31,11 +31,54 @@ static void tables(void)
     fake.dev.dev_ops = &dev_ops;
 }
 
+static char said[400]; /* the last line of the log */
+
+static void log_kept(int level, const char *text)
+{
+    (void)level;
+    (void)snprintf(said, sizeof(said), "%s", text);
+}
+
 static void host_up(void)
 {
-    shim_test_begin_det(1);
+    struct shim_host host = *shim_det_host(1);
+
+    host.log = log_kept;
+    shim_test_begin(&host);
     tables();
 }
+
+/* Attaching fails, and a line in the log has the words. */
+static void refused_with(const char *words)
+{
+    said[0] = '\0';
+    ck_assert_int_eq(attach(), EINVAL);
+    ck_assert_msg(strstr(said, words) != NULL, "\"%s\" lacks \"%s\"", said, words);
+    tables();
+}
+
+/* Whoever writes a chip learns what is wrong with it, not only that something is. */
+START_TEST(test_what_is_wrong_is_in_the_log)
+{
+    const struct ad_config cfg = {
+        .cfg_ops = &ops, .cfg_hw = &fake, .cfg_dev = &fake.dev, .cfg_transfer_bytes_max = 512};
+
+    ops.version = AD_HW_VERSION + 1;
+    refused_with("version 2");
+    ops.abort = NULL;
+    refused_with("reset_target and reset_bus must be set");
+    dev_ops.dma_map = NULL;
+    refused_with("dma_map and dma_unmap must be set");
+    fake.caps.cap_ids = 0;
+    refused_with("ids 0 (1 to 16)");
+    fake.caps.cap_transfer_bytes_max = 512;
+    refused_with("transfer_bytes_max 512 (at least 65536)");
+    fake.caps.cap_luns = 33;
+    refused_with("luns 33 (1 to 32)");
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), EINVAL);
+    ck_assert_msg(strstr(said, "cfg_transfer_bytes_max 512: must be 0 or at least 65536") != NULL, "%s", said);
+}
+END_TEST
 
 START_TEST(test_device_half_is_checked)
 {
@@ -184,6 +227,7 @@ int main(int argc, char **argv)
     tcase_add_checked_fixture(t, host_up, shim_test_end);
     tcase_add_test(t, test_device_half_is_checked);
     tcase_add_test(t, test_chip_table_is_checked);
+    tcase_add_test(t, test_what_is_wrong_is_in_the_log);
     tcase_add_test(t, test_older_tables_end_where_they_say);
     tcase_add_test(t, test_newer_chip_table_is_cut);
     tcase_add_test(t, test_sixteen_cdb_bytes_are_readable);
