@@ -127,8 +127,8 @@ static bool ad_caps_ok(const struct ad_adapter *adp)
         caps->cap_luns <= SC_LUNS_MAX)
         return true;
     shim_log(SHIM_LOG_ERROR,
-             "%s: capabilities: transfer_bytes_max %llu (at least %u), commands_max %u and segs_max %u (not 0), "
-             "ids %u (1 to %u), luns %u (1 to %u)",
+             "%s: capabilities: transfer_bytes_max %llu (at least %u), commands_max %u and segs_max %u "
+             "(not 0), ids %u (1 to %u), luns %u (1 to %u)",
              adp->adp_name, (unsigned long long)caps->cap_transfer_bytes_max, (unsigned)SC_MAXREQUEST,
              (unsigned)caps->cap_commands_max, (unsigned)caps->cap_segs_max, (unsigned)caps->cap_ids,
              (unsigned)SC_IDS_MAX, (unsigned)caps->cap_luns, (unsigned)SC_LUNS_MAX);

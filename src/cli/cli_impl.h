@@ -51,7 +51,8 @@ int cli_getopt_rc(int c);
 /* Exactly n arguments left? Otherwise says what is wrong and returns false. */
 bool cli_arguments(const struct cli_command *cmd, int argc, int n);
 
-/* A number of an option, a count or seconds, min to max; false after saying what is wrong and what is right. */
+/* A number of an option, a count or seconds, min to max; false after saying what is wrong and what is right.
+ */
 bool cli_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *out);
 /* The same for a size in bytes, which is also a multiple of `unit`. */
 bool cli_size(const char *option, const char *text, uint64_t unit, uint64_t min, uint64_t max, uint64_t *out);
@@ -176,7 +177,7 @@ struct cli_job {
     unsigned j_depth; /* threads */
     /* Out. */
     double j_seconds;
-    char j_error[256]; /* what j_fn said by cli_job_fail() nearest to the beginning */
+    char j_error[256];   /* what j_fn said by cli_job_fail() nearest to the beginning */
     uint64_t j_error_at; /* at which byte, as given there */
     /* Private. */
     _Atomic uint64_t j_next, j_done;

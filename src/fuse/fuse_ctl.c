@@ -124,8 +124,8 @@ static json_t *ctl_rule(struct scp *p, unsigned disk, unsigned number, const str
     }
     /* null: to the end of the disk, and for good. */
     json_object_set_new(o, "lba_first", json_integer((json_int_t)f->f_lba_first));
-    json_object_set_new(
-        o, "lba_last", f->f_lba_last != UINT64_MAX ? json_integer((json_int_t)f->f_lba_last) : json_null());
+    json_object_set_new(o, "lba_last",
+                        f->f_lba_last != UINT64_MAX ? json_integer((json_int_t)f->f_lba_last) : json_null());
     json_object_set_new(o, "skip", json_integer(f->f_skip));
     json_object_set_new(o, "every", json_integer(f->f_every > 1 ? f->f_every : 1));
     json_object_set_new(o, "rate", json_real(f->f_interval_ns ? 1e9 / (double)f->f_interval_ns : 0));

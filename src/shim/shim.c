@@ -41,22 +41,21 @@ static const char *shim_host_lacks(const struct shim_host *h)
     const struct {
         const char *what;
         bool there;
-    } needs[] = {{"a name", h->name != NULL},
-                 {"1 alloc", h->alloc != NULL},
-                 {"2 free", h->free != NULL},
-                 {"3 lock_init", h->lock_init != NULL},
-                 {"4 lock_fini", h->lock_fini != NULL},
-                 {"5 lock_enter", h->lock_enter != NULL},
-                 {"6 lock_exit", h->lock_exit != NULL},
-                 {"one of 7 wait and 8 wake", (h->wait == NULL) == (h->wake == NULL)},
-                 {"one of 9 thread_start and 10 thread_join",
-                  (h->thread_start == NULL) == (h->thread_join == NULL)},
-                 {"12 now_ns", h->now_ns != NULL},
-                 {"one of 14 timer_arm and 15 timer_cancel",
-                  (h->timer_arm == NULL) == (h->timer_cancel == NULL)},
-                 {"16 copy_user", h->copy_user != NULL},
-                 {"17 log", h->log != NULL},
-                 {"18 panic", h->panic != NULL}};
+    } needs[] = {
+        {"a name", h->name != NULL},
+        {"1 alloc", h->alloc != NULL},
+        {"2 free", h->free != NULL},
+        {"3 lock_init", h->lock_init != NULL},
+        {"4 lock_fini", h->lock_fini != NULL},
+        {"5 lock_enter", h->lock_enter != NULL},
+        {"6 lock_exit", h->lock_exit != NULL},
+        {"one of 7 wait and 8 wake", (h->wait == NULL) == (h->wake == NULL)},
+        {"one of 9 thread_start and 10 thread_join", (h->thread_start == NULL) == (h->thread_join == NULL)},
+        {"12 now_ns", h->now_ns != NULL},
+        {"one of 14 timer_arm and 15 timer_cancel", (h->timer_arm == NULL) == (h->timer_cancel == NULL)},
+        {"16 copy_user", h->copy_user != NULL},
+        {"17 log", h->log != NULL},
+        {"18 panic", h->panic != NULL}};
 
     for (size_t i = 0; i < SC_ARRAY_SIZE(needs); i++)
         if (!needs[i].there)

@@ -128,12 +128,12 @@ static bool kit_host_is_taken(const struct kit_config *config)
     }
     if (error == EBUSY)
         kit_say(config, "FAIL table: a host is installed; call shim_fini() before kit_run()");
-    else if (!host || host->version != SHIM_HOST_VERSION ||
-             host->size < SHIM_TABLE_BYTES(shim_host, panic))
+    else if (!host || host->version != SHIM_HOST_VERSION || host->size < SHIM_TABLE_BYTES(shim_host, panic))
         kit_say(config, "FAIL table: version %u and size %u; set them to %u and %u", host ? host->version : 0,
                 host ? host->size : 0, SHIM_HOST_VERSION, (unsigned)sizeof(*host));
     else
-        kit_say(config, "FAIL table: shim_init() refuses it (%d); the line in the host's log says what it lacks",
+        kit_say(config,
+                "FAIL table: shim_init() refuses it (%d); the line in the host's log says what it lacks",
                 error);
     return false;
 }

@@ -183,5 +183,5 @@ static const struct kit_test device_tests[] = {
     {"memory for both sides", device_memory_for_both},
     {NULL, NULL},
 };
-const struct kit_group kit_group_device = {"device", "20, 21, 26-30", device_cannot, device_tests, false,
-                                             true};
+const struct kit_group kit_group_device = {"device",     "20, 21, 26-30", device_cannot,
+                                           device_tests, false,           true};

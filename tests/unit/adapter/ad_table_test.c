@@ -76,7 +76,8 @@ START_TEST(test_what_is_wrong_is_in_the_log)
     fake.caps.cap_luns = 33;
     refused_with("luns 33 (1 to 32)");
     ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), EINVAL);
-    ck_assert_msg(strstr(said, "cfg_transfer_bytes_max 512: must be 0 or at least 65536") != NULL, "%s", said);
+    ck_assert_msg(strstr(said, "cfg_transfer_bytes_max 512: must be 0 or at least 65536") != NULL, "%s",
+                  said);
 }
 END_TEST
 
