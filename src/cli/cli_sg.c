@@ -94,7 +94,9 @@ static int sg_check(const struct cli_pair *pair)
         const struct scp_disk_spec *d = &pair->p_disks[i];
 
         if (d->medium == SCP_MEDIUM_FILE && access(d->path, R_OK) != 0)
-            return cli_fail(CLI_USAGE, "--disk %s: %s", d->path, strerror(errno));
+            return cli_fail(CLI_USAGE, "--disk %s: %s", d->path,
+                            errno == ENOENT ? "no such file; create it with \"truncate -s 1G FILE\""
+                                            : strerror(errno));
     }
     return CLI_OK;
 }

@@ -129,7 +129,7 @@ PLAIN = [
     (["info", "--disk", "empty.img"], "empty.img"),
     (["info", "--disk", "mnt"], "mnt"),
     (["info", "--disk", "fifo"], "fifo"),
-    (["sg", "--disk", "missing.img", "true"], "missing.img"),
+    (["sg", "--disk", "missing.img", "true"], "missing.img: no such file; create it"),
 ]
 
 
