@@ -110,7 +110,11 @@ int scp_create(const struct scp_spec *spec, struct scp **out, char *err, size_t 
  */
 size_t scp_destroy(struct scp *p);
 
-/* What was built. Adapters and disks of a pair count from 0, disks over all its adapters. Any context. */
+/*
+ * What was built. Adapters and disks of a pair count from 0, disks over all its adapters. Any context.
+ * On its simulated bus an adapter is id 7; its first 15 disks are LUN 0 of ids 0 to 6 and 8 to 15, in order,
+ * the next 15 are LUN 1 of the same ids, and so on. DKINFO says so for an open disk.
+ */
 unsigned scp_nadapters(const struct scp *p);
 devno_t scp_adapter_devno(const struct scp *p, unsigned adapter);
 const char *scp_adapter_name(const struct scp *p, unsigned adapter); /* "scsi0" */

@@ -294,11 +294,20 @@ struct sc_event_struct {
 
 /* ------------------------------------------------------------------ statistics [ours] */
 
+/* State of a LUN's queue: see the table at `flags` above. */
+#define SC_LUN_STOPPED   0 /* before SCIOSTART */
+#define SC_LUN_RUNNING   1
+#define SC_LUN_HALTED    2
+#define SC_LUN_KEPT      3
+#define SC_LUN_RECOVERY  4 /* recovering */
+#define SC_LUN_RECOVERED 5
+#define SC_LUN_STOPPING  6 /* SCIOSTOP waits for what is left */
+
 /* Counters of one LUN in the adapter driver. arg: id and LUN in the structure. */
 struct sc_lun_stats {
     uint8_t id;    /* in: target */
     uint8_t lun;   /* in: LUN */
-    uint8_t state; /* enum printed by names in ad_impl.h */
+    uint8_t state; /* out: SC_LUN_* */
     uint8_t reserved;
     uint32_t queued;     /* gauge: waiting */
     uint32_t active;     /* gauge: at the device */

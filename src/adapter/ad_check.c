@@ -46,6 +46,13 @@ static uint64_t ad_lane_done_locked(const struct ad_lun *lun)
     return n;
 }
 
+/* What the interface calls the states. */
+SC_STATIC_ASSERT(AD_LUN_STOPPED == SC_LUN_STOPPED && AD_LUN_RUN == SC_LUN_RUNNING &&
+                     AD_LUN_HALT == SC_LUN_HALTED && AD_LUN_KEEP == SC_LUN_KEPT &&
+                     AD_LUN_REC == SC_LUN_RECOVERY && AD_LUN_REC_DONE == SC_LUN_RECOVERED &&
+                     AD_LUN_STOPPING == SC_LUN_STOPPING,
+                 "ours and theirs");
+
 /* SCIOLUNSTAT. Context: any. */
 void ad_lun_stats_get(struct ad_lun *lun, struct sc_lun_stats *out)
 {
