@@ -337,9 +337,9 @@ const struct cli_command cli_bench = {
     "[--op OP] [--block BYTES] [--depth N] [--time SECONDS] PATH  |  --disk FILE[,OPTION]...",
     "measure a disk, through the drivers in this process or through a mount",
     "  -o, --op OP         randread (default), randwrite, read or write. Writing DESTROYS data\n"
-    "  -b, --block BYTES   bytes in one request (4096)\n"
-    "  -d, --depth N       requests at once; on a PATH: threads (32)\n"
-    "  -t, --time SECONDS  how long (3)\n"
+    "  -b, --block BYTES   bytes in one request, a multiple of 512 up to 64M (4096)\n"
+    "  -d, --depth N       requests at once, 1 to 256; on a PATH: threads (32)\n"
+    "  -t, --time SECONDS  how long, 1 to 3600 (3)\n"
     "  --disk FILE,...     a disk of an image, or ram:SIZE or null:SIZE, without a mount\n"
     "  -j, --json          the result as JSON\n\n"
     "Ctrl-C ends it early and prints what has been measured.\n\n"

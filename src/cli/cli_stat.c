@@ -229,7 +229,7 @@ const struct cli_command cli_stat = {
     "[--json] [--watch[=SECONDS]] MOUNTPOINT  |  [--json] --disk FILE[,OPTION]...",
     "counters of the drivers, and latency as a histogram",
     "  -j, --json              as JSON, one line per report\n"
-    "  -w, --watch[=SECONDS]   again and again (1), until Ctrl-C or the unmount\n"
+    "  -w, --watch[=SECONDS]   every 1 to 3600 seconds (1), until Ctrl-C or the unmount\n"
     "  --disk FILE,...         what one open of an image's disk costs, without a mount\n\n"
     "bufs are requests, commands are what was sent to the disk; a spanned command carries several\n"
     "bufs, a fragment is part of one. One command in 16 is timed.\n\n"

@@ -156,7 +156,7 @@ const struct cli_command cli_umount = {
     "umount",
     "[--timeout SECONDS] MOUNTPOINT",
     "unmount, and wait until everything is flushed and the server is gone",
-    "  -t, --timeout SECONDS   how long to wait for the server to end (60)\n\n"
+    "  -t, --timeout SECONDS   how long to wait for the server to end, 1 to 86400 (60)\n\n"
     "Fails, and changes nothing, while files of the mount are open. A mount whose server was\n"
     "killed is cleaned up, too.\n\n"
     "Example:\n"
