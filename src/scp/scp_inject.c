@@ -286,7 +286,7 @@ static int inject_check(const struct inject_rule *in, char *err, size_t size)
 static int inject_known(struct sim_disk *disk, const char *name, const struct sim_fault *f, char *err,
                         size_t size)
 {
-    struct sim_fault g;
+    struct sim_fault g = {0}; /* gcc at link time does not see that sim_fault_get() fills it */
 
     for (unsigned i = 0; sim_fault_get(disk, i, &g); i++) {
         bool over = g.f_count != 0 && g.f_hits >= g.f_count;
