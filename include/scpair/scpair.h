@@ -43,7 +43,8 @@ enum scp_medium { SCP_MEDIUM_FILE, SCP_MEDIUM_RAM, SCP_MEDIUM_NULL, SCP_MEDIUM_V
 /*
  * The specifications begin with their size, so that they may grow: sizeof the structure as the
  * program was compiled. 0 stands for the fields the structure had first, and is taken only where a
- * structure stands alone: in an array of several the size is also the distance to the next one.
+ * structure stands alone: in an array of several the size is also the distance to the next one, and
+ * the same in each.
  * Zero in any other field means the default.
  */
 

@@ -29,7 +29,9 @@ static uint32_t spec_size(const void *in)
     return bytes;
 }
 
-/* Element i of n; the first one's size is the distance between them. NULL when it has to be there and is not.
+/*
+ * Element i of n; the first one's size is the distance between them. NULL when it has to be there and is not,
+ * and when another one's is not the same: a larger one would be read beyond its place in the array.
  */
 static const void *spec_at(const void *array, unsigned n, unsigned i, const char *what, char *err,
                            size_t size)
@@ -39,6 +41,11 @@ static const void *spec_at(const void *array, unsigned n, unsigned i, const char
     if (n > 1 && spec_size(at) == 0) {
         (void)scp_fail(err, size, EINVAL, "%s: size is 0 in an array of %u; set it to the structure's sizeof",
                        what, n);
+        return NULL;
+    }
+    if (spec_size(at) != spec_size(array)) {
+        (void)scp_fail(err, size, EINVAL, "%s: size is %u in element %u of an array, %u in the first", what,
+                       spec_size(at), i, spec_size(array));
         return NULL;
     }
     return at;

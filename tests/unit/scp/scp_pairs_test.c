@@ -244,6 +244,35 @@ START_TEST(test_specs_of_earlier_and_later_programs)
 }
 END_TEST
 
+/* The first one's size is where the others are: one that says more would be read beyond the array. */
+START_TEST(test_elements_of_an_array_have_one_size)
+{
+    static const int more[] = {8, -8, 4096};
+    struct scp_disk_spec *disks = calloc(2, sizeof(*disks)); /* exactly, for a sanitizer */
+    struct scp_adapter_spec adapters[2];
+    struct scp_spec spec = {.size = sizeof(spec), .disks = disks, .ndisks = 2};
+    char err[SCP_ERROR_MAX] = "";
+    struct scp *p;
+
+    ck_assert_ptr_nonnull(disks);
+    disks[0] = disks[1] = ram_disk();
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(more); i++) {
+        disks[1].size = (uint32_t)((int)sizeof(*disks) + more[i]);
+        ck_assert_int_eq(scp_create(&spec, &p, err, sizeof(err)), EINVAL);
+        ck_assert_ptr_nonnull(strstr(err, "in element 1"));
+    }
+    disks[1].size = sizeof(*disks);
+    for (unsigned i = 0; i < 2; i++)
+        adapters[i] = (struct scp_adapter_spec){.size = sizeof(adapters[i]), .disks = disks, .ndisks = 2};
+    adapters[1].size += 8;
+    spec = (struct scp_spec){.size = sizeof(spec), .nadapters = 2, .adapters = adapters};
+    ck_assert_int_eq(scp_create(&spec, &p, err, sizeof(err)), EINVAL);
+    adapters[1].size -= 8;
+    ck_assert_uint_eq(scp_destroy(create(&spec)), 0);
+    free(disks);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- two pairs */
 
 START_TEST(test_two_pairs_side_by_side_first_goes_first)
@@ -476,6 +505,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_options_and_reports_are_per_adapter);
     tcase_add_test(t, test_failure_in_the_second_adapter_undoes_the_first);
     tcase_add_test(t, test_specs_of_earlier_and_later_programs);
+    tcase_add_test(t, test_elements_of_an_array_have_one_size);
     tcase_add_test(t, test_two_pairs_side_by_side_first_goes_first);
     tcase_add_test(t, test_two_pairs_side_by_side_second_goes_first);
     tcase_add_test(t, test_pairs_come_and_go_beside_one_at_work);
