@@ -159,7 +159,7 @@ struct ad_config {
     uint64_t cfg_transfer_bytes_max; /* lowers the chip's maximum; 0 keeps it; >= SC_MAXREQUEST */
     uint32_t cfg_commands_max;       /* lowers the credits; 0 keeps them */
     bool cfg_no_gather;              /* do not offer gathered writes */
-    uint64_t cfg_reserved[4];        /* 0 */
+    uint64_t cfg_reserved[4];        /* 0: EINVAL */
 };
 
 /*

@@ -134,7 +134,7 @@ SC_STATIC_ASSERT(sizeof(struct sc_cmd) == 16, "room for the longest CDB");
  *
  * Structures with a pointer also have an inline area: with the pointer NULL the data is there.
  * Through a FUSE mount only the structure itself crosses, so the pointer must be NULL (EFAULT
- * otherwise); a caller in the same address space may use either.
+ * otherwise); a caller in the same address space may use either. Reserved members are 0: EINVAL.
  */
 #define SC_ARG(id, lun) ((intptr_t)(((unsigned)(id) << 8) | (unsigned)(lun)))
 

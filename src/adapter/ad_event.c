@@ -12,7 +12,8 @@
 
 /*
  * SCIOEVENT. Context: process. Returns 0; EPERM for a caller outside the kernel, whose function we
- * could not call; EINVAL not started, or by another file, registered already, target mode, or no function.
+ * could not call; EINVAL not started, or by another file, registered already, target mode, no function, or a
+ * reserved byte that is not 0.
  */
 int ad_event_register(struct ad_adapter *adp, const struct sc_event_struct *ev, unsigned long devflag,
                       long owner)
@@ -23,7 +24,8 @@ int ad_event_register(struct ad_adapter *adp, const struct sc_event_struct *ev, 
     if (!(devflag & DKERNEL))
         return EPERM;
     lun = ad_lun_find(adp, ev->id, ev->lun);
-    if (lun == NULL || ev->mode != SC_IM_MODE || ev->async_func == NULL)
+    if (lun == NULL || ev->mode != SC_IM_MODE || ev->async_func == NULL ||
+        ad_bytes_set(ev->reserved, sizeof(ev->reserved)))
         return EINVAL;
     shim_lock_enter(&lun->lun_lock);
     if (lun->lun_state != AD_LUN_STOPPED && lun->lun_state != AD_LUN_STOPPING && lun->lun_owner == owner &&

@@ -116,7 +116,8 @@ static int ad_icmd_inquiry(struct ad_adapter *adp, intptr_t arg, unsigned long d
     if (error != 0)
         return error;
     lun = ad_lun_started(adp, inq.scsi_id, inq.lun_id);
-    if (lun == NULL || (inq.flags & ~(SC_ASYNC | SC_NODISC)) || inq.get_extd > 1)
+    if (lun == NULL || (inq.flags & ~(SC_ASYNC | SC_NODISC)) || inq.get_extd > 1 ||
+        ad_bytes_set(inq.reserved, sizeof(inq.reserved)))
         return EINVAL;
     error = ad_pointer_check(inq.inquiry_ptr, devflag);
     if (error != 0)
@@ -149,7 +150,8 @@ static int ad_icmd_start_unit(struct ad_adapter *adp, intptr_t arg, unsigned lon
     if (error != 0)
         return error;
     lun = ad_lun_started(adp, su.scsi_id, su.lun_id);
-    if (lun == NULL || (su.flags & ~(SC_ASYNC | SC_NODISC)) || su.start_flag > 1 || su.immed_flag > 1)
+    if (lun == NULL || (su.flags & ~(SC_ASYNC | SC_NODISC)) || su.start_flag > 1 || su.immed_flag > 1 ||
+        su.reserved != 0)
         return EINVAL;
     ad_icmd_init(adp, &sb, su.scsi_id, su.lun_id, 6);
     sb.scsi_command.scsi_flags = su.flags;
@@ -172,7 +174,8 @@ static int ad_icmd_ready(struct ad_adapter *adp, intptr_t arg, unsigned long dev
     if (error != 0)
         return error;
     lun = ad_lun_started(adp, ready.scsi_id, ready.lun_id);
-    if (lun == NULL || (ready.flags & ~(SC_ASYNC | SC_NODISC)))
+    if (lun == NULL || (ready.flags & ~(SC_ASYNC | SC_NODISC)) ||
+        ad_bytes_set(ready.reserved, sizeof(ready.reserved)))
         return EINVAL;
     ad_icmd_init(adp, &sb, ready.scsi_id, ready.lun_id, 6);
     sb.scsi_command.scsi_flags = ready.flags;
@@ -198,7 +201,7 @@ static int ad_icmd_read_block(struct ad_adapter *adp, struct sc_readblk *rb, int
         return error;
     lun = ad_lun_started(adp, rb->scsi_id, rb->lun_id);
     if (lun == NULL || (rb->flags & ~(SC_ASYNC | SC_NODISC)) || rb->blklen == 0 ||
-        rb->blklen > SCIOREAD_BYTES_MAX || rb->blk_no >= 1u << 21)
+        rb->blklen > SCIOREAD_BYTES_MAX || rb->blk_no >= 1u << 21 || rb->reserved != 0 || rb->reserved2 != 0)
         return EINVAL;
     error = ad_pointer_check(rb->data_ptr, devflag);
     if (error != 0)
@@ -320,8 +323,8 @@ static int ad_icmd_passthru(struct ad_adapter *adp, struct sc_passthru *pt, intp
     /* The queue after an error is the owner's: who resumes it must know what is in it. */
     if (lun != NULL && (pt->q_flags & (SC_RESUME | SC_Q_RESUME)) && !ad_lun_is_owner(lun, owner))
         pt->einval_arg = 7;
-    if (lun == NULL || pt->einval_arg != 0 || pt->reserved1 != 0 || pt->reserved2[0] != 0 ||
-        pt->reserved2[1] != 0 || pt->reserved2[2] != 0) {
+    if (lun == NULL || pt->einval_arg != 0 || pt->reserved1 != 0 ||
+        ad_bytes_set(pt->reserved2, sizeof(pt->reserved2))) {
         (void)kcopyout(pt, arg, sizeof(*pt), devflag);
         return EINVAL;
     }

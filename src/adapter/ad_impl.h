@@ -267,6 +267,14 @@ static inline struct ad_lun *ad_lun_at(const struct ad_adapter *adp, unsigned i)
     return atomic_load_explicit(&adp->adp_luns[i], memory_order_acquire);
 }
 
+/* Is one of these bytes, which are reserved, not 0? Room is room only while nobody has put anything there. */
+static inline bool ad_bytes_set(const uint8_t *bytes, size_t n)
+{
+    while (n > 0 && bytes[n - 1] == 0)
+        n--;
+    return n > 0;
+}
+
 /* ---------------------------------------------------------------- ad_lun.c */
 
 /*

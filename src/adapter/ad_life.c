@@ -101,7 +101,8 @@ static bool ad_config_ok(const struct ad_config *cfg)
 {
     const struct ad_hw_ops *ops = cfg->cfg_ops;
 
-    if (ops == NULL || shim_dev_check(cfg->cfg_dev) != 0)
+    if (ops == NULL || shim_dev_check(cfg->cfg_dev) != 0 ||
+        (cfg->cfg_reserved[0] | cfg->cfg_reserved[1] | cfg->cfg_reserved[2] | cfg->cfg_reserved[3]) != 0)
         return false;
     if (ops->version != AD_HW_VERSION || ops->size < SHIM_TABLE_BYTES(ad_hw_ops, reset_bus)) {
         shim_log(SHIM_LOG_ERROR,

@@ -161,13 +161,12 @@ int dd_range_extent(struct dd_unit *un, struct sc_extent *ext)
     struct dd_sync sy;
     int error;
 
-    if (ext->offset & (dd_block_bytes(un) - 1u))
+    if (ext->offset & (dd_block_bytes(un) - 1u) || ext->reserved)
         return EINVAL;
     if (ext->offset >= end)
         return ENXIO;
     ext->length = end - ext->offset;
     ext->mapped = 1;
-    ext->reserved = 0;
     if (!un->un_info.unmap && !un->un_ws_unmap)
         return 0;
     dd_sync_init(&sy, SCSI_SERVICE_ACTION_IN_16, data, sizeof(data), true);

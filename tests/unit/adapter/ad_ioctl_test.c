@@ -276,6 +276,11 @@ START_TEST(test_AIX_27_event_rules)
     bad = ev;
     bad.id = 200;
     ck_assert_int_eq(scio(SCIOEVENT, (intptr_t)&bad), EINVAL);
+    for (unsigned i = 0; i < sizeof(bad.reserved); i++) {
+        bad = ev;
+        bad.reserved[i] = 1;
+        ck_assert_int_eq(scio(SCIOEVENT, (intptr_t)&bad), EINVAL);
+    }
     ck_assert_int_eq(scio(SCIOEVENT, (intptr_t)&ev), 0);
     ck_assert_int_eq(scio(SCIOEVENT, (intptr_t)&ev), EINVAL); /* once per session */
     seen_n = 0;
@@ -490,6 +495,13 @@ START_TEST(test_AIX_25_wrong_fields_are_EINVAL)
     wrong(struct sc_readblk, SCIOREAD, rb, blklen, SCIOREAD_BYTES_MAX + 1);
     wrong(struct sc_readblk, SCIOREAD, rb, blk_no, 1u << 21);
     wrong(struct sc_readblk, SCIOREAD, rb, scsi_id, 9);
+    wrong(struct sc_inquiry, SCIOINQU, inq, reserved[0], 1);
+    wrong(struct sc_inquiry, SCIOINQU, inq, reserved[1], 0x80);
+    wrong(struct sc_startunit, SCIOSTUNIT, su, reserved, 1);
+    wrong(struct sc_ready, SCIOTUR, ready, reserved[0], 1);
+    wrong(struct sc_ready, SCIOTUR, ready, reserved[2], 1);
+    wrong(struct sc_readblk, SCIOREAD, rb, reserved, 1);
+    wrong(struct sc_readblk, SCIOREAD, rb, reserved2, 1u << 31);
     ck_assert_uint_eq(fake.starts, 0);
     ck_assert_uint_eq(fake_stats().accepted, 0);
     fake_down();

@@ -369,6 +369,11 @@ START_TEST(test_AIX_25_what_cannot_attach)
     bad = cfg;
     bad.cfg_dev = NULL;
     ck_assert_int_eq(ad_attach(FAKE_DEVNO, &bad), EINVAL);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(bad.cfg_reserved); i++) {
+        bad = cfg;
+        bad.cfg_reserved[i] = 1;
+        ck_assert_int_eq(ad_attach(FAKE_DEVNO, &bad), EINVAL);
+    }
 #define cap(member, value)                                                                                   \
     do {                                                                                                     \
         fake_prepare();                                                                                      \

@@ -314,6 +314,9 @@ START_TEST(test_extent)
     ck_assert_int_eq(IOCTL(fp, DKEXTENT, &ext), 0);
     ck_assert_uint_eq(ext.mapped, _i ? 0 : 1);
     ck_assert_uint_eq(ext.length, _i ? 8 * 512 : (20480 - 10) * 512);
+    ext.reserved = 1;
+    ck_assert_int_eq(IOCTL(fp, DKEXTENT, &ext), EINVAL);
+    ext.reserved = 0;
     ext.offset = 20480 * 512;
     ck_assert_int_eq(IOCTL(fp, DKEXTENT, &ext), ENXIO);
     fake_close(fp);
