@@ -48,7 +48,10 @@ SC_STATIC_ASSERT(sizeof(struct sc_rdwrt) < 16384, "an ioctl number carries 14 bi
 /* DKIOCMD: any command, diagnostic mode only (EACCES). DK_PASSTHRU: normal mode. No recovery, no log. */
 #define DKIOCMD     SC_IOWR('D', 3, struct sc_passthru)
 #define DK_PASSTHRU SC_IOWR('D', 4, struct sc_passthru)
-/* Removable media only; EINVAL on a fixed disk. */
+/*
+ * Removable media only (IOCINFO without DF_FIXED); EINVAL on a fixed disk. DKPMR: the medium stays in, until
+ * DKAMR or the last close. DKEJECT: flush, then eject; EINVAL while it has to stay in, ENOTREADY without one.
+ */
 #define DKPMR       SC_IO('D', 5)
 #define DKAMR       SC_IO('D', 6)
 #define DKEJECT     SC_IO('D', 7)

@@ -325,7 +325,9 @@ struct dd_unit {
     bool un_single, un_retain, un_reserved;
     bool un_area_busy;
     bool un_gather;
-    bool un_lbprz; /* unmapped blocks read as zeroes */
+    bool un_removable; /* its medium can be taken out ... */
+    bool un_prevents;  /* ... but for DKPMR */
+    bool un_lbprz;     /* unmapped blocks read as zeroes */
     bool un_ws_unmap;
     uint32_t un_unmap_blocks_max;
     uint32_t un_device_blocks_max; /* one READ or WRITE, as the device says; 0 no limit */
@@ -513,6 +515,8 @@ int dd_gather_write(struct dd_unit *un, struct uio *uiop, uint32_t options);
 int dd_read(devno_t devno, struct uio *uiop, long chan, int ext);
 int dd_write(devno_t devno, struct uio *uiop, long chan, int ext);
 int dd_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext);
+/* PREVENT or ALLOW MEDIUM REMOVAL. */
+int dd_medium_keep(struct dd_unit *un, bool keep);
 int dd_range_unmap(struct dd_unit *un, const struct sc_range *range);
 int dd_range_zero(struct dd_unit *un, const struct sc_range *range, bool may_unmap);
 int dd_range_extent(struct dd_unit *un, struct sc_extent *ext);

@@ -26,7 +26,7 @@ static int ioctl_iocinfo(struct dd_unit *un, intptr_t arg, unsigned long devflag
     int old = disable_lock(INTIODONE, &un->un_lock); /* a format may change them all */
 
     info.devtype = DD_SCDISK;
-    info.flags = DF_FIXED | DF_RAND;
+    info.flags = un->un_removable ? DF_RAND : DF_FIXED | DF_RAND;
     info.devsubtype = DS_SCSI;
     info.un.scdk.numblks = un->un_info.block_bytes ? dd_sectors(un) >> (un->un_shift - DEV_BSHIFT) : 0;
     info.un.scdk.blksize = un->un_info.block_bytes;
@@ -289,6 +289,56 @@ static int ioctl_format(struct dd_unit *un)
     return error;
 }
 
+/*
+ * Hold the medium, or let it go. Whoever may use the disk may do either; the last close lets go.
+ * Context: process. 0 or errno.
+ */
+int dd_medium_keep(struct dd_unit *un, bool keep)
+{
+    struct dd_sync sy;
+    int error, old;
+
+    dd_sync_init(&sy, SCSI_PREVENT_ALLOW, NULL, 0, false);
+    sy.sy_cdb[4] = keep;
+    error = dd_sync_run(un, &sy);
+    if (!error) {
+        old = disable_lock(INTIODONE, &un->un_lock);
+        un->un_prevents = keep;
+        unlock_enable(old, &un->un_lock);
+    }
+    return error;
+}
+
+/*
+ * DKEJECT. What has been written is made durable first: an error can still be told then, and the medium is
+ * still there. A locked one is the device's to refuse: EINVAL.
+ */
+static int ioctl_eject(struct dd_unit *un)
+{
+    struct dd_sync sy;
+    bool was_dirty;
+    int error = dd_cache_sync(un);
+
+    if (error)
+        return error;
+    dd_sync_init(&sy, SCSI_START_STOP_UNIT, NULL, 0, false);
+    sy.sy_cdb[4] = 0x02; /* LOEJ without START */
+    sy.sy_timeout_s = un->un_dds.start_timeout;
+    /* A write that came in between is written out by the drive: a close need not ask one without a medium. */
+    was_dirty = dd_dirty_set(un, false);
+    error = dd_sync_run(un, &sy);
+    if (error && was_dirty)
+        (void)dd_dirty_set(un, true);
+    return error;
+}
+
+static int ioctl_medium(struct dd_unit *un, unsigned cmd)
+{
+    if (!un->un_removable)
+        return EINVAL;
+    return cmd == DKEJECT ? ioctl_eject(un) : dd_medium_keep(un, cmd == DKPMR);
+}
+
 static int ioctl_range(struct dd_unit *un, unsigned cmd, intptr_t arg, unsigned long devflag)
 {
     struct sc_range range;
@@ -346,6 +396,10 @@ static int ioctl_normal(struct dd_unit *un, unsigned cmd, intptr_t arg, unsigned
         return ioctl_rdwrse(un, arg, cmd == DKIORDSE, devflag);
     case DKFORMAT:
         return ioctl_format(un);
+    case DKPMR:
+    case DKAMR:
+    case DKEJECT:
+        return ioctl_medium(un, cmd);
     case DKFLUSH:
         return dd_cache_sync(un);
     case DKUNMAP:
@@ -382,10 +436,6 @@ int dd_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, l
         return mode == DD_MODE_DIAGNOSTIC ? ioctl_passthru(un, arg, devflag) : EACCES;
     case DK_PASSTHRU:
         return mode == DD_MODE_NORMAL ? ioctl_passthru(un, arg, devflag) : EACCES;
-    case DKPMR:
-    case DKAMR:
-    case DKEJECT:
-        return EINVAL; /* the medium of a fixed disk */
     default:
         return mode == DD_MODE_NORMAL ? ioctl_normal(un, cmd, arg, devflag) : EACCES;
     }

@@ -3,7 +3,7 @@
  * dd_open.c - open and close.
  *
  * The first open builds the path and asks the device who it is (dd_probe.c); the last close waits for all
- * I/O, makes the cache durable, gives the reservation back and takes the path down. Opens in between only
+ * I/O, makes the cache durable, gives medium and reservation free and takes the path down. Opens in between only
  * count; the kernel services call d_close for the last one alone. No lock is held across any of it: un_busy
  * keeps a second open or close out.
  *
@@ -145,6 +145,8 @@ static int open_teardown(struct dd_unit *un, bool commands)
     old = disable_lock(INTIODONE, &un->un_lock);
     dd_todo_forget_locked(un);
     unlock_enable(old, &un->un_lock);
+    if (commands && un->un_prevents)
+        (void)dd_medium_keep(un, false);
     if (commands && un->un_reserved && !un->un_retain)
         (void)open_reserve(un, SCSI_RELEASE_6);
     /* These two may have failed: their sleeper has the answer, but the recovery may still be under way. */
@@ -218,6 +220,7 @@ static int open_first(struct dd_unit *un, unsigned long devflag, int ext)
     un->un_tag = SC_NO_Q;
     un->un_need_resume = un->un_need_delay = un->un_rec.rec_owed = false;
     un->un_read_only = un->un_reserved = un->un_dirty = un->un_turn_rw = false;
+    un->un_removable = un->un_prevents = false;
     un->un_good_run = 0;
     un->un_deferred = 0;
     un->un_kept_bytes = 0;

@@ -255,6 +255,7 @@ int dd_probe_identify(struct dd_unit *un)
     probe_text(info->vendor, sizeof(info->vendor), data + 8, got >= 16 ? 8 : 0);
     probe_text(info->product, sizeof(info->product), data + 16, got >= 32 ? 16 : 0);
     probe_text(info->revision, sizeof(info->revision), data + 32, got >= 36 ? 4 : 0);
+    un->un_removable = (data[1] & 0x80) != 0;
     un->un_lbprz = un->un_ws_unmap = false;
     un->un_unmap_blocks_max = un->un_device_blocks_max = 0;
     un->un_ws_blocks_max = 0;

@@ -58,7 +58,71 @@ START_TEST(test_unsupported)
     ck_assert_int_eq(IOCTL(fp, DKEJECT, 0), EINVAL);
     ck_assert_int_eq(IOCTL(fp, 0x12345678, 0), EINVAL);
     ck_assert_int_eq(IOCTL(fp, DKFORMAT, 0), EACCES);
+    for (unsigned i = 0; i < fake.nlog; i++)
+        ck_assert(fake.log[i].cdb[0] != SCSI_PREVENT_ALLOW && fake.log[i].cdb[0] != SCSI_START_STOP_UNIT);
     fake_close(fp);
+}
+END_TEST
+
+static unsigned sent(uint8_t opcode, int byte4)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < fake.nlog; i++)
+        n += fake.log[i].cdb[0] == opcode && (byte4 < 0 || fake.log[i].cdb[4] == byte4);
+    return n;
+}
+
+/* A removable medium is held, let go and ejected by ioctl; a fixed one hears nothing of it. */
+START_TEST(test_medium_is_kept_and_ejected)
+{
+    struct devinfo di;
+    struct file *fp;
+
+    fake.removable = true;
+    fp = fake_open(NULL);
+    ck_assert_int_eq(IOCTL(fp, IOCINFO, &di), 0);
+    ck_assert_uint_eq(di.flags, DF_RAND);
+    fake_forget();
+    ck_assert_int_eq(IOCTL(fp, DKPMR, 0), 0);
+    ck_assert_uint_eq(sent(SCSI_PREVENT_ALLOW, 1), 1);
+    ck_assert_int_eq(IOCTL(fp, DKAMR, 0), 0);
+    ck_assert_uint_eq(sent(SCSI_PREVENT_ALLOW, 0), 1);
+    ck_assert_int_eq(fake_rdwr(fp, false, area, 512, 0, 0, NULL), 0);
+    ck_assert_int_eq(IOCTL(fp, DKEJECT, 0), 0);
+    ck_assert_uint_eq(fake.syncs, 1); /* before it goes ... */
+    ck_assert_uint_eq(sent(SCSI_START_STOP_UNIT, 0x02), 1);
+    fake_close(fp);
+    ck_assert_uint_eq(fake.syncs, 1); /* ... and not once more */
+    ck_assert_uint_eq(sent(SCSI_PREVENT_ALLOW, -1), 2);
+}
+END_TEST
+
+/* The last close lets the medium go; an eject that fails leaves the disk to be flushed again. */
+START_TEST(test_last_close_lets_the_medium_go)
+{
+    struct fake_fault *f;
+    struct file *fp;
+
+    fake.removable = true;
+    fp = fake_open(NULL);
+    ck_assert_int_eq(IOCTL(fp, DKPMR, 0), 0);
+    f = fake_fault(SCSI_START_STOP_UNIT, 0, UINT64_MAX, FAKE_CHECK);
+    f->key = SCSI_KEY_ILLEGAL;
+    f->asc = 0x53;
+    f->ascq = 0x02;
+    ck_assert_int_eq(IOCTL(fp, DKEJECT, 0), EINVAL);
+    fake.nfaults = 0;
+    f = fake_fault(SCSI_SYNC_CACHE_10, 0, UINT64_MAX, FAKE_CHECK);
+    f->key = SCSI_KEY_HARDWARE;
+    f->asc = 0x44;
+    fake_forget();
+    ck_assert_int_eq(IOCTL(fp, DKEJECT, 0), EIO);
+    ck_assert_uint_eq(sent(SCSI_START_STOP_UNIT, -1), 0); /* what is not durable stays in */
+    fake.nfaults = 0;
+    fake_close(fp);
+    ck_assert_uint_eq(sent(SCSI_PREVENT_ALLOW, 0), 1);
+    ck_assert_uint_eq(fake.syncs, 2);
 }
 END_TEST
 
@@ -639,6 +703,8 @@ int main(int argc, char **argv)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_iocinfo_and_info);
     tcase_add_test(t, test_unsupported);
+    tcase_add_test(t, test_medium_is_kept_and_ejected);
+    tcase_add_test(t, test_last_close_lets_the_medium_go);
     tcase_add_test(t, test_format_exclusive);
     tcase_add_test(t, test_writing_ioctls_need_a_file_open_for_writing);
     tcase_add_test(t, test_read_with_sense);

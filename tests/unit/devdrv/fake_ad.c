@@ -339,6 +339,7 @@ static size_t data_in(const uint8_t *cdb, uint8_t *d, size_t n)
     case SCSI_INQUIRY:
         if (cdb[1] & 1)
             return vpd(cdb[2], d);
+        d[1] = fake.removable ? 0x80 : 0;
         d[4] = 31;
         d[7] = fake.tags ? 2 : 0;
         memcpy(d + 8, "FAKE    disk            1.0 ", 28);

@@ -69,7 +69,7 @@ struct fake {
     uint64_t blocks;
     uint32_t block_bytes;
     uint64_t max_transfer;
-    bool gather, tags, keeps, read_only, held, no_sense;
+    bool gather, tags, keeps, read_only, removable, held, no_sense;
     bool no_write_same, unmap, lbprz, fast;
     unsigned fail_ioctl; /* this one fails, with fail_error ... */
     int fail_error;
