@@ -14,6 +14,7 @@
 #define PROBE_VPD_BYTES     252u
 #define PROBE_MODE_BYTES    192u
 #define PROBE_SECOND_NS     UINT64_C(1000000000)
+#define PROBE_WAIT_MIN_NS   UINT64_C(1000000)
 
 /* Sleep at process level. */
 static void probe_sleep(uint64_t ns)
@@ -36,66 +37,106 @@ static int probe_start_unit(struct dd_unit *un)
     return dd_sync_run(un, &sy);
 }
 
+/* What has been done so far to make it ready. */
+struct probe_ready {
+    bool pr_started;       /* START UNIT */
+    unsigned pr_waited_s;  /* while it came up */
+    uint64_t pr_waited_ns; /* while it was busy, or silent after a reset */
+    unsigned pr_tries;     /* TEST UNIT READY without any of these */
+};
+
+/* Is it silent because it has just been reset? */
+static bool probe_settles(const struct dd_unit *un, const struct dd_sync *sy)
+{
+    return sy->sy_validity == SC_ADAPTER_ERROR && sy->sy_adapter_status == SC_NO_DEVICE_RESPONSE &&
+           un->un_reset_ns && (int64_t)(kern_now_ns() - un->un_reset_ns) < DD_SETTLE_NS;
+}
+
+/*
+ * Busy, full or silent: that may be over in a millisecond, so the waits grow from there, as they do in
+ * dd_recover.c. Their sum is what DD_READY_TRIES_MAX waits of dd_busy_ms were. False: it has been waited for.
+ */
+static bool probe_wait(const struct dd_unit *un, struct probe_ready *pr)
+{
+    uint64_t ns = pr->pr_waited_ns < PROBE_WAIT_MIN_NS ? PROBE_WAIT_MIN_NS : pr->pr_waited_ns;
+
+    if (ns > un->un_busy_ns)
+        ns = un->un_busy_ns;
+    if (pr->pr_waited_ns >= un->un_busy_ns * DD_READY_TRIES_MAX)
+        return false;
+    probe_sleep(ns);
+    pr->pr_waited_ns += ns;
+    return true;
+}
+
 /* What a failed TEST UNIT READY asks for. 0: try again; else the errno of the open. */
-static int probe_not_ready(struct dd_unit *un, const struct dd_sync *sy, bool *started, unsigned *waited_s)
+static int probe_not_ready(struct dd_unit *un, const struct dd_sync *sy, struct probe_ready *pr)
 {
     const struct scsi_sense *sense = &sy->sy_sense;
 
     if (sy->sy_validity == SC_SCSI_ERROR && sy->sy_scsi_status == SC_RESERVATION_CONFLICT)
         return EBUSY;
-    if (sy->sy_validity == SC_ADAPTER_ERROR)
-        return 0;
-    if (sy->sy_scsi_status != SC_CHECK_CONDITION) {
-        probe_sleep(un->un_busy_ns);
+    if (sy->sy_validity == SC_ADAPTER_ERROR || sy->sy_scsi_status != SC_CHECK_CONDITION) {
+        if ((sy->sy_validity == SC_ADAPTER_ERROR && !probe_settles(un, sy)) || !probe_wait(un, pr))
+            pr->pr_tries++;
         return 0;
     }
-    if (!sense->valid || sense->key == SCSI_KEY_ATTENTION)
-        return 0;
-    if (sense->key == SCSI_KEY_ILLEGAL)
+    if (sense->key == SCSI_KEY_ILLEGAL && sense->valid)
         return sense->asc == 0x25 ? ENODEV : EIO; /* no such LUN */
-    if (sense->key != SCSI_KEY_NOT_READY)
+    if (!sense->valid || sense->key != SCSI_KEY_NOT_READY) {
+        pr->pr_tries++;
         return 0;
+    }
     if (sense->asc == 0x3a)
         return ENOTREADY;
-    if (!(sense->asc == 0x04 && sense->ascq == 0x01) && !*started) {
-        *started = true;
+    if (!(sense->asc == 0x04 && sense->ascq == 0x01) && !pr->pr_started) {
+        pr->pr_started = true;
+        pr->pr_tries++;
         (void)probe_start_unit(un);
         return 0;
     }
-    if (++*waited_s > un->un_dds.start_timeout)
+    if (++pr->pr_waited_s > un->un_dds.start_timeout)
         return ENOTREADY;
     probe_sleep(PROBE_SECOND_NS);
     return 0;
 }
 
+/* It does not become ready: why? */
+static int probe_gave_up(struct dd_unit *un, const struct dd_sync *sy)
+{
+    int error = EIO;
+
+    if (sy->sy_validity == SC_ADAPTER_ERROR && sy->sy_adapter_status == SC_CMD_TIMEOUT)
+        error = ETIMEDOUT;
+    else if (sy->sy_validity == SC_SCSI_ERROR &&
+             (sy->sy_scsi_status == SC_BUSY_STATUS || sy->sy_scsi_status == SC_QUEUE_FULL))
+        error = EBUSY;
+    dd_log(un, NULL, ERRID_DISK_ERR2, false, error, "device does not become ready", "open failed", NULL, 0);
+    return error;
+}
+
 /*
  * Until the device answers TEST UNIT READY well: attentions are eaten, a stopped unit is started, one that
  * is on its way is waited for.
- * Context: process. 0; EBUSY, ENODEV, ENOTREADY, ETIMEDOUT, EIO.
+ * Context: process. 0; EBUSY, ENODEV, ENOTREADY, ETIMEDOUT, EIO. Requirement: NB-17.
  */
 int dd_probe_ready(struct dd_unit *un)
 {
-    unsigned waited_s = 0, tries = 0;
-    bool started = false;
+    struct probe_ready pr = {0};
     struct dd_sync sy;
     int error;
 
-    for (;;) {
-        unsigned before_s = waited_s;
-
+    do {
         dd_sync_init(&sy, SCSI_TEST_UNIT_READY, NULL, 0, false);
         sy.sy_flags = DD_SYNC_RAW;
         error = dd_sync_run(un, &sy);
         if (error != EIO)
             return error;
-        error = probe_not_ready(un, &sy, &started, &waited_s);
+        error = probe_not_ready(un, &sy, &pr);
         if (error)
             return error;
-        if (waited_s == before_s && ++tries >= DD_READY_TRIES_MAX)
-            break;
-    }
-    dd_log(un, NULL, ERRID_DISK_ERR2, false, EIO, "device does not become ready", "open failed", NULL, 0);
-    return sy.sy_validity == SC_ADAPTER_ERROR && sy.sy_adapter_status == SC_CMD_TIMEOUT ? ETIMEDOUT : EIO;
+    } while (pr.pr_tries < DD_READY_TRIES_MAX);
+    return probe_gave_up(un, &sy);
 }
 
 /* ------------------------------------------------------------------ identity */

@@ -444,6 +444,46 @@ START_TEST(test_open_through_attentions_and_spin_up)
 }
 END_TEST
 
+/* Busy for a moment costs a moment; for ever, EBUSY when it has been waited long enough. */
+START_TEST(test_NB_17_busy_at_open)
+{
+    struct fake_fault *f = fake_fault(SCSI_TEST_UNIT_READY, 0, 0, FAKE_STATUS);
+    uint64_t before = kern_now_ns();
+
+    f->code = _i ? SC_QUEUE_FULL : SC_BUSY_STATUS;
+    f->count = 4;
+    ck_assert_int_eq(try_open(), 0);
+    ck_assert_uint_eq(f->hits, 4);
+    ck_assert_uint_le(kern_now_ns() - before, UINT64_C(10000000));
+    before = kern_now_ns();
+    f->hits = f->count = 0;
+    ck_assert_int_eq(try_open(), EBUSY);
+    ck_assert_uint_ge(kern_now_ns() - before, UINT64_C(8000000000));
+    ck_assert_uint_le(kern_now_ns() - before, UINT64_C(9000000000));
+    ck_assert_uint_le(f->hits, 40);
+}
+END_TEST
+
+/* Who has just reset a disk gives it the time to come back; an absent one is not waited for. */
+START_TEST(test_silent_after_forced_open)
+{
+    struct fake_fault *f = fake_fault(SCSI_TEST_UNIT_READY, 0, 0, FAKE_ADAPTER);
+    uint64_t before = kern_now_ns();
+    struct file *fp;
+
+    f->code = SC_NO_DEVICE_RESPONSE;
+    f->count = 12;
+    ck_assert_int_eq(try_open(), EIO);
+    ck_assert_uint_eq(kern_now_ns() - before, 0);
+    f->hits = 0;
+    ck_assert_int_eq(fake_config(NULL), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_FORCED_OPEN, &fp), 0);
+    ck_assert_uint_eq(f->hits, 12);
+    ck_assert_uint_ge(kern_now_ns() - before, UINT64_C(1000000000));
+    fake_close(fp);
+}
+END_TEST
+
 START_TEST(test_open_failures)
 {
     static const struct {
@@ -721,6 +761,8 @@ int main(int argc, char **argv)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 120);
     tcase_add_test(t, test_open_through_attentions_and_spin_up);
+    tcase_add_loop_test(t, test_NB_17_busy_at_open, 0, 2);
+    tcase_add_test(t, test_silent_after_forced_open);
     tcase_add_loop_test(t, test_open_failures, 0, 11);
     tcase_add_loop_test(t, test_absurd_capacity, 0, 12);
     tcase_add_loop_test(t, test_block_limits, 0, 8);
