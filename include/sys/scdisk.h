@@ -42,7 +42,11 @@ struct sc_rdwrt {
 SC_STATIC_ASSERT(offsetof(struct sc_rdwrt, sense) == 32, "fixed layout");
 SC_STATIC_ASSERT(sizeof(struct sc_rdwrt) < 16384, "an ioctl number carries 14 bits of size");
 
-/* READ and WRITE with sense handed back. EINVAL, EIO with the three status fields, EFAULT. */
+/*
+ * READ and WRITE with sense handed back, in any mode. EINVAL, EIO with the three status fields, EFAULT, ENXIO
+ * beyond the end. In diagnostic mode the driver may have to ask for the block size first; what goes wrong
+ * then is told in the same way, and nothing has been moved.
+ */
 #define DKIORDSE    SC_IOWR('D', 1, struct sc_rdwrt)
 #define DKIOWRSE    SC_IOWR('D', 2, struct sc_rdwrt)
 /* DKIOCMD: any command, diagnostic mode only (EACCES). DK_PASSTHRU: normal mode. No recovery, no log. */

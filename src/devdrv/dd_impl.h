@@ -390,7 +390,7 @@ bool dd_pool_grow(struct dd_unit *un);
 void dd_size_set_locked(struct dd_unit *un, uint64_t sectors);
 int dd_probe_ready(struct dd_unit *un);
 int dd_probe_identify(struct dd_unit *un);
-int dd_probe_capacity(struct dd_unit *un);
+int dd_probe_capacity(struct dd_unit *un, struct dd_sync *sy, uint8_t flags);
 /* Limits that follow from the adapter, the device and the attributes together. 0 or EINVAL. */
 int dd_open_limits(struct dd_unit *un);
 /* Wait until nothing is queued, out or being recovered. Locks: un_lock held, dropped while asleep. */

@@ -37,25 +37,76 @@ static int ioctl_iocinfo(struct dd_unit *un, intptr_t arg, unsigned long devflag
     return kcopyout(&info, arg, sizeof(info), devflag);
 }
 
+/* The status of a finished command, and as much of its sense data as is wanted. */
+static void ioctl_rdwrse_status(struct sc_rdwrt *rw, const struct dd_sync *sy)
+{
+    rw->status_validity = sy->sy_validity;
+    rw->scsi_status = sy->sy_scsi_status;
+    rw->adapter_status = sy->sy_adapter_status;
+    rw->sense_bytes = sy->sy_sense_bytes;
+    if (rw->sense_bytes > rw->req_sense_length)
+        rw->sense_bytes = (uint8_t)rw->req_sense_length;
+    memset(rw->sense, 0, sizeof(rw->sense));
+    memcpy(rw->sense, sy->sy_sense_data, rw->sense_bytes);
+}
+
+/*
+ * An open in diagnostic mode sends nothing, so the block size is asked for when somebody needs it, as given:
+ * what the device has to say to that is the caller's to see. 0 or errno.
+ */
+static int ioctl_blocks_known(struct dd_unit *un, struct sc_rdwrt *rw)
+{
+    struct dd_sync sy;
+    int error = un->un_info.block_bytes ? 0 : dd_probe_capacity(un, &sy, DD_SYNC_RAW);
+
+    if (error)
+        ioctl_rdwrse_status(rw, &sy);
+    return error;
+}
+
+/* In diagnostic mode: something may have changed, or gone wrong. Ask again before the next READ or WRITE. */
+static void ioctl_blocks_forget(struct dd_unit *un)
+{
+    int old = disable_lock(INTIODONE, &un->un_lock);
+
+    if (atomic_load_explicit(&un->un_mode, memory_order_relaxed) == DD_MODE_DIAGNOSTIC)
+        un->un_info.block_bytes = 0;
+    unlock_enable(old, &un->un_lock);
+}
+
+/* What is asked for, before anything is sent. 0 or errno. */
+static int ioctl_rdwrse_bad(struct dd_unit *un, struct sc_rdwrt *rw, bool read, unsigned long devflag)
+{
+    uint64_t most, blocks;
+    int error;
+
+    if (rw->req_sense_length > SC_DISK_SENSE_MAX || rw->data_length > un->un_transfer_max ||
+        rw->data_length == 0 || (!rw->buffer && rw->data_length > SC_DISK_IO_INLINE))
+        return EINVAL;
+    if (rw->buffer && !(devflag & DKERNEL))
+        return EFAULT;
+    error = ioctl_blocks_known(un, rw);
+    if (error)
+        return error;
+    if (rw->data_length & (dd_block_bytes(un) - 1u))
+        return EINVAL;
+    blocks = rw->data_length >> un->un_shift;
+    most = dd_sectors(un) >> (un->un_shift - DEV_BSHIFT);
+    if (rw->lba >= most || blocks > most - rw->lba)
+        return ENXIO;
+    return !read && un->un_read_only ? EWRPROTECT : 0;
+}
+
 /* DKIORDSE and DKIOWRSE on a structure in the area. Returns the errno; results are in *rw. */
 static int ioctl_rdwrse_checked(struct dd_unit *un, struct sc_rdwrt *rw, bool read, unsigned long devflag)
 {
     struct dd_sync sy;
-    uint32_t blocks = rw->data_length >> un->un_shift;
     void *data = dd_area_data(un);
-    uint64_t most;
     int error;
 
-    if (rw->req_sense_length > SC_DISK_SENSE_MAX || rw->data_length > un->un_transfer_max || blocks == 0 ||
-        rw->data_length & (dd_block_bytes(un) - 1u) || (!rw->buffer && rw->data_length > SC_DISK_IO_INLINE))
-        return EINVAL;
-    if (rw->buffer && !(devflag & DKERNEL))
-        return EFAULT;
-    most = dd_sectors(un) >> (un->un_shift - DEV_BSHIFT);
-    if (rw->lba >= most || blocks > most - rw->lba)
-        return ENXIO;
-    if (!read && un->un_read_only)
-        return EWRPROTECT;
+    error = ioctl_rdwrse_bad(un, rw, read, devflag);
+    if (error)
+        return error;
     if (rw->buffer)
         data = (void *)(uintptr_t)rw->buffer;
     else if (!read)
@@ -63,21 +114,16 @@ static int ioctl_rdwrse_checked(struct dd_unit *un, struct sc_rdwrt *rw, bool re
 
     dd_sync_init(&sy, SCSI_READ_10, data, rw->data_length, read);
     memset(sy.sy_cdb, 0, sizeof(sy.sy_cdb));
-    sy.sy_cdb_bytes = dd_cdb_rw(sy.sy_cdb, read, 0, rw->lba, blocks, 0);
+    sy.sy_cdb_bytes = dd_cdb_rw(sy.sy_cdb, read, 0, rw->lba, rw->data_length >> un->un_shift, 0);
     sy.sy_flags = DD_SYNC_RAW;
     sy.sy_timeout_s = rw->timeout_value ? rw->timeout_value : un->un_dds.rw_timeout;
     if (!read)
         (void)dd_dirty_set(un, true);
     error = dd_sync_run(un, &sy);
-    rw->status_validity = sy.sy_validity;
-    rw->scsi_status = sy.sy_scsi_status;
-    rw->adapter_status = sy.sy_adapter_status;
+    if (error)
+        ioctl_blocks_forget(un);
+    ioctl_rdwrse_status(rw, &sy);
     rw->resid = sy.sy_resid;
-    rw->sense_bytes = sy.sy_sense_bytes;
-    if (rw->sense_bytes > rw->req_sense_length)
-        rw->sense_bytes = (uint8_t)rw->req_sense_length;
-    memset(rw->sense, 0, sizeof(rw->sense));
-    memcpy(rw->sense, sy.sy_sense_data, rw->sense_bytes);
     if (read && !rw->buffer)
         memcpy(rw->data, data, rw->data_length - rw->resid);
     return error;
@@ -179,8 +225,10 @@ static void ioctl_passthru_effects(struct dd_unit *un, const struct sc_passthru 
 
     if (op != SCSI_FORMAT_UNIT && op != SCSI_MODE_SELECT_6 && op != SCSI_MODE_SELECT_10)
         return;
-    if (atomic_load_explicit(&un->un_mode, memory_order_relaxed) != DD_MODE_NORMAL)
+    if (atomic_load_explicit(&un->un_mode, memory_order_relaxed) != DD_MODE_NORMAL) {
+        ioctl_blocks_forget(un);
         return;
+    }
     /* Whoever changes the capacity himself gets no attention for it. */
     old = disable_lock(INTIODONE, &un->un_lock);
     dd_todo_set_locked(un, DD_TODO_CAPACITY);
@@ -220,7 +268,9 @@ static int ioctl_passthru_checked(struct dd_unit *un, struct sc_passthru *pt, un
     error = dd_sync_run(un, &sy);
     if (error && was_dirty)
         (void)dd_dirty_set(un, true);
-    if (!error)
+    if (error)
+        ioctl_blocks_forget(un);
+    else
         ioctl_passthru_effects(un, pt);
     ioctl_sense_keep(un, &sy);
     pt->status_validity = sy.sy_validity;
@@ -276,7 +326,7 @@ static int ioctl_format(struct dd_unit *un)
     if (!error) {
         error = dd_probe_identify(un);
         if (!error)
-            error = dd_probe_capacity(un);
+            error = dd_probe_capacity(un, &sy, 0);
         if (!error)
             error = dd_open_limits(un);
         if (error) {
@@ -385,41 +435,41 @@ static bool ioctl_writes(unsigned cmd)
     return cmd == DKIOWRSE || cmd == DKFORMAT || cmd == DKUNMAP || cmd == DKZERO || cmd == DKZERO_UNMAP;
 }
 
-/* What moves data needs the disk open in the ordinary way; what changes it, open for writing. */
+/* What needs the disk open in the ordinary way: EACCES in another mode. */
+static bool ioctl_is_normal(unsigned cmd)
+{
+    return cmd == DKPMR || cmd == DKAMR || cmd == DKEJECT || cmd == DKFORMAT || cmd == DKFLUSH ||
+           cmd == DKUNMAP || cmd == DKZERO || cmd == DKZERO_UNMAP || cmd == DKEXTENT;
+}
+
 static int ioctl_normal(struct dd_unit *un, unsigned cmd, intptr_t arg, unsigned long devflag)
 {
-    if (ioctl_writes(cmd) && !(devflag & DWRITE))
-        return un->un_read_only ? EWRPROTECT : EBADF;
     switch (cmd) {
-    case DKIORDSE:
-    case DKIOWRSE:
-        return ioctl_rdwrse(un, arg, cmd == DKIORDSE, devflag);
-    case DKFORMAT:
-        return ioctl_format(un);
     case DKPMR:
     case DKAMR:
     case DKEJECT:
         return ioctl_medium(un, cmd);
+    case DKFORMAT:
+        return ioctl_format(un);
     case DKFLUSH:
         return dd_cache_sync(un);
-    case DKUNMAP:
-    case DKZERO:
-    case DKZERO_UNMAP:
-        return ioctl_range(un, cmd, arg, devflag);
     case DKEXTENT:
         return ioctl_extent(un, arg, devflag);
     default:
-        return EINVAL;
+        return ioctl_range(un, cmd, arg, devflag);
     }
 }
 
 /*
- * Context: process. Locks: none. Returns the errno.
+ * Context: process. Locks: none. Returns the errno: whether there is such an operation comes first, then
+ * whether the disk is in the mode for it, then whether the file is open for it.
  */
 int dd_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext)
 {
     struct dd_unit *un = dd_unit_of(devno);
     unsigned mode = un ? atomic_load_explicit(&un->un_mode, memory_order_relaxed) : DD_MODE_CLOSED;
+    bool other = mode != DD_MODE_NORMAL;
+    bool readonly = ioctl_writes(cmd) && !(devflag & DWRITE);
 
     (void)chan;
     (void)ext;
@@ -435,8 +485,21 @@ int dd_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, l
     case DKIOCMD:
         return mode == DD_MODE_DIAGNOSTIC ? ioctl_passthru(un, arg, devflag) : EACCES;
     case DK_PASSTHRU:
-        return mode == DD_MODE_NORMAL ? ioctl_passthru(un, arg, devflag) : EACCES;
+        return other ? EACCES : ioctl_passthru(un, arg, devflag);
+    case DKIORDSE:
+    case DKIOWRSE:
+        other = mode == DD_MODE_FORMAT;
+        break;
     default:
-        return mode == DD_MODE_NORMAL ? ioctl_normal(un, cmd, arg, devflag) : EACCES;
+        if (!ioctl_is_normal(cmd))
+            return EINVAL;
+        break;
     }
+    if (other)
+        return EACCES;
+    if (readonly)
+        return un->un_read_only ? EWRPROTECT : EBADF;
+    if (cmd == DKIORDSE || cmd == DKIOWRSE)
+        return ioctl_rdwrse(un, arg, cmd == DKIORDSE, devflag);
+    return ioctl_normal(un, cmd, arg, devflag);
 }

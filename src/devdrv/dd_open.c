@@ -3,9 +3,9 @@
  * dd_open.c - open and close.
  *
  * The first open builds the path and asks the device who it is (dd_probe.c); the last close waits for all
- * I/O, makes the cache durable, gives medium and reservation free and takes the path down. Opens in between only
- * count; the kernel services call d_close for the last one alone. No lock is held across any of it: un_busy
- * keeps a second open or close out.
+ * I/O, makes the cache durable, gives medium and reservation free and takes the path down. Opens in between
+ * only count; the kernel services call d_close for the last one alone. No lock is held across any of it:
+ * un_busy keeps a second open or close out.
  *
  * ext flags:                    open                           close
  *   none                        RESERVE per policy             RELEASE
@@ -195,6 +195,7 @@ int dd_open_limits(struct dd_unit *un)
 /* The device's side of a normal first open. 0 or errno; the path stays. */
 static int open_device(struct dd_unit *un, unsigned long devflag, int ext)
 {
+    struct dd_sync sy;
     int error = dd_probe_ready(un);
 
     if (!error && !un->un_dds.no_reserve && !(ext & SC_NO_RESERVE))
@@ -202,7 +203,7 @@ static int open_device(struct dd_unit *un, unsigned long devflag, int ext)
     if (!error)
         error = dd_probe_identify(un);
     if (!error)
-        error = dd_probe_capacity(un);
+        error = dd_probe_capacity(un, &sy, 0);
     if (!error)
         error = dd_open_limits(un);
     if (!error && un->un_read_only && (devflag & DWRITE))
@@ -220,7 +221,7 @@ static int open_first(struct dd_unit *un, unsigned long devflag, int ext)
     un->un_tag = SC_NO_Q;
     un->un_need_resume = un->un_need_delay = un->un_rec.rec_owed = false;
     un->un_read_only = un->un_reserved = un->un_dirty = un->un_turn_rw = false;
-    un->un_removable = un->un_prevents = false;
+    un->un_removable = un->un_prevents = un->un_ws_unmap = false;
     un->un_good_run = 0;
     un->un_deferred = 0;
     un->un_kept_bytes = 0;

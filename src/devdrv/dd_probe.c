@@ -316,19 +316,20 @@ int dd_probe_identify(struct dd_unit *un)
 
 /* ------------------------------------------------------------------ capacity */
 
-static int probe_capacity_16(struct dd_unit *un, uint64_t *last, uint32_t *block_bytes)
+static int probe_capacity_16(struct dd_unit *un, struct dd_sync *sy, uint8_t flags, uint64_t *last,
+                             uint32_t *block_bytes)
 {
     uint8_t data[32] = {0};
-    struct dd_sync sy;
     int error;
 
-    dd_sync_init(&sy, SCSI_SERVICE_ACTION_IN_16, data, sizeof(data), true);
-    sy.sy_cdb[1] = SCSI_SA_READ_CAPACITY_16;
-    scsi_put32(sy.sy_cdb + 10, sizeof(data));
-    error = dd_sync_run(un, &sy);
+    dd_sync_init(sy, SCSI_SERVICE_ACTION_IN_16, data, sizeof(data), true);
+    sy->sy_cdb[1] = SCSI_SA_READ_CAPACITY_16;
+    scsi_put32(sy->sy_cdb + 10, sizeof(data));
+    sy->sy_flags = flags;
+    error = dd_sync_run(un, sy);
     if (error)
         return error;
-    if (sizeof(data) - sy.sy_resid < 12)
+    if (sizeof(data) - sy->sy_resid < 12)
         return EFORMAT;
     *last = scsi_get64(data);
     *block_bytes = scsi_get32(data + 8);
@@ -372,27 +373,27 @@ static int probe_capacity_set(struct dd_unit *un, uint64_t last, uint32_t block_
 }
 
 /*
- * READ CAPACITY(10), and (16) when that is not enough.
+ * READ CAPACITY(10), and (16) when that is not enough. `sy` is the last command sent, with `flags`.
  * Context: process. 0; EFORMAT when the answer makes no sense; a device error.
  */
-int dd_probe_capacity(struct dd_unit *un)
+int dd_probe_capacity(struct dd_unit *un, struct dd_sync *sy, uint8_t flags)
 {
     uint8_t data[8] = {0};
     uint64_t last;
     uint32_t block_bytes;
-    struct dd_sync sy;
     int error;
 
-    dd_sync_init(&sy, SCSI_READ_CAPACITY_10, data, sizeof(data), true);
-    error = dd_sync_run(un, &sy);
+    dd_sync_init(sy, SCSI_READ_CAPACITY_10, data, sizeof(data), true);
+    sy->sy_flags = flags;
+    error = dd_sync_run(un, sy);
     if (error)
         return error;
     last = scsi_get32(data);
     block_bytes = scsi_get32(data + 4);
-    if (sy.sy_resid)
+    if (sy->sy_resid)
         error = EFORMAT;
     else if (last == 0xffffffffu || un->un_info.unmap || un->un_ws_unmap)
-        error = probe_capacity_16(un, &last, &block_bytes);
+        error = probe_capacity_16(un, sy, flags, &last, &block_bytes);
     if (!error)
         error = probe_capacity_set(un, last, block_bytes);
     if (error == EFORMAT)

@@ -218,6 +218,52 @@ START_TEST(test_read_with_sense)
 }
 END_TEST
 
+/* In diagnostic mode too, which has asked the disk nothing: the block size comes when it is needed. */
+START_TEST(test_read_with_sense_in_diagnostic_mode)
+{
+    static struct sc_rdwrt rw;
+    static struct sc_passthru pt;
+    struct fake_fault *f;
+    struct file *fp;
+
+    ck_assert_int_eq(fake_config(NULL), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE | DKERNEL, NULL, SC_DIAGNOSTIC, &fp), 0);
+    ck_assert_uint_eq(fake.nlog, 0);
+    rw = (struct sc_rdwrt){.lba = 9, .data_length = 512, .req_sense_length = 32};
+    f = fake_fault(SCSI_READ_CAPACITY_10, 0, UINT64_MAX, FAKE_CHECK);
+    f->key = SCSI_KEY_ATTENTION;
+    f->asc = 0x29;
+    f->count = 1;
+    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &rw), EIO); /* not retried: the caller is to see it */
+    ck_assert_uint_eq(rw.status_validity, SC_SCSI_ERROR);
+    ck_assert_uint_eq(rw.sense[2], SCSI_KEY_ATTENTION);
+    ck_assert_uint_eq(fake_nrw(), 0);
+    memset(fake.mem + 512 * 9, 0x5a, 512);
+    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &rw), 0);
+    ck_assert_uint_eq(rw.data[511], 0x5a);
+    ck_assert_int_eq(IOCTL(fp, DKIOWRSE, &rw), 0);
+    ck_assert_uint_eq(sent(SCSI_READ_CAPACITY_10, -1), 2); /* once with an answer */
+    rw.lba = 20480;
+    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &rw), ENXIO);
+    ck_assert_int_eq(fp_ioctlx(fp, DKIOWRSE, (intptr_t)&rw, 0, DREAD), EBADF);
+    ck_assert_int_eq(IOCTL(fp, DKFLUSH, 0), EACCES);
+    ck_assert_int_eq(IOCTL(fp, 0x12345678, 0), EINVAL);
+    /* A command of the caller's has changed the disk. */
+    pt = (struct sc_passthru){.version = SC_VERSION_1, .command_length = 6};
+    pt.scsi_cdb[0] = SCSI_FORMAT_UNIT;
+    ck_assert_int_eq(IOCTL(fp, DKIOCMD, &pt), 0);
+    fake.block_bytes = 1024;
+    fake.blocks = 10240;
+    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &rw), EINVAL);
+    rw.lba = 10239;
+    rw.data_length = 1024;
+    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &rw), 0);
+    fake_forget();
+    fake_close(fp);
+    ck_assert_uint_eq(fake.nlog, 0);
+}
+END_TEST
+
 START_TEST(test_passthru)
 {
     static struct sc_passthru pt;
@@ -748,6 +794,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_format_exclusive);
     tcase_add_test(t, test_writing_ioctls_need_a_file_open_for_writing);
     tcase_add_test(t, test_read_with_sense);
+    tcase_add_test(t, test_read_with_sense_in_diagnostic_mode);
     tcase_add_test(t, test_passthru);
     tcase_add_test(t, test_passthru_einval_arg);
     tcase_add_loop_test(t, test_passthru_error_leaves_disk_working, 0, 4);

@@ -17,8 +17,7 @@ static void setup(void)
 {
     const struct scp_disk_spec d = {
         .size = sizeof(d), .medium = SCP_MEDIUM_RAM, .bytes = 1u << 20, .removable = true};
-    const struct scp_spec spec = {
-        .size = sizeof(spec), .disks = &d, .ndisks = 1, .host = shim_det_host(1)};
+    const struct scp_spec spec = {.size = sizeof(spec), .disks = &d, .ndisks = 1, .host = shim_det_host(1)};
     char err[SCP_ERROR_MAX] = "";
 
     ck_assert_msg(scp_create(&spec, &pair, err, sizeof(err)) == 0, "%s", err);
