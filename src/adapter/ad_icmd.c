@@ -318,6 +318,9 @@ static int ad_icmd_passthru(struct ad_adapter *adp, struct sc_passthru *pt, intp
 
     if (error != 0)
         return error;
+    /* What the last call left in the structure is not this one's answer. */
+    pt->status_validity = pt->scsi_bus_status = pt->adapter_status = pt->adap_q_status = pt->sense_bytes = 0;
+    pt->residual = pt->data_length;
     pt->einval_arg = ad_passthru_check(adp, pt);
     lun = pt->einval_arg == 0 ? ad_lun_started(adp, pt->scsi_id, pt->lun_id) : NULL;
     /* The queue after an error is the owner's: who resumes it must know what is in it. */

@@ -37,6 +37,13 @@ static int ioctl_iocinfo(struct dd_unit *un, intptr_t arg, unsigned long devflag
     return kcopyout(&info, arg, sizeof(info), devflag);
 }
 
+/* Nothing has come of it so far: what the last call left in the structure is not this one's answer. */
+static void ioctl_rdwrse_clear(struct sc_rdwrt *rw)
+{
+    rw->status_validity = rw->scsi_status = rw->adapter_status = rw->sense_bytes = 0;
+    rw->resid = rw->data_length;
+}
+
 /* The status of a finished command, and as much of its sense data as is wanted. */
 static void ioctl_rdwrse_status(struct sc_rdwrt *rw, const struct dd_sync *sy)
 {
@@ -104,6 +111,7 @@ static int ioctl_rdwrse_checked(struct dd_unit *un, struct sc_rdwrt *rw, bool re
     void *data = dd_area_data(un);
     int error;
 
+    ioctl_rdwrse_clear(rw);
     error = ioctl_rdwrse_bad(un, rw, read, devflag);
     if (error)
         return error;
@@ -235,6 +243,12 @@ static void ioctl_passthru_effects(struct dd_unit *un, const struct sc_passthru 
     unlock_enable(old, &un->un_lock);
 }
 
+static void ioctl_passthru_clear(struct sc_passthru *pt)
+{
+    pt->status_validity = pt->scsi_bus_status = pt->adapter_status = pt->adap_q_status = pt->sense_bytes = 0;
+    pt->residual = pt->data_length;
+}
+
 static int ioctl_passthru_checked(struct dd_unit *un, struct sc_passthru *pt, unsigned long devflag)
 {
     struct dd_sync sy;
@@ -243,6 +257,7 @@ static int ioctl_passthru_checked(struct dd_unit *un, struct sc_passthru *pt, un
     void *data = pt->buffer ? (void *)(uintptr_t)pt->buffer : dd_area_data(un);
     int error;
 
+    ioctl_passthru_clear(pt);
     pt->einval_arg = ioctl_passthru_bad(un, pt);
     if (pt->einval_arg || pt->reserved1 || pt->reserved2[0] || pt->reserved2[1] || pt->reserved2[2])
         return EINVAL; /* the last two have no number */

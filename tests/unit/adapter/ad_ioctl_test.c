@@ -563,9 +563,13 @@ START_TEST(test_AIX_25_pass_through_names_the_wrong_field)
 #define WRONG(field, value, number)                                                                          \
     do {                                                                                                     \
         pt_init();                                                                                           \
+        pt.status_validity = pt.scsi_bus_status = pt.adapter_status = pt.sense_bytes =                       \
+            2; /* an older call's */                                                                         \
         pt.field = value;                                                                                    \
         ck_assert_int_eq(scio(SCIOCMD, (intptr_t)&pt), EINVAL);                                              \
         ck_assert_uint_eq(pt.einval_arg, number);                                                            \
+        ck_assert_uint_eq(pt.status_validity | pt.scsi_bus_status | pt.adapter_status | pt.sense_bytes, 0);  \
+        ck_assert_uint_eq(pt.residual, pt.data_length);                                                      \
     } while (0)
     WRONG(version, 2, 1);
     WRONG(q_tag_msg, 1, 6);

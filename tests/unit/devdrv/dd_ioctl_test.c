@@ -218,6 +218,28 @@ START_TEST(test_read_with_sense)
 }
 END_TEST
 
+/* What the last call left in the structure is not what a refused one says. */
+START_TEST(test_refused_says_nothing_of_the_device)
+{
+    static struct sc_rdwrt rw;
+    static struct sc_passthru pt;
+    struct file *fp = fake_open(NULL);
+
+    rw = (struct sc_rdwrt){.lba = 20480, .data_length = 512, .status_validity = 1, .scsi_status = 2};
+    rw.adapter_status = rw.sense_bytes = 8;
+    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &rw), ENXIO);
+    ck_assert_uint_eq(rw.status_validity | rw.scsi_status | rw.adapter_status | rw.sense_bytes, 0);
+    ck_assert_uint_eq(rw.resid, 512);
+    pt = (struct sc_passthru){.version = 2, .data_length = 8, .status_validity = 1, .scsi_bus_status = 2};
+    pt.adapter_status = pt.adap_q_status = pt.sense_bytes = 1;
+    ck_assert_int_eq(IOCTL(fp, DK_PASSTHRU, &pt), EINVAL);
+    ck_assert_uint_eq(pt.status_validity | pt.scsi_bus_status | pt.adapter_status | pt.adap_q_status, 0);
+    ck_assert_uint_eq(pt.sense_bytes, 0);
+    ck_assert_uint_eq(pt.residual, 8);
+    fake_close(fp);
+}
+END_TEST
+
 /* In diagnostic mode too, which has asked the disk nothing: the block size comes when it is needed. */
 START_TEST(test_read_with_sense_in_diagnostic_mode)
 {
@@ -794,6 +816,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_format_exclusive);
     tcase_add_test(t, test_writing_ioctls_need_a_file_open_for_writing);
     tcase_add_test(t, test_read_with_sense);
+    tcase_add_test(t, test_refused_says_nothing_of_the_device);
     tcase_add_test(t, test_read_with_sense_in_diagnostic_mode);
     tcase_add_test(t, test_passthru);
     tcase_add_test(t, test_passthru_einval_arg);
