@@ -157,6 +157,7 @@ struct dd_sync {
 #define DD_SYNC_NOSENSE 0x02u /* the caller may want to fetch the sense himself: keep it for him */
 #define DD_SYNC_QUIET   0x04u /* failing is normal: no log */
 #define DD_SYNC_TAG     0x08u /* sy_tag counts, as far as the disk can tag */
+#define DD_SYNC_DELAY   0x10u /* with SC_DELAY_CMD */
 
 /* ------------------------------------------------------------------ the plug (dd_start.c) */
 

@@ -154,9 +154,9 @@ static struct dd_cmd *sync_slot(struct dd_unit *un, struct dd_sync *sy, struct d
     }
     KASSERT(cmd->cmd_state == DD_CMD_HELD && cmd->cmd_sync == sy);
     sy->sy_done = sy->sy_again = 0;
-    cmd->cmd_sendflags = 0;
+    cmd->cmd_sendflags = sy->sy_flags & DD_SYNC_DELAY ? SC_DELAY_CMD : 0;
     if (un->un_need_resume) {
-        cmd->cmd_sendflags = (uint8_t)(SC_RESUME | (un->un_need_delay ? SC_DELAY_CMD : 0));
+        cmd->cmd_sendflags |= (uint8_t)(SC_RESUME | (un->un_need_delay ? SC_DELAY_CMD : 0));
         un->un_need_resume = un->un_need_delay = false;
         un->un_hold |= DD_HOLD_RESUME;
     }

@@ -164,7 +164,7 @@ static uint8_t ioctl_passthru_bad(const struct dd_unit *un, const struct sc_pass
         return 1;
     if (pt->q_tag_msg && (pt->q_tag_msg < SC_SIMPLE_Q || pt->q_tag_msg > SC_ORDERED_Q))
         return 6;
-    if (pt->q_flags & ~SC_RESUME)
+    if (pt->q_flags & ~SC_DELAY_CMD) /* the queue is ours */
         return 7;
     if (pt->flags & ~SC_PT_READ)
         return 8;
@@ -275,7 +275,8 @@ static int ioctl_passthru_checked(struct dd_unit *un, struct sc_passthru *pt, un
     sy.sy_read = read;
     sy.sy_timeout_s = pt->timeout_value;
     sy.sy_tag = pt->q_tag_msg;
-    sy.sy_flags = DD_SYNC_RAW | DD_SYNC_TAG | (pt->autosense_length ? 0 : DD_SYNC_NOSENSE);
+    sy.sy_flags = DD_SYNC_RAW | DD_SYNC_TAG | (pt->autosense_length ? 0 : DD_SYNC_NOSENSE) |
+                  (pt->q_flags & SC_DELAY_CMD ? DD_SYNC_DELAY : 0);
     if (stops)
         was_dirty = dd_dirty_set(un, false);
     else if (!read && pt->data_length > 0)

@@ -302,6 +302,10 @@ START_TEST(test_passthru)
     ck_assert_int_eq(IOCTL(fp, DK_PASSTHRU, &pt), 0);
     ck_assert_int_eq(memcmp(pt.data + 8, "FAKE", 4), 0);
     ck_assert_uint_eq(pt.residual, 60);
+    ck_assert_uint_eq(fake.log[fake.nlog - 1].flags, 0);
+    pt.q_flags = SC_DELAY_CMD;
+    ck_assert_int_eq(IOCTL(fp, DK_PASSTHRU, &pt), 0);
+    ck_assert_uint_eq(fake.log[fake.nlog - 1].flags, SC_DELAY_CMD);
     fake_close(fp);
     ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC, &fp), 0);
     ck_assert_int_eq(IOCTL(fp, DKIOCMD, &pt), 0);
@@ -321,6 +325,9 @@ START_TEST(test_passthru_einval_arg)
         {offsetof(struct sc_passthru, version), 9, 1},
         {offsetof(struct sc_passthru, q_tag_msg), 1, 6},
         {offsetof(struct sc_passthru, q_flags), SC_Q_CLR, 7},
+        {offsetof(struct sc_passthru, q_flags), SC_RESUME,
+         7}, /* the file that started the LUN is the driver's */
+        {offsetof(struct sc_passthru, q_flags), SC_Q_RESUME, 7},
         {offsetof(struct sc_passthru, flags), 0x80, 8},
         {offsetof(struct sc_passthru, command_length), 7, 9},
         {offsetof(struct sc_passthru, autosense_length), 253, 10},
