@@ -229,6 +229,7 @@ struct dd_rule {
 #define DD_RULE_ABSENT   0x400u  /* it does not answer: after a reset perhaps not yet */
 #define DD_RULE_CAPACITY 0x800u  /* read the capacity again */
 #define DD_RULE_DEFERRED 0x1000u /* about an earlier command: kept for the next flush or close */
+#define DD_RULE_CHANGED  0x2000u /* it is another medium now: whatever waits fails, too */
 
 struct dd_rec {
     enum dd_rec_state rec_state;
@@ -450,7 +451,7 @@ void dd_release_locked(struct dd_unit *un, struct dd_cmd *cmd, struct dd_chain *
 uint8_t dd_cdb_rw(uint8_t *cdb, bool read, uint32_t options, uint64_t lba, uint32_t blocks, uint8_t lun_bits);
 /* Fill the sc_buf of a READ/WRITE command. No lock: the command is ours. */
 void dd_cdb_build(struct dd_unit *un, struct dd_cmd *cmd);
-const struct dd_rule *dd_sense_rule(const struct scsi_sense *sense);
+const struct dd_rule *dd_sense_rule(const struct scsi_sense *sense, bool removable);
 /* The row for an error return without sense; NULL: ask for sense. */
 const struct dd_rule *dd_status_rule(const struct sc_buf *sc);
 
@@ -478,6 +479,7 @@ bool dd_todo_step_locked(struct dd_unit *un);
 void dd_todo_done_locked(struct dd_unit *un, unsigned step);
 bool dd_todo_keys(const uint8_t *data, uint32_t bytes);
 void dd_refuse_waiting_locked(struct dd_unit *un, int error);
+void dd_todo_refuse_locked(struct dd_unit *un, int error);
 
 /* Finish a parked command (dd_split.c). */
 void dd_split_fail_locked(struct dd_unit *un, struct dd_cmd *cmd, const struct dd_rule *rule,

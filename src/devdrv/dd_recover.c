@@ -233,23 +233,29 @@ static void recover_deferred_locked(struct dd_unit *un, const struct scsi_sense 
         sense->key == SCSI_KEY_ATTENTION)
         return; /* nothing was lost */
     current.deferred = false;
-    rule = dd_sense_rule(&current);
+    rule = dd_sense_rule(&current, false);
     un->un_deferred = rule->rule_error == EINVAL ? EIO : rule->rule_error;
+}
+
+/* Not while an open or a diagnostic program is about it. */
+static bool recover_is_open(const struct dd_unit *un)
+{
+    return atomic_load_explicit(&un->un_mode, memory_order_relaxed) == DD_MODE_NORMAL;
 }
 
 /* Side effects on the disk as a whole, whichever command showed them. Locks: un_lock held. */
 static void recover_disk_effects_locked(struct dd_unit *un, unsigned flags, const struct scsi_sense *sense)
 {
-    bool open = atomic_load_explicit(&un->un_mode, memory_order_relaxed) == DD_MODE_NORMAL;
-
     if (flags & RECOVER_DISK_FLAGS)
         un->un_rec.rec_todo_tries = 0;
     if (flags & DD_RULE_RESET)
         un->un_reset_ns = kern_now_ns() | 1u;
     if ((flags & DD_RULE_RESERVE) && un->un_reserved)
         dd_todo_set_locked(un, DD_TODO_RESERVE);
-    if ((flags & DD_RULE_CAPACITY) && open)
+    if ((flags & DD_RULE_CAPACITY) && recover_is_open(un))
         dd_todo_set_locked(un, DD_TODO_CAPACITY);
+    if (flags & DD_RULE_CHANGED)
+        dd_todo_refuse_locked(un, EMEDIA);
     if (flags & DD_RULE_DEFERRED)
         recover_deferred_locked(un, sense);
 }
@@ -269,6 +275,14 @@ static void recover_flow_effects_locked(struct dd_unit *un, unsigned flags)
         un->un_good_run = 0;
         KASSERT(un->un_depth >= 1);
     }
+}
+
+/* How a failure is called in the error log. */
+static uint32_t recover_errid(const struct dd_rule *rule)
+{
+    if (rule->rule_flags & DD_RULE_CHANGED)
+        return ERRID_DISK_INFO;
+    return rule->rule_error == EMEDIA ? ERRID_DISK_ERR1 : ERRID_DISK_ERR3;
 }
 
 /*
@@ -322,8 +336,8 @@ static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rul
         }
     } else {
         if (!sy || !(sy->sy_flags & DD_SYNC_QUIET))
-            dd_log(un, cmd, rule->rule_error == EMEDIA ? ERRID_DISK_ERR1 : ERRID_DISK_ERR3, false,
-                   rule->rule_error, rule->rule_name, span ? "span split" : "failed", bytes, sense_bytes);
+            dd_log(un, cmd, recover_errid(rule), false, rule->rule_error, rule->rule_name,
+                   span ? "span split" : "failed", bytes, sense_bytes);
         if (sy)
             dd_sync_finish_locked(un, cmd, rule->rule_error, false);
         else
@@ -530,7 +544,9 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
         }
         rec->rec_owed = failed;
         rule = dd_status_rule(&rec->rec_current->cmd_sc);
-        recover_verdict_locked(un, rule ? rule : dd_sense_rule(&sense), &sense, bytes);
+        if (!rule)
+            rule = dd_sense_rule(&sense, un->un_removable && recover_is_open(un));
+        recover_verdict_locked(un, rule, &sense, bytes);
         recover_next_locked(un);
         return;
     }

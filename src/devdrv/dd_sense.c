@@ -48,10 +48,15 @@ static const struct dd_rule dd_rule_deferred = {"deferred error", ANY, ANY, ANY,
 static const struct dd_rule dd_rule_nosense = {"sense not available", ANY,           ANY, ANY,
                                                DD_ACT_RETRY,          DD_RULE_SPLIT, EIO};
 
+/* The requests were meant for the medium that has gone. Whoever comes now is told of nothing. */
+static const struct dd_rule dd_rule_changed = {
+    "medium changed", SCSI_KEY_ATTENTION, 0x28, ANY, DD_ACT_FAIL, DD_RULE_CAPACITY | DD_RULE_CHANGED, EMEDIA};
+
 /*
- * The row for sense data. Never NULL. Context: any. Locks: none.
+ * The row for sense data. `removable`: of a disk in use whose medium can be taken out. Never NULL.
+ * Context: any. Locks: none.
  */
-const struct dd_rule *dd_sense_rule(const struct scsi_sense *sense)
+const struct dd_rule *dd_sense_rule(const struct scsi_sense *sense, bool removable)
 {
     const struct dd_rule *rule = dd_sense_rules;
 
@@ -59,6 +64,8 @@ const struct dd_rule *dd_sense_rule(const struct scsi_sense *sense)
         return &dd_rule_nosense;
     if (sense->deferred)
         return &dd_rule_deferred;
+    if (removable && sense->key == dd_rule_changed.rule_key && sense->asc == dd_rule_changed.rule_asc)
+        return &dd_rule_changed;
     while ((rule->rule_key != ANY && rule->rule_key != sense->key) ||
            (rule->rule_asc != ANY && rule->rule_asc != sense->asc) ||
            (rule->rule_ascq != ANY && rule->rule_ascq != sense->ascq))

@@ -85,7 +85,7 @@ void dd_refuse_waiting_locked(struct dd_unit *un, int error)
 }
 
 /* Nobody may go on: also who sleeps for a slot is told. Locks: un_lock held. */
-static void todo_refuse_locked(struct dd_unit *un, int error)
+void dd_todo_refuse_locked(struct dd_unit *un, int error)
 {
     dd_refuse_waiting_locked(un, error);
     un->un_todo_round++;
@@ -150,7 +150,7 @@ static void todo_reserve_done_locked(struct dd_unit *un, const struct sc_buf *sc
     } else if (++rec->rec_todo_tries >= TODO_TRIES_MAX) { /* the first is likely what the reset left behind */
         dd_log(un, NULL, ERRID_DISK_INFO, true, EIO, "reservation lost", "not regained", NULL, 0);
         rec->rec_refused = true;
-        todo_refuse_locked(un, EIO);
+        dd_todo_refuse_locked(un, EIO);
     }
 }
 
@@ -168,7 +168,7 @@ static void todo_keys_done_locked(struct dd_unit *un, uint32_t bytes)
     }
     dd_log(un, NULL, ERRID_DISK_INFO, true, EBUSY, "reservation lost", "another initiator has it", NULL, 0);
     rec->rec_refused = true;
-    todo_refuse_locked(un, EBUSY);
+    dd_todo_refuse_locked(un, EBUSY);
 }
 
 /* Does READ KEYS' parameter data list any? Context: any. */

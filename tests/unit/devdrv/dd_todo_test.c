@@ -355,6 +355,49 @@ START_TEST(test_capacity_changes)
 }
 END_TEST
 
+/*
+ * Another medium in a removable disk: who meant the old one is told, and so is whoever waits behind him. A
+ * command of a pass-through caller's, too. Afterwards it is the new one that counts.
+ */
+START_TEST(test_medium_changes_under_requests)
+{
+    struct fake_buf fb[4];
+    struct file *fp;
+
+    fake.removable = true;
+    fake.tags = false; /* one at a time: three wait */
+    fp = fake_open(NULL);
+    memset(area, 0x33, 4096);
+    (void)attention(FAKE_RW, 0x28, 0);
+    fake.blocks = 10240;
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(fb); i++)
+        fake_buf_init(&fb[i], i == 2, 100 * i, area, 512);
+    fake_forget();
+    fake_submit(fb, SC_ARRAY_SIZE(fb));
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(fb); i++) {
+        ck_assert_uint_eq(fb[i].done, 1);
+        ck_assert_uint_ne(fb[i].b.b_flags & B_ERROR, 0);
+        ck_assert_int_eq(fb[i].b.b_error, EMEDIA);
+        ck_assert_uint_eq(fb[i].b.b_resid, 512);
+    }
+    ck_assert_uint_eq(fake_nrw(), 1);
+    ck_assert_uint_ne(fake.mem[100 * 512], 0x33);
+    ck_assert_int_eq(read_one(fp), 0);
+    ck_assert_uint_eq(count_op(SCSI_READ_CAPACITY_10), 1);
+    ck_assert_uint_eq(now_blocks(fp), 10240);
+    fake_close(fp);
+}
+END_TEST
+
+/* At open there is nobody who could have meant another one. */
+START_TEST(test_medium_changed_before_open)
+{
+    fake.removable = true;
+    (void)attention(_i ? SCSI_READ_CAPACITY_10 : SCSI_INQUIRY, 0x28, 0);
+    fake_close(fake_open(NULL));
+}
+END_TEST
+
 /* More than 32 bits can say: READ CAPACITY(16) is asked as well. */
 START_TEST(test_capacity_grows_beyond_2t)
 {
@@ -713,6 +756,8 @@ int main(int argc, char **argv)
     t = tcase_create("capacity");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, test_capacity_changes, 0, 4);
+    tcase_add_test(t, test_medium_changes_under_requests);
+    tcase_add_loop_test(t, test_medium_changed_before_open, 0, 2);
     tcase_add_test(t, test_capacity_grows_beyond_2t);
     tcase_add_test(t, test_capacity_not_told);
     tcase_add_test(t, test_block_size_changes);
