@@ -65,7 +65,7 @@ static const struct scp_errno {
     {ENOTREADY, ENOMEDIUM, "ENOTREADY: the device is not ready or has no medium"},
     {EWRPROTECT, EROFS, "EWRPROTECT: the medium is write-protected"},
     {EFORMAT, EMEDIUMTYPE, "EFORMAT: unformatted or incompatible medium"},
-    {EMEDIA, EIO, "EMEDIA: unrecovered medium error"},
+    {EMEDIA, EIO, "EMEDIA: unrecovered medium error, or another medium"},
     {ESOFT, EIO, "ESOFT: recovered medium error"},
 };
 

@@ -121,9 +121,12 @@ START_TEST(test_AIX_13_each_broken_condition_is_refused)
     g.r.sb.bufstruct.b_flags = B_READ; /* not a write */
     req_refused(&g.r, EINVAL);
     gather_init(&g, UIO_SYSSPACE);
-    memset(&b, 0, sizeof(b));
-    g.r.sb.bp = &b; /* bp not NULL */
+    memset(&b, 0, sizeof(b)); /* bp not NULL, and nothing else wrong with it */
+    b.b_un.b_addr = &g;
+    b.b_bcount = g.r.sb.bufstruct.b_bcount;
+    g.r.sb.bp = &b;
     req_refused(&g.r, EINVAL);
+    ck_assert_ptr_nonnull(g.r.sb.resvd1);
     gather_init(&g, UIO_SYSSPACE);
     g.r.sb.bufstruct.b_bcount = 1023; /* total */
     req_refused(&g.r, EINVAL);
