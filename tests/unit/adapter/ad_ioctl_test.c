@@ -464,6 +464,48 @@ START_TEST(test_AIX_25_errno_table_of_commands)
 }
 END_TEST
 
+/* How a command is to be sent, and how long it may take, is the caller's to say. */
+START_TEST(test_AIX_28_flags_and_time_of_the_ioctls_commands)
+{
+    static struct sc_readblk rb = {.scsi_id = FAKE_ID, .blklen = 512, .timeout_value = 9};
+    static struct sc_passthru cmd = {.version = SC_VERSION_1, .scsi_id = FAKE_ID, .command_length = 6};
+    struct sc_inquiry inq = {.scsi_id = FAKE_ID, .inquiry_len = 36};
+    struct sc_startunit su = {.scsi_id = FAKE_ID, .timeout_value = 7};
+    struct sc_ready ready = {.scsi_id = FAKE_ID};
+    const struct {
+        unsigned cmd;
+        void *arg;
+        uint8_t *flags;
+        unsigned seconds;
+    } rows[] = {{SCIOINQU, &inq, &inq.flags, AD_ICMD_TIMEOUT_S},
+                {SCIOSTUNIT, &su, &su.flags, 7},
+                {SCIOTUR, &ready, &ready.flags, AD_ICMD_TIMEOUT_S},
+                {SCIOREAD, &rb, &rb.flags, 9},
+                {SCIOCMD, &cmd, NULL, 11}};
+
+    cmd.timeout_value = 11;
+    fake_up(true, FAKE_INLINE);
+    for (unsigned i = 0; i < 4; i++) {
+        const unsigned at = 2 * i;
+
+        *rows[i].flags = SC_ASYNC;
+        ck_assert_int_eq(scio(rows[i].cmd, (intptr_t)rows[i].arg), 0);
+        ck_assert_uint_eq(fake.xflags[at], AD_XFER_ASYNC);
+        *rows[i].flags = SC_NODISC;
+        ck_assert_int_eq(scio(rows[i].cmd, (intptr_t)rows[i].arg), 0);
+        ck_assert_uint_eq(fake.xflags[at + 1], AD_XFER_NODISC);
+    }
+    fake.mode = FAKE_PEND;
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(rows); i++) {
+        const uint64_t before = shim_now_ns();
+
+        ck_assert_int_eq(scio(rows[i].cmd, (intptr_t)rows[i].arg), ETIMEDOUT);
+        ck_assert_uint_eq((shim_now_ns() - before) / 1000000000u, rows[i].seconds);
+    }
+    fake_down();
+}
+END_TEST
+
 /* Every field of the simple ones, wrong one at a time: EINVAL, and nothing is sent. */
 START_TEST(test_AIX_25_wrong_fields_are_EINVAL)
 {
@@ -924,6 +966,7 @@ static Suite *ad_ioctl_suite(void)
     tcase_add_test(halt, test_AIX_27_no_event_while_stopping);
     tcase_add_test(commands, test_AIX_25_inquiry_inline_pointer_and_user);
     tcase_add_test(commands, test_AIX_25_errno_table_of_commands);
+    tcase_add_test(commands, test_AIX_28_flags_and_time_of_the_ioctls_commands);
     tcase_add_test(commands, test_AIX_25_wrong_fields_are_EINVAL);
     tcase_add_test(commands, test_AIX_25_read_block);
     tcase_add_test(commands, test_AIX_25_pass_through_names_the_wrong_field);
