@@ -119,7 +119,10 @@ SC_STATIC_ASSERT(sizeof(struct sc_cmd) == 16, "room for the longest CDB");
  *              it fails                               EIO                                          kept
  *   recovered  as in kept; SC_RESUME is no longer needed with SC_Q_RESUME
  *
- * A request that strategy refuses (EINVAL, ENOMEM, EFAULT) was never in the queue and changes nothing.
+ * A request that strategy refuses (EINVAL, ENOMEM, EFAULT) was never in the queue and changes nothing. That
+ * the adapter cannot reach its memory is found out when it is its turn: EINVAL then (ENOMEM: a gathered write
+ * for whose copy there is no memory); it is not sent and halts nothing, but its SC_RESUME or SC_Q_RESUME has
+ * had its effect. Except the recovery command: the queue is kept, as when it fails.
  */
 #define SC_RESUME               0x01 /* first transaction after the queue halted */
 #define SC_DELAY_CMD            0x02 /* hold back a second (ad_delay_ms): the device was just reset */

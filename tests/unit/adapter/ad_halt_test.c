@@ -201,6 +201,29 @@ START_TEST(test_AIX_21_halted_needs_SC_RESUME)
 }
 END_TEST
 
+/* Refused by strategy: nothing has changed. Found out to be out of the adapter's reach: the queue runs. */
+START_TEST(test_AIX_21_a_refused_resume_and_one_out_of_reach)
+{
+    fake_up(false, FAKE_INLINE);
+    reqs_init(6);
+    fake_script(AD_RES_STATUS, SC_BUSY_STATUS, 512);
+    req_expect(&q[0], EIO);
+    q[1].sb.flags = SC_RESUME;
+    q[1].sb.resvd2 = 1;
+    req_expect(&q[1], EINVAL);
+    req_expect(&q[2], ENXIO); /* still halted */
+    q[3].sb.flags = SC_RESUME;
+    fake.map_never = true;
+    req_expect(&q[3], EINVAL);
+    ck_assert_uint_eq(q[3].sb.status_validity, 0);
+    ck_assert_uint_eq(q[3].sb.bufstruct.b_resid, q[3].sb.bufstruct.b_bcount);
+    fake.map_never = false;
+    req_expect(&q[4], 0);
+    ck_assert_uint_eq(fake.starts, 2);
+    fake_down();
+}
+END_TEST
+
 START_TEST(test_AIX_21_resume_waits_until_the_cancelled_are_home)
 {
     fake_up(false, FAKE_PEND);
@@ -333,6 +356,7 @@ static Suite *ad_halt_suite(void)
     tcase_add_test(cleared, test_AIX_20_untagged_error_flushes_in_order_and_halts);
     tcase_add_test(cleared, test_AIX_20_tagged_commands_at_the_device_are_taken_back_first);
     tcase_add_test(cleared, test_AIX_21_halted_needs_SC_RESUME);
+    tcase_add_test(cleared, test_AIX_21_a_refused_resume_and_one_out_of_reach);
     tcase_add_test(cleared, test_AIX_21_resume_waits_until_the_cancelled_are_home);
     tcase_add_test(cleared, test_AIX_20_cancelled_command_that_fails_clears_again);
     tcase_add_test(cleared, test_AIX_21_after_BUSY_the_queue_goes_on_at_once);
