@@ -643,6 +643,26 @@ START_TEST(test_absurd_capacity)
 }
 END_TEST
 
+/* What goes wrong in diagnostic mode is the program's to see, and nothing for the error log. */
+START_TEST(test_nothing_is_logged_in_diagnostic_mode)
+{
+    static struct sc_rdwrt rw = {.data_length = 512};
+    struct err_rec rec;
+    struct file *fp;
+
+    lie.last = 99;
+    lie.block_bytes = 7;
+    lie.cut = 0;
+    fake.reply = lying_capacity;
+    ck_assert_int_eq(fake_config(NULL), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC, &fp), 0);
+    ck_assert_int_eq(IOCTL(fp, DKIORDSE, &rw), EFORMAT);
+    ck_assert_uint_eq(rw.status_validity, 0);
+    ck_assert_uint_eq(errlog_read(0, &rec, 1), 0);
+    fake_close(fp);
+}
+END_TEST
+
 static struct {
     uint32_t transfer_blocks;
     size_t bytes;
@@ -842,6 +862,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_silent_after_forced_open);
     tcase_add_loop_test(t, test_open_failures, 0, 11);
     tcase_add_loop_test(t, test_absurd_capacity, 0, 12);
+    tcase_add_test(t, test_nothing_is_logged_in_diagnostic_mode);
     tcase_add_loop_test(t, test_block_limits, 0, 8);
     tcase_add_test(t, test_small_pages);
     tcase_add_loop_test(t, test_spin_up_takes_all_its_time, 0, 2);

@@ -431,6 +431,40 @@ START_TEST(test_open_reservation_table)
 }
 END_TEST
 
+/* The reservation stays when anybody who had the disk open asked for that, first, last or in between. */
+START_TEST(test_retained_if_any_opener_asked)
+{
+    struct file *fp[3];
+
+    ck_assert_int_eq(fake_config(NULL), 0);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(
+            fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, i == _i ? SC_RETAIN_RESERVATION : 0, &fp[i]), 0);
+    for (int i = 0; i < 3; i++)
+        fake_close(fp[i]);
+    ck_assert_uint_eq(fake.reserves, 1);
+    ck_assert_uint_eq(fake.releases, _i == 3 ? 1 : 0);
+}
+END_TEST
+
+/* Diagnostic mode wins over exclusive use: an open disk is EACCES, and so is whoever comes later. */
+START_TEST(test_diagnostic_wins_over_single)
+{
+    struct file *a, *b;
+
+    ck_assert_int_eq(fake_config(NULL), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &a), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC | SC_SINGLE, &b), EACCES);
+    fake_close(a);
+    fake_forget();
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC | SC_SINGLE, &a), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DKERNEL, NULL, SC_SINGLE, &b), EACCES);
+    ck_assert_int_eq(fake_rdwr(a, true, area, 512, 0, 0, NULL), EACCES);
+    fake_close(a);
+    ck_assert_uint_eq(fake.nlog, 0);
+}
+END_TEST
+
 START_TEST(test_open_write_protected)
 {
     struct file *fp;
@@ -533,6 +567,8 @@ int main(int argc, char **argv)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_open_modes);
     tcase_add_test(t, test_open_reservation_table);
+    tcase_add_loop_test(t, test_retained_if_any_opener_asked, 0, 4);
+    tcase_add_test(t, test_diagnostic_wins_over_single);
     tcase_add_test(t, test_open_write_protected);
     tcase_add_test(t, test_last_close_syncs_only_if_written);
     tcase_add_test(t, test_beyond_two_tebibytes);
