@@ -240,6 +240,8 @@ START_TEST(test_AIX_04_each_buf_once)
         ck_assert_uint_eq(fb[i].b.b_resid, 0);
         ck_assert(fb[i].more == (i < 31));
     }
+    fake_submit(fb, 1); /* once more, and alone: what was said the last time is gone */
+    ck_assert(!fb[0].more);
     fake_close(fp);
 }
 END_TEST
