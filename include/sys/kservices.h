@@ -36,7 +36,7 @@ SC_BEGIN_DECLS
 #define CFG_QVPD 3
 
 /*
- * One driver's entry points. A missing one is NULL and answers ENODEV. Each
+ * One driver's entry points. A missing one is NULL and answers ENODEV (a close, 0). Each
  * open/close/read/write/ioctl/config entry runs at process level; d_strategy at either.
  *
  * d_close is called when the last file of a device number is closed, and also when its first open
@@ -214,7 +214,7 @@ struct watchdog {
 };
 /*
  * w_init: process, 0 or ENOMEM; leaves it stopped. w_start, w_stop: any. w_clear: process; -1 if
- * func runs now.
+ * func runs now, on another thread.
  */
 int w_init(struct watchdog *w);
 void w_start(struct watchdog *w);
@@ -232,7 +232,10 @@ struct trb {
 /* talloc: process, NULL without memory. tstart: arms, or moves when armed; 0 or the host's errno. Any. */
 struct trb *talloc(void);
 int tstart(struct trb *t);
-/* tstop: 0 it will not run, 1 it was not armed, -1 it is running right now. Any. tfree: process; stopped. */
+/*
+ * tstop: 0 it will not run, 1 it was not armed, -1 it is running right now on another thread (from func
+ * itself: 1, or 0 when it has been started again). Any. tfree: process; stopped.
+ */
 int tstop(struct trb *t);
 void tfree(struct trb *t);
 /* Monotonic nanoseconds. Any. [ours] */

@@ -154,11 +154,11 @@ struct scdisk_dds {
     char name[16];          /* "hdisk0": resource name in the error log */
     uint16_t rw_timeout;    /* seconds, default 30 */
     uint16_t start_timeout; /* seconds, default 60 */
-    uint32_t max_coalesce;  /* bytes, default: the adapter's maximum */
-    uint16_t retries;       /* per request, default 3 */
+    uint32_t max_coalesce;  /* bytes, 512 or more; default: the adapter's maximum */
+    uint16_t retries;       /* per request, at most 100; default 3 */
     uint8_t no_tags;        /* q_type=none */
     uint8_t no_reserve;     /* reserve_policy=no_reserve */
-    uint32_t pool;          /* command structures primed at configuration; default queue_depth + 2 */
+    uint32_t pool;          /* command structures primed at configuration, <= 1024; default queue_depth + 2 */
     uint32_t reserved[8];   /* 0 */
 };
 
