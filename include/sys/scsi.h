@@ -119,6 +119,7 @@ SC_STATIC_ASSERT(sizeof(struct sc_cmd) == 16, "room for the longest CDB");
  *              it fails                               EIO                                          kept
  *   recovered  as in kept; SC_RESUME is no longer needed with SC_Q_RESUME
  *
+ * What is wanted back from the device may have ended there by itself: then it comes back as it ended.
  * A request that strategy refuses (EINVAL, ENOMEM, EFAULT) was never in the queue and changes nothing. That
  * the adapter cannot reach its memory is found out when it is its turn: EINVAL then (ENOMEM: a gathered write
  * for whose copy there is no memory); it is not sent and halts nothing, but its SC_RESUME or SC_Q_RESUME has
