@@ -131,6 +131,53 @@ START_TEST(test_AIX_25_stop_waits_for_io_and_refuses_new)
 }
 END_TEST
 
+/* What the other ioctls say meanwhile: asked by a poller, while SCIOSTOP sleeps. */
+static unsigned asked;
+static void ask_during_stop(void *arg)
+{
+    static struct sc_readblk rb = {.scsi_id = FAKE_ID, .blklen = 512};
+    static struct sc_passthru cmd = {.version = SC_VERSION_1, .scsi_id = FAKE_ID, .command_length = 6};
+    struct sc_inquiry inq = {.scsi_id = FAKE_ID, .inquiry_len = 36};
+    struct sc_startunit su = {.scsi_id = FAKE_ID};
+    struct sc_ready ready = {.scsi_id = FAKE_ID};
+    struct sc_event_struct ev = {
+        .id = FAKE_ID, .mode = SC_IM_MODE, .async_func = (void (*)(struct sc_event_info *))abort};
+
+    (void)arg;
+    if (asked++ != 0 || fake_lun->lun_state != AD_LUN_STOPPING)
+        return;
+    ck_assert_int_eq(scio(SCIOHALT, SC_ARG(FAKE_ID, 0)), EIO);
+    ck_assert_int_eq(scio(SCIOSTOP, SC_ARG(FAKE_ID, 0)), EINVAL);
+    ck_assert_int_eq(scio(SCIORESET, SC_ARG(FAKE_ID, 0)), EINVAL);
+    ck_assert_int_eq(scio(SCIOSTART, SC_ARG(FAKE_ID, 0)), EINVAL);
+    ck_assert_int_eq(scio(SCIOEVENT, (intptr_t)&ev), EINVAL);
+    ck_assert_int_eq(scio(SCIOINQU, (intptr_t)&inq), EINVAL);
+    ck_assert_int_eq(scio(SCIOSTUNIT, (intptr_t)&su), EINVAL);
+    ck_assert_int_eq(scio(SCIOTUR, (intptr_t)&ready), EINVAL);
+    ck_assert_int_eq(scio(SCIOREAD, (intptr_t)&rb), EINVAL);
+    ck_assert_int_eq(scio(SCIOCMD, (intptr_t)&cmd), EINVAL);
+    fake_end(0);
+}
+
+START_TEST(test_AIX_25_what_comes_beside_a_stop)
+{
+    static struct kern_poller poller = {.po_func = ask_during_stop};
+    struct req r;
+
+    fake_up(true, FAKE_PEND);
+    asked = 0;
+    req_init(&r);
+    req_send(&r);
+    kern_poller_add(&poller);
+    ck_assert_int_eq(scio(SCIOSTOP, SC_ARG(FAKE_ID, 0)), 0);
+    kern_poller_remove(&poller);
+    ck_assert_uint_ne(asked, 0);
+    ck_assert_uint_eq(r.done, 1);
+    ck_assert_uint_eq(r.sb.bufstruct.b_flags & B_ERROR, 0);
+    fake_down();
+}
+END_TEST
+
 START_TEST(test_AIX_25_stop_flushes_a_kept_queue)
 {
     static struct req r[70];
@@ -957,6 +1004,7 @@ static Suite *ad_ioctl_suite(void)
     tcase_add_test(life, test_AIX_25_start_without_memory_is_EIO_and_stop_releases_everything);
     tcase_add_test(life, test_AIX_25_stop_waits_for_io_and_refuses_new);
     tcase_add_test(life, test_AIX_25_stop_flushes_a_kept_queue);
+    tcase_add_test(life, test_AIX_25_what_comes_beside_a_stop);
     tcase_add_test(life, test_AIX_25_stop_with_a_silent_device_aborts_and_a_dead_chip_times_out);
     tcase_add_test(halt, test_AIX_26_halt_ends_current_flushes_and_halts);
     tcase_add_test(halt, test_AIX_26_halt_of_a_hung_bus_climbs_to_reset);
