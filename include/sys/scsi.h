@@ -152,7 +152,7 @@ SC_STATIC_ASSERT(sizeof(struct sc_cmd) == 16, "room for the longest CDB");
 #define SCIOSTART  SC_IO('S', 1)
 /* Close it; waits for its I/O. EINVAL not started, or by another file. */
 #define SCIOSTOP   SC_IO('S', 2)
-/* End the current command, flush the rest (ENXIO), leave it halted (AIX-26). EINVAL as above; EIO stopping. */
+/* End the current command, flush the rest (ENXIO), and halt (AIX-26). EINVAL as above; EIO: stopping. */
 #define SCIOHALT   SC_IO('S', 3)
 /* Bus device reset to the id: all its LUNs. EINVAL as above. */
 #define SCIORESET  SC_IO('S', 4)
