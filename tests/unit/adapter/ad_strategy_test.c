@@ -340,6 +340,32 @@ START_TEST(test_AIX_28_scsi_flags_reach_the_chip)
 }
 END_TEST
 
+/* Whatever a reused request still says of the last time: good, and refused. */
+START_TEST(test_AIX_19_a_reused_request_says_what_happened_now)
+{
+    struct req r;
+
+    fake_up(true, FAKE_INLINE);
+    for (unsigned i = 0; i < 2; i++) {
+        req_init(&r);
+        r.sb.bufstruct.b_flags |= B_ERROR | B_DONE;
+        r.sb.bufstruct.b_error = EIO;
+        r.sb.bufstruct.b_resid = 77;
+        r.sb.status_validity = r.sb.general_card_status = r.sb.adap_q_status = 1;
+        r.sb.scsi_status = SC_CHECK_CONDITION;
+        r.sb.resvd2 = (uint8_t)i;
+        req_send(&r);
+        ck_assert_uint_eq(r.done, 1);
+        ck_assert_uint_eq(r.sb.bufstruct.b_flags & B_ERROR, i == 0 ? 0 : B_ERROR);
+        ck_assert_int_eq(r.sb.bufstruct.b_error, i == 0 ? 0 : EINVAL);
+        ck_assert_uint_eq(r.sb.bufstruct.b_resid, i == 0 ? 0 : r.sb.bufstruct.b_bcount);
+        ck_assert_uint_eq(r.sb.status_validity | r.sb.general_card_status | r.sb.adap_q_status, 0);
+        ck_assert_uint_eq(r.sb.scsi_status, 0);
+    }
+    fake_down();
+}
+END_TEST
+
 /*
  * AIX-29: whatever the CDB bytes are, the adapter driver does the same and hands them on as they
  * were.
@@ -380,6 +406,7 @@ static Suite *ad_strategy_suite(void)
     tcase_add_test(fields, test_AIX_10_adapter_below_SC_MAXREQUEST_cannot_attach);
     tcase_add_test(fields, test_AIX_25_unknown_or_unstarted_address_refused);
     tcase_add_test(fields, test_AIX_28_scsi_flags_reach_the_chip);
+    tcase_add_test(fields, test_AIX_19_a_reused_request_says_what_happened_now);
     tcase_add_test(fields, test_AIX_29_cdb_bytes_make_no_difference);
     tcase_add_test(spans, test_AIX_05_span_chain_reaches_the_chip_in_order);
     tcase_add_test(spans, test_AIX_05_broken_spans_refused);
