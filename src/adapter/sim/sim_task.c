@@ -163,24 +163,44 @@ static bool sim_task_blocked_locked(const struct sim_bus *bus, const struct sim_
 }
 
 /*
- * Something has ended: make due what was held back by it. False: no timer could be armed, and the
- * caller has to run what is due.
+ * Hold a command back until sim_release_locked() finds nothing against it, or until when_ns. False: no
+ * timer could be armed.
+ */
+static bool sim_block_locked(struct sim_bus *bus, struct sim_task *t, uint64_t when_ns)
+{
+    sim_wait_link_locked(bus, t, when_ns);
+    t->tk_blocked = true;
+    t->tk_disk->dk_blocked++;
+    return sim_wait_arm_locked(bus);
+}
+
+/*
+ * Something has ended: make due what was held back by it. Whose turn it would be but for sense that
+ * nobody may ever fetch waits so long and no longer. False: no timer could be armed, and the caller has
+ * to run what is due.
  */
 static bool sim_release_locked(struct sim_bus *bus, struct sim_disk *disk)
 {
-    bool moved = false;
+    bool moved = false, armed = true;
 
     if (disk->dk_blocked == 0)
         return true;
     for (struct sim_task *t = disk->dk_tasks; t; t = t->tk_younger) {
-        if (!t->tk_blocked || sim_task_blocked_locked(bus, t) || sim_allegiance_blocks(disk, t->tk_xfer))
+        if (!t->tk_blocked || sim_task_blocked_locked(bus, t))
             continue;
+        if (sim_allegiance_blocks(disk, t->tk_xfer)) {
+            if (t->tk_when_ns == UINT64_MAX && t->tk_delay_ns != UINT64_MAX) {
+                sim_wait_unlink_locked(bus, t);
+                armed = sim_block_locked(bus, t, sim_wait_until(SIM_ALLEGIANCE_NS)) && armed;
+            }
+            continue;
+        }
         sim_wait_unlink_locked(bus, t);
         sim_wait_link_locked(bus, t, sim_wait_until(t->tk_delay_ns));
         t->tk_delay_ns = 0;
         moved = true;
     }
-    return !moved || sim_wait_arm_locked(bus);
+    return (!moved || sim_wait_arm_locked(bus)) && armed;
 }
 
 /* The allegiance is over, or a reset has cleared everything. Context: any. Locks: none held. */
@@ -215,18 +235,6 @@ static void sim_overlap_locked(struct sim_bus *bus, struct sim_disk *disk)
             atomic_store_explicit(&t->tk_stripe->sp_busy, SIM_BUSY_NOT, memory_order_release);
         t->tk_stripe = NULL;
     }
-}
-
-/*
- * Hold a command back until sim_release_locked() finds nothing against it, or until when_ns. False: no
- * timer could be armed.
- */
-static bool sim_block_locked(struct sim_bus *bus, struct sim_task *t, uint64_t when_ns)
-{
-    sim_wait_link_locked(bus, t, when_ns);
-    t->tk_blocked = true;
-    t->tk_disk->dk_blocked++;
-    return sim_wait_arm_locked(bus);
 }
 
 /* A command in the set may wait for its order or its time, or may not have to. As sim_task_enter() says. */

@@ -254,6 +254,29 @@ START_TEST(test_sense_that_nobody_fetches)
 }
 END_TEST
 
+/* The same for one that was held back by its order when the sense came to be. */
+START_TEST(test_sense_that_nobody_fetches_and_order)
+{
+    uint64_t t0 = shim_now_ns();
+
+    misbehave(0x28, SIM_FAULT_CHECK, 1, 0);
+    misbehave(0x28, SIM_FAULT_DELAY, 1, MS);
+    ck_assert_int_eq(get(1, SC_SIMPLE_Q), AD_HW_PENDING);
+    ck_assert_int_eq(put(2, SC_ORDERED_Q, 0x22), AD_HW_PENDING);
+    ck_assert_int_eq(get(3, SC_SIMPLE_Q), AD_HW_PENDING);
+    shim_det_run(UINT64_MAX);
+    ck_assert_uint_eq(ended, 3);
+    ck_assert_uint_eq(order[0], 1);
+    ck_assert_uint_eq(order[1], 2);
+    ck_assert_uint_eq(fx_status(&cmd[2]), SC_GOOD_STATUS);
+    ck_assert_uint_eq(data[3][0], 0x22);
+    ck_assert_uint_ge(shim_now_ns(), t0 + 1000 * (uint64_t)MS);
+    ck_assert_uint_lt(shim_now_ns(), t0 + 2000 * (uint64_t)MS);
+    ck_assert_uint_eq(fx_protocol(SIM_PROTOCOL_ALLEGIANCE), 1);
+    release(4);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- tags */
 
 static void expect_overlap(const struct fx_cmd *c, unsigned count)
@@ -407,6 +430,7 @@ static Suite *suite(void)
     tcase_add_test(t, test_next_command_clears_the_sense);
     tcase_add_test(t, test_others_wait_for_the_sense);
     tcase_add_test(t, test_sense_that_nobody_fetches);
+    tcase_add_test(t, test_sense_that_nobody_fetches_and_order);
     tcase_add_test(t, test_overlapped_tags);
     tcase_add_test(t, test_overlapped_untagged);
     tcase_add_test(t, test_tag_out_of_range);
