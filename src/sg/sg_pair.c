@@ -259,6 +259,9 @@ static int pair_get(void)
     sigset_t all, old;
     int error = 0;
 
+    /* It stays until the end; to wait for the lock would be to wait for every command under way. */
+    if (atomic_load_explicit(&pair.there, memory_order_acquire))
+        return 0;
     pthread_rwlock_wrlock(&pair.lock);
     if (pair.forked || pair.over) {
         error = ENXIO;

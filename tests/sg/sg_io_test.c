@@ -503,6 +503,19 @@ START_TEST(test_threads)
 }
 END_TEST
 
+/* A device is opened beside commands under way, however long they take; they are what holds the lock. */
+START_TEST(test_open_beside_commands)
+{
+    int third;
+
+    ck_assert_int_eq(pthread_rwlock_rdlock(&pair.lock), 0);
+    third = open("/dev/scpair/sg0", O_RDWR);
+    ck_assert_int_eq(pthread_rwlock_unlock(&pair.lock), 0);
+    ck_assert_int_ge(third, 0);
+    ck_assert_int_eq(close(third), 0);
+}
+END_TEST
+
 START_TEST(test_bad_variable)
 {
     ck_assert_int_eq(setenv("SCPAIR_SG_DISK", "ram:2M,nonsense", 1), 0);
@@ -600,6 +613,7 @@ static Suite *suite(void)
     tcase_add_test(t, test_other_files);
     tcase_add_test(t, test_fork);
     tcase_add_test(t, test_threads);
+    tcase_add_test(t, test_open_beside_commands);
     suite_add_tcase(s, t);
     tcase_add_test(bare, test_bad_variable);
     tcase_add_test(bare, test_split);
