@@ -252,16 +252,24 @@ static void pair_forked(void)
     pair.lock = (pthread_rwlock_t)PTHREAD_RWLOCK_INITIALIZER;
 }
 
+static int pair_fork_error;
+
+static void pair_fork_watch(void) { pair_fork_error = pthread_atfork(NULL, NULL, pair_forked); }
+
 /* Build it once. 0 or an errno. */
 static int pair_get(void)
 {
-    static bool fork_known;
+    static pthread_once_t watch = PTHREAD_ONCE_INIT;
     sigset_t all, old;
     int error = 0;
 
     /* It stays until the end; to wait for the lock would be to wait for every command under way. */
     if (atomic_load_explicit(&pair.there, memory_order_acquire))
         return 0;
+    /* Before the lock is taken: a child of another thread must not find it held by nobody. */
+    (void)pthread_once(&watch, pair_fork_watch);
+    if (pair_fork_error != 0)
+        return pair_fork_error;
     pthread_rwlock_wrlock(&pair.lock);
     if (pair.forked || pair.over) {
         error = ENXIO;
@@ -275,8 +283,6 @@ static int pair_get(void)
         else
             atomic_store_explicit(&pair.there, true, memory_order_release);
         pthread_sigmask(SIG_SETMASK, &old, NULL);
-        if (!fork_known)
-            fork_known = pthread_atfork(NULL, NULL, pair_forked) == 0;
     }
     pthread_rwlock_unlock(&pair.lock);
     return error;

@@ -516,6 +516,39 @@ START_TEST(test_open_beside_commands)
 }
 END_TEST
 
+static void *first_open(void *arg)
+{
+    *(int *)arg = open("/dev/scpair/sg0", O_RDWR);
+    return NULL;
+}
+
+/* A child that another thread makes while the pair is being built has none, like any other. */
+START_TEST(test_fork_beside_the_first_open)
+{
+    pthread_t t;
+    pid_t child;
+    int status;
+
+    /* When the first disk is done, the second still takes a while. */
+    ck_assert_int_eq(setenv("SCPAIR_SG_DISK", "ram:2M\nram:2M,latency=50000", 1), 0);
+    ck_assert_int_eq(pthread_create(&t, NULL, first_open, &fd), 0);
+    while (fcntl(PAIR_FD_MIN + 1, F_GETFD) < 0)
+        (void)usleep(1000);
+    child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        (void)alarm(10);
+        _exit(open("/dev/scpair/sg0", O_RDWR) != -1 || errno != ENXIO);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(pthread_join(t, NULL), 0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(close(fd), 0);
+    ck_assert_uint_eq(sg_pair_end(), 0);
+}
+END_TEST
+
 START_TEST(test_bad_variable)
 {
     ck_assert_int_eq(setenv("SCPAIR_SG_DISK", "ram:2M,nonsense", 1), 0);
@@ -616,6 +649,7 @@ static Suite *suite(void)
     tcase_add_test(t, test_open_beside_commands);
     suite_add_tcase(s, t);
     tcase_add_test(bare, test_bad_variable);
+    tcase_add_test(bare, test_fork_beside_the_first_open);
     tcase_add_test(bare, test_split);
     suite_add_tcase(s, bare);
     return s;
