@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -109,15 +110,13 @@ static int mount_check_point(struct mount_request *m, const char *given)
 /* ------------------------------------------------------------------ parent and child */
 
 /* The three signals are for the serving thread's sigwait; later threads inherit the mask. */
-static void mount_block_signals(void)
+static void mount_block_signals(sigset_t *set)
 {
-    sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, set, NULL);
 }
 
 /* Say how it went: to the parent while it waits, to stderr in the foreground, later to syslog. */
@@ -196,29 +195,38 @@ static void mount_ready(void *arg)
     (void)mount_report(m, CLI_OK, "");
 }
 
+/* Sleep until the next look. True when nobody wants the mount any more: a signal, or the parent is gone. */
+static bool mount_given_up(const struct mount_request *m, const sigset_t *signals)
+{
+    const struct timespec pause = {0, MOUNT_WAIT_NS};
+    struct pollfd parent = {.fd = m->m_report};
+
+    return sigtimedwait(signals, NULL, &pause) > 0 ||
+           (poll(&parent, 1, 0) > 0 && (parent.revents & POLLERR) != 0);
+}
+
 /* Build the pair; an image that another scpair still has may be waited for. */
-static int mount_build(struct mount_request *m, char *err, size_t size)
+static int mount_build(struct mount_request *m, const sigset_t *signals, char *err, size_t size)
 {
     uint64_t end = cli_now_ns() + m->m_wait_seconds * 1000000000u;
     int error = 0;
     int rc = cli_pair_build(&m->m_pair, &error, err, size);
 
-    while (error == EWOULDBLOCK && cli_now_ns() < end) {
-        cli_sleep_ns(MOUNT_WAIT_NS);
+    while (error == EBUSY && cli_now_ns() < end && !mount_given_up(m, signals))
         rc = cli_pair_build(&m->m_pair, &error, err, size);
-    }
     return rc;
 }
 
 static int mount_serve(struct mount_request *m)
 {
     char err[SCP_ERROR_MAX] = "the mount failed";
+    sigset_t signals;
     size_t leaked;
     int rc;
 
-    mount_block_signals();
+    mount_block_signals(&signals);
     m->m_serve.unmounter = geteuid() == 0 ? fuse_unmounter_start() : -1;
-    rc = mount_build(m, err, sizeof(err));
+    rc = mount_build(m, &signals, err, sizeof(err));
     if (rc != CLI_OK) {
         fuse_unmounter_end(m->m_serve.unmounter);
         return mount_report(m, rc, err);

@@ -130,6 +130,36 @@ if [ "$(id -u)" -eq 0 ]; then
     done
 fi
 
+# An image that another server still has.
+start
+mkdir "$work/second"
+"$scpair" mount -f --wait 600 --disk "$work/disk.img" "$work/second" >/dev/null 2>&1 &
+server=$!
+timeout 0.5 tail -f /dev/null
+check "a mount waits for its image" alive "$server"
+kill -TERM "$server"
+check "a stop ends the wait" gone "$server"
+wait "$server"
+equal "and the mount fails" 1 $?
+check "nothing happens to the other" mountpoint -q "$mnt"
+"$scpair" mount --wait 600 --disk "$work/disk.img" "$work/second" >/dev/null 2>&1 &
+server=$!
+timeout 0.5 tail -f /dev/null
+check "umount of the other" "$scpair" umount "$mnt"
+wait "$server"
+equal "then the mount works" 0 $?
+check "umount" "$scpair" umount "$work/second"
+start
+"$scpair" mount --wait 600 --disk "$work/disk.img" "$work/second" >/dev/null 2>&1 &
+server=$!
+timeout 0.5 tail -f /dev/null
+kill -KILL "$server"
+wait "$server" 2>/dev/null
+timeout 0.5 tail -f /dev/null
+check "umount of the other" "$scpair" umount "$mnt"
+timeout 0.5 tail -f /dev/null
+refuse "a mount whose caller has gone is given up" mountpoint -q "$work/second"
+
 # A user's own server, which unmounts with fusermount3.
 as_user truncate -s 16M "$work/user/disk.img"
 as_user mkdir "$work/user/mnt"
