@@ -129,6 +129,9 @@ static void unmounter_main(int s)
     }
 }
 
+/* Ours among the children of this process, which may have had others before it became a server. */
+static pid_t unmounter_pid;
+
 int fuse_unmounter_start(void)
 {
     int pair[2];
@@ -146,6 +149,7 @@ int fuse_unmounter_start(void)
         (void)close(pair[0]);
         return -1;
     }
+    unmounter_pid = pid;
     return pair[0];
 }
 
@@ -154,7 +158,7 @@ void fuse_unmounter_end(int unmounter)
     if (unmounter < 0)
         return;
     (void)close(unmounter);
-    while (wait(NULL) >= 0 || errno == EINTR)
+    while (waitpid(unmounter_pid, NULL, 0) < 0 && errno == EINTR)
         continue;
 }
 

@@ -130,6 +130,18 @@ if [ "$(id -u)" -eq 0 ]; then
     done
 fi
 
+# A server in the place of a shell has its children, and does not wait for them.
+sh -c '(exec >/dev/null 2>&1; exec timeout 60 tail -f /dev/null) & echo $! >"$1/child"
+    exec "$2" mount -f --disk "$1/disk.img" "$1/mnt"' - "$work" "$scpair" >/dev/null 2>&1 &
+server=$!
+for _ in $(seq 200); do mountpoint -q "$mnt" && break; timeout 0.05 tail -f /dev/null; done
+kill -TERM "$server"
+check "a server that was a shell ends" gone "$server"
+check "before a child of that shell" alive "$(cat "$work/child")"
+kill "$(cat "$work/child")"
+wait "$server"
+equal "exit code" 0 $?
+
 # An image that another server still has.
 start
 mkdir "$work/second"
