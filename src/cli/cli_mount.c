@@ -134,7 +134,9 @@ static int mount_report(struct mount_request *m, int rc, const char *text)
     n = snprintf(line, sizeof(line), "%c%s", rc, text);
     if (n > (int)sizeof(line) - 1)
         n = (int)sizeof(line) - 1;
-    (void)!write(m->m_report, line, (size_t)n);
+    /* Who is gone has seen this command fail: there shall be no mount. Blocked; the loop's to take. */
+    if (write(m->m_report, line, (size_t)n) != n && rc == CLI_OK)
+        (void)kill(getpid(), SIGTERM);
     (void)close(m->m_report);
     m->m_report = -1;
     return rc;

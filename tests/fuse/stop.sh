@@ -172,6 +172,18 @@ check "umount of the other" "$scpair" umount "$mnt"
 timeout 0.5 tail -f /dev/null
 refuse "a mount whose caller has gone is given up" mountpoint -q "$work/second"
 
+# A caller that goes while the first commands to a slow disk are under way. Who looks at the mount
+# itself would wait for it.
+"$scpair" mount --disk ram:1M,latency=100000 "$mnt" >/dev/null 2>&1 &
+server=$!
+for _ in $(seq 200); do [ -n "$(mounts_under_work)" ] && break; timeout 0.05 tail -f /dev/null; done
+equal "a slow disk's mount is there" "$mnt" "$(mounts_under_work)"
+check "but not ready" alive "$server"
+kill -KILL "$server"
+wait "$server" 2>/dev/null
+for _ in $(seq 200); do [ -n "$(mounts_under_work)" ] || break; timeout 0.05 tail -f /dev/null; done
+equal "when its caller has gone it goes, too" "" "$(mounts_under_work)"
+
 # A user's own server, which unmounts with fusermount3.
 as_user truncate -s 16M "$work/user/disk.img"
 as_user mkdir "$work/user/mnt"
