@@ -11,18 +11,14 @@
 #include "ad_impl.h"
 
 /*
- * SCIOEVENT. Context: process. Returns 0; EPERM for a caller outside the kernel, whose function we
- * could not call; EINVAL not started, or by another file, registered already, target mode, no function, or a
- * reserved byte that is not 0.
+ * SCIOEVENT of a caller in the kernel. Context: process. Returns 0; EINVAL not started, or by another file,
+ * registered already, target mode, no function, or a reserved byte that is not 0.
  */
-int ad_event_register(struct ad_adapter *adp, const struct sc_event_struct *ev, unsigned long devflag,
-                      long owner)
+int ad_event_register(struct ad_adapter *adp, const struct sc_event_struct *ev, long owner)
 {
     struct ad_lun *lun;
     int error = EINVAL;
 
-    if (!(devflag & DKERNEL))
-        return EPERM;
     lun = ad_lun_find(adp, ev->id, ev->lun);
     if (lun == NULL || ev->mode != SC_IM_MODE || ev->async_func == NULL ||
         ad_bytes_set(ev->reserved, sizeof(ev->reserved)))

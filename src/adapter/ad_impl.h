@@ -454,8 +454,7 @@ void ad_poll(struct ad_adapter *adp);
 
 /* ---------------------------------------------------------------- ad_event.c */
 
-int ad_event_register(struct ad_adapter *adp, const struct sc_event_struct *ev, unsigned long devflag,
-                      long owner);
+int ad_event_register(struct ad_adapter *adp, const struct sc_event_struct *ev, long owner);
 void ad_event_deliver(struct ad_adapter *adp, uint32_t events);
 
 /* ---------------------------------------------------------------- ad_ioctl.c, ad_icmd.c */

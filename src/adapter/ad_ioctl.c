@@ -81,6 +81,7 @@ static int ad_ioctl_gather(struct ad_adapter *adp, intptr_t arg)
     return 0;
 }
 
+/* SCIOEVENT. EPERM for a caller outside the kernel, whose function we could not call. */
 static int ad_ioctl_event(struct ad_adapter *adp, intptr_t arg, unsigned long devflag, long owner)
 {
     struct sc_event_struct ev;
@@ -89,7 +90,7 @@ static int ad_ioctl_event(struct ad_adapter *adp, intptr_t arg, unsigned long de
     if (!(devflag & DKERNEL))
         return EPERM;
     error = kcopyin(arg, &ev, sizeof(ev), devflag);
-    return error != 0 ? error : ad_event_register(adp, &ev, devflag, owner);
+    return error != 0 ? error : ad_event_register(adp, &ev, owner);
 }
 
 static int ad_ioctl_lunstat(struct ad_adapter *adp, intptr_t arg, unsigned long devflag)
