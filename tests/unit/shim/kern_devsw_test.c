@@ -532,6 +532,54 @@ START_TEST(test_errlog_does_not_count_what_differs)
 }
 END_TEST
 
+/* Nor does what only looks alike to the search, with the same sum over number, errno and texts. */
+START_TEST(test_errlog_tells_apart_what_has_the_same_sum)
+{
+    const struct err_rec first = {.er_id = 0x100, .er_errno = 40, .er_resource = "ab", .er_text = "ab"};
+    struct err_rec rec[5], out[8];
+
+    begin();
+    for (unsigned i = 0; i < 5; i++)
+        rec[i] = first;
+    rec[1].er_id += 1;
+    rec[1].er_errno -= 31;
+    rec[2].er_errno += 1;
+    rec[2].er_resource[0] -= 31;
+    memcpy(rec[3].er_resource, "bC", 2);
+    memcpy(rec[4].er_text, "bC", 2);
+    for (unsigned again = 0; again < 3; again++)
+        for (unsigned i = 0; i < 5; i++)
+            errsave(&rec[i], sizeof(rec[i]));
+    ck_assert_uint_eq(errlog_read(0, out, 8), 5);
+    for (unsigned i = 0; i < 5; i++) {
+        ck_assert_uint_eq(out[i].er_count, 3);
+        ck_assert_uint_eq(out[i].er_id, rec[i].er_id);
+        ck_assert_uint_eq(out[i].er_errno, rec[i].er_errno);
+        ck_assert_str_eq(out[i].er_resource, rec[i].er_resource);
+        ck_assert_str_eq(out[i].er_text, rec[i].er_text);
+    }
+    shim_test_end();
+}
+END_TEST
+
+/* A record that knew no block gets those of the first entry that does. */
+START_TEST(test_errlog_blocks_may_come_later)
+{
+    struct err_rec rec = {.er_id = ERRID_DISK_ERR1, .er_resource = "hdisk0", .er_text = "failed"}, out;
+
+    begin();
+    errsave(&rec, sizeof(rec));
+    rec.er_low = 70;
+    rec.er_end = 72;
+    errsave(&rec, sizeof(rec));
+    ck_assert_uint_eq(errlog_read(0, &out, 1), 1);
+    ck_assert_uint_eq(out.er_count, 2);
+    ck_assert_uint_eq(out.er_low, 70);
+    ck_assert_uint_eq(out.er_end, 72);
+    shim_test_end();
+}
+END_TEST
+
 /* A follower gets each new record and each new count once, in the order of the entries. */
 START_TEST(test_errlog_follower_sees_counts_move)
 {
@@ -647,6 +695,8 @@ static Suite *devsw_suite(void)
     tcase_add_test(log, test_errlog_ring_keeps_the_newest_in_order);
     tcase_add_test(log, test_errlog_counts_what_is_the_same);
     tcase_add_test(log, test_errlog_does_not_count_what_differs);
+    tcase_add_test(log, test_errlog_tells_apart_what_has_the_same_sum);
+    tcase_add_test(log, test_errlog_blocks_may_come_later);
     tcase_add_test(log, test_errlog_follower_sees_counts_move);
     tcase_add_test(log, test_errlog_takes_nothing_on_trust);
     tcase_set_timeout(log, 60);

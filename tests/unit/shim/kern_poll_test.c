@@ -141,10 +141,16 @@ START_TEST(test_pollers_come_and_go)
     (void)e_timedsleep(&word, NULL, 1);
     ck_assert_uint_eq(others, 4);
     ck_assert_uint_eq(dev.looks, 1);
-    kern_poller_remove(&first); /* the end of the list */
+    kern_poller_add(&poller);
+    kern_poller_remove(&first); /* the end of the list, behind two others */
+    (void)e_timedsleep(&word, NULL, 1);
+    ck_assert_uint_eq(others, 5);
+    ck_assert_uint_eq(dev.looks, 2);
+    kern_poller_remove(&poller);
     kern_poller_remove(&last);
     (void)e_timedsleep(&word, NULL, 1);
-    ck_assert_uint_eq(others, 4);
+    ck_assert_uint_eq(others, 5);
+    ck_assert_uint_eq(dev.looks, 2);
     shim_test_end();
 }
 END_TEST

@@ -136,6 +136,25 @@ START_TEST(test_xmalloc_alignment_and_accounting)
 }
 END_TEST
 
+/* What is not of the one heap there is stays as it is. */
+START_TEST(test_xmalloc_knows_its_heap)
+{
+    static _Alignas(16) char stranger[128];
+    char *p;
+
+    panic_begin(shim_posix_host());
+    ck_assert_ptr_null(xmalloc(100, 4, PINNED_HEAP + 1));
+    p = xmalloc(100, 4, PINNED_HEAP);
+    ck_assert_ptr_nonnull(p);
+    p[99] = 'z';
+    ck_assert_int_eq(xmfree(p, PINNED_HEAP + 1), EINVAL);
+    ck_assert_int_eq(p[99], 'z');
+    ck_assert_int_eq(xmfree(p, PINNED_HEAP), 0);
+    ck_assert_int_eq(xmfree(stranger + 64, PINNED_HEAP), EINVAL);
+    shim_test_end(); /* nothing left */
+}
+END_TEST
+
 static Suite *uio_suite(void)
 {
     Suite *s = suite_create("kern_uio");
@@ -148,6 +167,7 @@ static Suite *uio_suite(void)
     tcase_add_exit_test(tc, test_uiomove_user_memory_in_completion_context_panics, PANIC_AS_EXPECTED);
     tcase_add_test(tc, test_kcopy_user_and_kernel);
     tcase_add_test(tc, test_xmalloc_alignment_and_accounting);
+    tcase_add_test(tc, test_xmalloc_knows_its_heap);
     suite_add_tcase(s, tc);
     return s;
 }

@@ -131,6 +131,58 @@ static void begin(void)
 
 /* ---------------------------------------------------------------- cutting */
 
+/* uio_resid rules: a piece that is longer goes as far as that, and keeps the rest. */
+START_TEST(test_uphysio_ends_where_resid_does)
+{
+    begin();
+    uio_set(0, 2, (size_t[]){1024, 4096});
+    uio.uio_resid = 2048;
+    ck_assert_int_eq(go(B_WRITE, 4), 0);
+    ck_assert_uint_eq(nsent, 2);
+    ck_assert_uint_eq(sent[1].copy.b_bcount, 1024);
+    ck_assert_uint_eq(uio.uio_resid, 0);
+    ck_assert_int_eq(uio.uio_iovcnt, 1);
+    ck_assert_uint_eq(uio.uio_iov->iov_len, 3072);
+    ck_assert_ptr_eq(uio.uio_iov->iov_base, memory + 2048);
+    ck_assert_int_eq(go(B_WRITE, 4), 0); /* nothing left of it */
+    ck_assert_uint_eq(nsent, 2);
+    shim_test_end();
+}
+END_TEST
+
+START_TEST(test_uphysio_needs_no_mincnt)
+{
+    begin();
+    uio_set(0, 2, (size_t[]){1024, 512});
+    ck_assert_int_eq(uphysio(&uio, B_READ, 4, DEVNO, strategy, NULL, NULL), 0);
+    ck_assert_uint_eq(nsent, 2);
+    ck_assert_uint_eq(mincnt_calls, 0);
+    ck_assert_uint_eq(uio.uio_resid, 0);
+    ck_assert_int_eq(memory[1024], 3);
+    shim_test_end();
+}
+END_TEST
+
+static int mincnt_wrong(struct buf *bp, void *minparms)
+{
+    bp->b_bcount = *(const bool *)minparms ? bp->b_bcount + 512 : 0;
+    return 0;
+}
+
+/* _i: makes it nothing, makes it more. Neither is sent. */
+START_TEST(test_uphysio_takes_no_nonsense_from_mincnt)
+{
+    bool more = _i != 0;
+
+    begin();
+    uio_set(0, 1, (size_t[]){1024});
+    ck_assert_int_eq(uphysio(&uio, B_READ, 4, DEVNO, strategy, mincnt_wrong, &more), EINVAL);
+    ck_assert_uint_eq(nsent, 0);
+    ck_assert_uint_eq(uio.uio_resid, 1024);
+    shim_test_end();
+}
+END_TEST
+
 START_TEST(test_uphysio_one_piece_one_buf)
 {
     begin();
@@ -445,6 +497,9 @@ static Suite *uphysio_suite(void)
     TCase *errors = tcase_create("errors");
 
     tcase_add_test(cut, test_uphysio_one_piece_one_buf);
+    tcase_add_test(cut, test_uphysio_ends_where_resid_does);
+    tcase_add_test(cut, test_uphysio_needs_no_mincnt);
+    tcase_add_loop_test(cut, test_uphysio_takes_no_nonsense_from_mincnt, 0, 2);
     tcase_add_loop_test(cut, test_uphysio_mincnt_cuts_exactly, 0, 2);
     tcase_add_test(cut, test_uphysio_pieces_are_never_joined_and_go_as_a_chain);
     tcase_add_test(cut, test_uphysio_buf_cnt_bounds_what_is_in_flight);

@@ -62,6 +62,31 @@ START_TEST(test_init_names_the_hole)
 }
 END_TEST
 
+/* Each of them alone is missed; one of a pair is a hole, too. */
+START_TEST(test_init_needs_every_function)
+{
+    static const size_t needed[] = {
+        offsetof(struct shim_host, name),         offsetof(struct shim_host, alloc),
+        offsetof(struct shim_host, free),         offsetof(struct shim_host, lock_init),
+        offsetof(struct shim_host, lock_fini),    offsetof(struct shim_host, lock_enter),
+        offsetof(struct shim_host, lock_exit),    offsetof(struct shim_host, now_ns),
+        offsetof(struct shim_host, copy_user),    offsetof(struct shim_host, log),
+        offsetof(struct shim_host, panic),        offsetof(struct shim_host, wait),
+        offsetof(struct shim_host, wake),         offsetof(struct shim_host, timer_arm),
+        offsetof(struct shim_host, timer_cancel), offsetof(struct shim_host, thread_start),
+        offsetof(struct shim_host, thread_join),
+    };
+
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(needed); i++) {
+        struct shim_host h = *shim_det_host(1);
+
+        memset((char *)&h + needed[i], 0, sizeof(void *));
+        ck_assert_msg(shim_init(&h) == EINVAL, "entry at %zu is not missed", needed[i]);
+        ck_assert_ptr_null(shim_host);
+    }
+}
+END_TEST
+
 static int64_t tunable_never(const char *name, int64_t dflt)
 {
     ck_abort_msg("called %s beyond the end of the table (%lld)", name, (long long)dflt);
@@ -122,6 +147,7 @@ START_TEST(test_init_polled_host_gets_stand_ins)
     struct shim_event ev = {0};
     struct shim_timer tm;
     struct shim_thread th;
+    struct shim_lock lock;
 
     h.wait = NULL;
     h.wake = NULL;
@@ -139,6 +165,13 @@ START_TEST(test_init_polled_host_gets_stand_ins)
     ck_assert(!shim_wait(&ev, NULL, tick_ns + 1000));
     shim_wake(&ev);
     ck_assert(shim_wait(&ev, NULL, 0));
+    ck_assert_int_eq(shim_lock_init(&lock, SHIM_RANK_DD_OPEN, "sleeper"), 0);
+    shim_lock_enter(&lock);
+    ck_assert(!shim_wait(&ev, &lock, tick_ns + 1000));
+    shim_wake(&ev);
+    ck_assert(shim_wait(&ev, &lock, 0));
+    shim_lock_exit(&lock);
+    shim_lock_fini(&lock);
     ck_assert_int_eq(shim_thread_start(&th, (void (*)(void *))timer_noop, NULL, "x"), ENOSYS);
     shim_timer_init(&tm, timer_noop, NULL);
     ck_assert_int_eq(shim_timer_arm(&tm, 5), ENOSYS);
@@ -146,6 +179,30 @@ START_TEST(test_init_polled_host_gets_stand_ins)
     ck_assert_int_eq(shim_tunable("x", 7), 7);
     shim_delay_ns(1000);
     ck_assert_uint_eq(shim_fini(), 0);
+}
+END_TEST
+
+START_TEST(test_joining_without_threads_panics)
+{
+    struct shim_host h = *shim_det_host(1);
+    struct shim_thread th = {0};
+
+    h.thread_start = NULL;
+    h.thread_join = NULL;
+    panic_begin(&h);
+    panic_expect("this host has no threads");
+    shim_thread_join(&th);
+}
+END_TEST
+
+/* Nothing to copy needs no address; the host is not asked. */
+START_TEST(test_copying_nothing_is_allowed)
+{
+    panic_begin(shim_det_host(1));
+    ck_assert_int_eq(shim_copy_user(NULL, NULL, 0, true), 0);
+    ck_assert_int_eq(shim_copy_user(NULL, NULL, 0, false), 0);
+    shim_test_end();
+    shim_log(SHIM_LOG_ERROR, "no host hears this"); /* and nothing happens */
 }
 END_TEST
 
@@ -406,7 +463,10 @@ static Suite *core_suite(void)
     tcase_add_test(install, test_init_completes_an_older_table);
     tcase_add_test(install, test_init_takes_no_half_of_an_entry);
     tcase_add_test(install, test_init_takes_a_newer_table);
+    tcase_add_test(install, test_init_needs_every_function);
     tcase_add_test(install, test_init_polled_host_gets_stand_ins);
+    tcase_add_exit_test(install, test_joining_without_threads_panics, PANIC_AS_EXPECTED);
+    tcase_add_test(install, test_copying_nothing_is_allowed);
     suite_add_tcase(s, install);
     tcase_add_loop_test(memory, test_alloc_is_zeroed_aligned_and_counted, 0, 2);
     tcase_add_test(memory, test_owner_of_a_block);

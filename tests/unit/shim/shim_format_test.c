@@ -18,6 +18,9 @@
 
 START_TEST(test_format_numbers_as_printf)
 {
+    /* Legal, and a compiler that sees it warns: one flag undoes the other. */
+    const char *volatile odd = "%-05d|%05.3d|%*d";
+
     SAME("%d %i %u", -1, 42, 4000000000u);
     SAME("%x %X %08x|%-8x|%8x", 0xbeefu, 0xBEEFu, 0x12u, 0x12u, 0x12u);
     SAME("%ld %lu %lx", -5L, 5UL, 0xfffffffffUL);
@@ -27,6 +30,10 @@ START_TEST(test_format_numbers_as_printf)
     SAME("%5d|%-5d|%05d|%.3d|%5.3d", -42, -42, -42, 7, 7);
     SAME("%*d|%-*d", 6, 1, 6, 1);
     SAME("%p", (void *)(uintptr_t)0xdead0);
+    SAME("%hd %hhd|%hi", (short)-3, (signed char)-4, (short)32767);
+    SAME("%jd %ju", (intmax_t)INT64_MIN, (uintmax_t)UINT64_MAX);
+    SAME(odd, 42, 42, -5, 7);
+    SAME("%.12x|%-8.3u|", 0xabcu, 5u);
 }
 END_TEST
 
@@ -65,6 +72,17 @@ START_TEST(test_format_null_text_and_wide_widths_are_bounded)
 }
 END_TEST
 
+/* What is no conversion of ours is shown as it stands, and takes no argument. */
+START_TEST(test_format_shows_what_it_does_not_know)
+{
+    char out[40];
+    const char *volatile odd = "a %q b %d";
+
+    shim_format(out, sizeof(out), odd, 7);
+    ck_assert_str_eq(out, "a %q b 7");
+}
+END_TEST
+
 static Suite *format_suite(void)
 {
     Suite *s = suite_create("shim_format");
@@ -74,6 +92,7 @@ static Suite *format_suite(void)
     tcase_add_test(tc, test_format_text_as_printf);
     tcase_add_test(tc, test_format_short_buffer_is_terminated_and_length_wanted_returned);
     tcase_add_test(tc, test_format_null_text_and_wide_widths_are_bounded);
+    tcase_add_test(tc, test_format_shows_what_it_does_not_know);
     suite_add_tcase(s, tc);
     return s;
 }

@@ -241,6 +241,83 @@ START_TEST(test_watchdog_counts_seconds_in_virtual_time)
 }
 END_TEST
 
+static char said[200];
+static void log_keep(int level, const char *line)
+{
+    ck_assert_int_eq(level, SHIM_LOG_WARN);
+    ck_assert_uint_lt(strlen(line), sizeof(said));
+    memcpy(said, line, strlen(line) + 1);
+}
+
+/* It cannot be reported to the caller, so it is said; the next start finds a timer again. */
+START_TEST(test_watchdog_without_a_timer_says_so)
+{
+    struct watchdog w = {.func = on_bark, .restart = 2};
+    struct shim_host host = *shim_det_host(1);
+    uint64_t start;
+
+    host.log = log_keep;
+    panic_begin(&host);
+    start = kern_now_ns();
+    ck_assert_int_eq(w_init(&w), 0);
+    shim_fail_set(SHIM_FAIL_TIMER, 1, false);
+    w_start(&w);
+    ck_assert_ptr_nonnull(strstr(said, "watchdog: no timer"));
+    shim_det_run(start + 10000000000u);
+    ck_assert_uint_eq(barks, 0);
+    w_start(&w);
+    shim_det_run(start + 20000000000u);
+    ck_assert_uint_eq(barks, 1);
+    ck_assert_int_eq(w_clear(&w), 0);
+    shim_test_end();
+}
+END_TEST
+
+static void on_bark_slow(struct watchdog *w)
+{
+    (void)w;
+    on_fire_slow(NULL);
+}
+
+static void on_trb_held(struct trb *t)
+{
+    (void)t;
+    on_fire_slow(NULL);
+}
+
+/* While a function runs on another thread its watchdog is not cleared, and its fine timer not stopped. */
+START_TEST(test_what_runs_cannot_be_stopped)
+{
+    struct watchdog w = {.func = on_bark_slow, .restart = 0};
+    struct trb *t;
+
+    panic_begin(shim_posix_host());
+    ck_assert_int_eq(w_init(&w), 0);
+    w_start(&w);
+    while (atomic_load(&slow_stage) != 1)
+        continue;
+    ck_assert_int_eq(w_clear(&w), -1);
+    ck_assert_ptr_nonnull(w.w_trb);
+    atomic_store(&slow_stage, 2);
+    shim_posix_stop();
+    ck_assert_int_eq(w_clear(&w), 0);
+    ck_assert_ptr_null(w.w_trb);
+
+    t = talloc();
+    ck_assert_ptr_nonnull(t);
+    t->func = on_trb_held;
+    ck_assert_int_eq(tstart(t), 0);
+    while (atomic_load(&slow_stage) != 1)
+        continue;
+    ck_assert_int_eq(tstop(t), -1);
+    atomic_store(&slow_stage, 2);
+    shim_posix_stop();
+    ck_assert_int_eq(tstop(t), 1);
+    tfree(t);
+    shim_test_end();
+}
+END_TEST
+
 static unsigned trb_runs;
 static void on_trb(struct trb *t)
 {
@@ -448,6 +525,8 @@ static Suite *timer_suite(void)
     tcase_add_test(hosts, test_timer_thread_starts_again_after_stop);
     suite_add_tcase(s, hosts);
     tcase_add_test(kern, test_watchdog_counts_seconds_in_virtual_time);
+    tcase_add_test(kern, test_watchdog_without_a_timer_says_so);
+    tcase_add_test(kern, test_what_runs_cannot_be_stopped);
     tcase_add_test(kern, test_trb_life);
     tcase_add_test(kern, test_limits_beyond_the_end_of_time_are_none);
     tcase_add_test(kern, test_trb_tfree_waits_for_a_running_function);
