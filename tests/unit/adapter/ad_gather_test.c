@@ -137,6 +137,16 @@ START_TEST(test_AIX_13_each_broken_condition_is_refused)
     g.iov[2].iov_len = SIZE_MAX; /* a sum that wraps */
     req_refused(&g.r, EINVAL);
     gather_init(&g, UIO_SYSSPACE);
+    g.uio.uio_iovcnt = -1;
+    req_refused(&g.r, EINVAL);
+    gather_init(&g, UIO_SYSSPACE);
+    g.uio.uio_iov = NULL; /* four pieces, and no list of them */
+    req_refused(&g.r, EINVAL);
+    gather_init(&g, UIO_SYSSPACE);
+    g.uio.uio_iovcnt = 0; /* none, and yet a kilobyte */
+    g.uio.uio_iov = NULL;
+    req_refused(&g.r, EINVAL);
+    gather_init(&g, UIO_SYSSPACE);
     g.r.sb.resvd1 = NULL; /* no uio: then it is an ordinary write without an address */
     req_refused(&g.r, EINVAL);
     /* Not at process level, which is also AIX-17's retry from iodone. */

@@ -573,6 +573,7 @@ START_TEST(test_AIX_25_pass_through_names_the_wrong_field)
     } while (0)
     WRONG(version, 2, 1);
     WRONG(q_tag_msg, 1, 6);
+    WRONG(q_tag_msg, SC_ORDERED_Q + 1, 6);
     WRONG(q_flags, SC_Q_CLR, 7);
     WRONG(flags, 2, 8);
     WRONG(command_length, 11, 9);
@@ -583,6 +584,7 @@ START_TEST(test_AIX_25_pass_through_names_the_wrong_field)
     WRONG(data_length, SC_PASSTHRU_INLINE + 1, SC_EINVAL_LENGTH);
     WRONG(reserved1, 1, 0);
     WRONG(reserved2[0], 1, 0);
+    WRONG(reserved2[1], 1, 0);
     WRONG(reserved2[2], 1, 0);
     WRONG(q_flags, SC_Q_RESUME, 7); /* the queue runs */
     pt_init();

@@ -148,6 +148,66 @@ START_TEST(test_write_protected)
 }
 END_TEST
 
+/*
+ * The format has left it write-protected, with a file open for writing: everything that writes is refused
+ * before anything is sent, and reading goes on.
+ */
+START_TEST(test_protected_since_the_format)
+{
+    static const unsigned cmds[] = {DKUNMAP, DKZERO, DKZERO_UNMAP};
+    struct sc_range range = {0, 512};
+    struct file *fp;
+
+    fake.unmap = fake.lbprz = true;
+    ck_assert_int_eq(fake_config(NULL), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE | DKERNEL, NULL, SC_SINGLE, &fp), 0);
+    ck_assert_int_eq(IOCTL(fp, DKZERO, &range), 0);
+    fake.read_only = true;
+    ck_assert_int_eq(IOCTL(fp, DKFORMAT, 0), 0);
+    fake_forget();
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(cmds); i++)
+        ck_assert_int_eq(IOCTL(fp, cmds[i], &range), EWRPROTECT);
+    memset(&rw, 0, sizeof(rw));
+    rw.data_length = 512;
+    ck_assert_int_eq(IOCTL(fp, DKIOWRSE, &rw), EWRPROTECT);
+    ck_assert_int_eq(IOCTL(fp, DKFORMAT, 0), EWRPROTECT);
+    ck_assert_int_eq(fake_rdwr(fp, false, area, 512, 0, 0, NULL), EWRPROTECT);
+    ck_assert_uint_eq(fake.nlog, 0);
+    ck_assert_int_eq(fake_rdwr(fp, true, area, 512, 0, 0, NULL), 0);
+    fake_close(fp);
+}
+END_TEST
+
+/* TEST UNIT READY while it opens: what is no sense data is waited out, a wrong command or LUN ends it. */
+START_TEST(test_open_and_odd_answers)
+{
+    static const struct {
+        enum fake_action action;
+        uint8_t code, key, asc;
+        int error;
+    } rows[] = {
+        {FAKE_STATUS, SC_BUSY_STATUS, 0, 0, 0},
+        {FAKE_STATUS, SC_QUEUE_FULL, 0, 0, 0},
+        {FAKE_CHECK, 0, SCSI_KEY_ILLEGAL, 0x25, ENODEV},
+        {FAKE_CHECK, 0, SCSI_KEY_ILLEGAL, 0x20, EIO},
+    };
+    struct fake_fault *f = fake_fault(SCSI_TEST_UNIT_READY, 0, UINT64_MAX, rows[_i].action);
+    struct file *fp;
+
+    f->code = rows[_i].code;
+    f->key = rows[_i].key;
+    f->asc = rows[_i].asc;
+    f->no_info = true;
+    f->count = rows[_i].error ? 0 : 2;
+    ck_assert_int_eq(fake_config(NULL), 0);
+    ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &fp), rows[_i].error);
+    fake.nfaults = 0;
+    if (rows[_i].error)
+        ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD, NULL, 0, &fp), 0);
+    fake_close(fp);
+}
+END_TEST
+
 /* Path only: no data, no log. */
 START_TEST(test_diagnostic)
 {
@@ -410,6 +470,24 @@ START_TEST(test_scattered_at_the_end)
 }
 END_TEST
 
+/* Memory that cannot be copied to: as far as it went is told, whatever the disk has read. */
+START_TEST(test_odd_pieces_and_bad_memory)
+{
+    struct iovec iov[2] = {{area, 100}, {area + 1000, 924}};
+    struct uio uio = {.uio_iov = iov, .uio_iovcnt = 2, .uio_resid = 1024, .uio_segflg = UIO_USERSPACE};
+    struct file *fp = fake_open(NULL);
+
+    memset(fake.mem, 0x5c, 1024);
+    shim_fail_set(SHIM_FAIL_COPY, 2, false);
+    ck_assert_int_eq(fp_rwuio(fp, UIO_READ, &uio, 0), EFAULT);
+    shim_fail_set(SHIM_FAIL_COPY, 0, false);
+    ck_assert_uint_eq(uio.uio_resid, 924);
+    ck_assert_uint_eq(area[99], 0x5c);
+    ck_assert_int_eq(fp_rwuio(fp, UIO_READ, &uio, 0), EINVAL); /* no whole block is left of it */
+    fake_close(fp);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ ranges */
 
 /* Devices that know neither command, in each way of saying so, and those that fail. */
@@ -566,6 +644,9 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, test_open_adapter_refuses, 0, 3);
     tcase_add_loop_test(t, test_open_adapter_is_none, 0, 2);
     tcase_add_test(t, test_write_protected);
+    tcase_add_test(t, test_protected_since_the_format);
+    tcase_add_loop_test(t, test_open_and_odd_answers, 0, 4);
+    tcase_add_test(t, test_odd_pieces_and_bad_memory);
     tcase_add_test(t, test_diagnostic);
     suite_add_tcase(s, t);
     t = tcase_create("arguments");

@@ -465,6 +465,35 @@ START_TEST(test_block_size_changes)
 }
 END_TEST
 
+/* Of a request larger than the adapter's maximum, what was not cut yet fails too; _i pieces were good. */
+START_TEST(test_block_size_changes_under_a_large_request)
+{
+    const struct scdisk_dds dds = {.queue_depth = 2};
+    const size_t piece = 131072, bytes = 6 * piece;
+    uint8_t *large = calloc(1, bytes);
+    struct file *fp = fake_open(&dds);
+    struct fake_buf fb;
+
+    fake.held = true;
+    fake_buf_init(&fb, false, 0, large, bytes);
+    fake_submit(&fb, 1);
+    ck_assert_uint_eq(fake_nrw(), 2);
+    for (int i = 0; i < _i; i++)
+        fake_complete_one();
+    (void)attention(FAKE_RW, 0x2a, 0x09);
+    fake.block_bytes = 4096;
+    fake_complete_one();
+    settle(&fb, 1);
+    ck_assert_int_eq(fb.b.b_error, EFORMAT);
+    ck_assert_uint_eq(fb.b.b_resid, bytes - (size_t)_i * piece);
+    ck_assert_uint_eq(fake_nrw(), 2u + (unsigned)_i);
+    ck_assert_uint_eq(fb.done, 1);
+    fake.held = false;
+    fake_close(fp);
+    free(large);
+}
+END_TEST
+
 /* A gathered write that has to go again finds another block size. */
 START_TEST(test_block_size_changes_under_a_gathered_write)
 {
@@ -766,6 +795,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_capacity_grows_beyond_2t);
     tcase_add_test(t, test_capacity_not_told);
     tcase_add_test(t, test_block_size_changes);
+    tcase_add_loop_test(t, test_block_size_changes_under_a_large_request, 0, 3);
     tcase_add_test(t, test_block_size_changes_under_a_gathered_write);
     tcase_add_loop_test(t, test_passthru_changes_capacity, 0, 4);
     tcase_add_loop_test(t, test_format_reads_all_limits_again, 0, 2);
