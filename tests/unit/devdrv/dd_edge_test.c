@@ -213,11 +213,14 @@ START_TEST(test_diagnostic)
 {
     struct err_rec rec[4];
     struct sc_disk_stats st;
+    struct devinfo info;
     struct fake_buf fb;
     struct file *fp;
 
     ck_assert_int_eq(fake_config(NULL), 0);
     ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE | DKERNEL, NULL, SC_DIAGNOSTIC, &fp), 0);
+    ck_assert_int_eq(IOCTL(fp, IOCINFO, &info), 0);
+    ck_assert_uint_eq(info.un.scdk.numblks, 0); /* nobody has asked the disk */
     fake_buf_init(&fb, true, 0, area, 512);
     fake_submit(&fb, 1);
     ck_assert_int_eq(fb.b.b_error, EACCES);
@@ -240,6 +243,29 @@ START_TEST(test_diagnostic)
 END_TEST
 
 /* ------------------------------------------------------------------ ioctl arguments */
+
+/* The structure comes in and cannot go back: EFAULT, though the command has ended well, and nothing is stuck.
+ */
+START_TEST(test_results_cannot_be_copied_out)
+{
+    const unsigned long user = DREAD | DWRITE | DAUTH;
+    struct file *fp = fake_open(NULL);
+
+    memset(&rw, 0, sizeof(rw));
+    rw.data_length = 512;
+    memset(&pt, 0, sizeof(pt));
+    pt.version = SC_VERSION_1;
+    pt.command_length = 6;
+    for (unsigned k = 1; k <= 3; k++) {
+        shim_fail_set(SHIM_FAIL_COPY, k, false);
+        ck_assert_int_eq(fp_ioctlx(fp, DKIORDSE, (intptr_t)&rw, 0, user), k < 3 ? EFAULT : 0);
+        shim_fail_set(SHIM_FAIL_COPY, k, false);
+        ck_assert_int_eq(fp_ioctlx(fp, DK_PASSTHRU, (intptr_t)&pt, 0, user), k < 3 ? EFAULT : 0);
+        shim_fail_set(SHIM_FAIL_COPY, 0, false);
+    }
+    fake_close(fp);
+}
+END_TEST
 
 START_TEST(test_read_with_sense_arguments)
 {
@@ -490,6 +516,25 @@ END_TEST
 
 /* ------------------------------------------------------------------ ranges */
 
+START_TEST(test_ranges_refused)
+{
+    static const struct sc_range beyond[] = {
+        {20481 * 512, 512}, {20479 * 512, 1024}, {512, UINT64_MAX - 511u}};
+    struct sc_range range = {0, 512};
+    struct file *fp;
+
+    fake.unmap = true; /* and does not say what is read afterwards */
+    fp = fake_open(NULL);
+    ck_assert_int_eq(IOCTL(fp, DKUNMAP, &range), EOPNOTSUPP);
+    for (size_t i = 0; i < SC_ARRAY_SIZE(beyond); i++) {
+        range = beyond[i];
+        ck_assert_int_eq(IOCTL(fp, DKZERO, &range), ENXIO);
+    }
+    ck_assert_uint_eq(fake.nlog, 0);
+    fake_close(fp);
+}
+END_TEST
+
 /* Devices that know neither command, in each way of saying so, and those that fail. */
 START_TEST(test_zero_falls_back_in_the_middle)
 {
@@ -644,6 +689,8 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, test_open_adapter_refuses, 0, 3);
     tcase_add_loop_test(t, test_open_adapter_is_none, 0, 2);
     tcase_add_test(t, test_write_protected);
+    tcase_add_test(t, test_results_cannot_be_copied_out);
+    tcase_add_test(t, test_ranges_refused);
     tcase_add_test(t, test_protected_since_the_format);
     tcase_add_loop_test(t, test_open_and_odd_answers, 0, 4);
     tcase_add_test(t, test_odd_pieces_and_bad_memory);

@@ -465,7 +465,10 @@ START_TEST(test_block_size_changes)
 }
 END_TEST
 
-/* Of a request larger than the adapter's maximum, what was not cut yet fails too; _i pieces were good. */
+/*
+ * Of a request larger than the adapter's maximum, what was not cut yet fails too; _i pieces were good. The
+ * second test hears of it from another request, so that all its pieces are good and it ends where it was cut.
+ */
 START_TEST(test_block_size_changes_under_a_large_request)
 {
     const struct scdisk_dds dds = {.queue_depth = 2};
@@ -488,6 +491,38 @@ START_TEST(test_block_size_changes_under_a_large_request)
     ck_assert_uint_eq(fb.b.b_resid, bytes - (size_t)_i * piece);
     ck_assert_uint_eq(fake_nrw(), 2u + (unsigned)_i);
     ck_assert_uint_eq(fb.done, 1);
+    fake.held = false;
+    fake_close(fp);
+    free(large);
+}
+END_TEST
+
+START_TEST(test_block_size_changes_beside_a_large_request)
+{
+    const struct scdisk_dds dds = {.queue_depth = 2};
+    const size_t piece = 131072, bytes = 6 * piece;
+    uint8_t *large = calloc(1, bytes);
+    struct file *fp;
+    struct fake_buf fb[2];
+
+    fake.keeps = true; /* the piece beside it is not thrown back */
+    fp = fake_open(&dds);
+    fake.held = true;
+    fake_buf_init(&fb[0], true, 20000, area, 512);
+    fake_buf_init(&fb[1], false, 0, large, bytes);
+    fake_submit(&fb[0], 1);
+    fake_submit(&fb[1], 1);
+    ck_assert_uint_eq(fake_nrw(), 2);
+    (void)attention(FAKE_RW, 0x2a, 0x09);
+    fake.block_bytes = 4096;
+    fake_complete_one();
+    fake.block_bytes = 512; /* what is out already was meant in the old blocks */
+    fake_complete_all();
+    settle(fb, 2);
+    ck_assert_int_eq(fb[0].b.b_error, EFORMAT);
+    ck_assert_int_eq(fb[1].b.b_error, EFORMAT);
+    ck_assert_uint_eq(fb[1].b.b_resid, bytes - piece);
+    ck_assert_uint_eq(fb[1].done, 1);
     fake.held = false;
     fake_close(fp);
     free(large);
@@ -796,6 +831,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_capacity_not_told);
     tcase_add_test(t, test_block_size_changes);
     tcase_add_loop_test(t, test_block_size_changes_under_a_large_request, 0, 3);
+    tcase_add_test(t, test_block_size_changes_beside_a_large_request);
     tcase_add_test(t, test_block_size_changes_under_a_gathered_write);
     tcase_add_loop_test(t, test_passthru_changes_capacity, 0, 4);
     tcase_add_loop_test(t, test_format_reads_all_limits_again, 0, 2);
