@@ -220,6 +220,78 @@ START_TEST(test_every_result_gives_the_memory_back)
 }
 END_TEST
 
+/* Calls of dma_sync, and what had happened before each. */
+static struct {
+    int when, dir;
+    unsigned starts, dones, maps_live;
+} syncs[8];
+static unsigned nsyncs;
+
+static void sync_note(struct shim_dev *dev, struct shim_dma_map *map, int when, int dir)
+{
+    ck_assert_ptr_eq(dev, &fake.dev);
+    ck_assert_uint_eq(map->map_nsegs, 1);
+    ck_assert_uint_lt(nsyncs, SC_ARRAY_SIZE(syncs));
+    syncs[nsyncs].when = when;
+    syncs[nsyncs].dir = dir;
+    syncs[nsyncs].starts = fake.starts;
+    syncs[nsyncs].dones = fake.dones;
+    syncs[nsyncs++].maps_live = fake.maps_live;
+}
+
+/* Down the lane, on the ordinary way, and pending at the chip: with SC_RESUME no request is for the lane. */
+static const struct {
+    enum fake_mode mode;
+    uint8_t flags;
+} sync_ways[] = {{FAKE_INLINE, 0}, {FAKE_INLINE, SC_RESUME}, {FAKE_PEND, 0}, {FAKE_EARLY, SC_RESUME}};
+
+/* A mapper that wants to know hears of each transfer twice: before the chip has it, and while it is mapped. */
+START_TEST(test_mapper_hears_before_and_after)
+{
+    static const int dirs[] = {SHIM_DIR_FROM_DEVICE, SHIM_DIR_TO_DEVICE};
+    struct req r;
+
+    dev_ops.dma_sync = sync_note;
+    fake_attach(NULL);
+    fake.mode = sync_ways[_i].mode;
+    for (unsigned d = 0; d < SC_ARRAY_SIZE(dirs); d++) {
+        nsyncs = fake.starts = fake.dones = 0;
+        req_init(&r);
+        r.sb.flags = sync_ways[_i].flags;
+        if (dirs[d] == SHIM_DIR_TO_DEVICE)
+            r.sb.bufstruct.b_flags &= ~(uint32_t)B_READ;
+        req_send(&r);
+        if (fake.mode == FAKE_PEND) {
+            ck_assert_uint_eq(nsyncs, 1);
+            fake_end_all();
+        }
+        ck_assert_uint_eq(r.done, 1);
+        ck_assert_uint_eq(nsyncs, 2);
+        ck_assert_int_eq(syncs[0].when, SHIM_SYNC_BEFORE);
+        ck_assert_uint_eq(syncs[0].starts, 0);
+        ck_assert_int_eq(syncs[1].when, SHIM_SYNC_AFTER);
+        ck_assert_uint_eq(syncs[1].dones, 1);
+        for (unsigned i = 0; i < 2; i++) {
+            ck_assert_int_eq(syncs[i].dir, dirs[d]);
+            ck_assert_uint_eq(syncs[i].maps_live, 1);
+        }
+        ck_assert_uint_eq(fake.maps_live, 0);
+    }
+    /* Nothing is said of a command without data. */
+    nsyncs = 0;
+    req_init(&r);
+    r.sb.flags = sync_ways[_i].flags;
+    r.sb.bufstruct.b_bcount = 0;
+    req_send(&r);
+    if (fake.mode == FAKE_PEND)
+        fake_end_all();
+    ck_assert_uint_eq(r.done, 1);
+    ck_assert_uint_eq(nsyncs, 0);
+    fake_down();
+    host_up();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s = suite_create("ad_table");
@@ -233,6 +305,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_newer_chip_table_is_cut);
     tcase_add_test(t, test_sixteen_cdb_bytes_are_readable);
     tcase_add_loop_test(t, test_every_result_gives_the_memory_back, 0, AD_RES_COUNT);
+    tcase_add_loop_test(t, test_mapper_hears_before_and_after, 0, (int)SC_ARRAY_SIZE(sync_ways));
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
 }

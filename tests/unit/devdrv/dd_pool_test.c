@@ -440,6 +440,125 @@ START_TEST(test_kth_allocation_failure)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ whose plug */
+
+static struct fake_buf nested[2]; /* submitted from below the first command's strategy */
+static unsigned hooked;
+
+static void nested_submit(unsigned i)
+{
+    fake_buf_init(&nested[i], true, 9000 + 100 * i, area + 4096 * (60 + i), 4096);
+    fake_submit(&nested[i], 1);
+}
+
+static void *neighbour(void *arg)
+{
+    fake_submit(arg, 1);
+    return NULL;
+}
+
+/* With something in this thread's plug, as many threads as there are plugs come by, one after the other. */
+static bool neighbours_hook(struct sc_buf *sc)
+{
+    static struct fake_buf theirs[DD_PLUGS];
+
+    (void)sc;
+    if (hooked++ != 0)
+        return false;
+    nested_submit(0);
+    for (unsigned i = 0; i < DD_PLUGS; i++) {
+        pthread_t t;
+
+        fake_buf_init(&theirs[i], true, 200 * i, area + 4096 * i, 4096);
+        ck_assert_int_eq(pthread_create(&t, NULL, neighbour, &theirs[i]), 0);
+        ck_assert_int_eq(pthread_join(t, NULL), 0);
+        ck_assert_uint_eq(theirs[i].done, 1);
+        ck_assert_uint_eq(theirs[i].b.b_flags & B_ERROR, 0);
+    }
+    ck_assert_uint_eq(nested[0].done, 0); /* it is this thread's to send, when it is back */
+    nested_submit(1);
+    return false;
+}
+
+/* Every plug is in use by at most one thread: what waits in this one's is not touched by the rest. */
+START_TEST(test_plug_is_nobody_elses)
+{
+    struct fake_buf fb;
+    struct file *fp;
+
+    fake_end();
+    fake_begin_posix(20480, 512);
+    fp = fake_open(NULL);
+    hooked = 0;
+    fake.hook = neighbours_hook;
+    fake_buf_init(&fb, true, 0, area, 4096);
+    fake_submit(&fb, 1);
+    fake.hook = NULL;
+    ck_assert_uint_eq(fb.done, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_uint_eq(nested[i].done, 1);
+        ck_assert_uint_eq(nested[i].b.b_flags & B_ERROR, 0);
+    }
+    dd_check_invariants(FAKE_DEV);
+    fake_close(fp);
+}
+END_TEST
+
+static struct shim_host interrupting;
+static void *(*plain_alloc)(size_t size, size_t align);
+static bool interrupt_due;
+
+/* An interrupt arrives while the loop is between two rounds: the held command is complete. */
+static void *interrupting_alloc(size_t size, size_t align)
+{
+    if (interrupt_due) {
+        interrupt_due = false;
+        ck_assert(fake_complete_one());
+    }
+    return plain_alloc(size, align);
+}
+
+static bool interrupt_hook(struct sc_buf *sc)
+{
+    (void)sc;
+    if (hooked++ == 0) {
+        nested_submit(0);
+        interrupt_due = true;
+    }
+    return false;
+}
+
+/* Below an interrupt the thread's own plug, shut and not empty, is as much in use as another one's. */
+START_TEST(test_plug_below_an_interrupt)
+{
+    const struct scdisk_dds dds = {.queue_depth = 8, .pool = 1};
+    struct fake_buf fb[3];
+    struct file *fp;
+
+    fake_end();
+    interrupting = *shim_det_host(1);
+    plain_alloc = interrupting.alloc;
+    interrupting.alloc = interrupting_alloc;
+    shim_test_begin(&interrupting);
+    fake_setup_only(20480, 512);
+    fp = fake_open(&dds);
+    fake.held = true;
+    hooked = 0;
+    fake.hook = interrupt_hook;
+    chain(fb, 3);
+    fake.hook = NULL;
+    ck_assert(!interrupt_due);
+    ck_assert_uint_eq(fb[0].done, 1);
+    fake_complete_all();
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_uint_eq(fb[i].done, 1);
+    ck_assert_uint_eq(nested[0].done, 1);
+    dd_check_invariants(FAKE_DEV);
+    fake.held = false;
+    fake_close(fp);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s = suite_create("dd_pool");
@@ -462,6 +581,11 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, test_XEN_01_room_at_completion, 0, 2);
     tcase_add_test(t, test_XEN_02_XEN_05_queue_then_push);
     tcase_add_test(t, test_XEN_06_errors_counted_once);
+    suite_add_tcase(s, t);
+    t = tcase_create("plugs");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, test_plug_is_nobody_elses);
+    tcase_add_test(t, test_plug_below_an_interrupt);
     suite_add_tcase(s, t);
     t = tcase_create("threads");
     tcase_set_timeout(t, 120);

@@ -580,6 +580,46 @@ START_TEST(test_errlog_blocks_may_come_later)
 }
 END_TEST
 
+static unsigned told;
+static void tell_count(int level, const char *text)
+{
+    (void)level;
+    told += strstr(text, "failed") != NULL;
+}
+
+/*
+ * A record goes on for as long as no pause is too long, is told of at 1, 10, 100 and 1000, and gets its
+ * blocks from the first entry that has any. What lies behind the end of a text does not count.
+ */
+START_TEST(test_errlog_counts_on)
+{
+    static struct shim_host host;
+    struct err_rec rec = {
+        .er_id = ERRID_DISK_ERR1, .er_errno = EIO, .er_resource = "hdisk0", .er_text = "failed"};
+    struct err_rec out[2];
+
+    host = *shim_det_host(1);
+    host.log = tell_count;
+    panic_begin(&host);
+    told = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        if (i == 500) {
+            rec.er_low = 40;
+            rec.er_end = 41;
+        }
+        rec.er_text[20] = (char)i;
+        errsave(&rec, sizeof(rec));
+        shim_delay_ns(ERRLOG_AGAIN_NS / 3);
+    }
+    ck_assert_uint_eq(errlog_read(0, out, 2), 1);
+    ck_assert_uint_eq(out[0].er_count, 1000);
+    ck_assert_uint_eq(out[0].er_low, 40);
+    ck_assert_uint_eq(out[0].er_end, 41);
+    ck_assert_uint_eq(told, 4);
+    shim_test_end();
+}
+END_TEST
+
 /* A follower gets each new record and each new count once, in the order of the entries. */
 START_TEST(test_errlog_follower_sees_counts_move)
 {
@@ -694,6 +734,7 @@ static Suite *devsw_suite(void)
     suite_add_tcase(s, sw);
     tcase_add_test(log, test_errlog_ring_keeps_the_newest_in_order);
     tcase_add_test(log, test_errlog_counts_what_is_the_same);
+    tcase_add_test(log, test_errlog_counts_on);
     tcase_add_test(log, test_errlog_does_not_count_what_differs);
     tcase_add_test(log, test_errlog_tells_apart_what_has_the_same_sum);
     tcase_add_test(log, test_errlog_blocks_may_come_later);

@@ -26,6 +26,8 @@ static void setup(int16_t segflg)
     uio.uio_segflg = segflg;
 }
 
+static struct xmem xmem[4];
+
 /* _i: UIO_USERSPACE, UIO_SYSSPACE. */
 START_TEST(test_uiomove_scatters_and_advances)
 {
@@ -44,6 +46,12 @@ START_TEST(test_uiomove_scatters_and_advances)
     ck_assert_uint_eq(uio.uio_resid, 0);
     ck_assert_int_eq(uio.uio_iovcnt, 0);
     ck_assert_int_eq(uiomove(kernel, 10, UIO_READ, &uio), 0);
+    /* Where the pieces have descriptors, those go along. */
+    shim_test_end();
+    setup((int16_t)_i);
+    uio.uio_xmem = xmem;
+    ck_assert_int_eq(uiomove(kernel, 5, UIO_READ, &uio), 0);
+    ck_assert_ptr_eq(uio.uio_xmem, &xmem[2]);
     shim_test_end();
 }
 END_TEST

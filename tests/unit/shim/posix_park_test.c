@@ -166,6 +166,154 @@ START_TEST(test_event_timeout_racing_with_wake_loses_nothing)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- who else sleeps there */
+
+/* Long enough for any machine; only a waiter that nobody wakes is there so long. */
+#define LOST_NS UINT64_C(20000000000)
+
+static struct shim_event crowd_event;
+static unsigned crowd_hung_up; /* under gate_lock: as many hang in the bucket when it is free */
+struct crowd {
+    pthread_t cr_thread;
+    uint64_t cr_wait_ns;
+    bool cr_woken;
+};
+
+static void *crowd_sleeper(void *arg)
+{
+    struct crowd *cr = arg;
+
+    shim_lock_enter(&gate_lock);
+    crowd_hung_up++;
+    cr->cr_woken = shim_wait(&crowd_event, &gate_lock, shim_now_ns() + cr->cr_wait_ns);
+    shim_lock_exit(&gate_lock);
+    return NULL;
+}
+
+/* Start one, and come back when it hangs in the bucket. */
+static void crowd_start(struct crowd *cr, uint64_t wait_ns)
+{
+    unsigned before = crowd_hung_up;
+    bool there = false;
+
+    cr->cr_wait_ns = wait_ns;
+    ck_assert_int_eq(pthread_create(&cr->cr_thread, NULL, crowd_sleeper, cr), 0);
+    while (!there) {
+        shim_lock_enter(&gate_lock);
+        there = crowd_hung_up == before + 1;
+        shim_lock_exit(&gate_lock);
+    }
+}
+
+static void crowd_begin(void)
+{
+    panic_begin(shim_posix_host());
+    crowd_hung_up = 0;
+    atomic_store(&crowd_event.ev_word, 0);
+    ck_assert_int_eq(shim_lock_init(&gate_lock, SHIM_RANK_EVENT, "gate"), 0);
+}
+
+static void crowd_end(void)
+{
+    shim_lock_fini(&gate_lock);
+    shim_test_end();
+}
+
+/* Who hangs in the bucket in this order: L until woken, s and later t until their time is up; behind the
+ * stroke those who come when all of these have gone. */
+static const char *const crowds[] = {"L",  "sL",  "Ls",   "LsL",  "sLL",  "LLs",  "Ls/L",
+                                     "s/L", "Lst", "LstL", "Lts/L", "LstL/L", "sLtL/L"};
+
+/* Sleepers before, behind and between those whose time is up stay known. */
+START_TEST(test_event_timeout_leaves_the_others_asleep)
+{
+    const char *const who = crowds[_i];
+    const size_t n = strlen(who), first = strcspn(who, "/");
+    struct crowd cr[8];
+
+    crowd_begin();
+    for (size_t i = 0; i < first; i++)
+        crowd_start(&cr[i], who[i] == 'L' ? LOST_NS : who[i] == 's' ? 40000000 : 80000000);
+    for (size_t i = 0; i < first; i++) {
+        if (who[i] == 'L')
+            continue;
+        ck_assert_int_eq(pthread_join(cr[i].cr_thread, NULL), 0);
+        ck_assert(!cr[i].cr_woken);
+    }
+    for (size_t i = first + 1; i < n; i++)
+        crowd_start(&cr[i], LOST_NS);
+    shim_wake(&crowd_event);
+    for (size_t i = 0; i < n; i++) {
+        if (who[i] != 'L')
+            continue;
+        ck_assert_int_eq(pthread_join(cr[i].cr_thread, NULL), 0);
+        ck_assert_msg(cr[i].cr_woken, "sleeper %zu of %s was not woken", i, who);
+    }
+    crowd_end();
+}
+END_TEST
+
+/* One of those who were woken takes the signal; the others leave the next one for who comes next. */
+START_TEST(test_event_signal_is_taken_once)
+{
+    for (unsigned round = 0; round < 50; round++) {
+        struct crowd cr[3];
+        uint64_t most;
+
+        crowd_begin();
+        for (unsigned i = 0; i < 3; i++)
+            crowd_start(&cr[i], LOST_NS);
+        shim_wake(&crowd_event);
+        most = shim_now_ns() + LOST_NS;
+        while (atomic_load(&crowd_event.ev_word) != 0)
+            ck_assert_uint_lt(shim_now_ns(), most);
+        shim_wake(&crowd_event);
+        for (unsigned i = 0; i < 3; i++) {
+            ck_assert_int_eq(pthread_join(cr[i].cr_thread, NULL), 0);
+            ck_assert(cr[i].cr_woken);
+        }
+        ck_assert_uint_eq(atomic_load(&crowd_event.ev_word), 1);
+        crowd_end();
+    }
+}
+END_TEST
+
+static struct shim_event late_event;
+static _Atomic bool late_waker_there;
+
+/* True when the wait ended in a signal, and not before the waker had arrived. */
+static void *late_sleeper(void *arg)
+{
+    bool woken = shim_wait(&late_event, NULL, shim_now_ns() + 5000000);
+
+    return woken && atomic_load(&late_waker_there) ? arg : NULL;
+}
+
+/*
+ * A waker between its word and its mutex: the sleeper's time is up meanwhile, and it has to stay until that
+ * waker is through with the event.
+ */
+START_TEST(test_event_timeout_waits_for_a_waker_on_its_way)
+{
+    pthread_t t;
+    uint32_t asleep = 2;
+    void *good;
+
+    panic_begin(shim_posix_host());
+    ck_assert_int_eq(pthread_create(&t, NULL, late_sleeper, &t), 0);
+    /* The first half of shim_wake(); a sleeper that has given up already would have put the word back. */
+    while (!atomic_compare_exchange_strong(&late_event.ev_word, &asleep, 1))
+        asleep = 2;
+    shim_delay_ns(50000000);
+    atomic_store(&late_waker_there, true);
+    shim_posix_host()->wake(&late_event);
+    ck_assert_int_eq(pthread_join(t, &good), 0);
+    ck_assert_ptr_nonnull(good);
+    ck_assert_uint_eq(atomic_load(&late_event.ev_word), 0);
+    shim_test_end();
+}
+END_TEST
+
 /* ---------------------------------------------------------------- lifetime */
 
 static struct shim_event *_Atomic mortal;
@@ -270,6 +418,9 @@ static Suite *park_suite(void)
     tcase_add_test(tc, test_event_timeout_is_not_early);
     tcase_add_test(tc, test_event_wake_wakes_all_who_sleep);
     tcase_add_test(tc, test_event_timeout_racing_with_wake_loses_nothing);
+    tcase_add_loop_test(tc, test_event_timeout_leaves_the_others_asleep, 0, (int)SC_ARRAY_SIZE(crowds));
+    tcase_add_test(tc, test_event_signal_is_taken_once);
+    tcase_add_test(tc, test_event_timeout_waits_for_a_waker_on_its_way);
     tcase_add_test(tc, test_event_may_be_freed_when_woken);
     tcase_add_test(tc, test_e_sleep_with_shim_thread);
     tcase_add_test(tc, test_XEN_07_wait_gives_its_lock_back_before_it_sleeps);

@@ -3,6 +3,7 @@
  * shim_core_test.c - installing a host, what stands in for a missing function, memory accounting,
  * DMA map accounting, and the k-th failure.
  */
+#define _GNU_SOURCE
 #include "panic_host.h"
 
 /* ---------------------------------------------------------------- installing */
@@ -403,6 +404,42 @@ START_TEST(test_fail_every_kind_answers_as_documented)
 }
 END_TEST
 
+/* The threaded host knows three kinds of address that are no user's. */
+START_TEST(test_posix_copy_user_refuses_what_is_no_memory)
+{
+    char a[4] = "abc", b[4] = "";
+
+    panic_begin(shim_posix_host());
+    ck_assert_int_eq(shim_copy_user(b, a, 4, true), 0);
+    ck_assert_str_eq(b, "abc");
+    for (unsigned to_user = 0; to_user < 2; to_user++) {
+        ck_assert_int_eq(shim_copy_user(NULL, a, 4, to_user), EFAULT);
+        ck_assert_int_eq(shim_copy_user((void *)(uintptr_t)(SC_PAGE_SIZE - 1), a, 4, to_user), EFAULT);
+        ck_assert_int_eq(shim_copy_user((void *)(UINTPTR_MAX - 2), a, 4, to_user), EFAULT);
+    }
+    shim_test_end();
+}
+END_TEST
+
+/* A tunable is a number, or the default. */
+START_TEST(test_posix_tunable)
+{
+    static const struct {
+        const char *text;
+        int64_t value;
+    } row[] = {{"12", 12}, {"0x10", 16}, {"-3", -3}, {"", 7}, {"12x", 7}, {"x", 7}, {"99999999999999999999", 7}};
+
+    panic_begin(shim_posix_host());
+    ck_assert_int_eq(unsetenv("SCPAIR_TEST_NUMBER"), 0);
+    ck_assert_int_eq(shim_tunable("test_number", 7), 7);
+    for (size_t i = 0; i < SC_ARRAY_SIZE(row); i++) {
+        ck_assert_int_eq(setenv("SCPAIR_TEST_NUMBER", row[i].text, 1), 0);
+        ck_assert_int_eq(shim_tunable("test_number", 7), row[i].value);
+    }
+    shim_test_end();
+}
+END_TEST
+
 /* ---------------------------------------------------------------- DMA */
 
 static int fake_map(struct shim_dev *dev, const struct iovec *vec, uint32_t n, int dir,
@@ -479,6 +516,8 @@ static Suite *core_suite(void)
     suite_add_tcase(s, memory);
     tcase_add_test(failures, test_fail_kth_once_and_for_good);
     tcase_add_test(failures, test_fail_every_kind_answers_as_documented);
+    tcase_add_test(failures, test_posix_copy_user_refuses_what_is_no_memory);
+    tcase_add_test(failures, test_posix_tunable);
     tcase_add_test(failures, test_dma_maps_are_counted_and_fail_on_request);
     suite_add_tcase(s, failures);
     return s;

@@ -283,6 +283,8 @@ START_TEST(test_reset_target_takes_its_commands_back)
     fx_prepare(&cmd[3], (const uint8_t[6]){0x12, 0, 0, 0, 36}, 6, FX_IN, data[3], 36);
     cmd[3].x.xfer_id = 4;
     ck_assert_int_eq(sim_hw_ops.start(fx_bus, &cmd[3].x), AD_HW_PENDING);
+    ck_assert_int_eq(sim_hw_ops.reset_target(fx_bus, 0), 0); /* nobody there */
+    ck_assert_uint_eq(fx_done_count, 0);
     ck_assert_int_eq(sim_hw_ops.reset_target(fx_bus, FX_ID), 0);
     for (unsigned i = 0; i < 3; i++) {
         ck_assert_uint_eq(cmd[i].done, 1);
@@ -294,6 +296,15 @@ START_TEST(test_reset_target_takes_its_commands_back)
     shim_det_run(UINT64_MAX);
     ck_assert_uint_eq(cmd[3].done, 1);
     ck_assert_int_eq(sim_hw_ops.reset_target(fx_bus, 16), EINVAL);
+    /* Nor has the other id anything to say of it: its own arrival, and no more. */
+    for (unsigned i = 0; i < 2; i++) {
+        fx_release(&cmd[3]);
+        fx_prepare(&cmd[3], (const uint8_t[6]){0x03, 0, 0, 0, 18}, 6, FX_IN, data[3], 18);
+        cmd[3].x.xfer_id = 4;
+        ck_assert_int_eq(sim_hw_ops.start(fx_bus, &cmd[3].x), AD_HW_PENDING);
+        shim_det_run(UINT64_MAX);
+        ck_assert_uint_eq(data[3][2], i == 0 ? SCSI_KEY_ATTENTION : SCSI_KEY_NO_SENSE);
+    }
     release(4);
 }
 END_TEST

@@ -215,6 +215,26 @@ START_TEST(test_sync_cache_and_fua)
     ck_assert(rec_fua);
     fx_run(&c, plain, 10, FX_OUT, data, 512);
     ck_assert(!rec_fua);
+    /* In WRITE(6) the same bit is a part of the address. */
+    ck_assert_int_eq(sim_disk_resize(fx_disk, 0x100000), 0);
+    ck_assert_uint_eq(fx_sense().key, SCSI_KEY_ATTENTION);
+    (void)fx_sense_as(true, NULL);
+    rec_fua = true;
+    fx_run(&c, (const uint8_t[6]){0x0a, 0x08, 0, 0, 1}, 6, FX_OUT, data, 512);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    ck_assert(!rec_fua);
+    /* COMPARE AND WRITE has the bit, too; what is verified is on the medium in any case. */
+    memset(data, 0, 1024);
+    for (unsigned i = 0; i < 2; i++) {
+        fx_run(&c, (const uint8_t[16]){0x89, i == 0 ? 0x08 : 0, [13] = 1}, 16, FX_OUT, data, 1024);
+        ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+        ck_assert(rec_fua == (i == 0));
+    }
+    fx_run(&c, (const uint8_t[10]){0x2e, [8] = 1}, 10, FX_OUT, data, 512);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    ck_assert(rec_fua);
+    fx_run(&c, plain, 10, FX_OUT, data, 512);
+    ck_assert(!rec_fua);
     /* However many segments the data lies in. */
     for (unsigned i = 0; i < 2; i++) {
         struct iovec two[2] = {{data, 256}, {data + 1024, 256}};
@@ -242,6 +262,11 @@ START_TEST(test_sync_cache_and_fua)
     ck_assert(rec_fua);
     rec_fua = false;
     fx_run(&c, (const uint8_t[16]){0x8b, [13] = 1}, 16, FX_OUT, data, 512); /* ORWRITE too */
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    ck_assert(rec_fua);
+    rec_fua = false;
+    data[0] = 1;
+    fx_run(&c, (const uint8_t[10]){0x41, [8] = 1}, 10, FX_OUT, data, 512); /* and WRITE SAME */
     ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
     ck_assert(rec_fua);
 }
@@ -342,6 +367,12 @@ START_TEST(test_get_lba_status)
     ck_assert_uint_eq(scsi_get64(out + 72), 4000);
     ck_assert_uint_eq(scsi_get32(out + 80), UINT32_MAX);
     ck_assert_uint_eq(scsi_get32(out) + 4 + c.x.xfer_resid, sizeof(out));
+    /* One is told of however short the allocation is. */
+    memset(out, 0xff, sizeof(out));
+    cdb[13] = 12;
+    fx_run(&c, cdb, 16, FX_IN, out, 12);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    ck_assert_uint_eq(scsi_get32(out), 20);
     scsi_put64(cdb + 2, (uint64_t)1 << 40);
     fx_run(&c, cdb, 16, FX_IN, out, sizeof(out));
     fx_expect_check(&c, SCSI_KEY_ILLEGAL, SCSI_ASC_LBA, 0);
@@ -432,6 +463,7 @@ START_TEST(test_failing_medium)
     };
     struct sim_bus_config bus = {.sb_adapter_id = 7};
     struct sim_disk_config disk = {.sd_block_bytes = 512, .sd_blocks = 64, .sd_ops = &fail_ops};
+    struct fx_cmd c;
 
     fx_begin_bus(&bus, 1);
     fx_add_disk(&disk);
@@ -439,6 +471,10 @@ START_TEST(test_failing_medium)
     scsi_put16(data + 2, 16);
     scsi_put32(data + 16, 1);
     FX_ROWS(rows, data);
+    /* UNMAP names the descriptor's first block. */
+    scsi_put64(data + 8, 17);
+    fx_run(&c, rows[3].cdb, 10, FX_OUT, data, 24);
+    ck_assert_uint_eq(fx_expect_check(&c, SCSI_KEY_MEDIUM, SCSI_ASC_WRITE_ERROR, 0).info, 17);
     fx_end();
 }
 END_TEST

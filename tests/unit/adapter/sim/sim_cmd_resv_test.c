@@ -188,6 +188,8 @@ END_TEST
 /* All-registrants reservations: ended by the last one to go, taken over with key 0. */
 START_TEST(test_persistent_all_registrants)
 {
+    uint32_t generation;
+
     pr_out(false, 0, 0, 0, 0xaa);
     pr_out(true, 0, 0, 0, 0xbb);
     ck_assert_uint_eq(pr_out(false, 4, 1, 0xaa, 0), SC_CHECK_CONDITION); /* nothing is reserved */
@@ -206,8 +208,25 @@ START_TEST(test_persistent_all_registrants)
     ck_assert_uint_eq(pr_out(false, 2, 3, 0xaa, 0), SC_GOOD_STATUS);
     ck_assert_uint_eq(pr_out(false, 4, 3, 0xaa, 0xaa), SC_GOOD_STATUS);
     ck_assert_uint_eq(pr_in(0), 0);
-    /* Unregistering when not registered is nothing. */
+    /* Unregistering when not registered is nothing, and no new generation. */
+    generation = scsi_get32(data);
     ck_assert_uint_eq(pr_out(false, 0, 0, 0, 0), SC_GOOD_STATUS);
+    ck_assert_uint_eq(pr_in(0), 0);
+    ck_assert_uint_eq(scsi_get32(data), generation);
+    /* The last registration takes the reservation with it. */
+    pr_out(false, 0, 0, 0, 0xaa);
+    ck_assert_uint_eq(pr_out(false, 1, 8, 0xaa, 0), SC_GOOD_STATUS);
+    ck_assert_uint_eq(pr_in(1), 16);
+    ck_assert_uint_eq(pr_out(false, 0, 0, 0xaa, 0), SC_GOOD_STATUS);
+    ck_assert_uint_eq(pr_in(1), 0);
+    ck_assert_uint_eq(rd(true), SC_GOOD_STATUS);
+    /* The holder who preempts its own key changes the type and stays registered. */
+    pr_out(false, 0, 0, 0, 0xaa);
+    ck_assert_uint_eq(pr_out(false, 1, 1, 0xaa, 0), SC_GOOD_STATUS);
+    ck_assert_uint_eq(pr_out(false, 4, 3, 0xaa, 0xaa), SC_GOOD_STATUS);
+    ck_assert_uint_eq(pr_in(0), 8);
+    ck_assert_uint_eq(pr_in(1), 16);
+    ck_assert_uint_eq(data[21], 3);
 }
 END_TEST
 

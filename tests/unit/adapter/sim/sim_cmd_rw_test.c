@@ -253,6 +253,7 @@ START_TEST(test_compare_and_write)
     static const uint8_t rd[10] = {0x28, 0, 0, 0, 0, 3, 0, 0, 2};
     static const struct fx_row rows[] = {
         {"no blocks", {0x89}, 16, FX_OUT, 0, 0, 0, 0, 0, 0},
+        {"as many as allowed", {0x89, [9] = 100, [13] = 16}, 16, FX_OUT, 16 * 1024, 0, 0, 0, 0, 0},
         {"too many", {0x89, [13] = 17}, 16, FX_OUT, 17 * 1024, FX_BAD_CDB},
         {"beyond", {0x89, [8] = 0x10, [13] = 1}, 16, FX_OUT, 1024, FX_BAD_LBA},
         {"half the data", {0x89, [13] = 1}, 16, FX_OUT, 512, FX_BAD_PHASE, 512},
@@ -276,6 +277,7 @@ START_TEST(test_compare_and_write)
     s = fx_expect_check(&c, SCSI_KEY_MISCOMPARE, SCSI_ASC_MISCOMPARE, 0);
     ck_assert(s.info_valid);
     ck_assert_uint_eq(s.info, 600);
+    ck_assert_uint_eq(c.x.xfer_resid, 0); /* all of it has crossed the bus */
     fx_run(&c, rd, 10, FX_IN, in, sizeof(in));
     ck_assert_uint_eq(in[0], 0x42);
     ck_assert_uint_eq(in[1023], 0x42);

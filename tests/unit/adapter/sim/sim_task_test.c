@@ -3,9 +3,19 @@
  * sim_task_test.c - the task set of a disk: ORDERED and HEAD OF QUEUE, contingent allegiance, tags in
  * use, tags where there are none, commands aborted by another initiator.
  *
+ * What happens between two instructions of the hot path is made to happen there: it reads the segment list
+ * after its first look at the disk's state and before its second, and that list lies on a page that may not
+ * be read until a signal handler has changed the state.
+ *
  * Does not contain: the same with threads (sim_thread_test.c).
  */
+#define _GNU_SOURCE
 #include "sim_fixture.h"
+
+#include <adapter/sim/sim_impl.h>
+
+#include <signal.h>
+#include <sys/mman.h>
 
 #define MS 1000000u
 
@@ -125,6 +135,41 @@ START_TEST(test_head_of_queue)
 }
 END_TEST
 
+/* REQUEST SENSE passes what waits when it is untagged, as the core sends it; tagged it is as any other. */
+START_TEST(test_request_sense_and_order)
+{
+    static const uint8_t sense[6] = {0x03, [4] = 18};
+
+    misbehave(0x28, SIM_FAULT_DELAY, 1, 10 * MS);
+    ck_assert_int_eq(get(1, SC_SIMPLE_Q), AD_HW_PENDING);
+    ck_assert_int_eq(put(2, SC_ORDERED_Q, 0x22), AD_HW_PENDING);
+    ck_assert_int_eq(send(3, SC_SIMPLE_Q, sense, 6, FX_IN, 18), AD_HW_PENDING);
+    ck_assert_int_eq(send(4, SC_NO_Q, sense, 6, FX_IN, 18), AD_HW_DONE);
+    shim_det_run(UINT64_MAX);
+    ck_assert_uint_eq(ended, 3);
+    ck_assert_uint_eq(order[1], 2);
+    ck_assert_uint_eq(order[2], 3);
+    release(5);
+}
+END_TEST
+
+/* Another initiator's ORDERED cannot wait; it does not run beside the adapter's commands either. */
+START_TEST(test_ordered_of_another_initiator)
+{
+    misbehave(0x2a, SIM_FAULT_DELAY, 1, 10 * MS);
+    ck_assert_int_eq(put(1, SC_SIMPLE_Q, 0x11), AD_HW_PENDING);
+    fx_prepare(&cmd[2], (const uint8_t[10]){0x28, [5] = 5, [8] = 1}, 10, FX_IN, data[2], 512);
+    cmd[2].x.xfer_qmsg = SC_ORDERED_Q;
+    sim_disk_other_initiator(fx_disk, &cmd[2].x);
+    ck_assert_uint_eq(fx_status(&cmd[2]), SC_BUSY_STATUS);
+    shim_det_run(UINT64_MAX);
+    sim_disk_other_initiator(fx_disk, &cmd[2].x);
+    ck_assert_uint_eq(fx_status(&cmd[2]), SC_GOOD_STATUS);
+    ck_assert_uint_eq(data[2][0], 0x11);
+    release(3);
+}
+END_TEST
+
 /* What was held back waits out its own latency afterwards; an abort finds it; a reset takes all. */
 START_TEST(test_held_back_commands_can_be_taken_back)
 {
@@ -173,6 +218,57 @@ START_TEST(test_released_without_a_timer)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- between the hot path's two looks */
+
+static struct shim_seg *trap;
+
+static void trapped(int number)
+{
+    (void)number;
+    ck_assert_int_eq(mprotect(trap, SC_PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+    sim_disk_attention(fx_disk, SCSI_ASC_PARAMETERS, SCSI_ASCQ_CAPACITY);
+}
+
+/* A read with tag 1 or none; the disk gets a unit attention after the first look at it. */
+static int get_trapped(unsigned qmsg)
+{
+    struct sigaction act = {.sa_handler = trapped}, old;
+    int said;
+
+    fx_prepare(&cmd[1], (const uint8_t[10]){0x28, [5] = 5, [8] = 1}, 10, FX_IN, data[1], 512);
+    cmd[1].x.xfer_qmsg = (uint8_t)qmsg;
+    cmd[1].x.xfer_tag = 1;
+    *trap = cmd[1].segs[0];
+    cmd[1].map.map_segs = trap;
+    ck_assert_int_eq(mprotect(trap, SC_PAGE_SIZE, PROT_NONE), 0);
+    ck_assert_int_eq(sigaction(SIGSEGV, &act, &old), 0);
+    said = sim_hw_ops.start(fx_bus, &cmd[1].x);
+    ck_assert_int_eq(sigaction(SIGSEGV, &old, NULL), 0);
+    return said;
+}
+
+/* What the first look missed the second sees; and the tag is not left behind as one in use. */
+START_TEST(test_hot_path_looks_twice)
+{
+    static const unsigned how[] = {SC_SIMPLE_Q, SC_NO_Q};
+
+    trap = mmap(NULL, SC_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(trap, MAP_FAILED);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(how); i++) {
+        ck_assert_int_eq(get_trapped(how[i]), AD_HW_DONE);
+        fx_expect_check(&cmd[1], SCSI_KEY_ATTENTION, SCSI_ASC_PARAMETERS, SCSI_ASCQ_CAPACITY);
+        fx_release(&cmd[1]);
+        for (unsigned again = 0; again < 2; again++) {
+            ck_assert_int_eq(get(1, how[i]), AD_HW_DONE);
+            ck_assert_uint_eq(fx_status(&cmd[1]), SC_GOOD_STATUS);
+            fx_release(&cmd[1]);
+        }
+        ck_assert_uint_eq(fx_protocol(SIM_PROTOCOL_OVERLAP), 0);
+    }
+    ck_assert_int_eq(munmap(trap, SC_PAGE_SIZE), 0);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- contingent allegiance */
 
 /* The next command throws the sense away, tagged or not; it runs, and it is counted. */
@@ -192,6 +288,14 @@ START_TEST(test_next_command_clears_the_sense)
         release(3);
         sim_fault_clear(fx_disk);
     }
+    /* Another initiator has nothing to do with it. */
+    misbehave(0x28, SIM_FAULT_CHECK, 1, 0);
+    ck_assert_int_eq(get(1, SC_SIMPLE_Q), AD_HW_DONE);
+    fx_run_other(&cmd[2], (const uint8_t[10]){0x28, [5] = 5, [8] = 1}, 10, FX_IN, data[2], 512);
+    ck_assert_uint_eq(fx_status(&cmd[2]), SC_GOOD_STATUS);
+    ck_assert_uint_eq(fx_sense().key, SCSI_KEY_HARDWARE);
+    fx_release(&cmd[1]);
+    sim_fault_clear(fx_disk);
     /* One that fails as well leaves its own. */
     misbehave(0x28, SIM_FAULT_CHECK, 1, 0);
     ck_assert_int_eq(get(1, SC_SIMPLE_Q), AD_HW_DONE);
@@ -306,6 +410,33 @@ START_TEST(test_overlapped_tags)
     ck_assert_uint_eq(ended, 2);
     ck_assert_uint_eq(cmd[7].x.xfer_result, AD_RES_ABORTED);
     release(9);
+}
+END_TEST
+
+/* What the disk has forgotten for an overlap holds nobody back, whatever its order was. */
+START_TEST(test_forgotten_commands_hold_nobody_back)
+{
+    const unsigned qmsg = _i == 0 ? SC_HEAD_OF_Q : SC_ORDERED_Q;
+
+    misbehave(0x28, SIM_FAULT_HANG, 1, 0);
+    ck_assert_int_eq(get(1, qmsg), AD_HW_PENDING);
+    ck_assert_int_eq(get(2, SC_SIMPLE_Q), AD_HW_PENDING); /* behind it */
+    fx_prepare(&cmd[3], (const uint8_t[10]){0x28, [8] = 1}, 10, FX_IN, data[3], 512);
+    cmd[3].x.xfer_qmsg = SC_ORDERED_Q;
+    cmd[3].x.xfer_tag = 1;
+    ck_assert_int_eq(sim_hw_ops.start(fx_bus, &cmd[3].x), AD_HW_DONE);
+    expect_overlap(&cmd[3], 1);
+    /* Both are forgotten. A younger one of each kind runs. */
+    ck_assert_int_eq(get(4, SC_SIMPLE_Q), AD_HW_DONE);
+    ck_assert_uint_eq(fx_status(&cmd[4]), SC_GOOD_STATUS);
+    ck_assert_int_eq(put(5, SC_ORDERED_Q, 0x55), AD_HW_DONE);
+    ck_assert_uint_eq(fx_status(&cmd[5]), SC_GOOD_STATUS);
+    sim_hw_ops.abort(fx_bus, &cmd[1].x);
+    sim_hw_ops.abort(fx_bus, &cmd[2].x);
+    ck_assert_uint_eq(ended, 2);
+    release(6);
+    ck_assert_uint_eq(stored(), 0x55);
+    ck_assert(!(atomic_load(&fx_disk->dk_odd) & SIM_ODD_GATE)); /* the hot path is open again */
 }
 END_TEST
 
@@ -425,13 +556,17 @@ static Suite *suite(void)
     tcase_add_checked_fixture(t, setup, fx_end);
     tcase_add_test(t, test_ordered_between_older_and_younger);
     tcase_add_test(t, test_head_of_queue);
+    tcase_add_test(t, test_request_sense_and_order);
+    tcase_add_test(t, test_ordered_of_another_initiator);
     tcase_add_test(t, test_held_back_commands_can_be_taken_back);
     tcase_add_test(t, test_released_without_a_timer);
+    tcase_add_test(t, test_hot_path_looks_twice);
     tcase_add_test(t, test_next_command_clears_the_sense);
     tcase_add_test(t, test_others_wait_for_the_sense);
     tcase_add_test(t, test_sense_that_nobody_fetches);
     tcase_add_test(t, test_sense_that_nobody_fetches_and_order);
     tcase_add_test(t, test_overlapped_tags);
+    tcase_add_loop_test(t, test_forgotten_commands_hold_nobody_back, 0, 2);
     tcase_add_test(t, test_overlapped_untagged);
     tcase_add_test(t, test_tag_out_of_range);
     tcase_add_test(t, test_preempt_and_abort);
