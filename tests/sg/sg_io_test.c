@@ -103,7 +103,9 @@ START_TEST(test_good_and_resid)
     h = header(ready, 6, 0, 0);
     ck_assert_uint_eq(run(fd, &h), 0);
     h = header(ready, 6, SG_DXFER_NONE, 512);
+    h.dxferp = NULL;
     ck_assert_uint_eq(run(fd, &h), 0);
+    ck_assert_int_eq(h.resid, 0);
 }
 END_TEST
 
@@ -249,6 +251,7 @@ END_TEST
 
 START_TEST(test_v4)
 {
+    static const uint8_t write_10[10] = {0x2a, [8] = 1};
     struct sg_io_v4 h = {.guard = 'Q',
                          .request_len = 6,
                          .request = (uintptr_t)inquiry,
@@ -267,6 +270,15 @@ START_TEST(test_v4)
     ck_assert_uint_eq(h.device_status, SC_CHECK_CONDITION);
     ck_assert_uint_eq(h.response_len, 18);
     ck_assert_uint_eq(sense[12], SCSI_ASC_OPCODE);
+    /* More data than the command takes. */
+    h.request = (uintptr_t)write_10;
+    h.request_len = 10;
+    h.dout_xfer_len = 2 * BLOCK;
+    h.dout_xferp = (uintptr_t)data;
+    ck_assert_int_eq(ioctl(fd, SG_IO, &h), 0);
+    ck_assert_uint_eq(h.device_status | h.transport_status, 0);
+    ck_assert_int_eq(h.dout_resid, BLOCK);
+    ck_assert_int_eq(h.din_resid, 0);
     h.dout_xfer_len = h.din_xfer_len = 6;
     h.dout_xferp = (uintptr_t)data;
     ck_assert_int_eq(ioctl(fd, SG_IO, &h), -1);
@@ -390,7 +402,8 @@ START_TEST(test_descriptors)
     ck_assert_int_eq(close(read_only), 0);
     ck_assert_int_eq(ioctl(read_only, SG_IO, NULL), -1);
     ck_assert_int_eq(errno, EBADF);
-    static const char *const none[] = {"sg1", "sg", "sg0@3", "rhdisk0x", "hdisk-1", "sg0@", "", "../null"};
+    static const char *const none[] = {"sg1",     "sg",   "sg0@3", "sg0@22", "rhdisk0x",
+                                       "hdisk-1", "sg0@", "",      "../null"};
     for (size_t i = 0; i < SC_ARRAY_SIZE(none); i++) {
         char path[64];
 

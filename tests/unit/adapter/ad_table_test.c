@@ -245,7 +245,8 @@ static const struct {
     uint8_t flags;
 } sync_ways[] = {{FAKE_INLINE, 0}, {FAKE_INLINE, SC_RESUME}, {FAKE_PEND, 0}, {FAKE_EARLY, SC_RESUME}};
 
-/* A mapper that wants to know hears of each transfer twice: before the chip has it, and while it is mapped. */
+/* A mapper that wants to know hears of each transfer twice: before the chip has it, and while it is mapped.
+ */
 START_TEST(test_mapper_hears_before_and_after)
 {
     static const int dirs[] = {SHIM_DIR_FROM_DEVICE, SHIM_DIR_TO_DEVICE};

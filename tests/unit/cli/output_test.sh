@@ -49,6 +49,36 @@ ln -s dst link
 equal "an old file keeps its mode" 4751 "$(stat -c %a dst)"
 equal "a link stays one" dst "$(readlink link)"
 cmp -s src dst && ok "its target is the copy" || fail "the target differs"
+
+# A copy to a disk is the source, whose last block is not a whole one; what lies behind it stays.
+head -c 8388608 /dev/urandom >disk.img
+cp disk.img before.img
+"$scpair" copy src --to-disk disk.img >out 2>err
+equal "copy to a disk: exit code" 0 $?
+cmp -s -n 5000000 src disk.img && ok "the disk begins with the source" || fail "the disk differs"
+cmp -s -i 5000000 before.img disk.img && ok "the rest of the disk is as it was" || fail "the rest differs"
+truncate -s 4999680 small.img
+"$scpair" copy src --to-disk small.img >out 2>err
+equal "copy to a disk 320 bytes too small: exit code" 2 $?
+says "copy to a disk too small: the message" "too small: 5000000 bytes do not fit into 4999680" err
+
+# verify names the byte, and knows one pattern from another.
+cp src other
+printf x | dd of=other bs=1 seek=3000000 conv=notrunc status=none
+cmp -s src other && printf y | dd of=other bs=1 seek=3000000 conv=notrunc status=none
+"$scpair" verify src other >out 2>err
+equal "verify, one byte differs: exit code" 1 $?
+says "verify, one byte differs: the message" "differs from src at byte 3000000" err
+head -c 4000000 src >other
+"$scpair" verify src other >out 2>err
+equal "verify, the second is shorter: exit code" 1 $?
+says "verify, the second is shorter: the message" "other: 4000000 bytes, but src has 5000000" err
+"$scpair" verify --write --seed 1 --disk disk.img >out 2>err
+equal "verify --write: exit code" 0 $?
+"$scpair" verify --seed 1 --disk disk.img >out 2>err
+equal "verify, the same pattern: exit code" 0 $?
+"$scpair" verify --seed 2 --disk disk.img >out 2>err
+equal "verify, another pattern: exit code" 1 $?
 equal "nothing temporary is left" 0 "$(parts)"
 
 # A difference is a result of verify, and --json tells it like another; the exit code and the line stay.

@@ -42,6 +42,9 @@ START_TEST(test_rules_read_back)
         {"hdisk0 once do=busy", "hdisk0 op=data count=1 do=busy"},
         {"hdisk0   op=any\tdo=qfull count=7", "hdisk0 op=any count=7 do=qfull"},
         {"hdisk0 op=read every=3 do=hang", "hdisk0 op=read every=3 count=forever do=hang"},
+        {"hdisk0 op=read every=2 do=hang", "hdisk0 op=read every=2 count=forever do=hang"},
+        {"hdisk0 rate=0.75 do=busy", "hdisk0 op=data rate=0.75 count=forever do=busy"},
+        {"hdisk0 do=busy\r", "hdisk0 op=data count=1 do=busy"},
         {"hdisk0 op=write rate=5 do=qfull", "hdisk0 op=write rate=5 count=forever do=qfull"},
         {"hdisk0 rate=0.25 seed=9 count=2 do=busy", "hdisk0 op=data rate=0.25 seed=9 count=2 do=busy"},
         {"hdisk0 lba=2047 do=short:512", "hdisk0 op=data lba=2047-2047 count=1 do=short:512"},
@@ -134,6 +137,9 @@ START_TEST(test_a_rule_in_force_is_not_added_twice)
                      EINVAL);
     ck_assert_msg(strstr(err, "rule 0") != NULL, "%s", err);
     must("hdisk0 op=read lba=6 do=check:3/11/00");
+    /* One for good is in force before it has struck at all. */
+    must("hdisk0 op=write lba=6 count=forever do=busy");
+    ck_assert_int_eq(scp_inject(pair, "hdisk0 op=write lba=6 count=2 do=busy", err, sizeof(err)), EINVAL);
     ck_assert_int_eq(scp_disk_file(pair, 0, &disk), 0);
     /* One medium error is retried, and then the rule is used up. */
     ck_assert_int_eq(scp_raw_read(disk, data, 512, 5 * 512, &done), 0);

@@ -139,6 +139,7 @@ START_TEST(test_disk_parse_refuses_and_says_why)
         {"ram:-5", "not a size"},
         {"ram:513", "multiple"},
         {"null:4097,block=4096", "multiple"},
+        {"ram:4608,block=4096", "multiple"},
         {"a,latency=99999999999", "0 to"},
         {"file=", "no file"},
         {"file=,ro", "no file"},

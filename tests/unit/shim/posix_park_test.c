@@ -221,7 +221,7 @@ static void crowd_end(void)
 
 /* Who hangs in the bucket in this order: L until woken, s and later t until their time is up; behind the
  * stroke those who come when all of these have gone. */
-static const char *const crowds[] = {"L",  "sL",  "Ls",   "LsL",  "sLL",  "LLs",  "Ls/L",
+static const char *const crowds[] = {"L",   "sL",  "Ls",   "LsL",   "sLL",    "LLs",   "Ls/L",
                                      "s/L", "Lst", "LstL", "Lts/L", "LstL/L", "sLtL/L"};
 
 /* Sleepers before, behind and between those whose time is up stay known. */
@@ -300,7 +300,7 @@ START_TEST(test_event_timeout_waits_for_a_waker_on_its_way)
     void *good;
 
     panic_begin(shim_posix_host());
-    ck_assert_int_eq(pthread_create(&t, NULL, late_sleeper, &t), 0);
+    ck_assert_int_eq(pthread_create(&t, NULL, late_sleeper, &late_event), 0);
     /* The first half of shim_wake(); a sleeper that has given up already would have put the word back. */
     while (!atomic_compare_exchange_strong(&late_event.ev_word, &asleep, 1))
         asleep = 2;

@@ -427,7 +427,8 @@ START_TEST(test_posix_tunable)
     static const struct {
         const char *text;
         int64_t value;
-    } row[] = {{"12", 12}, {"0x10", 16}, {"-3", -3}, {"", 7}, {"12x", 7}, {"x", 7}, {"99999999999999999999", 7}};
+    } row[] = {
+        {"12", 12}, {"0x10", 16}, {"-3", -3}, {"", 7}, {"12x", 7}, {"x", 7}, {"99999999999999999999", 7}};
 
     panic_begin(shim_posix_host());
     ck_assert_int_eq(unsetenv("SCPAIR_TEST_NUMBER"), 0);
