@@ -14,6 +14,7 @@
 
 #include <linux/bsg.h>
 #include <linux/fs.h>
+#include <sched.h>
 #include <scsi/sg.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
@@ -546,7 +547,7 @@ START_TEST(test_fork_beside_the_first_open)
     ck_assert_int_eq(setenv("SCPAIR_SG_DISK", "ram:2M\nram:2M,latency=50000", 1), 0);
     ck_assert_int_eq(pthread_create(&t, NULL, first_open, &fd), 0);
     while (fcntl(PAIR_FD_MIN + 1, F_GETFD) < 0)
-        (void)usleep(1000);
+        (void)sched_yield();
     child = fork();
     ck_assert_int_ge(child, 0);
     if (child == 0) {
