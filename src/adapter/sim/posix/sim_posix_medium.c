@@ -214,6 +214,12 @@ static ssize_t sim_posix_call(int fd, bool to_file, uint64_t off, const struct i
                       : pwritev(fd, vec, count, (off_t)off);
 }
 
+/* A quota or a limit on file size is, to the disk, a medium without room (sim_check_medium). */
+static int sim_posix_full(int error)
+{
+    return error == EDQUOT || error == EFBIG ? ENOSPC : error;
+}
+
 /*
  * Move all bytes of the vector. 0 or an errno. The caller's vector is not changed: the rest of
  * a segment that was moved in part goes alone in a vector of one.
@@ -243,7 +249,7 @@ static int sim_posix_move(const struct sim_posix *m, bool to_file, uint64_t off,
                 fd = m->pm_fd; /* stricter alignment than ours: this one goes buffered */
                 continue;
             }
-            return moved < 0 ? errno : EIO;
+            return moved < 0 ? sim_posix_full(errno) : EIO;
         }
         off += (uint64_t)moved;
         for (left = (size_t)moved; n > 0 && left >= vec->iov_len - skip; n--, vec++) {
@@ -332,7 +338,7 @@ static int sim_posix_fallocate(void *medium, int mode, uint64_t off, uint64_t by
     while (rc == EINTR);
     if (rc == EOPNOTSUPP || rc == ENOSYS || rc == EINVAL || rc == ENODEV)
         rc = sim_posix_write_zeroes(m, off, bytes);
-    return rc;
+    return sim_posix_full(rc);
 }
 
 static int sim_posix_unmap(void *medium, uint64_t off, uint64_t bytes)

@@ -10,7 +10,9 @@
 #include <adapter/sim/sim.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -160,6 +162,25 @@ START_TEST(test_medium_cut_short_behind_our_back_is_EIO)
     ck_assert_int_eq(rd(0, back, 4096), 0);
     ck_assert_int_eq(rd(2048, back, 4096), EIO);
     ck_assert_int_eq(rd(8192, back, 512), EIO);
+    end();
+}
+END_TEST
+
+/* A limit on file size is no room, and not a fault of the disk; what lies below it is still written. */
+START_TEST(test_medium_file_size_limit_is_ENOSPC)
+{
+    const struct rlimit limit = {1u << 20, RLIM_INFINITY}, none = {RLIM_INFINITY, RLIM_INFINITY};
+
+    begin(false, false);
+    ck_assert_ptr_ne(signal(SIGXFSZ, SIG_IGN), SIG_ERR);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    ck_assert_int_eq(wr(2u << 20, data, 4096, false), ENOSPC);
+    ck_assert_int_eq(wr(2u << 20, data, 4096, true), ENOSPC);
+    ck_assert_int_eq(wr((1u << 20) - 4096u, data, 8192, false), ENOSPC);
+    ck_assert_int_eq(wr(4096, data, 8192, false), 0);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+    expect(4096, data, 8192);
+    ck_assert_int_eq(wr(2u << 20, data, 4096, false), 0);
     end();
 }
 END_TEST
@@ -412,6 +433,7 @@ static Suite *medium_suite(void)
     tcase_add_test(io, test_medium_long_vectors);
     tcase_add_test(io, test_medium_outside_the_image_is_refused);
     tcase_add_test(io, test_medium_cut_short_behind_our_back_is_EIO);
+    tcase_add_test(io, test_medium_file_size_limit_is_ENOSPC);
     tcase_add_test(io, test_medium_read_only);
     suite_add_tcase(s, io);
     tcase_add_test(holes, test_medium_unmap_and_zero_read_as_zeroes);
