@@ -107,6 +107,8 @@ int main(int argc, char **argv)
     cli_reserve_streams();
     /* A reader that went away is an error of write(2), not a sudden end in the middle of a request. */
     (void)signal(SIGPIPE, SIG_IGN);
+    /* Nor is a limit on file size (ulimit -f): a server would take all its disks with it. */
+    (void)signal(SIGXFSZ, SIG_IGN);
     if (cli_fstab_helper(argc, argv, &rc))
         return rc;
     return cli_stdout(cli_run(argc, argv));

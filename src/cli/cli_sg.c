@@ -105,7 +105,9 @@ static int sg_exec(char **argv)
 {
     int error;
 
-    (void)signal(SIGPIPE, SIG_DFL); /* as the program would find it without us */
+    /* As the program would find them without us. */
+    (void)signal(SIGPIPE, SIG_DFL);
+    (void)signal(SIGXFSZ, SIG_DFL);
     (void)execvp(argv[0], argv);
     error = errno;
     return cli_fail(error == ENOENT ? SG_NOT_FOUND : SG_NOT_RUN, "sg: %s: %s", argv[0],

@@ -91,4 +91,16 @@ check "-f: mounted" mountpoint -q "$mnt"
 kill -INT $server
 wait $server
 equal "-f: Ctrl-C ends it with exit code 0" 0 $?
+
+# A limit on file size of whoever mounted: ENOSPC beyond it, and the server lives.
+truncate -s 16M "$work/limited.img"
+check "mount with a limit on file size" sh -c 'ulimit -f 8192; exec "$@"' sh \
+    "$scpair" mount --disk "$work/limited.img" "$mnt"
+pid=$(cat "$mnt/.scpair/pid")
+write_at() { LC_ALL=C dd if=/dev/zero of="$mnt/rhdisk0" bs=4096 count=1 seek="$1" conv=notrunc,fsync; }
+refuse "a write beyond the limit" write_at 3000
+says "is ENOSPC" 'No space left' "$work/out"
+check "the server lives" alive "$pid"
+check "a write below the limit" write_at 100
+check "umount" "$scpair" umount "$mnt"
 finish

@@ -111,6 +111,13 @@ equal "verify --json, no pattern: where" "(False, 0)" "$(json_of out '(o["ok"], 
 equal "verify --json, nothing to compare with: exit code" 2 $?
 equal "verify --json, nothing to compare with: no result" 0 "$(wc -c <out)"
 
+# A limit on file size is an error like a full disk, and no sudden end that leaves a part behind.
+(ulimit -f 1024 && "$scpair" copy src limited 2>err)
+equal "copy over ulimit -f: exit code" 1 $?
+equal "copy over ulimit -f: one line" 1 "$(wc -l <err)"
+[ -e limited ] && fail "copy over ulimit -f: the file is there" || ok "copy over ulimit -f: no file"
+equal "copy over ulimit -f: nothing temporary is left" 0 "$(parts)"
+
 # Ended by a signal: the old file is whole, a new one is not there.
 for signal in INT TERM HUP; do
     echo old >dst
