@@ -238,6 +238,17 @@ void sim_allegiance_end(struct sim_cmd *c)
         sim_protocol_note(c, SIM_PROTOCOL_ALLEGIANCE);
 }
 
+/* Has the sense been waiting for so long? Context: any. Locks: takes dk_lock. */
+bool sim_allegiance_older(struct sim_disk *disk, unsigned nexus, uint64_t ns)
+{
+    bool older;
+
+    shim_lock_enter(&disk->dk_lock);
+    older = shim_now_ns() - disk->dk_nexus[nexus].nx_since_ns >= ns;
+    shim_lock_exit(&disk->dk_lock);
+    return older;
+}
+
 /* An untagged command is on its way, lost or not: the initiator has dealt with the error. */
 void sim_allegiance_told(struct sim_disk *disk, unsigned nexus)
 {
@@ -452,6 +463,7 @@ static void sim_finish_sense(struct sim_cmd *c)
     shim_lock_enter(&disk->dk_lock);
     nx->nx_sense = c->c_sense;
     nx->nx_thread = shim_self()->self_id;
+    nx->nx_since_ns = shim_now_ns();
     nx->nx_told = false;
     sim_disk_odd_update_locked(disk);
     shim_lock_exit(&disk->dk_lock);

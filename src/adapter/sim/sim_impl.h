@@ -65,6 +65,7 @@ struct sim_sense {
 struct sim_nexus {
     struct sim_sense nx_sense;
     uint64_t nx_thread;
+    uint64_t nx_since_ns; /* nx_sense is there */
     bool nx_told;
     uint32_t nx_attentions; /* entries used of: */
     struct {
@@ -308,6 +309,7 @@ bool sim_range_ok(struct sim_cmd *c);
 void sim_protocol_note(const struct sim_cmd *c, enum sim_protocol kind);
 void sim_protocol(struct sim_cmd *c, enum sim_protocol kind);
 bool sim_allegiance_arrival(struct sim_cmd *c);
+bool sim_allegiance_older(struct sim_disk *disk, unsigned nexus, uint64_t ns);
 void sim_allegiance_end(struct sim_cmd *c);
 void sim_allegiance_told(struct sim_disk *disk, unsigned nexus);
 

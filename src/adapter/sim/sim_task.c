@@ -369,7 +369,8 @@ bool sim_task_run(struct sim_bus *bus, struct sim_task *t, bool *kick)
     struct sim_cmd c;
 
     sim_cmd_init(&c, bus, disk, t->tk_xfer, SIM_NEXUS_ADAPTER);
-    if (t->tk_overdue)
+    /* It may have waited for other sense, which is gone: that of now has its own time. */
+    if (t->tk_overdue && sim_allegiance_older(disk, c.c_nexus, SIM_ALLEGIANCE_NS))
         sim_allegiance_end(&c);
     while (!sim_run_in_turn(&c)) {
         bool wait;

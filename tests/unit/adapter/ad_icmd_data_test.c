@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ad_icmd_data_test.c - commands the adapter sends for an ioctl: what reaches the chip, and what the caller gets
- * when they fail.
+ * ad_icmd_data_test.c - commands the adapter sends for an ioctl: what reaches the chip, and what the caller
+ * gets when they fail.
  *
  * Does not contain: when they are allowed, errno, queue and sense (ad_ioctl_test.c).
  */

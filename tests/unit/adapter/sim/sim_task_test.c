@@ -413,6 +413,30 @@ START_TEST(test_overlapped_tags)
 }
 END_TEST
 
+/*
+ * Two have waited for sense that nobody fetches. The first of them, when its time is up, fails as well: that
+ * sense is new, and the second waits its own time for it.
+ */
+START_TEST(test_new_sense_has_its_own_time)
+{
+    misbehave(0x28, SIM_FAULT_CHECK, 2, 0);
+    misbehave(0x28, SIM_FAULT_DELAY, 3, MS);
+    for (unsigned i = 1; i <= 3; i++)
+        ck_assert_int_eq(get(i, SC_SIMPLE_Q), AD_HW_PENDING);
+    shim_det_run(shim_now_ns() + 1500 * (uint64_t)MS);
+    ck_assert_uint_eq(ended, 2);
+    ck_assert_uint_eq(order[1], 2);
+    ck_assert_uint_eq(fx_status(&cmd[2]), SC_CHECK_CONDITION);
+    ck_assert_uint_eq(fx_protocol(SIM_PROTOCOL_ALLEGIANCE), 1);
+    ck_assert_uint_eq(fx_sense().key, SCSI_KEY_HARDWARE);
+    shim_det_run(UINT64_MAX);
+    ck_assert_uint_eq(ended, 3);
+    ck_assert_uint_eq(fx_status(&cmd[3]), SC_GOOD_STATUS);
+    ck_assert_uint_eq(fx_protocol(SIM_PROTOCOL_ALLEGIANCE), 1);
+    release(4);
+}
+END_TEST
+
 /* What the disk has forgotten for an overlap holds nobody back, whatever its order was. */
 START_TEST(test_forgotten_commands_hold_nobody_back)
 {
@@ -565,6 +589,7 @@ static Suite *suite(void)
     tcase_add_test(t, test_others_wait_for_the_sense);
     tcase_add_test(t, test_sense_that_nobody_fetches);
     tcase_add_test(t, test_sense_that_nobody_fetches_and_order);
+    tcase_add_test(t, test_new_sense_has_its_own_time);
     tcase_add_test(t, test_overlapped_tags);
     tcase_add_loop_test(t, test_forgotten_commands_hold_nobody_back, 0, 2);
     tcase_add_test(t, test_overlapped_untagged);
