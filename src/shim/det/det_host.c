@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * det_host.c - the deterministic host: one thread, a clock that moves only when told, one seed.
+ * det_host.c - the deterministic host: a clock that moves only when told, one seed, and one thread unless
+ * there are fibres (det_sched.c).
  *
  * Whatever could differ between two runs comes from here and is the same for the same seed: time
  * passes only in wait(), delay and shim_det_run*(), timers that are due at the same time run in the
@@ -8,51 +9,38 @@
  * the event is signalled; when there is nothing to run and no deadline, nobody can ever signal it,
  * and that deadlock is reported with the seed instead of hanging.
  *
- * Timers stand for other threads: they run with a thread record of their own, so that what the
+ * Without fibres timers stand for other threads: they run with a thread record of their own, so that what the
  * waiting thread holds or is inside of is not taken for theirs. A lock found taken is a deadlock
  * too, since the holder is below us on the same stack.
  *
  * Does not contain: the simulated devices (src/adapter/sim), the heap (shim_timerq.c).
  */
 #define _POSIX_C_SOURCE 200809L
-#include "../shim_timerq.h"
+#include "det_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 /* Not 0, so that code which takes time 0 for "never" shows itself. */
-#define DET_START_NS     1000000000u
-#define DET_TUNABLES_MAX 32u
-#define DET_NAME_MAX     32u
+#define DET_START_NS 1000000000u
 
-static struct {
-    uint64_t seed;
-    uint64_t random;
-    uint64_t now_ns;
-    struct shim_timerq timers;
-    struct shim_self *current; /* which of the two records below */
-    struct shim_self process;
-    struct shim_self timer;
-    unsigned ntunables;
-    struct {
-        char name[DET_NAME_MAX];
-        int64_t value;
-    } tunables[DET_TUNABLES_MAX];
-} det;
+struct det_host shim_det;
 
 /* ---------------------------------------------------------------- messages */
 
 static void det_log(int level, const char *text)
 {
     if (level <= SHIM_LOG_WARN)
-        fprintf(stderr, "scpair: [%llu.%09llu] %s\n", (unsigned long long)(det.now_ns / 1000000000u),
-                (unsigned long long)(det.now_ns % 1000000000u), text);
+        fprintf(stderr, "scpair: [%llu.%09llu] %s\n", (unsigned long long)(shim_det.now_ns / 1000000000u),
+                (unsigned long long)(shim_det.now_ns % 1000000000u), text);
 }
 
 static void det_panic(const char *text)
 {
-    fprintf(stderr, "scpair: panic: %s (seed %llu, time %llu ns)\n", text, (unsigned long long)det.seed,
-            (unsigned long long)det.now_ns);
+    if (shim_det.ops)
+        shim_det.ops->fail(text);
+    fprintf(stderr, "scpair: panic: %s (seed %llu, time %llu ns)\n", text, (unsigned long long)shim_det.seed,
+            (unsigned long long)shim_det.now_ns);
     abort();
 }
 
@@ -90,7 +78,8 @@ static int det_copy_user(void *user, void *kernel, size_t n, bool to_user)
 
 static int det_lock_init(struct shim_lock *l)
 {
-    (void)l;
+    if (shim_det.ops)
+        l->sl_slow |= 1u; /* every entry is a point */
     return 0;
 }
 
@@ -98,53 +87,73 @@ static void det_lock_fini(struct shim_lock *l) { (void)l; }
 
 static void det_lock_enter(struct shim_lock *l)
 {
+    if (shim_det.ops) {
+        shim_det.ops->lock_enter(l);
+        return;
+    }
     shim_panic("deadlock: %s is taken and there is one thread", l->sl_name);
 }
 
-/* Nobody can be asleep on a lock. */
-static void det_lock_exit(struct shim_lock *l) { shim_panic("det: a sleeper on lock %p", (void *)l); }
+/* Without fibres nobody can be asleep on a lock. */
+static void det_lock_exit(struct shim_lock *l)
+{
+    if (!shim_det.ops)
+        shim_panic("det: a sleeper on lock %p", (void *)l);
+    shim_det.ops->lock_exit(l);
+}
 
 /* ---------------------------------------------------------------- time */
 
-static struct shim_self *det_self(void) { return det.current; }
+static struct shim_self *det_self(void)
+{
+    return shim_det.ops ? shim_det.ops->self() : shim_det.current;
+}
 
-static uint64_t det_now_ns(void) { return det.now_ns; }
+static uint64_t det_now_ns(void) { return shim_det.now_ns; }
 
 /* Timers that fall due meanwhile run when the thread next waits, as they would on one processor. */
-static void det_delay_ns(uint64_t ns) { det.now_ns += ns; }
+static void det_delay_ns(uint64_t ns)
+{
+    if (shim_det.ops)
+        shim_det.ops->delay(ns);
+    else
+        shim_det.now_ns += ns;
+}
 
 static int det_timer_arm(struct shim_timer *t, uint64_t when_ns)
 {
     if (t->tm_state == 1)
-        shim_timerq_remove(&det.timers, t);
-    shim_timerq_insert(&det.timers, t, when_ns);
+        shim_timerq_remove(&shim_det.timers, t);
+    shim_timerq_insert(&shim_det.timers, t, when_ns);
+    if (shim_det.ops)
+        shim_det.ops->timer_armed(t);
     return 0;
 }
 
-/* Never "running": whoever asks is either the function itself or not inside it. */
+/* Without fibres never "running": whoever asks is either the function itself or not inside it. */
 static int det_timer_cancel(struct shim_timer *t)
 {
     if (t->tm_state != 1)
-        return SHIM_CANCEL_IDLE;
-    shim_timerq_remove(&det.timers, t);
+        return shim_det.ops && shim_det.ops->timer_runs(t) ? SHIM_CANCEL_RUNNING : SHIM_CANCEL_IDLE;
+    shim_timerq_remove(&shim_det.timers, t);
     return SHIM_CANCEL_WAS_ARMED;
 }
 
 /* Run the earliest timer if it is due by then, moving the clock to it. False: none. */
 static bool det_step_until(uint64_t until_ns)
 {
-    struct shim_timer *t = det.timers.tq_first;
-    struct shim_self *before = det.current;
+    struct shim_timer *t = shim_det.timers.tq_first;
+    struct shim_self *before = shim_det.current;
 
     if (!t || t->tm_when_ns > until_ns)
         return false;
-    if (t->tm_when_ns > det.now_ns)
-        det.now_ns = t->tm_when_ns;
-    shim_timerq_remove(&det.timers, t);
-    SHIM_ASSERT(before != &det.timer);
-    det.current = &det.timer;
+    if (t->tm_when_ns > shim_det.now_ns)
+        shim_det.now_ns = t->tm_when_ns;
+    shim_timerq_remove(&shim_det.timers, t);
+    SHIM_ASSERT(before != &shim_det.timer && !shim_det.ops);
+    shim_det.current = &shim_det.timer;
     shim_timer_run(t);
-    det.current = before;
+    shim_det.current = before;
     return true;
 }
 
@@ -154,11 +163,11 @@ void shim_det_run(uint64_t until_ns)
 {
     while (det_step_until(until_ns))
         continue;
-    if (until_ns != UINT64_MAX && until_ns > det.now_ns)
-        det.now_ns = until_ns;
+    if (until_ns != UINT64_MAX && until_ns > shim_det.now_ns)
+        shim_det.now_ns = until_ns;
 }
 
-unsigned shim_det_timers(void) { return det.timers.tq_count; }
+unsigned shim_det_timers(void) { return shim_det.timers.tq_count; }
 
 /* ---------------------------------------------------------------- sleeping */
 
@@ -173,6 +182,8 @@ static bool det_wait(struct shim_event *ev, struct shim_lock *l, uint64_t deadli
 {
     bool woken;
 
+    if (shim_det.ops)
+        return shim_det.ops->wait(ev, l, deadline_ns);
     if (l)
         shim_lock_exit(l);
     while (!(woken = det_consume(ev)) && det_step_until(deadline_ns))
@@ -180,30 +191,31 @@ static bool det_wait(struct shim_event *ev, struct shim_lock *l, uint64_t deadli
     if (!woken) {
         if (deadline_ns == UINT64_MAX)
             shim_panic("deadlock: waiting, and no timer is armed");
-        if (deadline_ns > det.now_ns)
-            det.now_ns = deadline_ns;
+        if (deadline_ns > shim_det.now_ns)
+            shim_det.now_ns = deadline_ns;
     }
     if (l)
         shim_lock_enter(l);
     return woken;
 }
 
-/* A waiter looks at the word itself. */
-static void det_wake(struct shim_event *ev) { (void)ev; }
+/* Without fibres a waiter looks at the word itself. */
+static void det_wake(struct shim_event *ev)
+{
+    if (shim_det.ops)
+        shim_det.ops->wake(ev);
+}
 
 static int det_thread_start(struct shim_thread *t, void (*fn)(void *arg), void *arg, const char *name)
 {
-    (void)t;
-    (void)fn;
-    (void)arg;
-    (void)name;
-    return ENOSYS;
+    return shim_det.ops ? shim_det.ops->start(t, fn, arg, name) : ENOSYS;
 }
 
 static void det_thread_join(struct shim_thread *t)
 {
-    (void)t;
-    shim_panic("det: there are no threads to join");
+    if (!shim_det.ops)
+        shim_panic("det: there are no threads to join");
+    shim_det.ops->join(t);
 }
 
 /* ---------------------------------------------------------------- numbers */
@@ -211,7 +223,7 @@ static void det_thread_join(struct shim_thread *t)
 /* splitmix64: every seed is a good one, 0 included. */
 uint64_t shim_det_random(void)
 {
-    uint64_t z = (det.random += 0x9e3779b97f4a7c15u);
+    uint64_t z = (shim_det.random += 0x9e3779b97f4a7c15u);
 
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
@@ -220,9 +232,9 @@ uint64_t shim_det_random(void)
 
 static int64_t det_tunable(const char *name, int64_t dflt)
 {
-    for (unsigned i = 0; i < det.ntunables; i++)
-        if (!strcmp(det.tunables[i].name, name))
-            return det.tunables[i].value;
+    for (unsigned i = 0; i < shim_det.ntunables; i++)
+        if (!strcmp(shim_det.tunables[i].name, name))
+            return shim_det.tunables[i].value;
     return dflt;
 }
 
@@ -230,12 +242,12 @@ void shim_det_tunable_set(const char *name, int64_t value)
 {
     unsigned i = 0;
 
-    while (i < det.ntunables && strcmp(det.tunables[i].name, name) != 0)
+    while (i < shim_det.ntunables && strcmp(shim_det.tunables[i].name, name) != 0)
         i++;
     SHIM_ASSERT(i < DET_TUNABLES_MAX && strlen(name) < DET_NAME_MAX);
-    if (i == det.ntunables)
-        (void)shim_format(det.tunables[det.ntunables++].name, DET_NAME_MAX, "%s", name);
-    det.tunables[i].value = value;
+    if (i == shim_det.ntunables)
+        (void)shim_format(shim_det.tunables[shim_det.ntunables++].name, DET_NAME_MAX, "%s", name);
+    shim_det.tunables[i].value = value;
 }
 
 /* ---------------------------------------------------------------- the table */
@@ -268,12 +280,12 @@ const struct shim_host *shim_det_host(uint64_t seed)
         .tunable = det_tunable,
     };
 
-    memset(&det, 0, sizeof(det));
-    det.seed = seed;
-    det.random = seed;
-    det.now_ns = DET_START_NS;
-    det.process.self_id = 1;
-    det.timer.self_id = 2;
-    det.current = &det.process;
+    memset(&shim_det, 0, sizeof(shim_det));
+    shim_det.seed = seed;
+    shim_det.random = seed;
+    shim_det.now_ns = DET_START_NS;
+    shim_det.process.self_id = 1;
+    shim_det.timer.self_id = 2;
+    shim_det.current = &shim_det.process;
     return &host;
 }

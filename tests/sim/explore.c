@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * explore.c - programs in processes of their own: one run, all runs, and the shortest that still fails.
+ */
+#define _GNU_SOURCE
+#include "schedule.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct sched_result *sched_result_new(void)
+{
+    struct sched_result *r =
+        mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (r == MAP_FAILED) {
+        fprintf(stderr, "sim: no memory for a result\n");
+        exit(2);
+    }
+    return r;
+}
+
+/* A child has died of something: say of what. Its last decisions are in the result. */
+static void crashed(struct sched_result *r, int status)
+{
+    r->r_failed = true;
+    if (WIFSIGNALED(status))
+        (void)snprintf(r->r_text, sizeof(r->r_text), "crashed: %s", strsignal(WTERMSIG(status)));
+    else
+        (void)snprintf(r->r_text, sizeof(r->r_text), "ended with %d: a sanitizer's report, above",
+                       WEXITSTATUS(status));
+}
+
+static void quiet(const struct sched *s)
+{
+    if (s->s_story)
+        return;
+    /* What it says on the way is of interest in the run that tells the story. */
+    if (!freopen("/dev/null", "w", stderr))
+        _exit(2);
+}
+
+static bool in_child(struct sched *s, const struct sched_program *p, void (*body)(struct sched *s,
+                                                                             const struct sched_program *p))
+{
+    pid_t child;
+    int status;
+
+    s->s_result->r_failed = s->s_result->r_ended = false;
+    s->s_result->r_ndeviations = 0;
+    fflush(NULL);
+    child = fork();
+    if (child == 0) {
+        quiet(s);
+        body(s, p);
+        fflush(NULL);
+        _exit(0);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child) {
+        perror("sim: fork");
+        exit(2);
+    }
+    if (!WIFEXITED(status) || (WEXITSTATUS(status) != 0 && !s->s_result->r_failed))
+        crashed(s->s_result, status);
+    return !s->s_result->r_failed;
+}
+
+/* ---------------------------------------------------------------- one run */
+
+static void run_once(struct sched *s, const struct sched_program *p)
+{
+    s->s_interrupts = p->p_interrupts;
+    p->p_run(sched_begin(s), s->s_seed);
+    sched_end(s);
+}
+
+bool sched_run(struct sched *s, const struct sched_program *p) { return in_child(s, p, run_once); }
+
+/* ---------------------------------------------------------------- all of them */
+
+static bool search_progress;
+
+static void run_all(struct sched *s, const struct sched_program *p)
+{
+    uint64_t n = 0;
+
+    do {
+        run_once(s, p);
+        if (search_progress && ++n % 4096 == 0) {
+            printf("\r%-28s %llu schedules", p->p_name, (unsigned long long)n);
+            fflush(stdout);
+        }
+    } while (sched_next(s));
+    s->s_result->r_exhausted = true;
+}
+
+bool sched_search(struct sched *s, const struct sched_program *p, bool progress)
+{
+    bool ok;
+
+    s->s_kind = SCHED_SEARCH;
+    s->s_len = 0;
+    s->s_result->r_schedules = 0;
+    s->s_result->r_exhausted = false;
+    search_progress = progress;
+    ok = in_child(s, p, run_all);
+    if (progress)
+        printf("\r%78s\r", "");
+    return ok;
+}
+
+/* ---------------------------------------------------------------- shrinking */
+
+/* Run a list; true when it still fails. */
+static bool still_fails(const struct sched *of, const struct sched_program *p, struct sched_result *r,
+                        const struct sched_deviation *list, uint32_t n)
+{
+    struct sched s = {.s_kind = SCHED_REPLAY,
+                      .s_seed = of->s_seed,
+                      .s_points_max = of->s_points_max,
+                      .s_replay = list,
+                      .s_nreplay = n,
+                      .s_result = r};
+
+    return !sched_run(&s, p);
+}
+
+/* Halves, quarters ... single ones: drop what is not needed. */
+uint32_t sched_shrink(const struct sched *s, const struct sched_program *p, struct sched_result *r, bool progress)
+{
+    struct sched_deviation *list = malloc(sizeof(*list) * (r->r_ndeviations + 1)),
+                           *less = malloc(sizeof(*list) * (r->r_ndeviations + 1));
+    struct sched_result *scratch = sched_result_new();
+    uint32_t n = r->r_ndeviations, runs = 0;
+
+    if (!list || !less)
+        exit(2);
+    memcpy(list, r->r_deviations, n * sizeof(*list));
+    for (uint32_t size = n; size > 0; size = size > 1 && size / 2 == 0 ? 1 : size / 2) {
+        for (uint32_t at = 0; at < n;) {
+            const uint32_t cut = size < n - at ? size : n - at;
+
+            memcpy(less, list, at * sizeof(*list));
+            memcpy(less + at, list + at + cut, (n - at - cut) * sizeof(*list));
+            runs++;
+            if (still_fails(s, p, scratch, less, n - cut)) {
+                struct sched_deviation *swap = list;
+
+                list = less;
+                less = swap;
+                n -= cut;
+            } else {
+                at += cut;
+            }
+            if (progress && runs % 16 == 0) {
+                printf("\rshrinking: %u deviations left, %u runs", n, runs);
+                fflush(stdout);
+            }
+        }
+    }
+    if (progress)
+        printf("\r%78s\r", "");
+    memcpy(r->r_deviations, list, n * sizeof(*list));
+    r->r_ndeviations = n;
+    free(list);
+    free(less);
+    (void)munmap(scratch, sizeof(*scratch));
+    return runs;
+}
+
+/* ---------------------------------------------------------------- telling */
+
+void sched_tell(const struct sched *of, const struct sched_program *p, const struct sched_result *r)
+{
+    struct sched s = {.s_kind = SCHED_REPLAY,
+                      .s_seed = of->s_seed,
+                      .s_points_max = of->s_points_max,
+                      .s_replay = r->r_deviations,
+                      .s_nreplay = r->r_ndeviations,
+                      .s_story = true,
+                      .s_result = sched_result_new()};
+
+    (void)sched_run(&s, p);
+    if (!s.s_result->r_ended)
+        printf("%s\n", s.s_result->r_text);
+    (void)munmap(s.s_result, sizeof(*s.s_result));
+}

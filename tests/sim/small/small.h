@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * small.h - closed programs of two or three fibres, for exhaustive search: what they share.
+ *
+ * Each sets the drivers up on a chip that does nothing but what the program says, lets its fibres meet, takes
+ * everything down and checks what must hold whoever was faster.
+ *
+ * Contents: small.c the command line and the list; small_chip.c the chip; small_*.c the programs.
+ */
+#ifndef SMALL_H
+#define SMALL_H
+
+#include "../schedule.h"
+
+#include "adapter/ad_impl.h"
+
+#include <sys/kservices.h>
+
+#define SMALL_DEVNO    SC_MAKEDEV(9, 0)
+#define SMALL_KEPT_MAX 16u
+#define SMALL_REQS_MAX 16u
+
+/* ---------------------------------------------------------------- the chip */
+
+/* It ends a command inside start(), or keeps it until small_end(). Results by the command's first byte. */
+struct small_chip {
+    struct shim_dev ch_dev; /* first */
+    struct ad_adapter *ch_ad;
+    bool ch_keeps_queue, ch_pends;
+    uint32_t ch_commands, ch_tags;
+    uint8_t ch_luns;
+    struct ad_xfer *ch_kept[SMALL_KEPT_MAX];
+    uint32_t ch_nkept;
+    uint8_t ch_started[64]; /* operation codes in the order in which they reached the chip */
+    uint32_t ch_nstarted;
+    void (*ch_on_start)(struct ad_xfer *x); /* or NULL */
+};
+extern struct small_chip chip;
+
+/* What an operation code does. */
+enum {
+    SMALL_GOOD = 0x08,  /* ends well */
+    SMALL_CHECK = 0x0a, /* CHECK CONDITION */
+    SMALL_BUSY = 0x0b   /* BUSY status */
+};
+
+/* ---------------------------------------------------------------- a run */
+
+/* Host, services, adapter with LUN 0 of id 1 started and the file that did it. */
+void small_up(const struct det_strategy *st, uint64_t seed);
+/* The same in pieces. */
+void small_host(const struct det_strategy *st, uint64_t seed);
+void small_attach(void);
+/* And down again; whatever the program took down itself is left out. */
+void small_down(void);
+extern struct file *small_fp;
+extern bool small_attached;
+/* End the oldest command that the chip keeps. False: none. */
+bool small_end(void);
+void small_chip_prepare(void);
+
+/* ---------------------------------------------------------------- requests */
+
+struct small_req {
+    struct sc_buf rq_sb; /* first */
+    uint32_t rq_done;    /* iodone calls */
+    uint32_t rq_order;   /* 1, 2, 3 ... over all requests of the run */
+    void (*rq_then)(struct small_req *r);
+    uint8_t rq_data[64];
+};
+extern struct small_req reqs[SMALL_REQS_MAX];
+extern uint32_t small_orders;
+extern struct shim_event small_event; /* signalled by each iodone */
+
+/* A tagged six-byte read to id 1, LUN `lun`. */
+struct small_req *small_req(uint32_t i, uint8_t lun, uint8_t code);
+void small_send(struct small_req *r);
+/* Sleep until so many of reqs[] are done. */
+void small_wait_done(uint32_t n);
+int small_errno(const struct small_req *r);
+
+/* ---------------------------------------------------------------- the programs */
+
+extern const struct sched_program small_adapter_programs[];
+extern const unsigned small_adapter_nprograms;
+
+#endif /* SMALL_H */

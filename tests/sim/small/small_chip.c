@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * small_chip.c - a chip of a few lines, requests to send to it, and a place to set both up.
+ */
+#include "small.h"
+
+struct small_chip chip;
+struct file *small_fp;
+bool small_attached;
+struct small_req reqs[SMALL_REQS_MAX];
+uint32_t small_orders;
+struct shim_event small_event;
+
+/* ---------------------------------------------------------------- the device half */
+
+static int chip_map(struct shim_dev *dev, const struct iovec *vec, uint32_t n, int dir, struct shim_dma_map *map)
+{
+    (void)dev;
+    (void)dir;
+    map->map_bytes = 0;
+    map->map_nsegs = n;
+    for (uint32_t i = 0; i < n; i++) {
+        map->map_segs[i] = (struct shim_seg){(uintptr_t)vec[i].iov_base, vec[i].iov_len};
+        map->map_bytes += vec[i].iov_len;
+    }
+    return SHIM_MAP_OK;
+}
+
+static void chip_unmap(struct shim_dev *dev, struct shim_dma_map *map)
+{
+    (void)dev;
+    (void)map;
+}
+
+static const struct shim_dev_ops chip_dev_ops = {
+    .version = SHIM_DEV_VERSION,
+    .size = sizeof(struct shim_dev_ops),
+    .name = "small",
+    .dma_map = chip_map,
+    .dma_unmap = chip_unmap,
+};
+
+/* ---------------------------------------------------------------- the chip */
+
+static int chip_attach(void *hw, struct ad_adapter *ad, struct ad_hw_caps *caps)
+{
+    (void)hw;
+    chip.ch_ad = ad;
+    *caps = (struct ad_hw_caps){.cap_transfer_bytes_max = 1u << 20,
+                                .cap_commands_max = chip.ch_commands,
+                                .cap_tags_max = (uint16_t)chip.ch_tags,
+                                .cap_segs_max = 64,
+                                .cap_adapter_id = 7,
+                                .cap_ids = 4,
+                                .cap_luns = chip.ch_luns,
+                                .cap_keeps_queue = chip.ch_keeps_queue};
+    return 0;
+}
+
+static void chip_detach(void *hw)
+{
+    (void)hw;
+    SCHED_CHECK(chip.ch_nkept == 0, "detached with %u commands at the chip", chip.ch_nkept);
+}
+
+static void chip_fill(struct ad_xfer *x)
+{
+    const uint8_t code = x->xfer_cdb[0];
+
+    x->xfer_result = code == SMALL_GOOD ? AD_RES_GOOD : AD_RES_STATUS;
+    x->xfer_scsi_status = code == SMALL_CHECK  ? SC_CHECK_CONDITION
+                          : code == SMALL_BUSY ? SC_BUSY_STATUS
+                                               : SC_GOOD_STATUS;
+    x->xfer_resid = code == SMALL_GOOD ? 0 : x->xfer_bytes;
+    if (code != SMALL_CHECK && code != SMALL_BUSY)
+        x->xfer_result = AD_RES_GOOD;
+}
+
+static int chip_start(void *hw, struct ad_xfer *x)
+{
+    (void)hw;
+    shim_det_mark();
+    if (chip.ch_nstarted < SC_ARRAY_SIZE(chip.ch_started))
+        chip.ch_started[chip.ch_nstarted++] = x->xfer_cdb[0];
+    if (chip.ch_on_start)
+        chip.ch_on_start(x);
+    if (!chip.ch_pends) {
+        chip_fill(x);
+        shim_det_mark();
+        return AD_HW_DONE;
+    }
+    SCHED_CHECK(chip.ch_nkept < SMALL_KEPT_MAX, "the chip is full");
+    chip.ch_kept[chip.ch_nkept++] = x;
+    return AD_HW_PENDING;
+}
+
+static struct ad_xfer *chip_take(uint32_t i)
+{
+    struct ad_xfer *x = chip.ch_kept[i];
+
+    memmove(&chip.ch_kept[i], &chip.ch_kept[i + 1], (chip.ch_nkept - i - 1) * sizeof(chip.ch_kept[0]));
+    chip.ch_nkept--;
+    return x;
+}
+
+bool small_end(void)
+{
+    struct ad_xfer *x;
+
+    if (chip.ch_nkept == 0)
+        return false;
+    x = chip_take(0);
+    chip_fill(x);
+    ad_hw_done(chip.ch_ad, x);
+    return true;
+}
+
+static void chip_give_back(uint32_t i, uint8_t result)
+{
+    struct ad_xfer *x = chip_take(i);
+
+    x->xfer_result = result;
+    x->xfer_scsi_status = SC_GOOD_STATUS;
+    x->xfer_resid = x->xfer_bytes;
+    ad_hw_done(chip.ch_ad, x);
+}
+
+static void chip_abort(void *hw, struct ad_xfer *x)
+{
+    (void)hw;
+    shim_det_mark();
+    for (uint32_t i = 0; i < chip.ch_nkept; i++) {
+        if (chip.ch_kept[i] == x) {
+            chip_give_back(i, AD_RES_ABORTED);
+            return;
+        }
+    }
+}
+
+static int chip_reset_target(void *hw, unsigned id)
+{
+    (void)hw;
+    (void)id;
+    while (chip.ch_nkept > 0)
+        chip_give_back(0, AD_RES_ABORTED);
+    return 0;
+}
+
+static int chip_reset_bus(void *hw)
+{
+    (void)hw;
+    while (chip.ch_nkept > 0)
+        chip_give_back(0, AD_RES_BUS_RESET);
+    return 0;
+}
+
+static const struct ad_hw_ops chip_ops = {
+    .version = AD_HW_VERSION,
+    .size = sizeof(struct ad_hw_ops),
+    .name = "small",
+    .attach = chip_attach,
+    .detach = chip_detach,
+    .start = chip_start,
+    .abort = chip_abort,
+    .reset_target = chip_reset_target,
+    .reset_bus = chip_reset_bus,
+};
+
+/* ---------------------------------------------------------------- a run */
+
+void small_chip_prepare(void)
+{
+    memset(&chip, 0, sizeof(chip));
+    chip.ch_dev.dev_ops = &chip_dev_ops;
+    chip.ch_commands = 16;
+    chip.ch_tags = 4;
+    chip.ch_luns = 4;
+}
+
+void small_host(const struct det_strategy *st, uint64_t seed)
+{
+    const struct shim_host *host = shim_det_host(seed);
+
+    memset(reqs, 0, sizeof(reqs));
+    memset(&small_event, 0, sizeof(small_event));
+    small_orders = 0;
+    small_fp = NULL;
+    small_attached = false;
+    shim_det_sched(st);
+    shim_checks_set(true);
+    SCHED_CHECK(shim_init(host) == 0 && kern_init() == 0, "the host does not come up");
+    shim_det_tunable_set("ad_openings", 4);
+}
+
+void small_attach(void)
+{
+    struct ad_config cfg = {.cfg_ops = &chip_ops, .cfg_hw = &chip, .cfg_dev = &chip.ch_dev};
+
+    SCHED_CHECK(ad_attach(SMALL_DEVNO, &cfg) == 0, "ad_attach failed");
+    small_attached = true;
+    SCHED_CHECK(fp_opendev(SMALL_DEVNO, DREAD | DWRITE | DKERNEL, NULL, 0, &small_fp) == 0, "open failed");
+    SCHED_CHECK(fp_ioctl(small_fp, SCIOSTART, SC_ARG(1, 0), 0) == 0, "SCIOSTART failed");
+}
+
+void small_up(const struct det_strategy *st, uint64_t seed)
+{
+    small_host(st, seed);
+    small_attach();
+}
+
+void small_down(void)
+{
+    if (small_fp)
+        SCHED_CHECK(fp_close(small_fp) == 0, "close failed");
+    if (small_attached)
+        SCHED_CHECK(ad_detach(SMALL_DEVNO) == 0, "detach failed");
+    kern_fini();
+    SCHED_CHECK(shim_det_sched_idle(), "a fibre has not ended");
+    SCHED_CHECK(shim_fini() == 0, "memory leaked");
+    shim_checks_set(false);
+}
+
+/* ---------------------------------------------------------------- requests */
+
+static void req_done(struct buf *bp)
+{
+    struct small_req *r = (struct small_req *)(void *)bp;
+
+    r->rq_order = ++small_orders;
+    if (r->rq_then)
+        r->rq_then(r);
+    r->rq_done++;
+    shim_wake(&small_event);
+}
+
+struct small_req *small_req(uint32_t i, uint8_t lun, uint8_t code)
+{
+    struct small_req *r = &reqs[i];
+
+    memset(r, 0, sizeof(*r));
+    r->rq_sb.bufstruct.b_flags = B_READ;
+    r->rq_sb.bufstruct.b_iodone = req_done;
+    r->rq_sb.bufstruct.b_dev = SMALL_DEVNO;
+    r->rq_sb.bufstruct.b_un.b_addr = (void *)r->rq_data;
+    r->rq_sb.bufstruct.b_bcount = sizeof(r->rq_data);
+    r->rq_sb.scsi_command.scsi_length = 6;
+    r->rq_sb.scsi_command.scsi_id = 1;
+    r->rq_sb.scsi_command.scsi_cmd.scsi_op_code = code;
+    r->rq_sb.lun = lun;
+    r->rq_sb.q_tag_msg = SC_SIMPLE_Q;
+    r->rq_sb.timeout_value = 30;
+    return r;
+}
+
+void small_send(struct small_req *r) { SCHED_CHECK(devstrat(&r->rq_sb.bufstruct) == 0, "devstrat failed"); }
+
+void small_wait_done(uint32_t n)
+{
+    for (;;) {
+        uint32_t done = 0;
+
+        for (uint32_t i = 0; i < SMALL_REQS_MAX; i++)
+            done += reqs[i].rq_done;
+        if (done >= n)
+            return;
+        (void)shim_wait(&small_event, NULL, UINT64_MAX);
+    }
+}
+
+int small_errno(const struct small_req *r)
+{
+    return r->rq_sb.bufstruct.b_flags & B_ERROR ? r->rq_sb.bufstruct.b_error : 0;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * story.c - telling a schedule to a person: where a fibre stopped and which one went on.
+ *
+ * Addresses become lines by addr2line, once each; a run that is told is short, because it has been
+ * shrunk. Of the way to a point the first place outside the kernel services and the shim is shown: that
+ * somebody stands in a lock routine helps nobody.
+ */
+#define _GNU_SOURCE
+#include "schedule.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STORY_PLACES_MAX 4096u
+
+struct story_place {
+    void *pl_address;
+    char pl_text[120]; /* "ad_done.c:457 ad_respond" */
+    bool pl_below;     /* in the services or the shim */
+};
+static struct story_place story_places[STORY_PLACES_MAX];
+static unsigned story_nplaces;
+
+static void story_look_up(struct story_place *pl)
+{
+    char self[256], command[512], function[160] = "", line[300] = "";
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    const char *name;
+    FILE *f;
+
+    self[n > 0 ? n : 0] = '\0';
+    /* The address of a call's return is that of the next line. */
+    (void)snprintf(command, sizeof(command), "addr2line -f -e '%s' %p", self,
+                   (void *)((char *)pl->pl_address - 1));
+    f = popen(command, "r");
+    if (!f)
+        return;
+    if (!fgets(function, sizeof(function), f) || !fgets(line, sizeof(line), f))
+        line[0] = '\0';
+    (void)pclose(f);
+    function[strcspn(function, "\n")] = '\0';
+    line[strcspn(line, " \n")] = '\0';
+    pl->pl_below = strstr(line, "/src/shim/") != NULL || strstr(line, "/include/") != NULL;
+    name = strrchr(line, '/');
+    (void)snprintf(pl->pl_text, sizeof(pl->pl_text), "%.60s %.50s", name ? name + 1 : line, function);
+}
+
+static const struct story_place *story_find(void *address)
+{
+    struct story_place *pl;
+
+    for (unsigned i = 0; i < story_nplaces; i++)
+        if (story_places[i].pl_address == address)
+            return &story_places[i];
+    if (story_nplaces == STORY_PLACES_MAX)
+        return NULL;
+    pl = &story_places[story_nplaces++];
+    pl->pl_address = address;
+    story_look_up(pl);
+    return pl;
+}
+
+void story_place(void *const *frames, char *out, size_t size)
+{
+    const struct story_place *best = NULL;
+
+    for (unsigned i = 0; i < DET_FRAMES && frames[i]; i++) {
+        const struct story_place *pl = story_find(frames[i]);
+
+        if (pl && pl->pl_text[0] != '?' && pl->pl_text[0] != ' ') {
+            best = pl;
+            if (!pl->pl_below)
+                break;
+        }
+    }
+    (void)snprintf(out, size, "%s", best ? best->pl_text : "");
+}
+
+/* Called at every point: a line when another fibre has come to be the one that runs. */
+void story_point(void *arg, enum det_point point, uint32_t fibre, const char *object, void *const *frames)
+{
+    static uint32_t last = UINT32_MAX;
+    static char where[160];
+    static enum det_point what;
+
+    (void)arg;
+    if (last != UINT32_MAX && last != fibre)
+        printf("  fibre %u (%s) stopped at %s [%s]; fibre %u (%s) goes on\n", last, shim_det_fibre_name(last),
+               where, det_point_names[what], fibre, shim_det_fibre_name(fibre));
+    (void)object;
+    last = fibre;
+    what = point;
+    story_place(frames, where, sizeof(where));
+}
