@@ -81,7 +81,9 @@ static int ad_start_again(struct ad_cmd *cmd)
     shim_lock_enter(&lun->lun_lock);
     ad_gate_set_locked(lun, AD_GATE_HW);
     shim_lock_exit(&lun->lun_lock);
+    shim_sched_point();
     said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
+    shim_sched_point();
     if (said != AD_HW_BUSY) {
         shim_lock_enter(&lun->lun_lock);
         lun->lun_gate &= ~AD_GATE_HW;
@@ -146,12 +148,16 @@ bool ad_exec_said(struct ad_run *run, struct ad_cmd *cmd, int said)
 bool ad_exec_mapped(struct ad_run *run, struct ad_cmd *cmd, int mapped)
 {
     struct ad_adapter *adp = cmd->cmd_lun->lun_adp;
+    int said;
 
     if (SC_UNLIKELY(mapped != SHIM_MAP_OK) && !ad_map_failed(run, cmd, mapped))
         return true;
     if (cmd->cmd_xfer.xfer_bytes != 0)
         ad_sync(adp, cmd, SHIM_SYNC_BEFORE);
-    return ad_exec_said(run, cmd, adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer));
+    shim_sched_point();
+    said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
+    shim_sched_point();
+    return ad_exec_said(run, cmd, said);
 }
 
 /*
@@ -516,6 +522,7 @@ bool ad_complete(struct ad_run *run, struct ad_cmd *cmd)
     if (SC_UNLIKELY(shared))
         ad_credit_return(run, lun->lun_adp);
     ad_wake(lun, sleepers);
+    shim_sched_point();
     if (SC_UNLIKELY(atomic_load_explicit(&adp->adp_map_wait, memory_order_relaxed)) &&
         atomic_exchange(&adp->adp_map_wait, 0u))
         ad_kick_waiting(run, adp);

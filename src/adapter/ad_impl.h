@@ -15,6 +15,7 @@
 #include <scpair/shim.h>
 #include <stdatomic.h>
 #include <sys/kservices.h>
+#include <sys/scsched.h>
 #include <sys/scsi.h>
 #include <sys/sctypes.h>
 

@@ -81,6 +81,7 @@ void ad_lane_close_locked(struct ad_lun *lun)
     if (SC_LIKELY(!(lane & AD_LANE_OPEN)))
         return;
     SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
+    shim_sched_point();
     lane = atomic_exchange_explicit(&lun->lun_lane, 0, memory_order_acq_rel);
     SHIM_ASSERT(((lane & ~AD_LANE_OPEN) & ~lun->lun_lane_slots) == 0);
     for (uint32_t i = AD_LANE_SLOTS; i-- > 0;) {
@@ -119,6 +120,7 @@ static inline bool ad_lane_release(struct ad_lun *lun, struct ad_cmd *cmd)
     atomic_store_explicit(&cmd->cmd_lane_done, done + 1, memory_order_relaxed);
     while (SC_LIKELY(lane & AD_LANE_OPEN)) {
         SHIM_ASSERT(!(lane & bit));
+        shim_sched_point();
         if (SC_LIKELY(atomic_compare_exchange_weak_explicit(&lun->lun_lane, &lane, lane | bit,
                                                             memory_order_release, memory_order_relaxed)))
             return true;
@@ -159,6 +161,7 @@ bool ad_lane_submit(struct ad_lun *lun, struct sc_buf *sb)
     do {
         if (!(lane & AD_LANE_OPEN) || !(lane & ~AD_LANE_OPEN))
             return false;
+        shim_sched_point();
     } while (SC_UNLIKELY(!atomic_compare_exchange_weak_explicit(&lun->lun_lane, &lane, lane & (lane - 1u),
                                                                 memory_order_acquire, memory_order_relaxed)));
     cmd = &lun->lun_cmds[__builtin_ctz(lane)];
@@ -172,13 +175,16 @@ bool ad_lane_submit(struct ad_lun *lun, struct sc_buf *sb)
         }
         ad_sync(adp, cmd, SHIM_SYNC_BEFORE);
     }
+    shim_sched_point();
     said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
+    shim_sched_point();
     if (SC_UNLIKELY(said != AD_HW_DONE || cmd->cmd_xfer.xfer_result != AD_RES_GOOD ||
                     cmd->cmd_xfer.xfer_resid != 0 || cmd->cmd_long != 0 || sb->resvd1 != NULL)) {
         ad_lane_leave(cmd, SHIM_MAP_OK, said);
         return true;
     }
     ad_unmap(cmd);
+    shim_sched_point();
     if (SC_UNLIKELY(atomic_load_explicit(&adp->adp_map_wait, memory_order_relaxed)) ||
         SC_UNLIKELY(!ad_lane_release(lun, cmd))) {
         ad_lane_leave(cmd, SHIM_MAP_OK, said);

@@ -324,5 +324,6 @@ int ad_lun_reset(struct ad_lun *lun, long owner)
     shim_lock_enter(&adp->adp_lock);
     adp->adp_resets++;
     shim_lock_exit(&adp->adp_lock);
+    shim_sched_point();
     return adp->adp_ops->reset_target(adp->adp_hw, lun->lun_id) == 0 ? 0 : EIO;
 }

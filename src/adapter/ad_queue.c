@@ -465,7 +465,9 @@ static bool ad_abort_one_unlock(struct ad_run *run, struct ad_lun *lun)
     cmd->cmd_pins++;
     shim_lock_exit(&lun->lun_lock);
 
+    shim_sched_point();
     adp->adp_ops->abort(adp->adp_hw, &cmd->cmd_xfer);
+    shim_sched_point();
 
     shim_lock_enter(&lun->lun_lock);
     cmd->cmd_pins--;

@@ -88,8 +88,10 @@ void ad_timer_turned_away_locked(struct ad_lun *lun, const struct sc_buf *sb)
  */
 void ad_poll(struct ad_adapter *adp)
 {
+    shim_sched_point();
     if (atomic_exchange(&adp->adp_polling, true))
         return;
+    shim_sched_point();
     adp->adp_ops->poll(adp->adp_hw);
     atomic_store(&adp->adp_polling, false);
 }
@@ -158,12 +160,14 @@ static void ad_due_do(struct ad_lun *lun, const struct ad_due *due)
     shim_lock_exit(&adp->adp_lock);
     if (due->due_target_reset) {
         ad_log(adp, ERRID_SCSI_ERR1, true, "a command did not come back from abort: target reset");
+        shim_sched_point();
         (void)adp->adp_ops->reset_target(adp->adp_hw, lun->lun_id);
     }
     if (due->due_bus_reset) {
         ad_log(adp, due->due_lost ? ERRID_SCSI_ERR2 : ERRID_SCSI_ERR1, !due->due_lost,
                due->due_lost ? "a command did not come back from any reset; its memory is kept"
                              : "a command did not come back from target reset: bus reset");
+        shim_sched_point();
         (void)adp->adp_ops->reset_bus(adp->adp_hw);
     }
     if (due->due_lost)

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <sys/kservices.h>
 #include <sys/scdisk.h>
+#include <sys/scsched.h>
 #include <sys/scsi.h>
 #include <sys/scsiproto.h>
 

@@ -35,7 +35,9 @@ struct dd_unit *dd_unit_hold(devno_t devno)
     if (minor >= DD_UNITS_MAX)
         return NULL;
     /* Either the other side sees the count, or we see that the unit has gone. */
+    shim_sched_point();
     atomic_fetch_add_explicit(&dd_users[minor], 1, memory_order_seq_cst);
+    shim_sched_point();
     un = atomic_load_explicit(&dd_units[minor], memory_order_seq_cst);
     if (!un || un->un_devno != devno) {
         dd_unit_release(devno);
@@ -283,6 +285,7 @@ static void life_quiesce(struct dd_unit *un)
 {
     event_t never = EVENT_NULL;
 
+    shim_sched_point();
     while (atomic_load_explicit(&dd_users[SC_MINOR(un->un_devno)], memory_order_seq_cst))
         (void)e_timedsleep(&never, NULL, 1000000);
     for (unsigned i = 0; i < DD_PLUGS; i++)

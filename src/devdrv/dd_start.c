@@ -61,7 +61,9 @@ static struct dd_plug *plug_take_locked(struct dd_unit *un, struct dd_plug *loca
 static inline void plug_drop(struct dd_plug *plug)
 {
     KASSERT(!plug->pl_submitted.ch_head && !plug->pl_done_head);
+    shim_sched_point();
     atomic_store_explicit(&plug->pl_holder, 0, memory_order_release);
+    shim_sched_point();
 }
 
 /* ------------------------------------------------------------------ pool and in-process queue */

@@ -135,6 +135,7 @@ bool shim_wait(struct shim_event *ev, struct shim_lock *l, uint64_t deadline_ns)
         shim_panic("wait: called inside a strategy routine");
     if (SC_UNLIKELY(shim_checks_on()))
         shim_lock_check_sleep(self, l);
+    shim_sched_point();
     if (atomic_compare_exchange_strong_explicit(&ev->ev_word, &signalled, 0, memory_order_acquire,
                                                 memory_order_relaxed))
         return true;
@@ -147,6 +148,7 @@ bool shim_wait(struct shim_event *ev, struct shim_lock *l, uint64_t deadline_ns)
  */
 void shim_wake(struct shim_event *ev)
 {
+    shim_sched_point();
     if (atomic_exchange_explicit(&ev->ev_word, 1, memory_order_acq_rel) == 2)
         shim_host->wake(ev);
 }

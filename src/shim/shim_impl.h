@@ -8,6 +8,7 @@
 #define SHIM_IMPL_H
 
 #include <scpair/shim.h>
+#include <sys/scsched.h>
 #include <sys/sctypes.h>
 
 /* Who switched the fast path of a lock off (simple_lock_data.sl_slow). */

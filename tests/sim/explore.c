@@ -38,11 +38,43 @@ static void crashed(struct sched_result *r, int status)
 
 static void quiet(const struct sched *s)
 {
-    if (s->s_story)
+    if (s->s_story) {
+        (void)setvbuf(stdout, NULL, _IOLBF, 0);
         return;
+    }
     /* What it says on the way is of interest in the run that tells the story. */
     if (!freopen("/dev/null", "w", stderr))
         _exit(2);
+}
+
+static struct sched_result *dying;
+
+#ifndef SIM_SANITIZED
+/* Poisoned memory was used as a pointer, or something ran into a trap: a result like any other. */
+static void died(int sig)
+{
+    dying->r_failed = dying->r_ended = true;
+    dying->r_points = shim_det_points();
+    (void)snprintf(dying->r_text, sizeof(dying->r_text), "fibre %u (%s) crashed: %s", shim_det_fibre(),
+                   shim_det_fibre_name(shim_det_fibre()), strsignal(sig));
+    _Exit(1);
+}
+#endif
+
+/* Not under a sanitizer, which says more. */
+static void catch_crashes(struct sched_result *r)
+{
+#ifndef SIM_SANITIZED
+    static char stack[65536];
+    const stack_t on = {.ss_sp = stack, .ss_size = sizeof(stack)};
+    const struct sigaction act = {.sa_handler = died, .sa_flags = SA_ONSTACK};
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP};
+
+    (void)sigaltstack(&on, NULL);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(signals); i++)
+        (void)sigaction(signals[i], &act, NULL);
+#endif
+    dying = r;
 }
 
 static bool in_child(struct sched *s, const struct sched_program *p, void (*body)(struct sched *s,
@@ -57,6 +89,7 @@ static bool in_child(struct sched *s, const struct sched_program *p, void (*body
     child = fork();
     if (child == 0) {
         quiet(s);
+        catch_crashes(s->s_result);
         body(s, p);
         fflush(NULL);
         _exit(0);
@@ -186,7 +219,6 @@ void sched_tell(const struct sched *of, const struct sched_program *p, const str
                       .s_result = sched_result_new()};
 
     (void)sched_run(&s, p);
-    if (!s.s_result->r_ended)
-        printf("%s\n", s.s_result->r_text);
+    printf("  %s\n", s.s_result->r_text);
     (void)munmap(s.s_result, sizeof(*s.s_result));
 }

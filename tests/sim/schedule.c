@@ -185,8 +185,6 @@ static _Noreturn void sched_failed(void *arg, const char *text)
     s->s_result->r_points = shim_det_points();
     s->s_result->r_digest = shim_det_digest();
     (void)snprintf(s->s_result->r_text, sizeof(s->s_result->r_text), "%s", text);
-    if (s->s_story)
-        printf("%s\n", text);
     fflush(NULL);
     _Exit(1);
 }

@@ -42,7 +42,7 @@ static void story_look_up(struct story_place *pl)
     (void)pclose(f);
     function[strcspn(function, "\n")] = '\0';
     line[strcspn(line, " \n")] = '\0';
-    pl->pl_below = strstr(line, "/src/shim/") != NULL || strstr(line, "/include/") != NULL;
+    pl->pl_below = strstr(line, "src/shim/") != NULL || strstr(line, "include/s") != NULL;
     name = strrchr(line, '/');
     (void)snprintf(pl->pl_text, sizeof(pl->pl_text), "%.60s %.50s", name ? name + 1 : line, function);
 }

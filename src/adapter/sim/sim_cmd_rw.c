@@ -133,6 +133,7 @@ bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x)
         return false;
     atomic_store_explicit(&sp->sp_busy, SIM_BUSY_HOT, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
+    shim_sched_point();
     if (SC_UNLIKELY(atomic_load_explicit(&disk->dk_odd, memory_order_acquire) != odd)) {
         atomic_store_explicit(&sp->sp_busy, SIM_BUSY_NOT, memory_order_release);
         return false;
@@ -156,6 +157,7 @@ bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x)
     x->xfer_result = AD_RES_GOOD;
     x->xfer_scsi_status = SC_GOOD_STATUS;
     x->xfer_resid = 0;
+    shim_sched_point();
     atomic_store_explicit(&sp->sp_busy, SIM_BUSY_NOT, memory_order_release);
     return true;
 }

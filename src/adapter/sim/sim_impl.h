@@ -18,6 +18,7 @@
 #include <scpair/ad_hw.h>
 #include <scpair/shim.h>
 #include <stdatomic.h>
+#include <sys/scsched.h>
 #include <sys/scsi.h>
 #include <sys/scsiproto.h>
 #include <sys/sctypes.h>

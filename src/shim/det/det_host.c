@@ -60,7 +60,10 @@ static void det_free(void *p, size_t size, size_t align)
 {
     (void)size;
     (void)align;
-    free(p);
+    if (shim_det.ops)
+        shim_det.ops->release(p);
+    else
+        free(p);
 }
 
 static int det_copy_user(void *user, void *kernel, size_t n, bool to_user)

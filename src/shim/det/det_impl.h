@@ -85,6 +85,7 @@ struct det_fibre_ops {
     int (*start)(struct shim_thread *t, void (*fn)(void *arg), void *arg, const char *name);
     void (*join)(struct shim_thread *t);
     void (*delay)(uint64_t ns);
+    void (*release)(void *p); /* free() it, when nobody can look at it any more */
     void (*timer_armed)(struct shim_timer *t);
     bool (*timer_runs)(const struct shim_timer *t); /* on another fibre */
     void (*fail)(const char *text);

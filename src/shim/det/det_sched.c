@@ -3,7 +3,7 @@
  * det_sched.c - fibres: points, blocking, and time that passes only when nobody can run.
  *
  * A *point* is where another fibre may go on: before a lock is entered and after it is left, before a sleep and
- * a wake-up, where a timer begins, at start, join and end of a thread, and at the marks (shim_sched.h) beside
+ * a wake-up, where a timer begins, at start, join and end of a thread, and at the marks (scsched.h) beside
  * atomics that matter. At each the strategy picks one of the fibres that can run; the first alternative is always
  * to go on. A fibre that cannot go on is a point too, where going on is not among the alternatives.
  *
@@ -27,6 +27,8 @@
  * Does not contain: strategies (tests/sim), stacks (det_fibre.c).
  */
 #include "det_impl.h"
+
+#include <stdlib.h>
 
 #define DET_POINTS_MAX 10000000u
 
@@ -526,6 +528,39 @@ static void det_timers_fibre(void)
     }
 }
 
+/* ---------------------------------------------------------------- memory */
+
+/*
+ * What is freed stays as the wrappers have poisoned it until the run is over, so that whoever still looks at
+ * it meets a lock without its magic number, the same in every build. The address sanitizer does better.
+ */
+static struct {
+    void **gr_blocks;
+    size_t gr_n, gr_room;
+} det_graveyard;
+
+static void det_fibre_release(void *p)
+{
+#ifdef DET_ASAN
+    free(p);
+#else
+    if (det_graveyard.gr_n == det_graveyard.gr_room) {
+        det_graveyard.gr_room = det_graveyard.gr_room ? 2 * det_graveyard.gr_room : 256;
+        det_graveyard.gr_blocks =
+            realloc(det_graveyard.gr_blocks, det_graveyard.gr_room * sizeof(*det_graveyard.gr_blocks));
+        if (!det_graveyard.gr_blocks)
+            shim_panic("det: no memory to remember what was freed");
+    }
+    det_graveyard.gr_blocks[det_graveyard.gr_n++] = p;
+#endif
+}
+
+static void det_bury(void)
+{
+    while (det_graveyard.gr_n > 0)
+        free(det_graveyard.gr_blocks[--det_graveyard.gr_n]);
+}
+
 /* ---------------------------------------------------------------- on and off */
 
 static struct shim_self *det_fibre_self(void) { return &det_cur()->f_self; }
@@ -543,6 +578,7 @@ static const struct det_fibre_ops det_ops = {
     .start = det_fibre_start,
     .join = det_fibre_join,
     .delay = det_fibre_delay,
+    .release = det_fibre_release,
     .timer_armed = det_fibre_timer_armed,
     .timer_runs = det_fibre_runs_timer,
     .fail = det_fibre_fail,
@@ -551,6 +587,7 @@ static const struct det_fibre_ops det_ops = {
 void shim_det_sched(const struct det_strategy *st)
 {
     SHIM_ASSERT(!shim_host && st);
+    det_bury();
     det_context_reset();
     shim_det.ops = &det_ops;
     shim_det.strategy = st;

@@ -47,7 +47,7 @@ struct det_choice {
     const void *ch_object; /* lock or event, or NULL */
 };
 
-#define DET_FRAMES 8u /* return addresses kept of a point, innermost first */
+#define DET_FRAMES 16u /* return addresses kept of a point, innermost first */
 
 struct det_strategy {
     /* Which alternative? Below ch_n. */

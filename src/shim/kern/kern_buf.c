@@ -61,7 +61,9 @@ void iodone(struct buf *bp)
     }
     old = shim_ctx_enter(self, SHIM_CTX_COMPLETION);
     self->self_iodone_depth++;
+    shim_sched_point();
     bp->b_iodone(bp);
+    shim_sched_point();
     if (self->self_iodone_depth == 1)
         kern_iodone_drain(self);
     self->self_iodone_depth--;

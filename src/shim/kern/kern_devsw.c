@@ -130,6 +130,7 @@ int devstrat(struct buf *bp)
     self = kern_strategy_enter();
     if (SC_UNLIKELY(self && self->self_nlocks != 0))
         shim_panic("devstrat: called with %s held", self->self_locks[0]->sl_name);
+    shim_sched_point();
     dsw->d_strategy(bp);
     kern_strategy_leave(self);
     return 0;

@@ -9,6 +9,7 @@
 
 #include <scpair/shim.h>
 #include <sys/kservices.h>
+#include <sys/scsched.h>
 
 /* Limits. */
 #define KERN_FILES_MAX        4096u  /* open devices in the process */

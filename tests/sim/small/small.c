@@ -31,8 +31,7 @@ static bool search(const struct sched_program *p, uint32_t preemptions)
            ok ? "holds" : "FAILS", (unsigned long long)r->r_schedules + !ok, preemptions,
            (unsigned long long)r->r_points, seconds() - start);
     if (!ok) {
-        printf("%s\n", r->r_text);
-        printf("%u deviations, shrunk in %u runs to", r->r_ndeviations,
+        printf("  %s\n  %u deviations, shrunk in %u runs to", r->r_text, r->r_ndeviations,
                sched_shrink(&s, p, s.s_result, isatty(STDOUT_FILENO) != 0));
         printf(" %u:\n", r->r_ndeviations);
         sched_tell(&s, p, r);
