@@ -28,6 +28,11 @@
 #endif
 #ifdef DET_TSAN
 #include <sanitizer/tsan_interface.h>
+/* Of the sanitizer's run-time library, without a header. */
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+void AnnotateIgnoreWritesBegin(const char *file, int line);
+void AnnotateIgnoreWritesEnd(const char *file, int line);
 #endif
 
 #define DET_STACK_BYTES ((size_t)512 * 1024)
@@ -150,5 +155,20 @@ void det_order_take(const void *by)
     __tsan_acquire((void *)(uintptr_t)by);
 #else
     (void)by;
+#endif
+}
+
+void det_blind(bool on)
+{
+#ifdef DET_TSAN
+    if (on) {
+        AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+        AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+    } else {
+        AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+        AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+    }
+#else
+    (void)on;
 #endif
 }

@@ -101,5 +101,7 @@ void det_context_entered(void);
 /* What the thread sanitizer does not see, because this host is not instrumented: order by a lock, an event ... */
 void det_order_give(const void *by);
 void det_order_take(const void *by);
+/* It is to look away while bookkeeping that all fibres share goes through the C library. */
+void det_blind(bool on);
 
 #endif /* DET_IMPL_H */

@@ -98,6 +98,7 @@ static _Noreturn void det_fail(const char *text)
 
     if (!failing && shim_det.strategy && shim_det.strategy->st_failed) {
         failing = true;
+        det_blind(true);
         shim_det.strategy->st_failed(shim_det.strategy->st_arg, text);
     }
     __builtin_trap();
@@ -157,7 +158,9 @@ static void det_note(enum det_point point, const void *object, const char *name)
         void *frames[DET_FRAMES];
 
         det_frames(__builtin_frame_address(0), frames);
+        det_blind(true);
         shim_det.strategy->st_trace(shim_det.strategy->st_arg, point, shim_det.cur, name, frames);
+        det_blind(false);
     }
 }
 
