@@ -34,6 +34,8 @@ uint64_t sched_random(uint64_t *state)
 
 static uint32_t below(struct sched *s, uint64_t n) { return (uint32_t)(sched_random(&s->s_random) % n); }
 
+static struct sched *sched_current; /* of this process: the one that was begun last */
+
 /* ---------------------------------------------------------------- what was decided */
 
 static void note(struct sched *s, uint32_t at, uint32_t pick, uint64_t slow_ns)
@@ -197,7 +199,7 @@ _Noreturn void sched_fail(const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    shim_panic("%s", text);
+    sched_failed(sched_current, text);
 }
 
 /* ---------------------------------------------------------------- beginning, ending, going on */
@@ -206,6 +208,7 @@ const struct det_strategy *sched_begin(struct sched *s)
 {
     struct sched_result *r = s->s_result;
 
+    sched_current = s;
     if (s->s_kind == SCHED_SEARCH && !s->s_steps) {
         s->s_steps = calloc(SCHED_DEPTH_MAX, sizeof(*s->s_steps));
         if (!s->s_steps)
