@@ -12,7 +12,8 @@
  * all fibres. What orders them on a real host (a lock, an event, a timer's arming, start and join) is said by
  * det_order_give() and det_order_take().
  *
- * Stacks are kept from run to run: a search makes and forgets fibres a hundred thousand times.
+ * Stacks, and the sanitizer's idea of a thread, are kept from run to run: a search makes and forgets fibres a
+ * hundred thousand times.
  *
  * Does not contain: who runs (det_sched.c).
  */
@@ -94,11 +95,6 @@ void det_context_make(uint32_t fibre, void (*entry)(void))
 void det_context_reset(void)
 {
 #ifdef DET_TSAN
-    for (uint32_t i = 1; i < DET_FIBRES_MAX; i++) {
-        if (det_contexts[i].cx_thread)
-            __tsan_destroy_fiber(det_contexts[i].cx_thread);
-        det_contexts[i].cx_thread = NULL;
-    }
     det_contexts[DET_FIBRE_MAIN].cx_thread = __tsan_get_current_fiber();
 #endif
 #ifdef DET_ASAN

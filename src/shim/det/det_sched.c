@@ -521,6 +521,7 @@ static void det_timers_fibre(void)
 
     for (;;) {
         while (!det_timer_due()) {
+            det_order_give(&shim_det.timers); /* for who ends the run */
             f->f_state = DET_IDLE;
             f->f_object = NULL;
             det_block();
@@ -603,6 +604,7 @@ void shim_det_sched(const struct det_strategy *st)
 
 bool shim_det_sched_idle(void)
 {
+    det_order_take(&shim_det.timers);
     for (uint32_t i = 0; i < shim_det.nfibres; i++)
         if (i > DET_FIBRE_TIMER && shim_det.fibres[i].f_state != DET_DONE)
             return false;
