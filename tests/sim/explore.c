@@ -138,7 +138,7 @@ bool sched_search(struct sched *s, const struct sched_program *p, bool progress)
 
     s->s_kind = SCHED_SEARCH;
     s->s_len = 0;
-    s->s_result->r_schedules = 0;
+    s->s_result->r_schedules = s->s_result->r_digests = 0;
     s->s_result->r_exhausted = false;
     search_progress = progress;
     ok = in_child(s, p, run_all);

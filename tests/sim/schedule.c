@@ -248,6 +248,7 @@ void sched_end(struct sched *s)
     s->s_result->r_points = shim_det_points();
     s->s_result->r_digest = shim_det_digest();
     s->s_result->r_schedules++;
+    s->s_result->r_digests = (s->s_result->r_digests ^ s->s_result->r_digest) * 0x100000001b3u;
 }
 
 bool sched_next(struct sched *s)
