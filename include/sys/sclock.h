@@ -13,6 +13,7 @@
 #ifndef SYS_SCLOCK_H
 #define SYS_SCLOCK_H
 
+#include <sys/scsched.h>
 #include <sys/sctypes.h>
 
 SC_BEGIN_DECLS
@@ -43,7 +44,8 @@ static inline void sc_lock_enter(struct simple_lock_data *l)
 {
     uint32_t free_word = 0;
 
-    if (SC_UNLIKELY(l->sl_slow) || SC_UNLIKELY(!SC_ATOMIC_CAS(&l->sl_word, &free_word, 1)))
+    if (SC_UNLIKELY(l->sl_slow) ||
+        (shim_sched_point(), SC_UNLIKELY(!SC_ATOMIC_CAS(&l->sl_word, &free_word, 1))))
         shim_lock_enter_slow(l);
 }
 
@@ -54,6 +56,7 @@ static inline void sc_lock_exit(struct simple_lock_data *l)
         shim_lock_exit_slow(l);
         return;
     }
+    shim_sched_point();
     /* One exchange both frees the lock and learns whether somebody sleeps on it. */
     if (SC_UNLIKELY(SC_ATOMIC_SWAP(&l->sl_word, 0) == 2))
         shim_lock_wake(l);

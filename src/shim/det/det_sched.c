@@ -418,6 +418,28 @@ static void det_fibre_wake(struct shim_event *ev)
     det_point_at(DET_POINT_WAKE, ev, NULL);
 }
 
+bool shim_det_sleep(const void *object, uint64_t until_ns)
+{
+    struct det_fibre *f = det_cur();
+
+    f->f_timed_out = false;
+    f->f_state = DET_EVENT;
+    f->f_object = object;
+    f->f_until_ns = until_ns;
+    det_block();
+    return !f->f_timed_out;
+}
+
+void shim_det_rouse(const void *object)
+{
+    for (uint32_t i = 0; i < shim_det.nfibres; i++) {
+        struct det_fibre *f = &shim_det.fibres[i];
+
+        if (f->f_state == DET_EVENT && f->f_object == object && !f->f_waiting)
+            f->f_state = DET_READY;
+    }
+}
+
 /* ---------------------------------------------------------------- threads */
 
 static void det_fibre_entry(void)

@@ -30,6 +30,7 @@
 #include "posix_impl.h"
 
 #include <errno.h>
+#include <sys/scsched.h>
 #include <time.h>
 
 #define POSIX_BUCKET_BITS 6u
@@ -166,6 +167,7 @@ void shim_posix_lock_fini(struct shim_lock *l)
 /* A while of looking before sleeping. True when the lock was taken. */
 static bool posix_lock_spin(struct shim_lock *l)
 {
+    shim_sched_point();
     for (unsigned i = 0; i < POSIX_SPIN_MAX; i++) {
         uint32_t word = atomic_load_explicit(&l->sl_word, memory_order_relaxed);
 
@@ -179,14 +181,22 @@ static bool posix_lock_spin(struct shim_lock *l)
     return false;
 }
 
+/* Say that somebody may be asleep, and look whether it is free. */
+static uint32_t posix_lock_announce(struct shim_lock *l)
+{
+    shim_sched_point();
+    return atomic_exchange_explicit(&l->sl_word, 2, memory_order_acquire);
+}
+
 void shim_posix_lock_enter(struct shim_lock *l)
 {
     if (posix_lock_spin(l))
         return;
-    while (atomic_exchange_explicit(&l->sl_word, 2, memory_order_acquire) != 0) {
+    while (posix_lock_announce(l) != 0) {
         struct posix_parked pk = {.pk_addr = l, .pk_thread = shim_posix_thread()};
         struct posix_bucket *b = posix_bucket_enter(l);
 
+        shim_sched_point();
         if (atomic_load_explicit(&l->sl_word, memory_order_relaxed) == 2) {
             posix_bucket_add(b, &pk);
             (void)posix_parked_sleep(b, &pk, UINT64_MAX);
@@ -213,6 +223,7 @@ static bool posix_event_consume(struct shim_event *ev)
 {
     uint32_t signalled = 1;
 
+    shim_sched_point();
     return atomic_compare_exchange_strong_explicit(&ev->ev_word, &signalled, 0, memory_order_acquire,
                                                    memory_order_relaxed);
 }
@@ -226,6 +237,7 @@ static bool posix_event_announce(struct shim_event *ev)
     for (;;) {
         uint32_t word = 0;
 
+        shim_sched_point();
         if (atomic_compare_exchange_strong_explicit(&ev->ev_word, &word, 2, memory_order_acq_rel,
                                                     memory_order_acquire) ||
             word == 2)
@@ -246,6 +258,7 @@ static bool posix_event_timed_out(struct posix_bucket *b, struct shim_event *ev,
 
     if (posix_bucket_find(b->bk_head, ev))
         return false; /* the word speaks for the others, and so does a signal */
+    shim_sched_point();
     if (atomic_compare_exchange_strong_explicit(&ev->ev_word, &word, 0, memory_order_acq_rel,
                                                 memory_order_acquire) ||
         word != 1)
