@@ -97,6 +97,8 @@ struct sched_program {
     const char *p_what; /* a line */
     void (*p_run)(const struct det_strategy *st, uint64_t seed);
     bool p_interrupts;
+    /* The fault of today's drivers that this program finds, in a line; NULL: it holds. */
+    const char *p_known;
 };
 /* Run it once, in a process of its own. False: it failed; s_result says how. */
 bool sched_run(struct sched *s, const struct sched_program *p);

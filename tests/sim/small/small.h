@@ -81,7 +81,12 @@ int small_errno(const struct small_req *r);
 
 /* ---------------------------------------------------------------- the programs */
 
-extern const struct sched_program small_adapter_programs[];
-extern const unsigned small_adapter_nprograms;
+/* A file's programs. A group can be named on the command line like a program. */
+struct small_group {
+    const char *sg_name;
+    const struct sched_program *sg_programs;
+    unsigned sg_n;
+};
+extern const struct small_group small_park, small_queue;
 
 #endif /* SMALL_H */

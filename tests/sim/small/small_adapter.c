@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * small_adapter.c - the adapter core against itself: submitting, ending, stopping and halting at the same time.
+ * small_adapter.c - the adapter core against itself: submitting, ending, stopping and halting at the same
+ * time.
  */
 #include "small.h"
 
@@ -78,8 +79,14 @@ static void run_back_before(const struct det_strategy *st, uint64_t seed, unsign
     small_down();
 }
 
-static void run_stop_back(const struct det_strategy *st, uint64_t seed) { run_back_before(st, seed, SCIOSTOP); }
-static void run_halt_back(const struct det_strategy *st, uint64_t seed) { run_back_before(st, seed, SCIOHALT); }
+static void run_stop_back(const struct det_strategy *st, uint64_t seed)
+{
+    run_back_before(st, seed, SCIOSTOP);
+}
+static void run_halt_back(const struct det_strategy *st, uint64_t seed)
+{
+    run_back_before(st, seed, SCIOHALT);
+}
 
 /* ---------------------------------------------------------------- ENXIO before its EIO */
 
@@ -94,7 +101,10 @@ static void run_enxio_first(const struct det_strategy *st, uint64_t seed)
         struct small_req *r = small_req(i, 0, codes[i]);
 
         r->rq_sb.q_tag_msg = i == 2 ? SC_ORDERED_Q : SC_SIMPLE_Q;
-        SCHED_CHECK(shim_thread_start(&t[i], last_submit, r, i == 0 ? "fails" : i == 1 ? "good" : "ordered") == 0,
+        SCHED_CHECK(shim_thread_start(&t[i], last_submit, r,
+                                      i == 0   ? "fails"
+                                      : i == 1 ? "good"
+                                               : "ordered") == 0,
                     "no fibre");
     }
     for (uint32_t i = 0; i < 3; i++)
@@ -146,11 +156,16 @@ static void run_start_after_halt(const struct det_strategy *st, uint64_t seed)
 
 /* ---------------------------------------------------------------- the list */
 
-const struct sched_program small_adapter_programs[] = {
-    {"last-iodone", "SCIOSTOP, close and detach after the last iodone", run_last_iodone, false},
-    {"stop-back", "SCIOSTOP returns after the last iodone", run_stop_back, false},
-    {"halt-back", "SCIOHALT returns after the last iodone", run_halt_back, false},
-    {"enxio-first", "a follower's ENXIO comes after the EIO that caused it", run_enxio_first, false},
-    {"start-after-halt", "nothing reaches the chip once the queue is halted", run_start_after_halt, false},
+static const struct sched_program programs[] = {
+    {"last-iodone", "SCIOSTOP, close and detach after the last iodone", run_last_iodone, false,
+     "the thread that ran the last command looks at the LUN again after iodone, which may be gone"},
+    {"stop-back", "SCIOSTOP returns after the last iodone", run_stop_back, false,
+     "SCIOSTOP counts a request as back when it leaves the LUN's lists, which is before its iodone"},
+    {"halt-back", "SCIOHALT returns after the last iodone", run_halt_back, false,
+     "SCIOHALT counts a request as back when it leaves the LUN's lists, which is before its iodone"},
+    {"enxio-first", "a follower's ENXIO comes after the EIO that caused it", run_enxio_first, false,
+     "the failed request and those refused for it are handed out by two threads, in no order"},
+    {"start-after-halt", "nothing reaches the chip once the queue is halted", run_start_after_halt, false,
+     "a command picked before the halt is on its way to the chip without the lock"},
 };
-const unsigned small_adapter_nprograms = SC_ARRAY_SIZE(small_adapter_programs);
+const struct small_group small_queue = {"queue", programs, SC_ARRAY_SIZE(programs)};

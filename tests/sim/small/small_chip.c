@@ -13,7 +13,8 @@ struct shim_event small_event;
 
 /* ---------------------------------------------------------------- the device half */
 
-static int chip_map(struct shim_dev *dev, const struct iovec *vec, uint32_t n, int dir, struct shim_dma_map *map)
+static int chip_map(struct shim_dev *dev, const struct iovec *vec, uint32_t n, int dir,
+                    struct shim_dma_map *map)
 {
     (void)dev;
     (void)dir;
