@@ -626,9 +626,13 @@ void shim_det_sched(const struct det_strategy *st)
 
 bool shim_det_sched_idle(void)
 {
+    const struct det_fibre *timers = &shim_det.fibres[DET_FIBRE_TIMER];
+
     det_order_take(&shim_det.timers);
     for (uint32_t i = 0; i < shim_det.nfibres; i++)
         if (i > DET_FIBRE_TIMER && shim_det.fibres[i].f_state != DET_DONE)
             return false;
-    return shim_det.cur == DET_FIBRE_MAIN && shim_det.fibres[DET_FIBRE_TIMER].f_state == DET_IDLE;
+    /* A timer that was due and has been cancelled since has made its fibre ready for nothing. */
+    return shim_det.cur == DET_FIBRE_MAIN && (timers->f_state == DET_IDLE || timers->f_state == DET_READY) &&
+           !timers->f_timer;
 }
