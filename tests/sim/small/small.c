@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const struct small_group *const groups[] = {&small_park, &small_queue};
+static const struct small_group *const groups[] = {&small_park, &small_queue, &small_lane, &small_time};
 
 static bool as_json;
 static unsigned nsearched;

@@ -33,6 +33,11 @@ struct small_chip {
     uint32_t ch_nkept;
     uint8_t ch_started[64]; /* operation codes in the order in which they reached the chip */
     uint32_t ch_nstarted;
+    uint32_t ch_room;   /* commands it keeps at once; 0: as many as there is space for */
+    uint32_t ch_inside; /* threads inside start() */
+    uint32_t ch_single; /* of them: with commands that are to be there alone */
+    bool ch_checks_single;
+    bool ch_deaf;                           /* abort() does nothing */
     void (*ch_on_start)(struct ad_xfer *x); /* or NULL */
 };
 extern struct small_chip chip;
@@ -40,6 +45,7 @@ extern struct small_chip chip;
 /* What an operation code does. */
 enum {
     SMALL_GOOD = 0x08,  /* ends well */
+    SMALL_LATER = 0x09, /* is kept until small_end(), and ends well */
     SMALL_CHECK = 0x0a, /* CHECK CONDITION */
     SMALL_BUSY = 0x0b   /* BUSY status */
 };
@@ -51,6 +57,8 @@ void small_up(const struct det_strategy *st, uint64_t seed);
 /* The same in pieces. */
 void small_host(const struct det_strategy *st, uint64_t seed);
 void small_attach(void);
+/* LUN 0 is as it should be, as far as anybody can tell. */
+void small_check(void);
 /* And down again; whatever the program took down itself is left out. */
 void small_down(void);
 extern struct file *small_fp;
@@ -75,6 +83,7 @@ extern struct shim_event small_event; /* signalled by each iodone */
 /* A tagged six-byte read to id 1, LUN `lun`. */
 struct small_req *small_req(uint32_t i, uint8_t lun, uint8_t code);
 void small_send(struct small_req *r);
+void small_submit(void *req); /* the same, as a thread */
 /* Sleep until so many of reqs[] are done. */
 void small_wait_done(uint32_t n);
 int small_errno(const struct small_req *r);
@@ -87,6 +96,6 @@ struct small_group {
     const struct sched_program *sg_programs;
     unsigned sg_n;
 };
-extern const struct small_group small_park, small_queue;
+extern const struct small_group small_park, small_queue, small_lane, small_time;
 
 #endif /* SMALL_H */

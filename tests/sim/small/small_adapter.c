@@ -7,13 +7,6 @@
 
 /* ---------------------------------------------------------------- the last iodone against a stop */
 
-static void last_submit(void *arg)
-{
-    struct small_req *r = arg;
-
-    small_send(r);
-}
-
 /*
  * Two threads send one untagged command each, so that one of them runs the other's. When both are done, the
  * owner stops the LUN, closes and detaches, as it may: everything has come back.
@@ -28,7 +21,7 @@ static void run_last_iodone(const struct det_strategy *st, uint64_t seed)
         struct small_req *r = small_req(i, 0, SMALL_GOOD);
 
         r->rq_sb.q_tag_msg = SC_NO_Q;
-        SCHED_CHECK(shim_thread_start(&t[i], last_submit, r, i ? "second" : "first") == 0, "no fibre");
+        SCHED_CHECK(shim_thread_start(&t[i], small_submit, r, i ? "second" : "first") == 0, "no fibre");
     }
     small_wait_done(2);
     SCHED_CHECK(fp_ioctl(small_fp, SCIOSTOP, SC_ARG(1, 0), 0) == 0, "SCIOSTOP failed");
@@ -101,7 +94,7 @@ static void run_enxio_first(const struct det_strategy *st, uint64_t seed)
         struct small_req *r = small_req(i, 0, codes[i]);
 
         r->rq_sb.q_tag_msg = i == 2 ? SC_ORDERED_Q : SC_SIMPLE_Q;
-        SCHED_CHECK(shim_thread_start(&t[i], last_submit, r,
+        SCHED_CHECK(shim_thread_start(&t[i], small_submit, r,
                                       i == 0   ? "fails"
                                       : i == 1 ? "good"
                                                : "ordered") == 0,
@@ -132,29 +125,155 @@ static void not_after_halt(struct ad_xfer *x)
                 "operation %02x reached the chip although its queue is halted", x->xfer_cdb[0]);
 }
 
-static void run_start_after_halt(const struct det_strategy *st, uint64_t seed)
+static void run_start_after(const struct det_strategy *st, uint64_t seed, bool keeps, bool lane)
 {
     struct shim_thread t[2];
+    int error;
 
     small_chip_prepare();
     chip.ch_on_start = not_after_halt;
-    chip.ch_keeps_queue = true;
+    chip.ch_keeps_queue = keeps;
     halted_seen = false;
     small_up(st, seed);
+    if (!lane) { /* an untagged command closes it */
+        small_req(2, 0, SMALL_GOOD)->rq_sb.q_tag_msg = SC_NO_Q;
+        small_send(&reqs[2]);
+        reqs[2].rq_done = 0;
+    }
     small_req(0, 0, SMALL_CHECK)->rq_then = saw_halt;
     (void)small_req(1, 0, SMALL_GOOD);
-    SCHED_CHECK(shim_thread_start(&t[0], last_submit, &reqs[0], "fails") == 0, "no fibre");
-    SCHED_CHECK(shim_thread_start(&t[1], last_submit, &reqs[1], "follows") == 0, "no fibre");
+    SCHED_CHECK(shim_thread_start(&t[0], small_submit, &reqs[0], "fails") == 0, "no fibre");
+    SCHED_CHECK(shim_thread_start(&t[1], small_submit, &reqs[1], "follows") == 0, "no fibre");
     for (uint32_t i = 0; i < 2; i++)
         shim_thread_join(&t[i]);
     SCHED_CHECK(reqs[0].rq_done == 1 && small_errno(&reqs[0]) == EIO, "the failing one did not fail");
     chip.ch_on_start = NULL;
-    SCHED_CHECK(fp_ioctl(small_fp, SCIOHALT, SC_ARG(1, 0), 0) == 0, "SCIOHALT failed");
+    error = fp_ioctl(small_fp, SCIOHALT, SC_ARG(1, 0), 0);
+    SCHED_CHECK(error == 0, "SCIOHALT failed with %d", error);
     small_wait_done(2);
+    small_check();
+    small_down();
+}
+
+static void run_start_after_halt(const struct det_strategy *st, uint64_t seed)
+{
+    run_start_after(st, seed, true, false);
+}
+
+static void run_start_after_halt_lane(const struct det_strategy *st, uint64_t seed)
+{
+    run_start_after(st, seed, true, true);
+}
+
+static void run_start_after_clear(const struct det_strategy *st, uint64_t seed)
+{
+    run_start_after(st, seed, false, false);
+}
+
+static void run_start_after_clear_lane(const struct det_strategy *st, uint64_t seed)
+{
+    run_start_after(st, seed, false, true);
+}
+
+/* ---------------------------------------------------------------- submitting against the end of a LUN */
+
+static void not_after_back(struct ad_xfer *x)
+{
+    SCHED_CHECK(!small_back, "operation %02x reached the chip after the ioctl had returned", x->xfer_cdb[0]);
+}
+
+enum end_by { END_HALT, END_STOP, END_CLOSE };
+
+/* One thread submits, one ends the LUN. Both come to their end, and after it nothing reaches the chip. */
+static void run_submit_end(const struct det_strategy *st, uint64_t seed, enum end_by by, uint8_t qmsg,
+                           uint8_t code)
+{
+    struct shim_thread t[2];
+    int error;
+
+    small_chip_prepare();
+    chip.ch_on_start = not_after_back;
+    small_back = false;
+    small_up(st, seed);
+    small_req(0, 0, code)->rq_sb.q_tag_msg = qmsg;
+    SCHED_CHECK(shim_thread_start(&t[0], small_submit, &reqs[0], "submits") == 0, "no fibre");
+    SCHED_CHECK(shim_thread_start(&t[1], end_all, NULL, "chip") == 0, "no fibre");
+    if (by == END_CLOSE)
+        error = fp_close(small_fp);
+    else
+        error = fp_ioctl(small_fp, by == END_STOP ? SCIOSTOP : SCIOHALT, SC_ARG(1, 0), 0);
+    small_back = true;
+    SCHED_CHECK(error == 0, "ended with %d", error);
+    if (by == END_CLOSE)
+        small_fp = NULL;
+    for (uint32_t i = 0; i < 2; i++)
+        shim_thread_join(&t[i]);
+    small_wait_done(1); /* stop-back is about the order of that */
+    SCHED_CHECK(reqs[0].rq_done == 1, "%u iodone calls", reqs[0].rq_done);
+    if (by == END_HALT)
+        small_check();
+    small_down();
+}
+
+static void run_submit_halt(const struct det_strategy *st, uint64_t seed)
+{
+    run_submit_end(st, seed, END_HALT, SC_NO_Q, SMALL_GOOD);
+}
+static void run_submit_halt_lane(const struct det_strategy *st, uint64_t seed)
+{
+    run_submit_end(st, seed, END_HALT, SC_SIMPLE_Q, SMALL_GOOD);
+}
+static void run_submit_halt_later(const struct det_strategy *st, uint64_t seed)
+{
+    run_submit_end(st, seed, END_HALT, SC_SIMPLE_Q, SMALL_LATER);
+}
+static void run_submit_stop(const struct det_strategy *st, uint64_t seed)
+{
+    run_submit_end(st, seed, END_STOP, SC_NO_Q, SMALL_GOOD);
+}
+static void run_submit_stop_lane(const struct det_strategy *st, uint64_t seed)
+{
+    run_submit_end(st, seed, END_STOP, SC_SIMPLE_Q, SMALL_GOOD);
+}
+static void run_submit_stop_later(const struct det_strategy *st, uint64_t seed)
+{
+    run_submit_end(st, seed, END_STOP, SC_SIMPLE_Q, SMALL_LATER);
+}
+static void run_submit_close_lane(const struct det_strategy *st, uint64_t seed)
+{
+    run_submit_end(st, seed, END_CLOSE, SC_SIMPLE_Q, SMALL_GOOD);
+}
+
+/* ---------------------------------------------------------------- the last close against a newcomer */
+
+static void close_file(void *fp) { SCHED_CHECK(fp_close(fp) == 0, "close failed"); }
+
+static void run_newcomer(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t[2];
+
+    small_chip_prepare();
+    small_up(st, seed);
+    small_send(small_req(0, 0, SMALL_LATER));
+    SCHED_CHECK(shim_thread_start(&t[0], close_file, small_fp, "closer") == 0, "no fibre");
+    SCHED_CHECK(shim_thread_start(&t[1], end_all, NULL, "chip") == 0, "no fibre");
+    SCHED_CHECK(fp_opendev(SMALL_DEVNO, DREAD | DWRITE | DKERNEL, NULL, 0, &small_fp) == 0, "open failed");
+    SCHED_CHECK(fp_ioctl(small_fp, SCIOSTART, SC_ARG(2, 0), 0) == 0, "SCIOSTART failed");
+    small_req(1, 0, SMALL_GOOD)->rq_sb.scsi_command.scsi_id = 2;
+    small_send(&reqs[1]);
+    for (uint32_t i = 0; i < 2; i++)
+        shim_thread_join(&t[i]);
+    small_wait_done(2);
+    SCHED_CHECK(small_errno(&reqs[1]) == 0, "the newcomer's request: errno %d", small_errno(&reqs[1]));
+    small_req(2, 0, SMALL_GOOD)->rq_sb.scsi_command.scsi_id = 2;
+    small_send(&reqs[2]);
+    SCHED_CHECK(small_errno(&reqs[2]) == 0, "the newcomer's second request: errno %d", small_errno(&reqs[2]));
     small_down();
 }
 
 /* ---------------------------------------------------------------- the list */
+
+#define PICKED "a command picked before the halt is on its way to the chip without the lock"
 
 static const struct sched_program programs[] = {
     {"last-iodone", "SCIOSTOP, close and detach after the last iodone", run_last_iodone, false,
@@ -166,6 +285,20 @@ static const struct sched_program programs[] = {
     {"enxio-first", "a follower's ENXIO comes after the EIO that caused it", run_enxio_first, false,
      "the failed request and those refused for it are handed out by two threads, in no order"},
     {"start-after-halt", "nothing reaches the chip once the queue is halted", run_start_after_halt, false,
-     "a command picked before the halt is on its way to the chip without the lock"},
+     PICKED},
+    {"start-after-halt-lane", "the same, where both are in the lane", run_start_after_halt_lane, false,
+     PICKED},
+    {"start-after-clear", "the same, where the halt clears the queue", run_start_after_clear, false, PICKED},
+    {"start-after-clear-lane", "the same, where both are in the lane", run_start_after_clear_lane, false,
+     PICKED},
+    {"submit-halt", "nothing reaches the chip after SCIOHALT", run_submit_halt, false, NULL},
+    {"submit-halt-lane", "the same through the lane", run_submit_halt_lane, false, NULL},
+    {"submit-halt-later", "the same with a chip that ends it later", run_submit_halt_later, false, NULL},
+    {"submit-stop", "nothing reaches the chip after SCIOSTOP", run_submit_stop, false, NULL},
+    {"submit-stop-lane", "the same through the lane", run_submit_stop_lane, false, NULL},
+    {"submit-stop-later", "the same with a chip that ends it later", run_submit_stop_later, false, NULL},
+    {"submit-close-lane", "nothing reaches the chip after the last close", run_submit_close_lane, false,
+     NULL},
+    {"newcomer", "the last close leaves what another file started alone", run_newcomer, false, NULL},
 };
 const struct small_group small_queue = {"queue", programs, SC_ARRAY_SIZE(programs)};

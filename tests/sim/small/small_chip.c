@@ -68,31 +68,48 @@ static void chip_fill(struct ad_xfer *x)
 {
     const uint8_t code = x->xfer_cdb[0];
 
-    x->xfer_result = code == SMALL_GOOD ? AD_RES_GOOD : AD_RES_STATUS;
+    x->xfer_result = code == SMALL_CHECK || code == SMALL_BUSY ? AD_RES_STATUS : AD_RES_GOOD;
     x->xfer_scsi_status = code == SMALL_CHECK  ? SC_CHECK_CONDITION
                           : code == SMALL_BUSY ? SC_BUSY_STATUS
                                                : SC_GOOD_STATUS;
-    x->xfer_resid = code == SMALL_GOOD ? 0 : x->xfer_bytes;
-    if (code != SMALL_CHECK && code != SMALL_BUSY)
-        x->xfer_result = AD_RES_GOOD;
+    x->xfer_resid = x->xfer_result == AD_RES_GOOD ? 0 : x->xfer_bytes;
 }
 
-static int chip_start(void *hw, struct ad_xfer *x)
+static int chip_do(struct ad_xfer *x)
 {
-    (void)hw;
-    shim_det_mark();
+    const bool keep = chip.ch_pends || x->xfer_cdb[0] == SMALL_LATER;
+
+    if (keep && chip.ch_room != 0 && chip.ch_nkept == chip.ch_room)
+        return AD_HW_BUSY;
     if (chip.ch_nstarted < SC_ARRAY_SIZE(chip.ch_started))
         chip.ch_started[chip.ch_nstarted++] = x->xfer_cdb[0];
     if (chip.ch_on_start)
         chip.ch_on_start(x);
-    if (!chip.ch_pends) {
+    if (!keep) {
         chip_fill(x);
-        shim_det_mark();
         return AD_HW_DONE;
     }
     SCHED_CHECK(chip.ch_nkept < SMALL_KEPT_MAX, "the chip is full");
     chip.ch_kept[chip.ch_nkept++] = x;
     return AD_HW_PENDING;
+}
+
+static int chip_start(void *hw, struct ad_xfer *x)
+{
+    const bool single = x->xfer_qmsg != SC_SIMPLE_Q;
+    int said;
+
+    (void)hw;
+    chip.ch_inside++;
+    chip.ch_single += single;
+    SCHED_CHECK(!chip.ch_checks_single || chip.ch_single == 0 || chip.ch_inside == 1,
+                "message %02x is on its way to the chip beside %u others", x->xfer_qmsg, chip.ch_inside - 1);
+    shim_det_mark();
+    said = chip_do(x);
+    shim_det_mark();
+    chip.ch_inside--;
+    chip.ch_single -= single;
+    return said;
 }
 
 static struct ad_xfer *chip_take(uint32_t i)
@@ -130,7 +147,7 @@ static void chip_abort(void *hw, struct ad_xfer *x)
 {
     (void)hw;
     shim_det_mark();
-    for (uint32_t i = 0; i < chip.ch_nkept; i++) {
+    for (uint32_t i = 0; i < chip.ch_nkept && !chip.ch_deaf; i++) {
         if (chip.ch_kept[i] == x) {
             chip_give_back(i, AD_RES_ABORTED);
             return;
@@ -209,6 +226,14 @@ void small_up(const struct det_strategy *st, uint64_t seed)
     small_attach();
 }
 
+void small_check(void)
+{
+    struct ad_lun *lun = ad_lun_find(ad_find(SMALL_DEVNO), 1, 0);
+    const char *broken = ad_lun_check(lun);
+
+    SCHED_CHECK(!broken, "LUN 0: %s", broken);
+}
+
 void small_down(void)
 {
     if (small_fp)
@@ -254,6 +279,8 @@ struct small_req *small_req(uint32_t i, uint8_t lun, uint8_t code)
 }
 
 void small_send(struct small_req *r) { SCHED_CHECK(devstrat(&r->rq_sb.bufstruct) == 0, "devstrat failed"); }
+
+void small_submit(void *req) { small_send(req); }
 
 void small_wait_done(uint32_t n)
 {

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * small_lane.c - the lane: entering, leaving, closing and opening it at the same time, and the gates beside
+ * it.
+ */
+#include "small.h"
+
+static struct ad_lun *lane_lun(void) { return ad_lun_find(ad_find(SMALL_DEVNO), 1, 0); }
+
+static void start_threads(struct shim_thread *t, uint32_t n)
+{
+    static const char *const names[] = {"first", "second", "third"};
+
+    for (uint32_t i = 0; i < n; i++)
+        SCHED_CHECK(shim_thread_start(&t[i], small_submit, &reqs[i], names[i]) == 0, "no fibre");
+}
+
+static void finish(struct shim_thread *t, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        shim_thread_join(&t[i]);
+    small_wait_done(n);
+    for (uint32_t i = 0; i < n; i++)
+        SCHED_CHECK(reqs[i].rq_done == 1, "request %u: %u iodone calls", i, reqs[i].rq_done);
+    small_check();
+    small_down();
+}
+
+/* ---------------------------------------------------------------- side by side */
+
+/* A single slot is taken by one, given back, and taken by the other. */
+static void run_slot(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t[2];
+
+    small_chip_prepare();
+    chip.ch_tags = 1;
+    small_up(st, seed);
+    for (uint32_t i = 0; i < 2; i++)
+        (void)small_req(i, 0, SMALL_GOOD);
+    start_threads(t, 2);
+    finish(t, 2);
+}
+
+/* ---------------------------------------------------------------- closing */
+
+static void run_close(const struct det_strategy *st, uint64_t seed, uint8_t qmsg)
+{
+    struct shim_thread t[3];
+
+    small_chip_prepare();
+    chip.ch_checks_single = true;
+    small_up(st, seed);
+    for (uint32_t i = 0; i < 3; i++)
+        (void)small_req(i, 0, SMALL_GOOD);
+    reqs[1].rq_sb.q_tag_msg = qmsg;
+    start_threads(t, 3);
+    finish(t, 3);
+}
+
+static void run_close_ordered(const struct det_strategy *st, uint64_t seed)
+{
+    run_close(st, seed, SC_ORDERED_Q);
+}
+static void run_close_untagged(const struct det_strategy *st, uint64_t seed) { run_close(st, seed, SC_NO_Q); }
+
+/* ---------------------------------------------------------------- opening again */
+
+/*
+ * One is in the lane while another closes it, ends as the last of a streak, and so would open it again: with
+ * the first one still inside, who would give back a slot of a lane that he never entered.
+ */
+static void run_reopen(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t[3];
+
+    small_chip_prepare();
+    small_up(st, seed);
+    for (uint32_t i = 0; i < 3; i++)
+        (void)small_req(i, 0, SMALL_GOOD);
+    reqs[1].rq_sb.flags = SC_RESUME; /* not plain, and yet nothing it has to wait for */
+    lane_lun()->lun_lane_streak = AD_LANE_STREAK - 1;
+    start_threads(t, 3);
+    for (uint32_t i = 0; i < 3; i++)
+        shim_thread_join(&t[i]);
+    /* Through whatever is open now. */
+    (void)small_req(3, 0, SMALL_GOOD);
+    (void)small_req(4, 0, SMALL_GOOD);
+    small_send(&reqs[3]);
+    small_send(&reqs[4]);
+    finish(t, 0);
+}
+
+/* ---------------------------------------------------------------- an error in the lane */
+
+static void run_fails(const struct det_strategy *st, uint64_t seed, bool keeps)
+{
+    struct shim_thread t[2];
+
+    small_chip_prepare();
+    chip.ch_keeps_queue = keeps;
+    small_up(st, seed);
+    (void)small_req(0, 0, SMALL_CHECK);
+    (void)small_req(1, 0, SMALL_CHECK);
+    start_threads(t, 2);
+    for (uint32_t i = 0; i < 2; i++)
+        shim_thread_join(&t[i]);
+    SCHED_CHECK(fp_ioctl(small_fp, SCIOHALT, SC_ARG(1, 0), 0) == 0, "SCIOHALT failed");
+    for (uint32_t i = 0; i < 2; i++)
+        SCHED_CHECK(small_errno(&reqs[i]) == EIO || small_errno(&reqs[i]) == ENXIO, "request %u: errno %d", i,
+                    small_errno(&reqs[i]));
+    finish(t, 0);
+}
+
+static void run_fails_keep(const struct det_strategy *st, uint64_t seed) { run_fails(st, seed, true); }
+static void run_fails_clear(const struct det_strategy *st, uint64_t seed) { run_fails(st, seed, false); }
+
+/* ---------------------------------------------------------------- no room */
+
+static void make_room(void *arg)
+{
+    (void)arg;
+    SCHED_CHECK(small_end(), "the chip has lost a command");
+    ad_hw_kick(chip.ch_ad);
+}
+
+/*
+ * The chip is full when one more comes; another thread makes room. Nobody may need the timer that stands
+ * behind this: no time passes while somebody can run.
+ */
+static void run_room(const struct det_strategy *st, uint64_t seed, uint8_t qmsg)
+{
+    struct shim_thread t[2];
+    uint64_t start;
+
+    small_chip_prepare();
+    chip.ch_room = 1;
+    small_up(st, seed);
+    start = shim_now_ns();
+    for (uint32_t i = 0; i < 2; i++)
+        small_req(i, 0, SMALL_LATER)->rq_sb.q_tag_msg = qmsg;
+    small_send(&reqs[0]);
+    SCHED_CHECK(shim_thread_start(&t[0], small_submit, &reqs[1], "submits") == 0, "no fibre");
+    SCHED_CHECK(shim_thread_start(&t[1], make_room, NULL, "chip") == 0, "no fibre");
+    for (uint32_t i = 0; i < 2; i++)
+        shim_thread_join(&t[i]);
+    SCHED_CHECK(shim_now_ns() == start && chip.ch_nkept == 1, "the second waits for a timer");
+    SCHED_CHECK(small_end(), "the chip has lost a command");
+    small_wait_done(2);
+    small_check();
+    small_down();
+}
+
+static void run_room_tagged(const struct det_strategy *st, uint64_t seed) { run_room(st, seed, SC_SIMPLE_Q); }
+
+/* ---------------------------------------------------------------- the list */
+
+static const struct sched_program programs[] = {
+    {"lane-slot", "two threads and one slot", run_slot, false, NULL},
+    {"lane-close-ordered", "an ORDERED command among SIMPLE ones goes to the chip alone", run_close_ordered,
+     false, NULL},
+    {"lane-close-untagged", "an untagged command among SIMPLE ones goes to the chip alone",
+     run_close_untagged, false, NULL},
+    {"lane-reopen", "the lane is closed and opened again below one who is in it", run_reopen, false, NULL},
+    {"lane-fails-keep", "two errors in the lane, the queue is kept", run_fails_keep, false, NULL},
+    {"lane-fails-clear", "two errors in the lane, the queue is cleared", run_fails_clear, false, NULL},
+    {"lane-room", "a full chip makes room while one more comes", run_room_tagged, false,
+     "room made between the second BUSY and the return to the queue kicks nobody: the gate is shut after it"},
+};
+const struct small_group small_lane = {"lane", programs, SC_ARRAY_SIZE(programs)};

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * small_time.c - the adapter core against time and against its neighbours: a slow chip's completion meets the
+ * timeout or a halt, and credits go from one LUN to the other.
+ */
+#include "small.h"
+
+#define SECOND UINT64_C(1000000000)
+
+/* ---------------------------------------------------------------- completion against abort */
+
+static void send_next(struct small_req *r) { small_send(r + 1); }
+
+static void end_at(void *arg)
+{
+    shim_delay_ns(*(const uint64_t *)arg);
+    (void)small_end();
+}
+
+/*
+ * A command ends at the moment at which its time is up. Its owner sends the next from iodone; that one must
+ * not get the abort that was meant for the first.
+ */
+static void run_end_abort(const struct det_strategy *st, uint64_t seed)
+{
+    static const uint64_t when = SECOND;
+    struct shim_thread t;
+    int error;
+
+    small_chip_prepare();
+    chip.ch_tags = 1;
+    small_up(st, seed);
+    small_req(0, 0, SMALL_LATER)->rq_sb.timeout_value = 1;
+    reqs[0].rq_then = send_next;
+    (void)small_req(1, 0, SMALL_LATER);
+    reqs[1].rq_sb.flags = SC_RESUME; /* the first may have timed out */
+    small_send(&reqs[0]);
+    SCHED_CHECK(shim_thread_start(&t, end_at, (void *)(uintptr_t)&when, "chip") == 0, "no fibre");
+    shim_thread_join(&t);
+    shim_delay_ns(2 * SECOND); /* whoever wants to abort has done so */
+    error = small_errno(&reqs[0]);
+    SCHED_CHECK(reqs[0].rq_done == 1 && (error == 0 || error == EIO), "%u iodone calls, errno %d",
+                reqs[0].rq_done, error);
+    SCHED_CHECK(reqs[1].rq_done == 0 || error == EIO, "the abort hit the next command");
+    (void)small_end();
+    small_wait_done(2);
+    SCHED_CHECK(small_errno(&reqs[1]) == 0, "the second: errno %d", small_errno(&reqs[1]));
+    small_check();
+    small_down();
+}
+
+/* ---------------------------------------------------------------- completion against a target reset */
+
+static void run_end_reset(const struct det_strategy *st, uint64_t seed)
+{
+    static const uint64_t when = 6 * SECOND;
+    struct shim_thread t;
+
+    small_chip_prepare();
+    chip.ch_deaf = true;
+    small_up(st, seed);
+    small_req(0, 0, SMALL_LATER)->rq_sb.timeout_value = 1;
+    small_send(&reqs[0]);
+    SCHED_CHECK(shim_thread_start(&t, end_at, (void *)(uintptr_t)&when, "chip") == 0, "no fibre");
+    shim_thread_join(&t);
+    small_wait_done(1);
+    shim_delay_ns(SECOND);
+    SCHED_CHECK(reqs[0].rq_done == 1, "%u iodone calls", reqs[0].rq_done);
+    small_check();
+    small_down();
+}
+
+/* ---------------------------------------------------------------- SCIOHALT against the timeout */
+
+static void run_halt_timeout(const struct det_strategy *st, uint64_t seed)
+{
+    static const uint64_t when = SECOND;
+    struct shim_thread t;
+
+    small_chip_prepare();
+    small_up(st, seed);
+    small_req(0, 0, SMALL_LATER)->rq_sb.timeout_value = 1;
+    small_send(&reqs[0]);
+    SCHED_CHECK(shim_thread_start(&t, end_at, (void *)(uintptr_t)&when, "chip") == 0, "no fibre");
+    shim_delay_ns(SECOND);
+    SCHED_CHECK(fp_ioctl(small_fp, SCIOHALT, SC_ARG(1, 0), 0) == 0, "SCIOHALT failed");
+    shim_thread_join(&t);
+    shim_delay_ns(SECOND);
+    SCHED_CHECK(reqs[0].rq_done == 1, "%u iodone calls", reqs[0].rq_done);
+    small_check();
+    small_down();
+}
+
+/* ---------------------------------------------------------------- credits */
+
+static void credits_up(const struct det_strategy *st, uint64_t seed, uint32_t credits, uint32_t luns)
+{
+    small_chip_prepare();
+    chip.ch_commands = credits;
+    small_up(st, seed);
+    for (uint32_t i = 1; i < luns; i++)
+        SCHED_CHECK(fp_ioctl(small_fp, SCIOSTART, SC_ARG(1, i), 0) == 0, "SCIOSTART failed");
+}
+
+static void credits_down(void)
+{
+    const struct ad_adapter *adp = ad_find(SMALL_DEVNO);
+
+    SCHED_CHECK(adp->adp_credits_free == adp->adp_credits && !adp->adp_wait_head, "%u of %u credits are free",
+                (unsigned)adp->adp_credits_free, (unsigned)adp->adp_credits);
+    small_check();
+    small_down();
+}
+
+/* One credit, three LUNs, and each of them once. */
+static void run_credit_three(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t[3];
+
+    credits_up(st, seed, 1, 3);
+    for (uint32_t i = 0; i < 3; i++)
+        SCHED_CHECK(shim_thread_start(&t[i], small_submit, small_req(i, (uint8_t)i, SMALL_GOOD),
+                                      i == 0   ? "lun 0"
+                                      : i == 1 ? "lun 1"
+                                               : "lun 2") == 0,
+                    "no fibre");
+    for (uint32_t i = 0; i < 3; i++)
+        shim_thread_join(&t[i]);
+    small_wait_done(3);
+    credits_down();
+}
+
+static void end_one(void *arg)
+{
+    (void)arg;
+    SCHED_CHECK(small_end(), "the chip has lost a command");
+}
+
+/* The one credit comes back while two LUNs ask for it. */
+static void run_credit_later(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t[3];
+
+    credits_up(st, seed, 1, 3);
+    small_send(small_req(0, 0, SMALL_LATER));
+    for (uint32_t i = 0; i < 2; i++)
+        SCHED_CHECK(shim_thread_start(&t[i], small_submit, small_req(i + 1, (uint8_t)(i + 1), SMALL_GOOD),
+                                      i == 0 ? "lun 1" : "lun 2") == 0,
+                    "no fibre");
+    SCHED_CHECK(shim_thread_start(&t[2], end_one, NULL, "chip") == 0, "no fibre");
+    for (uint32_t i = 0; i < 3; i++)
+        shim_thread_join(&t[i]);
+    small_wait_done(3);
+    credits_down();
+}
+
+/* A LUN that waits for a credit, or has just been granted one, is stopped. */
+static void run_credit_stop(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t[2];
+
+    credits_up(st, seed, 1, 2);
+    small_send(small_req(0, 0, SMALL_LATER));
+    SCHED_CHECK(shim_thread_start(&t[0], small_submit, small_req(1, 1, SMALL_GOOD), "lun 1") == 0,
+                "no fibre");
+    SCHED_CHECK(shim_thread_start(&t[1], end_one, NULL, "chip") == 0, "no fibre");
+    SCHED_CHECK(fp_ioctl(small_fp, SCIOSTOP, SC_ARG(1, 1), 0) == 0, "SCIOSTOP failed");
+    for (uint32_t i = 0; i < 2; i++)
+        shim_thread_join(&t[i]);
+    small_wait_done(2);
+    credits_down();
+}
+
+#define PASSED_MAX 4u
+static uint32_t passed; /* younger requests that have started before the one that waits */
+
+static void count_passed(struct ad_xfer *x)
+{
+    if (x->xfer_lun == 2)
+        passed = 0;
+    else if (small_orders != 0 && reqs[2].rq_done == 0)
+        SCHED_CHECK(++passed <= PASSED_MAX, "LUN 2 has been granted a credit; %u younger requests went first",
+                    passed);
+}
+
+/* In iodone: all credits come back, and then the thread keeps its own LUN busy for a while. */
+static void busy_iodone(struct small_req *r)
+{
+    (void)r;
+    (void)small_end();
+    for (uint32_t i = 0; i < 2 * PASSED_MAX; i++)
+        small_send(small_req(4 + i, 1, SMALL_GOOD));
+}
+
+/* Who has a credit but depends on a thread that is inside iodone must not wait until it returns. (p4) */
+static void run_credit_passed(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t;
+
+    credits_up(st, seed, 2, 3);
+    passed = 0;
+    chip.ch_on_start = count_passed;
+    small_req(0, 0, SMALL_LATER)->rq_then = busy_iodone;
+    small_send(&reqs[0]);
+    small_send(small_req(1, 1, SMALL_LATER));
+    small_send(small_req(2, 2, SMALL_GOOD));
+    SCHED_CHECK(shim_thread_start(&t, end_one, NULL, "chip") == 0, "no fibre");
+    shim_thread_join(&t);
+    small_wait_done(3 + 2 * PASSED_MAX);
+    credits_down();
+}
+
+/* ---------------------------------------------------------------- the list */
+
+static const struct sched_program programs[] = {
+    {"end-abort", "a command ends while it is aborted; the next is left alone", run_end_abort, false, NULL},
+    {"end-abort-interrupt", "the same, the timer on top of a thread", run_end_abort, true, NULL},
+    {"end-reset", "a command ends while its target is reset", run_end_reset, false, NULL},
+    {"halt-timeout", "SCIOHALT, the end and the timeout of a command", run_halt_timeout, false, NULL},
+    {"halt-timeout-interrupt", "the same, the timer on top of a thread", run_halt_timeout, true, NULL},
+    {"credit-three", "three LUNs share a credit", run_credit_three, false, NULL},
+    {"credit-later", "a credit comes back while two LUNs ask for it", run_credit_later, false, NULL},
+    {"credit-stop", "a LUN that waits for a credit is stopped", run_credit_stop, false, NULL},
+    {"credit-passed", "a granted LUN does not starve behind a thread in iodone", run_credit_passed, false,
+     "a granted LUN is looked after by the thread that returned the credit, after its iodone only"},
+};
+const struct small_group small_time = {"time", programs, SC_ARRAY_SIZE(programs)};
