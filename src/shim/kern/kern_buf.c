@@ -38,6 +38,7 @@ static void kern_iodone_drain(struct shim_self *self)
 
         self->self_done_head = bp->av_forw;
         bp->av_forw = NULL;
+        shim_sched_point();
         bp->b_iodone(bp);
     }
 }
@@ -66,6 +67,7 @@ void iodone(struct buf *bp)
     shim_sched_point();
     if (self->self_iodone_depth == 1)
         kern_iodone_drain(self);
+    shim_sched_point();
     self->self_iodone_depth--;
     shim_ctx_leave(self, old);
 }

@@ -5,7 +5,8 @@
  * Each sets the drivers up on a chip that does nothing but what the program says, lets its fibres meet, takes
  * everything down and checks what must hold whoever was faster.
  *
- * Contents: small.c the command line and the list; small_chip.c the chip; small_*.c the programs.
+ * Contents: small.c the command line and the list; small_chip.c the chip; small_ad.c an adapter driver for
+ * programs about the disk driver alone; the others: programs.
  */
 #ifndef SMALL_H
 #define SMALL_H
@@ -96,6 +97,6 @@ struct small_group {
     const struct sched_program *sg_programs;
     unsigned sg_n;
 };
-extern const struct small_group small_park, small_queue, small_lane, small_time;
+extern const struct small_group small_park, small_nest, small_queue, small_lane, small_time, small_disk;
 
 #endif /* SMALL_H */

@@ -240,6 +240,7 @@ void small_down(void)
         SCHED_CHECK(fp_close(small_fp) == 0, "close failed");
     if (small_attached)
         SCHED_CHECK(ad_detach(SMALL_DEVNO) == 0, "detach failed");
+    shim_delay_ns(1); /* a timer's fibre that has just called the last iodone comes to its end */
     kern_fini();
     SCHED_CHECK(shim_det_sched_idle(), "a fibre has not ended");
     SCHED_CHECK(shim_fini() == 0, "memory leaked");

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * small_disk.c - the disk driver against itself: threads, completions and interrupts on one disk, errors
+ * while others submit, and configuration against open.
+ */
+#include "small_ad.h"
+
+#define SECOND UINT64_C(1000000000)
+
+static void start(struct shim_thread *t, void (*fn)(void *arg), void *arg, const char *name)
+{
+    SCHED_CHECK(shim_thread_start(t, fn, arg, name) == 0, "no fibre");
+}
+
+static void no_errors(uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        SCHED_CHECK(small_bufs[i].sb_done == 1 && !(small_bufs[i].sb_buf.b_flags & B_ERROR) &&
+                        small_bufs[i].sb_buf.b_resid == 0,
+                    "buf %u: %u iodone calls, flags %x, errno %d", i, small_bufs[i].sb_done,
+                    (unsigned)small_bufs[i].sb_buf.b_flags, (int)small_bufs[i].sb_buf.b_error);
+}
+
+/* ---------------------------------------------------------------- plugs */
+
+static void send_two(void *arg) { small_bufs_send(*(const uint32_t *)arg, 2); }
+static void send_one(void *arg) { small_bufs_send(*(const uint32_t *)arg, 1); }
+
+static void resubmit(struct small_buf *b) { small_bufs_send((uint32_t)(b - small_bufs) + 1, 1); }
+
+/* Two threads, each with a buf that sends the next from its iodone. */
+static void run_plug(const struct det_strategy *st, uint64_t seed, bool later, uint32_t depth)
+{
+    static const uint32_t from[] = {0, 2};
+    struct shim_thread t[2];
+
+    small_disk_up(st, seed, depth, true);
+    small_ad.sa_ends_later = later;
+    small_ad.sa_later_ns = 0;
+    for (uint32_t i = 0; i < 4; i++)
+        (void)small_buf(i, false, 100 * i, 8, (uint8_t)(i + 1));
+    small_bufs[0].sb_then = small_bufs[2].sb_then = resubmit;
+    for (uint32_t i = 0; i < 2; i++)
+        start(&t[i], send_one, (void *)(uintptr_t)&from[i], i == 0 ? "first" : "second");
+    for (uint32_t i = 0; i < 2; i++)
+        shim_thread_join(&t[i]);
+    SCHED_CHECK(small_bufs_wait(4, SECOND), "not all are back after a second");
+    no_errors(4);
+    small_disk_down();
+}
+
+static void run_plug_inside(const struct det_strategy *st, uint64_t seed) { run_plug(st, seed, false, 4); }
+static void run_plug_later(const struct det_strategy *st, uint64_t seed) { run_plug(st, seed, true, 4); }
+static void run_plug_narrow(const struct det_strategy *st, uint64_t seed) { run_plug(st, seed, true, 1); }
+
+/* One thread's chain, whose commands end by a timer that may run on top of it. */
+static void run_plug_alone(const struct det_strategy *st, uint64_t seed)
+{
+    static const uint32_t from = 0;
+    struct shim_thread t;
+
+    small_disk_up(st, seed, 2, true);
+    small_ad.sa_ends_later = true;
+    small_ad.sa_later_ns = 0;
+    for (uint32_t i = 0; i < 3; i++)
+        (void)small_buf(i, true, 100 * i, 8, 0);
+    small_bufs[1].sb_then = resubmit;
+    start(&t, send_two, (void *)(uintptr_t)&from, "first");
+    shim_thread_join(&t);
+    SCHED_CHECK(small_bufs_wait(3, SECOND), "not all are back after a second");
+    no_errors(3);
+    small_disk_down();
+}
+
+/* ---------------------------------------------------------------- an error while another submits (r3) */
+
+static bool second_is_later; /* the first had been taken in when the second was sent */
+
+static void send_second(void *arg)
+{
+    (void)arg;
+    shim_det_mark();
+    second_is_later = small_ad.sa_rw > 0;
+    small_bufs_send(1, 1);
+}
+
+static void send_first(void *arg)
+{
+    (void)arg;
+    small_bufs_send(0, 1);
+}
+
+/* Two writes of one block; the first meets an attention. The one sent last has to be on the medium. */
+static void run_resume(const struct det_strategy *st, uint64_t seed, bool early)
+{
+    struct shim_thread t[2];
+
+    small_disk_up(st, seed, 4, true);
+    second_is_later = false;
+    small_ad.sa_rw = 0;
+    small_ad.sa_checks_resume = early;
+    small_ad.sa_fault = SMALL_AD_ATTENTION;
+    small_ad.sa_faults = 1;
+    (void)small_buf(0, false, 0, 8, 0xaa);
+    (void)small_buf(1, false, 0, 8, 0xbb);
+    start(&t[0], send_first, NULL, "first");
+    start(&t[1], send_second, NULL, "second");
+    for (uint32_t i = 0; i < 2; i++)
+        shim_thread_join(&t[i]);
+    SCHED_CHECK(small_bufs_wait(2, 60 * SECOND), "not both are back after a minute");
+    no_errors(2);
+    SCHED_CHECK(early || !second_is_later || small_ad.sa_medium[0] == 0xbb,
+                "the write that was sent first is on the medium: %02x", small_ad.sa_medium[0]);
+    small_disk_down();
+}
+
+static void run_resume_early(const struct det_strategy *st, uint64_t seed) { run_resume(st, seed, true); }
+static void run_resume_order(const struct det_strategy *st, uint64_t seed) { run_resume(st, seed, false); }
+
+/* ---------------------------------------------------------------- order after a split (r4) */
+
+static void run_split(const struct det_strategy *st, uint64_t seed, bool keeps)
+{
+    small_disk_up(st, seed, 4, true);
+    small_ad.sa_pends = true;
+    small_ad.sa_keeps_queue = keeps;
+    small_ad.sa_fault = SMALL_AD_MEDIUM;
+    small_ad.sa_faults = 1;
+    (void)small_buf(0, false, 0, 8, 0xaa);
+    (void)small_buf(1, false, 8, 8, 0xaa);
+    (void)small_buf(2, false, 8, 1, 0xbb);
+    small_bufs_send(0, 2);
+    small_bufs_send(2, 1);
+    while (small_ad_end())
+        continue;
+    small_ad.sa_pends = false;
+    SCHED_CHECK(small_bufs_wait(3, 60 * SECOND), "not all are back after a minute");
+    no_errors(3);
+    SCHED_CHECK(small_ad.sa_medium[8 * DEV_BSIZE] == 0xbb,
+                "the write that was sent first is on the medium: %02x", small_ad.sa_medium[8 * DEV_BSIZE]);
+    small_disk_down();
+}
+
+static void run_split_order(const struct det_strategy *st, uint64_t seed) { run_split(st, seed, false); }
+static void run_split_order_keep(const struct det_strategy *st, uint64_t seed) { run_split(st, seed, true); }
+
+/* ---------------------------------------------------------------- SC_Q_RESUME is refused (r7) */
+
+static void end_all(void *arg)
+{
+    (void)arg;
+    while (!small_ad.sa_kept && small_ad_end())
+        continue;
+}
+
+static void run_kept(const struct det_strategy *st, uint64_t seed, uint32_t refused)
+{
+    small_disk_up(st, seed, 4, true);
+    small_ad.sa_pends = small_ad.sa_keeps_queue = true;
+    small_ad.sa_fault = SMALL_AD_ILLEGAL;
+    small_ad.sa_faults = 1;
+    small_ad.sa_refuse_resumes = refused;
+    for (uint32_t i = 0; i < 3; i++) {
+        (void)small_buf(i, true, 100 * i, 8, 0);
+        small_bufs_send(i, 1);
+    }
+    end_all(NULL);
+    for (uint32_t i = 0; i < 120 && !small_bufs_wait(3, SECOND); i++)
+        end_all(NULL);
+    SCHED_CHECK(small_bufs_wait(3, 0),
+                "the kept queue still stands after two minutes; SC_Q_RESUME was refused %u times", refused);
+    small_disk_down();
+}
+
+static void run_resume_kept(const struct det_strategy *st, uint64_t seed) { run_kept(st, seed, 0); }
+static void run_resume_refused(const struct det_strategy *st, uint64_t seed) { run_kept(st, seed, 1); }
+
+/* ---------------------------------------------------------------- a dead disk (r12) */
+
+#define DEAD_BUFS    32u
+#define DEAD_SECONDS 600u
+
+static void run_dead(const struct det_strategy *st, uint64_t seed)
+{
+    const uint64_t limit = DEAD_SECONDS * SECOND;
+
+    small_disk_up(st, seed, 4, true);
+    small_ad.sa_ends_later = true;
+    small_ad.sa_later_ns = 30 * SECOND; /* the timeout of a READ */
+    small_ad.sa_fault = SMALL_AD_TIMEOUT;
+    small_ad.sa_faults = UINT32_MAX;
+    for (uint32_t i = 0; i < DEAD_BUFS; i++)
+        (void)small_buf(i, true, 8 * i, 8, 0);
+    small_bufs_send(0, DEAD_BUFS);
+    SCHED_CHECK(small_bufs_wait(DEAD_BUFS, limit),
+                "a disk that answers nothing has kept its caller for %u minutes", DEAD_SECONDS / 60);
+    small_disk_down();
+}
+
+/* ---------------------------------------------------------------- open against CFG_TERM (r33) */
+
+static void open_close(void *arg)
+{
+    struct file *fp;
+    int error = fp_opendev(SMALL_DISK_DEV, DREAD | DKERNEL, NULL, SC_DIAGNOSTIC, &fp);
+
+    (void)arg;
+    SCHED_CHECK(error == 0 || error == ENXIO || error == ENODEV || error == EBUSY || error == EINVAL ||
+                    error == EACCES,
+                "open says %d", error);
+    if (error == 0)
+        SCHED_CHECK(fp_close(fp) == 0, "close failed");
+}
+
+static void run_open_term(const struct det_strategy *st, uint64_t seed, bool alone)
+{
+    struct shim_thread t;
+    int error;
+
+    small_disk_up(st, seed, 0, false);
+    if (!alone)
+        SCHED_CHECK(small_disk_config(SMALL_DISK_DEV1, 0) == 0, "no second disk");
+    start(&t, open_close, NULL, "opener");
+    error = scdisk_config(SMALL_DISK_DEV, CFG_TERM, NULL);
+    SCHED_CHECK(error == 0 || error == EBUSY, "CFG_TERM says %d", error);
+    shim_thread_join(&t);
+    small_disk_down();
+}
+
+/* The last disk takes the driver out of the switch; with another one it stays. */
+static void run_open_term_last(const struct det_strategy *st, uint64_t seed)
+{
+    run_open_term(st, seed, true);
+}
+static void run_open_term_one(const struct det_strategy *st, uint64_t seed)
+{
+    run_open_term(st, seed, false);
+}
+
+/* Two who open and close; and the last close against a buf's way back. */
+static void run_open_open(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t;
+
+    small_disk_up(st, seed, 0, false);
+    start(&t, open_close, NULL, "opener");
+    open_close(NULL);
+    shim_thread_join(&t);
+    small_disk_down();
+}
+
+static void close_disk(void *arg)
+{
+    (void)arg;
+    SCHED_CHECK(fp_close(small_disk_fp) == 0, "close failed");
+    small_disk_fp = NULL;
+    SCHED_CHECK(scdisk_config(SMALL_DISK_DEV, CFG_TERM, NULL) == 0, "CFG_TERM failed");
+}
+
+/* The owner closes and unconfigures as soon as his last buf is back; its thread is on the way out. */
+static void run_last_buf(const struct det_strategy *st, uint64_t seed, bool later)
+{
+    static const uint32_t from = 0;
+    struct shim_thread t;
+
+    small_disk_up(st, seed, 4, true);
+    small_ad.sa_ends_later = later;
+    small_ad.sa_later_ns = 0;
+    (void)small_buf(0, true, 0, 8, 0);
+    start(&t, send_one, (void *)(uintptr_t)&from, "sender");
+    SCHED_CHECK(small_bufs_wait(1, SECOND), "not back after a second");
+    no_errors(1);
+    close_disk(NULL);
+    shim_thread_join(&t);
+    small_disk_down();
+}
+
+static void run_last_buf_inside(const struct det_strategy *st, uint64_t seed)
+{
+    run_last_buf(st, seed, false);
+}
+static void run_last_buf_later(const struct det_strategy *st, uint64_t seed) { run_last_buf(st, seed, true); }
+
+/* ---------------------------------------------------------------- the list */
+
+static const struct sched_program programs[] = {
+    {"plug", "two threads that resubmit from iodone, commands end inside strategy", run_plug_inside, false,
+     NULL},
+    {"plug-later", "the same, commands end by a timer", run_plug_later, false, NULL},
+    {"plug-narrow", "the same with a queue depth of one", run_plug_narrow, false, NULL},
+    {"plug-interrupt", "the same, the timer on top of a thread", run_plug_later, true, NULL},
+    {"plug-interrupt-narrow", "the same with a queue depth of one", run_plug_narrow, true, NULL},
+    {"plug-interrupt-alone", "one thread and the interrupts of its own commands", run_plug_alone, true, NULL},
+    {"resume-early", "SC_RESUME is not sent before the error it answers was told", run_resume_early, false,
+     "ENXIO reaches the disk driver on one thread before the EIO that is its cause on another, and is "
+     "answered at once"},
+    {"resume-order", "two writes of one block stay in order over an error", run_resume_order, false,
+     "a command on its way to the adapter driver again can be overtaken by one sent later, on another "
+     "thread"},
+    {"split-order", "two writes of one block stay in order over a split", run_split_order, false, NULL},
+    {"split-order-keep", "the same with a queue that is kept", run_split_order_keep, false,
+     "the parts of a failed span are sent behind what the adapter driver has kept"},
+    {"resume-kept", "a kept queue is resumed", run_resume_kept, false, NULL},
+    {"resume-refused", "a refused SC_Q_RESUME is asked for again", run_resume_refused, false,
+     "after a refused SC_Q_RESUME nothing asks for the kept queue again"},
+    {"dead-disk", "requests to a dead disk fail in bounded time", run_dead, false,
+     "each buf of a span has its own retries, each with the whole timeout, one after the other"},
+    {"open-term-last", "open against CFG_TERM of the only disk", run_open_term_last, false, NULL},
+    {"open-term-one", "open against CFG_TERM of one of two disks", run_open_term_one, false, NULL},
+    {"open-open", "two who open and close", run_open_open, false, NULL},
+    {"last-buf", "close and CFG_TERM right after the last iodone", run_last_buf_inside, false, NULL},
+    {"last-buf-later", "the same, commands end by a timer", run_last_buf_later, false, NULL},
+};
+const struct small_group small_disk = {"disk", programs, SC_ARRAY_SIZE(programs)};
