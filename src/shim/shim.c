@@ -208,18 +208,29 @@ int shim_timer_cancel(struct shim_timer *t)
 }
 
 /*
- * Run a timer that is due. Context: the host's timer thread or wait loop. Locks: none held before
- * or after. Owns: the function may free the timer, so *t is not touched after the call.
+ * Run a timer that is due. Context: the host's timer thread or wait loop, or on top of whichever thread
+ * runs. Locks: none held before or after. Owns: the function may free the timer, so *t is not
+ * touched after the call.
+ * That thread may be inside iodone, or just hanging something on its list of iodone calls put off: on
+ * top of it we begin with an empty list and no depth, as a thread of our own would.
  */
 void shim_timer_run(struct shim_timer *t)
 {
     struct shim_self *self = shim_self();
-    uint32_t old = shim_ctx_enter(self, SHIM_CTX_COMPLETION);
+    const uint32_t old = shim_ctx_enter(self, SHIM_CTX_COMPLETION);
+    const uint32_t depth = self->self_iodone_depth;
+    struct buf *const head = self->self_done_head;
+    struct buf *const tail = self->self_done_tail;
 
     SHIM_ASSERT(self->self_nlocks == 0);
+    self->self_iodone_depth = 0;
+    self->self_done_head = NULL;
     t->tm_fn(t);
     SHIM_ASSERT(self->self_nlocks == 0);
-    SHIM_ASSERT(self->self_done_head == NULL);
+    SHIM_ASSERT(self->self_done_head == NULL && self->self_iodone_depth == 0);
+    self->self_iodone_depth = depth;
+    self->self_done_head = head;
+    self->self_done_tail = tail;
     shim_ctx_leave(self, old);
 }
 

@@ -23,10 +23,12 @@
 static void kern_iodone_defer(struct shim_self *self, struct buf *bp)
 {
     bp->av_forw = NULL;
+    shim_sched_point();
     if (self->self_done_head)
         self->self_done_tail->av_forw = bp;
     else
         self->self_done_head = bp;
+    shim_sched_point();
     self->self_done_tail = bp;
 }
 

@@ -51,8 +51,8 @@ static void nest_end(void *arg)
     ns->ns_over = true;
 }
 
-/* On top of a thread inside iodone this is not the outermost. */
-static void nest_timer(struct shim_timer *t) { iodone(&((struct nest *)t->tm_arg)->ns_bufs[0]); }
+/* On top of a thread inside iodone, this is as if on a thread of its own. */
+static void nest_timer(struct shim_timer *t) { nest_end(t->tm_arg); }
 
 static void nest_up(const struct det_strategy *st, uint64_t seed)
 {
