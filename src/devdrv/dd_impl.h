@@ -177,6 +177,7 @@ struct dd_plug {
 
 static inline void dd_plug_open(struct dd_plug *plug, uintptr_t me)
 {
+    shim_sched_point();
     atomic_signal_fence(memory_order_seq_cst);
     atomic_store_explicit(&plug->pl_open, me, memory_order_relaxed);
 }
@@ -188,6 +189,7 @@ static inline uintptr_t dd_plug_shut(struct dd_plug *plug)
 
     atomic_store_explicit(&plug->pl_open, 0, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
+    shim_sched_point();
     return me;
 }
 
