@@ -47,7 +47,7 @@ static void end(void)
 /* Run a program under a list of deviations or a strategy; how it ended is in `result`. */
 static bool run(void (*fn)(const struct det_strategy *st, uint64_t seed), enum sched_kind kind)
 {
-    const struct sched_program p = {"test", "", fn, false};
+    const struct sched_program p = {"test", "", fn, false, NULL};
 
     sched.s_kind = kind;
     return sched_run(&sched, &p);
@@ -328,7 +328,7 @@ static void deadlocks(const struct det_strategy *st, uint64_t seed)
 
 START_TEST(a_deadlock_names_the_locks)
 {
-    const struct sched_program p = {"deadlock", "", deadlocks, false};
+    const struct sched_program p = {"deadlock", "", deadlocks, false, NULL};
 
     ck_assert(run(deadlocks, SCHED_FIRST)); /* nobody preempted: no deadlock */
     sched.s_preemptions = 0;
@@ -404,7 +404,7 @@ static void two_that_mark(const struct det_strategy *st, uint64_t seed)
  */
 START_TEST(a_search_runs_each_schedule_once)
 {
-    const struct sched_program p = {"marks", "", two_that_mark, false};
+    const struct sched_program p = {"marks", "", two_that_mark, false, NULL};
     uint64_t last = 0;
 
     for (sched.s_preemptions = 0; sched.s_preemptions < 12; sched.s_preemptions++) {
@@ -460,7 +460,7 @@ static void needs_order(const struct det_strategy *st, uint64_t seed)
 static bool replay_holds(const struct sched_deviation *list, uint32_t n)
 {
     struct sched s = {.s_kind = SCHED_REPLAY, .s_replay = list, .s_nreplay = n, .s_result = sched_result_new()};
-    const struct sched_program p = {"order", "", needs_order, false};
+    const struct sched_program p = {"order", "", needs_order, false, NULL};
 
     return sched_run(&s, &p);
 }
@@ -468,7 +468,7 @@ static bool replay_holds(const struct sched_deviation *list, uint32_t n)
 START_TEST(every_strategy_finds_it_and_shrinking_keeps_one)
 {
     static const enum sched_kind kinds[] = {SCHED_WALK, SCHED_PCT, SCHED_STARVED, SCHED_SLOW};
-    const struct sched_program p = {"order", "", needs_order, false};
+    const struct sched_program p = {"order", "", needs_order, false, NULL};
     struct sched_deviation list[16];
 
     ck_assert(run(needs_order, SCHED_FIRST));

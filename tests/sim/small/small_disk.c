@@ -49,6 +49,35 @@ static void run_plug(const struct det_strategy *st, uint64_t seed, bool later, u
     small_disk_down();
 }
 
+/* As another thread whose number falls into the same slot. */
+static void send_same_slot(void *arg)
+{
+    const uint64_t mine = shim_self()->self_id;
+
+    _Static_assert(DD_PLUGS <= 64, "a difference of 1 << 18 has to leave the slot the same");
+    shim_self()->self_id = mine - 1 + (UINT64_C(1) << 18);
+    send_one(arg);
+    shim_self()->self_id = mine;
+}
+
+static void run_plug_slot(const struct det_strategy *st, uint64_t seed)
+{
+    static const uint32_t from[] = {0, 2};
+    struct shim_thread t[2];
+
+    small_disk_up(st, seed, 4, true);
+    for (uint32_t i = 0; i < 4; i++)
+        (void)small_buf(i, false, 100 * i, 8, (uint8_t)(i + 1));
+    small_bufs[0].sb_then = small_bufs[2].sb_then = resubmit;
+    start(&t[0], send_one, (void *)(uintptr_t)&from[0], "first");
+    start(&t[1], send_same_slot, (void *)(uintptr_t)&from[1], "second");
+    for (uint32_t i = 0; i < 2; i++)
+        shim_thread_join(&t[i]);
+    SCHED_CHECK(small_bufs_wait(4, SECOND), "not all are back after a second");
+    no_errors(4);
+    small_disk_down();
+}
+
 static void run_plug_inside(const struct det_strategy *st, uint64_t seed) { run_plug(st, seed, false, 4); }
 static void run_plug_later(const struct det_strategy *st, uint64_t seed) { run_plug(st, seed, true, 4); }
 static void run_plug_narrow(const struct det_strategy *st, uint64_t seed) { run_plug(st, seed, true, 1); }
@@ -286,6 +315,7 @@ static void run_last_buf_later(const struct det_strategy *st, uint64_t seed) { r
 static const struct sched_program programs[] = {
     {"plug", "two threads that resubmit from iodone, commands end inside strategy", run_plug_inside, false,
      NULL},
+    {"plug-slot", "the same where both threads want one plug", run_plug_slot, false, NULL},
     {"plug-later", "the same, commands end by a timer", run_plug_later, false, NULL},
     {"plug-narrow", "the same with a queue depth of one", run_plug_narrow, false, NULL},
     {"plug-interrupt", "the same, the timer on top of a thread", run_plug_later, true, NULL},
