@@ -189,6 +189,7 @@ static void run_submit_end(const struct det_strategy *st, uint64_t seed, enum en
                            uint8_t code)
 {
     struct shim_thread t[2];
+    uint64_t start;
     int error;
 
     small_chip_prepare();
@@ -196,6 +197,7 @@ static void run_submit_end(const struct det_strategy *st, uint64_t seed, enum en
     small_back = false;
     small_up(st, seed);
     small_req(0, 0, code)->rq_sb.q_tag_msg = qmsg;
+    start = shim_now_ns();
     SCHED_CHECK(shim_thread_start(&t[0], small_submit, &reqs[0], "submits") == 0, "no fibre");
     SCHED_CHECK(shim_thread_start(&t[1], end_all, NULL, "chip") == 0, "no fibre");
     if (by == END_CLOSE)
@@ -204,6 +206,7 @@ static void run_submit_end(const struct det_strategy *st, uint64_t seed, enum en
         error = fp_ioctl(small_fp, by == END_STOP ? SCIOSTOP : SCIOHALT, SC_ARG(1, 0), 0);
     small_back = true;
     SCHED_CHECK(error == 0, "ended with %d", error);
+    SCHED_CHECK(code == SMALL_LATER || shim_now_ns() == start, "it slept until its patience was at an end");
     if (by == END_CLOSE)
         small_fp = NULL;
     for (uint32_t i = 0; i < 2; i++)

@@ -338,6 +338,35 @@ static void run_event_twice(const struct det_strategy *st, uint64_t seed, bool p
     park_down();
 }
 
+static void sleep_once(void *arg)
+{
+    (void)arg;
+    shim_lock_enter(&lock);
+    SCHED_CHECK(shim_wait(&event, &lock, UINT64_MAX), "not woken");
+    shim_lock_exit(&lock);
+}
+
+/*
+ * Two sleep, in this order, and one call wakes both; the first takes the signal. When he is back another call
+ * comes: nobody sleeps then, so it is remembered, however late the second is.
+ */
+static void run_event_remembered(const struct det_strategy *st, uint64_t seed, bool parked)
+{
+    park_up(st, seed, parked);
+    park_start(sleep_once, NULL, "first");
+    shim_delay_ns(1); /* he sleeps: no time passes before */
+    park_start(sleep_once, NULL, "second");
+    shim_delay_ns(1);
+    shim_wake(&event);
+    shim_thread_join(&threads[0]);
+    shim_wake(&event);
+    shim_thread_join(&threads[1]);
+    SCHED_CHECK(shim_wait(&event, NULL, shim_now_ns()),
+                "the second signal was eaten by who was woken by the first");
+    nthreads = 0;
+    park_down();
+}
+
 static void take_item_limit(void *arg)
 {
     const uint64_t until = shim_now_ns() + 1000;
@@ -384,6 +413,7 @@ BOTH(run_event_freed)
 BOTH(run_event_freed_limit)
 BOTH(run_event_all)
 BOTH(run_event_twice)
+BOTH(run_event_remembered)
 BOTH(run_event_leaves)
 
 /* ---------------------------------------------------------------- the list */
@@ -399,6 +429,7 @@ static const struct sched_program programs[] = {
      run_event_freed_limit_park, false, NULL},
     {"event-all", "one wake-up for two who sleep with a lock", run_event_all_park, false, NULL},
     {"event-twice", "two wake-ups for two who sleep with a lock", run_event_twice_park, false, NULL},
+    {"event-remembered", "one who was woken takes one signal", run_event_remembered_park, false, NULL},
     {"event-leaves", "one of two sleepers has a limit", run_event_leaves_park, false, NULL},
     {"det-event-limit", "a wake-up at the limit, on the det host", run_event_limit_det, false, NULL},
     {"det-event-freed", "an event is freed after the wait, on the det host", run_event_freed_det, false,
@@ -407,6 +438,8 @@ static const struct sched_program programs[] = {
      NULL},
     {"det-event-all", "one wake-up for two, on the det host", run_event_all_det, false, NULL},
     {"det-event-twice", "two wake-ups for two, on the det host", run_event_twice_det, false, NULL},
+    {"det-event-remembered", "one who was woken takes one signal, on the det host", run_event_remembered_det,
+     false, NULL},
     {"det-event-leaves", "one of two sleepers has a limit, on the det host", run_event_leaves_det, false,
      NULL},
 };
