@@ -315,6 +315,7 @@ static int life_term(devno_t devno)
         unlock_enable(old, &un->un_lock);
         return error == EEXIST ? EBUSY : error;
     }
+    shim_sched_point();
     atomic_store_explicit(&dd_units[SC_MINOR(devno)], NULL, memory_order_seq_cst);
     life_quiesce(un);
     KASSERT(!un->un_pending.ch_head && !un->un_inp_head && !un->un_resend);
