@@ -94,8 +94,6 @@ static void run_nest_timer(const struct det_strategy *st, uint64_t seed)
 static const struct sched_program programs[] = {
     {"nest-threads", "iodone chains of two threads", run_nest_threads, false, NULL},
     {"nest-timer", "iodone chains of a thread and a timer", run_nest_timer, false, NULL},
-    {"nest-interrupt", "the same, the timer on top of a thread", run_nest_timer, true,
-     "what a timer on top of a thread inside iodone puts off stays on that thread's list when the timer "
-     "returns"},
+    {"nest-interrupt", "the same, the timer on top of a thread", run_nest_timer, true, NULL},
 };
 const struct small_group small_nest = {"nest", programs, SC_ARRAY_SIZE(programs)};
