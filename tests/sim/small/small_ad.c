@@ -101,10 +101,11 @@ static void move(const struct sc_buf *sc, const uint8_t *cdb)
 {
     const bool read = (sc->bufstruct.b_flags & B_READ) != 0;
     const uint64_t lba = cdb[0] < 0x20 ? scsi_get24(cdb + 1) & 0x1fffff : scsi_get32(cdb + 2);
-    uint8_t *at = small_ad.sa_medium + lba * DEV_BSIZE;
+    uint8_t *at;
 
     if (lba * DEV_BSIZE + sc->bufstruct.b_bcount > SMALL_DISK_BYTES)
         return; /* blocks nobody looks at */
+    at = small_ad.sa_medium + lba * DEV_BSIZE;
     det_order_take(small_ad.sa_medium);
     for (const struct buf *bp = sc->bp ? sc->bp : &sc->bufstruct; bp; bp = sc->bp ? bp->av_forw : NULL) {
         memcpy(read ? (uint8_t *)bp->b_un.b_addr : at, read ? at : (uint8_t *)bp->b_un.b_addr, bp->b_bcount);

@@ -38,7 +38,7 @@ static void run_plug(const struct det_strategy *st, uint64_t seed, bool later, u
     small_ad.sa_ends_later = later;
     small_ad.sa_later_ns = 0;
     for (uint32_t i = 0; i < 4; i++)
-        (void)small_buf(i, false, 100 * i, 8, (uint8_t)(i + 1));
+        (void)small_buf(i, false, 64 * i, 8, (uint8_t)(i + 1));
     small_bufs[0].sb_then = small_bufs[2].sb_then = resubmit;
     for (uint32_t i = 0; i < 2; i++)
         start(&t[i], send_one, (void *)(uintptr_t)&from[i], i == 0 ? "first" : "second");
@@ -67,7 +67,7 @@ static void run_plug_slot(const struct det_strategy *st, uint64_t seed)
 
     small_disk_up(st, seed, 4, true);
     for (uint32_t i = 0; i < 4; i++)
-        (void)small_buf(i, false, 100 * i, 8, (uint8_t)(i + 1));
+        (void)small_buf(i, false, 64 * i, 8, (uint8_t)(i + 1));
     small_bufs[0].sb_then = small_bufs[2].sb_then = resubmit;
     start(&t[0], send_one, (void *)(uintptr_t)&from[0], "first");
     start(&t[1], send_same_slot, (void *)(uintptr_t)&from[1], "second");
@@ -92,7 +92,7 @@ static void run_plug_alone(const struct det_strategy *st, uint64_t seed)
     small_ad.sa_ends_later = true;
     small_ad.sa_later_ns = 0;
     for (uint32_t i = 0; i < 3; i++)
-        (void)small_buf(i, true, 100 * i, 8, 0);
+        (void)small_buf(i, true, 64 * i, 8, 0);
     small_bufs[1].sb_then = resubmit;
     start(&t, send_two, (void *)(uintptr_t)&from, "first");
     shim_thread_join(&t);
@@ -190,7 +190,7 @@ static void run_kept(const struct det_strategy *st, uint64_t seed, uint32_t refu
     small_ad.sa_faults = 1;
     small_ad.sa_refuse_resumes = refused;
     for (uint32_t i = 0; i < 3; i++) {
-        (void)small_buf(i, true, 100 * i, 8, 0);
+        (void)small_buf(i, true, 64 * i, 8, 0);
         small_bufs_send(i, 1);
     }
     end_all(NULL);
