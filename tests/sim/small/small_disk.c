@@ -28,6 +28,14 @@ static void send_one(void *arg) { small_bufs_send(*(const uint32_t *)arg, 1); }
 
 static void resubmit(struct small_buf *b) { small_bufs_send((uint32_t)(b - small_bufs) + 1, 1); }
 
+/* Bytes of writes 0 ... n - 1, which are 64 blocks apart. */
+static void on_medium(uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        SCHED_CHECK(small_ad.sa_medium[(size_t)64 * i * DEV_BSIZE] == i + 1, "write %u is not on the medium",
+                    i);
+}
+
 /* Two threads, each with a buf that sends the next from its iodone. */
 static void run_plug(const struct det_strategy *st, uint64_t seed, bool later, uint32_t depth)
 {
@@ -46,6 +54,7 @@ static void run_plug(const struct det_strategy *st, uint64_t seed, bool later, u
         shim_thread_join(&t[i]);
     SCHED_CHECK(small_bufs_wait(4, SECOND), "not all are back after a second");
     no_errors(4);
+    on_medium(4);
     small_disk_down();
 }
 
@@ -75,6 +84,7 @@ static void run_plug_slot(const struct det_strategy *st, uint64_t seed)
         shim_thread_join(&t[i]);
     SCHED_CHECK(small_bufs_wait(4, SECOND), "not all are back after a second");
     no_errors(4);
+    on_medium(4);
     small_disk_down();
 }
 
