@@ -17,8 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static const struct small_group *const groups[] = {&small_park, &small_nest, &small_queue,
-                                                   &small_lane, &small_time, &small_disk};
+static const struct small_group *const groups[] = {&small_park, &small_nest, &small_queue, &small_lane,
+                                                   &small_time, &small_disk, &small_pair};
 
 static bool as_json;
 static unsigned nsearched;

@@ -40,6 +40,7 @@ struct small_chip {
     bool ch_checks_single;
     bool ch_deaf;                           /* abort() does nothing */
     void (*ch_on_start)(struct ad_xfer *x); /* or NULL */
+    void (*ch_serve)(struct ad_xfer *x); /* what it does with a command instead of the codes below; or NULL */
 };
 extern struct small_chip chip;
 
@@ -58,6 +59,7 @@ void small_up(const struct det_strategy *st, uint64_t seed);
 /* The same in pieces. */
 void small_host(const struct det_strategy *st, uint64_t seed);
 void small_attach(void);
+void small_chip_config(struct ad_config *cfg);
 /* LUN 0 is as it should be, as far as anybody can tell. */
 void small_check(void);
 /* And down again; whatever the program took down itself is left out. */
@@ -97,6 +99,7 @@ struct small_group {
     const struct sched_program *sg_programs;
     unsigned sg_n;
 };
-extern const struct small_group small_park, small_nest, small_queue, small_lane, small_time, small_disk;
+extern const struct small_group small_park, small_nest, small_queue, small_lane, small_time, small_disk,
+    small_pair;
 
 #endif /* SMALL_H */

@@ -92,7 +92,7 @@ static void fail(struct buf *bp, enum small_ad_fault fault)
 
 /* ---------------------------------------------------------------- the disk */
 
-static bool is_rw(const uint8_t *cdb)
+bool small_disk_is_rw(const uint8_t *cdb)
 {
     return (cdb[0] & 0x1f) == (SCSI_READ_6 & 0x1f) || (cdb[0] & 0x1f) == (SCSI_WRITE_6 & 0x1f);
 }
@@ -115,7 +115,7 @@ static void move(const struct sc_buf *sc, const uint8_t *cdb)
 }
 
 /* What an open asks. Returns bytes. */
-static size_t answer(const uint8_t *cdb, uint8_t *d)
+size_t small_disk_answer(const uint8_t *cdb, uint8_t *d)
 {
     switch (cdb[0]) {
     case SCSI_INQUIRY:
@@ -149,7 +149,7 @@ static void execute(struct buf *bp)
     size_t n;
 
     bp->b_resid = 0;
-    if (is_rw(cdb)) {
+    if (small_disk_is_rw(cdb)) {
         if (small_ad.sa_faults > 0 && small_ad.sa_fault != SMALL_AD_NONE) {
             small_ad.sa_faults--;
             fail(bp, small_ad.sa_fault);
@@ -157,7 +157,7 @@ static void execute(struct buf *bp)
         }
         move(sc, cdb);
     } else if (bp->b_flags & B_READ && bp->b_bcount > 0) {
-        n = answer(cdb, data);
+        n = small_disk_answer(cdb, data);
         if (n > bp->b_bcount)
             n = bp->b_bcount;
         memcpy(bp->b_un.b_addr, data, n);
@@ -235,8 +235,8 @@ static void ad_strategy_small(struct buf *bp)
         give_back(bp);
         return;
     }
-    small_ad.sa_rw += is_rw(cdb);
-    if (is_rw(cdb) && (small_ad.sa_pends || small_ad.sa_ends_later))
+    small_ad.sa_rw += small_disk_is_rw(cdb);
+    if (small_disk_is_rw(cdb) && (small_ad.sa_pends || small_ad.sa_ends_later))
         keep(bp);
     else
         execute(bp);
@@ -292,8 +292,13 @@ static int ad_ioctl_small(devno_t devno, unsigned cmd, intptr_t arg, unsigned lo
 
 int small_disk_config(devno_t devno, uint32_t depth)
 {
-    struct scdisk_dds dds = {.adapter_devno = SMALL_AD_DEV,
-                             .scsi_id = 3,
+    return small_disk_config_at(devno, SMALL_AD_DEV, 3, depth);
+}
+
+int small_disk_config_at(devno_t devno, devno_t adapter, uint8_t id, uint32_t depth)
+{
+    struct scdisk_dds dds = {.adapter_devno = adapter,
+                             .scsi_id = id,
                              .queue_depth = (uint16_t)depth,
                              .no_reserve = 1,
                              .name = "hdisk0"};

@@ -54,8 +54,13 @@ extern struct small_ad small_ad;
 /* Host, services, adapter driver; the disk configured with that queue depth (0: default), open if `open`. */
 void small_disk_up(const struct det_strategy *st, uint64_t seed, uint32_t depth, bool open);
 void small_disk_down(void);
+/* On the small adapter driver, or another one. */
 int small_disk_config(devno_t devno, uint32_t depth);
+int small_disk_config_at(devno_t devno, devno_t adapter, uint8_t id, uint32_t depth);
 extern struct file *small_disk_fp;
+/* Is that a READ or WRITE? What the disk answers to the rest; returns bytes. */
+bool small_disk_is_rw(const uint8_t *cdb);
+size_t small_disk_answer(const uint8_t *cdb, uint8_t *data);
 /* End the oldest that waits. False: none. */
 bool small_ad_end(void);
 

@@ -77,7 +77,7 @@ static void chip_fill(struct ad_xfer *x)
 
 static int chip_do(struct ad_xfer *x)
 {
-    const bool keep = chip.ch_pends || x->xfer_cdb[0] == SMALL_LATER;
+    const bool keep = chip.ch_pends || (!chip.ch_serve && x->xfer_cdb[0] == SMALL_LATER);
 
     if (keep && chip.ch_room != 0 && chip.ch_nkept == chip.ch_room)
         return AD_HW_BUSY;
@@ -86,7 +86,10 @@ static int chip_do(struct ad_xfer *x)
     if (chip.ch_on_start)
         chip.ch_on_start(x);
     if (!keep) {
-        chip_fill(x);
+        if (chip.ch_serve)
+            chip.ch_serve(x);
+        else
+            chip_fill(x);
         return AD_HW_DONE;
     }
     SCHED_CHECK(chip.ch_nkept < SMALL_KEPT_MAX, "the chip is full");
@@ -128,7 +131,10 @@ bool small_end(void)
     if (chip.ch_nkept == 0)
         return false;
     x = chip_take(0);
-    chip_fill(x);
+    if (chip.ch_serve)
+        chip.ch_serve(x);
+    else
+        chip_fill(x);
     ad_hw_done(chip.ch_ad, x);
     return true;
 }
@@ -210,10 +216,16 @@ void small_host(const struct det_strategy *st, uint64_t seed)
     shim_det_tunable_set("ad_openings", 4);
 }
 
+void small_chip_config(struct ad_config *cfg)
+{
+    *cfg = (struct ad_config){.cfg_ops = &chip_ops, .cfg_hw = &chip, .cfg_dev = &chip.ch_dev};
+}
+
 void small_attach(void)
 {
-    struct ad_config cfg = {.cfg_ops = &chip_ops, .cfg_hw = &chip, .cfg_dev = &chip.ch_dev};
+    struct ad_config cfg;
 
+    small_chip_config(&cfg);
     SCHED_CHECK(ad_attach(SMALL_DEVNO, &cfg) == 0, "ad_attach failed");
     small_attached = true;
     SCHED_CHECK(fp_opendev(SMALL_DEVNO, DREAD | DWRITE | DKERNEL, NULL, 0, &small_fp) == 0, "open failed");
