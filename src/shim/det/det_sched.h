@@ -75,8 +75,8 @@ void shim_det_observe(uint64_t value);
 uint32_t shim_det_fibre(void);
 const char *shim_det_fibre_name(uint32_t fibre);
 /*
- * For primitives of a test's own: sleep on an address until roused; false: until_ns has come first. Not a point,
- * so nothing happens between the caller's last look and the sleep.
+ * For primitives of a test's own: sleep on an address until roused; false: until_ns has come first. Not a
+ * point, so nothing happens between the caller's last look and the sleep.
  */
 bool shim_det_sleep(const void *object, uint64_t until_ns);
 void shim_det_rouse(const void *object);

@@ -30,7 +30,6 @@
 #include "posix_impl.h"
 
 #include <errno.h>
-#include <sys/scsched.h>
 #include <time.h>
 
 #define POSIX_BUCKET_BITS 6u
