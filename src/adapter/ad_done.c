@@ -249,6 +249,9 @@ void ad_requeue(struct ad_run *run, struct ad_cmd *cmd, uint32_t gate)
     /* A list may have come back since: then the gate is not needed, and would never open. */
     if (gate == AD_GATE_SEGS && lun->lun_long_free != 0)
         gate = 0;
+    /* We have set this one ourselves before we looked again: who made room since has taken it away. */
+    if (gate == AD_GATE_HW && !(lun->lun_gate & AD_GATE_HW))
+        gate = 0;
     if (gate != 0)
         ad_gate_set_locked(lun, gate);
     if (gate == AD_GATE_HW) {
