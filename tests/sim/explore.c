@@ -107,7 +107,7 @@ static bool in_child(struct sched *s, const struct sched_program *p, void (*body
 
 static void run_once(struct sched *s, const struct sched_program *p)
 {
-    s->s_interrupts = p->p_interrupts;
+    s->s_interrupts |= p->p_interrupts;
     p->p_run(sched_begin(s), s->s_seed);
     sched_end(s);
 }
@@ -156,6 +156,7 @@ static bool still_fails(const struct sched *of, const struct sched_program *p, s
     struct sched s = {.s_kind = SCHED_REPLAY,
                       .s_seed = of->s_seed,
                       .s_points_max = of->s_points_max,
+                      .s_interrupts = of->s_interrupts,
                       .s_replay = list,
                       .s_nreplay = n,
                       .s_result = r};
@@ -213,6 +214,7 @@ void sched_tell(const struct sched *of, const struct sched_program *p, const str
     struct sched s = {.s_kind = SCHED_REPLAY,
                       .s_seed = of->s_seed,
                       .s_points_max = of->s_points_max,
+                      .s_interrupts = of->s_interrupts,
                       .s_replay = r->r_deviations,
                       .s_nreplay = r->r_ndeviations,
                       .s_story = true,

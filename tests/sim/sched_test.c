@@ -203,6 +203,44 @@ START_TEST(an_event_is_not_lost_whatever_the_seed)
 }
 END_TEST
 
+static void turn(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < 3; i++) {
+        shim_lock_enter(&lock);
+        while (inside)
+            (void)shim_wait(&event, &lock, UINT64_MAX);
+        inside = 1;
+        shim_lock_exit(&lock);
+        shim_det_mark();
+        shim_lock_enter(&lock);
+        inside = 0;
+        shim_lock_exit(&lock);
+        shim_wake(&event);
+    }
+}
+
+/* One after the other, with one event for all who wait: those who come late do not take it from the sleepers. */
+START_TEST(an_event_with_many_sleepers_is_not_lost)
+{
+    struct shim_thread t[4];
+
+    for (sched.s_seed = 0; sched.s_seed < 500; sched.s_seed++) {
+        sched.s_one_in = sched.s_seed % 2 ? 2 : 4;
+        up(SCHED_WALK, false);
+        memset(&event, 0, sizeof(event));
+        inside = 0;
+        ck_assert_int_eq(shim_lock_init(&lock, SHIM_RANK_EVENT, "tested"), 0);
+        for (unsigned i = 0; i < 4; i++)
+            ck_assert_int_eq(shim_thread_start(&t[i], turn, NULL, "turn"), 0);
+        for (unsigned i = 0; i < 4; i++)
+            shim_thread_join(&t[i]);
+        shim_lock_fini(&lock);
+        down();
+    }
+}
+END_TEST
+
 /* ---------------------------------------------------------------- timers, also on top of a fibre */
 
 static unsigned fired, fired_inside;
@@ -287,6 +325,146 @@ START_TEST(cancelling_a_timer_that_runs_says_so)
     }
     for (unsigned i = 0; i < 3; i++)
         ck_assert_msg(said[i] > 0, "no seed in 200 had it say %u", i);
+}
+END_TEST
+
+static void fire_and_wait(struct shim_timer *t)
+{
+    (void)t;
+    shim_lock_enter(&lock);
+    fired++;
+    shim_lock_exit(&lock);
+}
+
+static void fire_and_write(struct shim_timer *t)
+{
+    memset(t->tm_arg, 1, 4096);
+    shim_det_mark();
+    fired++;
+}
+
+/* What the function worked on may go when a cancel has said that it does not run: for the thread sanitizer, too. */
+START_TEST(a_timer_that_does_not_run_is_over)
+{
+    for (sched.s_seed = 0; sched.s_seed < 50; sched.s_seed++) {
+        void *memory = malloc(4096);
+
+        sched.s_one_in = 2;
+        up(SCHED_WALK, false);
+        fired = 0;
+        shim_timer_init(&timer, fire_and_write, memory);
+        ck_assert_int_eq(shim_timer_arm(&timer, shim_now_ns()), 0);
+        while (fired == 0 || shim_timer_cancel(&timer) == SHIM_CANCEL_RUNNING)
+            shim_delay_ns(1);
+        free(memory);
+        down();
+    }
+}
+END_TEST
+
+static struct buf bufs[2 * SHIM_IODONE_NEST];
+static unsigned nested;
+
+static void ends_the_next(struct buf *bp)
+{
+    const size_t i = (size_t)(bp - bufs);
+
+    if (i + 1 < SC_ARRAY_SIZE(bufs))
+        iodone(&bufs[i + 1]);
+    shim_det_mark();
+    nested++;
+}
+
+/* A timer on top of a thread that has put iodone calls off: they stay that thread's. */
+START_TEST(a_timer_on_top_leaves_what_was_put_off)
+{
+    unsigned on_top = 0;
+
+    for (sched.s_seed = 0; sched.s_seed < 100; sched.s_seed++) {
+        sched.s_one_in = 2;
+        up(SCHED_WALK, true);
+        fired = fired_inside = nested = 0;
+        memset(bufs, 0, sizeof(bufs));
+        for (unsigned i = 0; i < SC_ARRAY_SIZE(bufs); i++)
+            bufs[i].b_iodone = ends_the_next;
+        shim_timer_init(&timer, fire, NULL);
+        ck_assert_int_eq(shim_timer_arm(&timer, shim_now_ns()), 0);
+        working = true;
+        iodone(&bufs[0]);
+        working = false;
+        ck_assert_uint_eq(nested, SC_ARRAY_SIZE(bufs));
+        on_top += fired_inside && fired_by == shim_self()->self_id;
+        shim_delay_ns(10);
+        ck_assert_uint_eq(fired, 1);
+        down();
+    }
+    ck_assert_uint_gt(on_top, 0);
+}
+END_TEST
+
+/* Two are due; the first waits for a lock whose holder is off for a while. */
+START_TEST(a_timer_that_waits_does_not_stop_time)
+{
+    struct shim_timer timers[2];
+
+    up(SCHED_FIRST, false);
+    fired = 0;
+    ck_assert_int_eq(shim_lock_init(&lock, SHIM_RANK_AD, "tested"), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        shim_timer_init(&timers[i], fire_and_wait, NULL);
+        ck_assert_int_eq(shim_timer_arm(&timers[i], shim_now_ns() + 10), 0);
+    }
+    shim_lock_enter(&lock);
+    shim_delay_ns(1000);
+    ck_assert_uint_eq(fired, 0);
+    shim_lock_exit(&lock);
+    shim_delay_ns(10);
+    ck_assert_uint_eq(fired, 2);
+    shim_lock_fini(&lock);
+    down();
+}
+END_TEST
+
+static struct shim_lock other;
+static bool said;
+
+static void says(void *arg)
+{
+    (void)arg;
+    shim_lock_enter(&lock);
+    shim_det_mark();
+    said = true;
+    shim_wake(&event);
+    shim_lock_exit(&lock);
+}
+
+/* A sleeper is woken also while an interrupt on top of it waits for a lock. */
+START_TEST(a_wake_up_finds_who_is_interrupted)
+{
+    struct shim_thread t;
+
+    for (sched.s_seed = 0; sched.s_seed < 1000; sched.s_seed++) {
+        sched.s_one_in = 2;
+        up(SCHED_WALK, true);
+        memset(&event, 0, sizeof(event));
+        said = false;
+        fired = 0;
+        ck_assert_int_eq(shim_lock_init(&lock, SHIM_RANK_AD, "tested"), 0);
+        ck_assert_int_eq(shim_lock_init(&other, SHIM_RANK_AD, "other"), 0);
+        shim_timer_init(&timer, fire_and_wait, NULL);
+        ck_assert_int_eq(shim_timer_arm(&timer, shim_now_ns()), 0);
+        ck_assert_int_eq(shim_thread_start(&t, says, NULL, "says"), 0);
+        shim_lock_enter(&other);
+        while (!said)
+            (void)shim_wait(&event, &other, UINT64_MAX);
+        shim_lock_exit(&other);
+        shim_thread_join(&t);
+        shim_delay_ns(10);
+        ck_assert_uint_eq(fired, 1);
+        shim_lock_fini(&lock);
+        shim_lock_fini(&other);
+        down();
+    }
 }
 END_TEST
 
@@ -506,6 +684,21 @@ START_TEST(every_strategy_finds_it_and_shrinking_keeps_one)
 }
 END_TEST
 
+/* Also at a point where there is nobody else: whoever comes later is above. */
+START_TEST(pct_lowers_a_fibre_wherever_the_place_is)
+{
+    for (sched.s_seed = 0; sched.s_seed < 50; sched.s_seed++) {
+        sched.s_depth = 2;
+        sched.s_length = 10;
+        up(SCHED_PCT, false);
+        for (unsigned i = 0; i < 10; i++)
+            shim_det_mark();
+        ck_assert_int_eq(sched.s_priority[DET_FIBRE_MAIN], -1);
+        down();
+    }
+}
+END_TEST
+
 static Suite *sched_suite(void)
 {
     Suite *s = suite_create("sched");
@@ -513,12 +706,18 @@ static Suite *sched_suite(void)
                             time_stands_still_while_anybody_runs,
                             a_lock_excludes_whatever_the_seed,
                             an_event_is_not_lost_whatever_the_seed,
+                            an_event_with_many_sleepers_is_not_lost,
                             timers_run_on_top_when_wanted,
                             cancelling_a_timer_that_runs_says_so,
+                            a_timer_that_waits_does_not_stop_time,
+                            a_wake_up_finds_who_is_interrupted,
+                            a_timer_that_does_not_run_is_over,
+                            a_timer_on_top_leaves_what_was_put_off,
                             a_deadlock_names_the_locks,
                             a_livelock_is_one_after_so_many_points,
                             a_search_runs_each_schedule_once,
-                            every_strategy_finds_it_and_shrinking_keeps_one};
+                            every_strategy_finds_it_and_shrinking_keeps_one,
+                            pct_lowers_a_fibre_wherever_the_place_is};
 
     for (unsigned i = 0; i < SC_ARRAY_SIZE(tests); i++) {
         TCase *c = tcase_create(tests[i]->name);

@@ -65,9 +65,6 @@ static uint32_t pick_pct(struct sched *s, const struct det_choice *ch)
 {
     uint32_t best = 0;
 
-    for (uint32_t i = 0; i + 1 < s->s_depth; i++)
-        if (s->s_places[i] == s->s_point)
-            s->s_priority[ch->ch_cur] = -(int32_t)i - 1;
     for (uint32_t i = 1; i < ch->ch_n; i++) {
         /* A timer on top of a fibre: as if the timers' fibre ran. */
         const uint32_t a = ch->ch_who[i] & DET_ON_TOP ? DET_FIBRE_TIMER : ch->ch_who[i];
@@ -166,11 +163,16 @@ static uint64_t sched_slow(void *arg, const struct det_choice *ch)
     const uint64_t at = s->s_point++;
     uint64_t ns = 0;
 
+    /* Here and not where there is a choice: who falls while he is alone is still at the bottom later. */
+    for (uint32_t i = 0; s->s_kind == SCHED_PCT && i + 1 < s->s_depth; i++)
+        if (s->s_places[i] == at)
+            s->s_priority[ch->ch_cur] = -(int32_t)i - 1;
     if (s->s_kind == SCHED_REPLAY) {
         for (uint32_t i = 0; i < s->s_nreplay; i++)
             if (s->s_replay[i].dv_slow_ns != 0 && s->s_replay[i].dv_at == at)
                 ns = s->s_replay[i].dv_slow_ns;
-    } else if (s->s_kind == SCHED_SLOW && ch->ch_cur != DET_FIBRE_TIMER && below(s, 64) == 0) {
+    } else if (s->s_kind == SCHED_SLOW && ch->ch_cur != DET_FIBRE_TIMER &&
+               (!s->s_one_slow || ch->ch_cur == s->s_victim) && below(s, s->s_one_slow ? 16 : 64) == 0) {
         ns = naps[below(s, SC_ARRAY_SIZE(naps))];
     }
     if (ns != 0)
@@ -187,6 +189,8 @@ static _Noreturn void sched_failed(void *arg, const char *text)
     s->s_result->r_points = shim_det_points();
     s->s_result->r_digest = shim_det_digest();
     (void)snprintf(s->s_result->r_text, sizeof(s->s_result->r_text), "%s", text);
+    if (s->s_story)
+        story_end();
     fflush(NULL);
     _Exit(1);
 }
@@ -227,7 +231,9 @@ const struct det_strategy *sched_begin(struct sched *s)
         s->s_priority[i] = (int32_t)(below(s, 1u << 20) + 1u);
     for (uint32_t i = 0; i < SC_ARRAY_SIZE(s->s_places); i++)
         s->s_places[i] = sched_random(&s->s_random) % s->s_length;
-    s->s_victim = below(s, 6);
+    if (s->s_fibres == 0)
+        s->s_fibres = 6;
+    s->s_victim = below(s, s->s_fibres);
     r->r_failed = r->r_ended = r->r_overflow = false;
     r->r_text[0] = '\0';
     r->r_points = r->r_decisions = r->r_preemptions = 0;

@@ -58,11 +58,13 @@ struct sched_result {
 struct sched {
     enum sched_kind s_kind;
     uint64_t s_seed;
-    bool s_interrupts;
+    bool s_interrupts;       /* timers also on top of fibres; a program may want it whatever this says */
     uint64_t s_points_max;   /* 0: the host's */
     uint32_t s_one_in;       /* walk: a switch at one point in so many */
     uint32_t s_depth;        /* PCT: places + 1 */
     uint64_t s_length;       /* PCT: points a run is believed to have */
+    uint32_t s_fibres;       /* starved, slow: how many fibres there may be, the victim is one of them */
+    bool s_one_slow;         /* slow: the victim alone; else all but the timers */
     uint32_t s_preemptions;  /* search: bound */
     const struct sched_deviation *s_replay;
     uint32_t s_nreplay;
@@ -96,7 +98,7 @@ struct sched_program {
     const char *p_name;
     const char *p_what; /* a line */
     void (*p_run)(const struct det_strategy *st, uint64_t seed);
-    bool p_interrupts;
+    bool p_interrupts; /* in every run; else as the schedule says */
     /* The fault of today's drivers that this program finds, in a line; NULL: it holds. */
     const char *p_known;
 };
@@ -120,6 +122,9 @@ _Noreturn void sched_fail(const char *fmt, ...) __attribute__((format(printf, 1,
 
 /* story.c: file, line and function of a way to a point, the first outside the services; "" unknown. */
 void story_place(void *const *frames, char *out, size_t size);
+/* st_arg is a struct sched. */
 void story_point(void *arg, enum det_point point, uint32_t fibre, const char *object, void *const *frames);
+/* The run has failed: what is still to be told. */
+void story_end(void);
 
 #endif /* SCHEDULE_H */

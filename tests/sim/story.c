@@ -78,18 +78,53 @@ void story_place(void *const *frames, char *out, size_t size)
     (void)snprintf(out, size, "%s", best ? best->pl_text : "");
 }
 
+/*
+ * What happened because somebody could not go on is told only just before and after what was decided: of a
+ * long run these are the switches that say where everybody was.
+ */
+#define STORY_NATURAL 4u
+static char story_natural[STORY_NATURAL][400];
+static uint32_t story_nnatural, story_after;
+
+static void story_flush(void)
+{
+    if (story_nnatural > STORY_NATURAL)
+        printf("    ... %u switches because somebody had to wait\n", story_nnatural - STORY_NATURAL);
+    for (uint32_t i = story_nnatural > STORY_NATURAL ? story_nnatural - STORY_NATURAL : 0; i < story_nnatural;
+         i++)
+        fputs(story_natural[i % STORY_NATURAL], stdout);
+    story_nnatural = 0;
+}
+
+void story_end(void) { story_flush(); }
+
 /* Called at every point: a line when another fibre has come to be the one that runs. */
 void story_point(void *arg, enum det_point point, uint32_t fibre, const char *object, void *const *frames)
 {
-    static uint32_t last = UINT32_MAX;
+    static uint32_t last = UINT32_MAX, deviations;
     static char where[160];
     static enum det_point what;
+    const struct sched *s = arg;
+    const bool decided = s->s_result->r_ndeviations != deviations;
+    char line[400];
 
-    (void)arg;
-    if (last != UINT32_MAX && last != fibre)
-        printf("  fibre %u (%s) stopped at %s [%s]; fibre %u (%s) goes on\n", last, shim_det_fibre_name(last),
-               where, det_point_names[what], fibre, shim_det_fibre_name(fibre));
+    if (last != UINT32_MAX && (last != fibre || decided)) {
+        (void)snprintf(line, sizeof(line), "  %s fibre %u (%s) %s at %s [%s]; fibre %u (%s) goes on\n",
+                       decided ? ">" : " ", last, shim_det_fibre_name(last),
+                       last == fibre ? "was interrupted"
+                       : decided     ? "stopped"
+                                     : "waits",
+                       where, det_point_names[what], fibre, shim_det_fibre_name(fibre));
+        if (decided)
+            story_flush();
+        if (decided || story_after > 0)
+            fputs(line, stdout);
+        else
+            (void)snprintf(story_natural[story_nnatural++ % STORY_NATURAL], sizeof(line), "%s", line);
+        story_after = decided ? 2 : story_after > 0 ? story_after - 1 : 0;
+    }
     (void)object;
+    deviations = s->s_result->r_ndeviations;
     last = fibre;
     what = point;
     story_place(frames, where, sizeof(where));

@@ -37,7 +37,9 @@ struct det_fibre {
     bool f_woken;       /* its event came */
     bool f_consumes;    /* and is its to reset */
     bool f_timed_out;   /* f_until_ns came first */
-    uint64_t f_waiting; /* order among those who wait for the same event; 0 none */
+    /* Beside f_object: an interrupt on top of a sleeper that is about to be may wait for a lock. */
+    const void *f_event;
+    uint64_t f_waiting; /* order among those who wait for f_event; 0 none */
     struct shim_timer *f_timer; /* whose function runs here */
     void (*f_fn)(void *arg);
     void *f_arg;

@@ -150,8 +150,9 @@ static void det_note(enum det_point point, const void *object, const char *name)
     const uint64_t limit = shim_det.strategy->st_points_max ? shim_det.strategy->st_points_max : DET_POINTS_MAX;
 
     shim_det.points++;
+    /* Locks only: an event may lie on a stack, and there compilers differ in what comes to lie at one address. */
     shim_det_observe((uint64_t)point << 48 ^ (uint64_t)shim_det.cur << 32 ^
-                     (object ? det_object_number(object) : 0));
+                     (object && name ? det_object_number(object) : 0));
     if (shim_det.points > limit)
         det_fail_described("livelock: too many points without an end");
     if (shim_det.strategy->st_trace) {
@@ -188,10 +189,14 @@ static void det_ripen(void)
         timers->f_state = DET_READY;
 }
 
-/* Nobody can run: the next moment at which somebody can. */
+/*
+ * Nobody can run: the next moment at which somebody can. A timer is one only when its fibre has nothing else to
+ * do: while it waits for a lock, what is due stays due and time goes on for the others.
+ */
 static void det_time_passes(void)
 {
-    uint64_t next = shim_det.timers.tq_first ? shim_det.timers.tq_first->tm_when_ns : UINT64_MAX;
+    const bool idle = shim_det.fibres[DET_FIBRE_TIMER].f_state == DET_IDLE;
+    uint64_t next = idle && shim_det.timers.tq_first ? shim_det.timers.tq_first->tm_when_ns : UINT64_MAX;
 
     for (uint32_t i = 0; i < shim_det.nfibres; i++) {
         const struct det_fibre *f = &shim_det.fibres[i];
@@ -200,7 +205,7 @@ static void det_time_passes(void)
             next = f->f_until_ns;
     }
     if (next == UINT64_MAX)
-        det_fail_described("deadlock: nobody can run, and no timer is armed");
+        det_fail_described("deadlock: nobody can run, and no timer can fire");
     if (next > shim_det.now_ns)
         shim_det.now_ns = next;
 }
@@ -346,7 +351,7 @@ static bool det_event_announce(struct shim_event *ev)
 static bool det_event_others(const struct shim_event *ev, const struct det_fibre *me)
 {
     for (uint32_t i = 0; i < shim_det.nfibres; i++)
-        if (&shim_det.fibres[i] != me && shim_det.fibres[i].f_waiting && shim_det.fibres[i].f_object == ev)
+        if (&shim_det.fibres[i] != me && shim_det.fibres[i].f_waiting && shim_det.fibres[i].f_event == ev)
             return true;
     return false;
 }
@@ -367,18 +372,17 @@ static bool det_event_timed_out(struct shim_event *ev, const struct det_fibre *m
 static bool det_fibre_wait(struct shim_event *ev, struct shim_lock *l, uint64_t deadline_ns)
 {
     struct det_fibre *f = det_cur();
+    uint32_t signalled = 1;
     bool woken;
 
     det_point_at(DET_POINT_WAIT, ev, NULL);
     if (det_event_announce(ev))
         return true;
-    f->f_object = ev;
+    f->f_event = ev;
     f->f_waiting = ++shim_det.waits;
     f->f_woken = f->f_consumes = f->f_timed_out = false;
-    if (l) {
+    if (l)
         shim_lock_exit(l);
-        f->f_object = ev;
-    }
     while (!f->f_woken && shim_det.now_ns < deadline_ns) {
         f->f_state = DET_EVENT;
         f->f_object = ev;
@@ -387,8 +391,9 @@ static bool det_fibre_wait(struct shim_event *ev, struct shim_lock *l, uint64_t 
     }
     f->f_waiting = 0;
     woken = f->f_woken || det_event_timed_out(ev, f);
+    /* Unless somebody who came later has taken it; then the word may speak for another sleeper already. */
     if (f->f_consumes)
-        atomic_store(&ev->ev_word, 0);
+        (void)atomic_compare_exchange_strong(&ev->ev_word, &signalled, 0);
     if (woken)
         det_order_take(ev);
     if (l)
@@ -405,7 +410,7 @@ static void det_fibre_wake(struct shim_event *ev)
     for (uint32_t i = 0; i < shim_det.nfibres; i++) {
         struct det_fibre *f = &shim_det.fibres[i];
 
-        if (!f->f_waiting || f->f_object != ev || f->f_woken)
+        if (!f->f_waiting || f->f_event != ev || f->f_woken)
             continue;
         f->f_woken = true;
         if (f->f_state == DET_EVENT)
@@ -522,6 +527,7 @@ static bool det_fibre_runs_timer(const struct shim_timer *t)
     for (uint32_t i = 0; i < shim_det.nfibres; i++)
         if (i != shim_det.cur && shim_det.fibres[i].f_timer == t)
             return true;
+    det_order_take(t);
     return false;
 }
 
@@ -535,6 +541,7 @@ static void det_run_timer(struct det_fibre *f)
     det_order_take(t);
     shim_timer_run(t);
     f->f_timer = NULL;
+    det_order_give(t); /* by its address only: whoever cancels it now may free what it worked on */
 }
 
 static void det_timers_fibre(void)

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fib.h - whole-stack runs with several callers, each a fibre: what the files of scpair-sim share.
+ *
+ * A run is a function of its seed: the seed chooses the world (adapters, disks, what callers there are,
+ * whether and how the bus misbehaves) and the strategy that says who goes on. Each caller knows what it did
+ * and what must be true of it; what several of them could disagree about (a block two of them write) is not
+ * done.
+ *
+ * Contents: fib_swarm.c what a seed chooses; fib_world.c a run from building to taking down, time limits,
+ * final checks; fib_memory.c buffers and shadows; fib_chain.c chains to strategy; fib_raw.c raw I/O and
+ * ioctls; fib_head.c a head of its own on an adapter; fib_life.c opening, closing, configuring; fib_faults.c
+ * misbehaviour; fib_batch.c many seeds; fib_main.c the command line.
+ */
+#ifndef FIB_H
+#define FIB_H
+
+#include "../schedule.h"
+
+#include "adapter/sim/sim.h"
+
+#include <scpair/scpair.h>
+#include <scpair/shim.h>
+
+#define FIB_ADAPTERS_MAX 2u
+#define FIB_DISKS_MAX    12u /* three per adapter with data, and the callers' own */
+#define FIB_CALLERS_MAX  6u
+#define FIB_SLOTS        16u /* bufs of one caller under way */
+#define FIB_SECTOR       512u
+#define FIB_REGION_MAX   (40u * SC_PAGE_SIZE) /* of a disk, for one caller */
+#define FIB_CELL_BYTES                                                                                       \
+    (8u * SC_PAGE_SIZE) /* memory of one slot, with a page that nobody may touch in front */
+#define FIB_BIG_BYTES (FIB_REGION_MAX + 4u * SC_PAGE_SIZE)
+#define FIB_HEAD_REQS 8u
+
+#define FIB_LIMIT_GOOD_NS 5000000000u /* a request, an ioctl, an open, a close, when nothing misbehaves */
+#define FIB_LIMIT_FAULT_NS                                                                                   \
+    900000000000u /* all timeouts and retries that the drivers publish, one after the other */
+
+struct fib_rng {
+    uint64_t state;
+};
+uint64_t fib_random(struct fib_rng *r);
+uint32_t fib_below(struct fib_rng *r, uint64_t n);
+bool fib_percent(struct fib_rng *r, unsigned percent);
+
+/* ---------------------------------------------------------------- disks */
+
+enum fib_role {
+    FIB_DISK_DATA, /* chains, raw I/O and ioctls; a region for each caller */
+    FIB_DISK_LIFE, /* opened, closed, configured */
+    FIB_DISK_HEAD  /* never configured open: somebody speaks to the adapter himself */
+};
+
+/* What is known of a sector. */
+enum { FIB_SURE, FIB_UNSURE, FIB_ORDERED /* written twice without waiting: the second counts */ };
+
+struct fib_disk {
+    enum fib_role dk_role;
+    devno_t dk_devno, dk_adapter;
+    struct sim_disk *dk_sim;
+    uint64_t dk_bytes;
+    uint32_t dk_region; /* bytes of one caller */
+    uint32_t dk_block;
+    uint8_t dk_id, dk_lun;
+    uint8_t *dk_shadow; /* dk_bytes */
+    uint8_t *dk_state;  /* per sector: FIB_SURE ... */
+};
+
+/* ---------------------------------------------------------------- callers */
+
+enum fib_kind { FIB_CHAIN, FIB_RAW, FIB_HEAD, FIB_OPENER, FIB_CONFIGURER, FIB_KINDS };
+extern const char *const fib_kind_names[FIB_KINDS];
+
+struct fib_slot {
+    struct buf sl_buf;
+    struct fib_caller *sl_caller;
+    bool sl_busy;
+    bool sl_ended; /* of a pair: done, the other one is not */
+    unsigned sl_disk;
+    struct fib_slot *sl_pair;   /* the other of two writes to one place */
+    bool sl_second;             /* sent after it */
+    uint64_t sl_since, sl_naps; /* when it was sent */
+    uint8_t *sl_cell;
+};
+
+struct fib_head; /* fib_head.c */
+
+struct fib_caller {
+    enum fib_kind c_kind;
+    unsigned c_index;
+    char c_name[24];
+    struct fib_rng c_rng;
+    struct shim_thread c_thread;
+    struct shim_event c_event; /* something of ours has ended */
+    unsigned c_steps;
+    unsigned c_disk; /* opener, configurer, head: which */
+    /* How it behaves. */
+    unsigned c_chain_max, c_resubmit, c_sequential, c_pairs;
+    bool c_tight; /* its buffers are neighbours in memory */
+    /* The run. */
+    struct file *c_files[FIB_DISKS_MAX];
+    struct fib_slot c_slots[FIB_SLOTS];
+    unsigned c_outstanding, c_resubmits;
+    bool c_draining;
+    uint8_t c_claims[FIB_DISKS_MAX][FIB_REGION_MAX / FIB_SECTOR]; /* readers, or 255: a writer */
+    /* What it sleeps in, if anything. */
+    const char *c_doing;
+    uint64_t c_since, c_naps;
+    uint64_t c_requests, c_errors;
+};
+
+/* ---------------------------------------------------------------- the world */
+
+struct fib_world {
+    uint64_t w_seed;
+    struct fib_rng w_rng;
+    /* The swarm's choice. */
+    struct scp_disk_spec w_disk_specs[FIB_DISKS_MAX];
+    struct scp_adapter_spec w_adapter_specs[FIB_ADAPTERS_MAX];
+    struct scp_spec w_spec;
+    unsigned w_ndisks, w_ncallers, w_phases;
+    uint32_t w_faults; /* bit per enum sim_fault_action, and FIB_FAULT_* */
+    unsigned w_fault_steps;
+    bool w_slow;       /* the strategy takes fibres off their processor: commands may meet their timeout */
+    bool w_rush;       /* taken down without a pause for whoever is still inside */
+    bool w_configured; /* somebody takes a disk away and back */
+    uint64_t w_limit_ns;
+    /* The run. */
+    struct scp *w_pair;
+    struct scp *w_keeper; /* host and services stay while the pair goes */
+    struct fib_disk w_disks[FIB_DISKS_MAX];
+    struct fib_caller w_callers[FIB_CALLERS_MAX];
+    struct fib_head *w_heads[FIB_CALLERS_MAX];
+    uint64_t w_naps;  /* virtual time that fibres were kept off their processor */
+    uint64_t w_rules; /* faults set */
+    bool w_cleared;   /* faults are over */
+};
+#define FIB_FAULT_ATTENTION (1u << 24)
+#define FIB_FAULT_RESET     (1u << 25)
+#define FIB_FAULT_HALT      (1u << 26)
+extern struct fib_world fib_world;
+
+/* Kinds of failure that are not looked for: where a fault is known, what is behind it can be seen. */
+#define FIB_WITHOUT_MAX 8u
+extern const char *fib_without[FIB_WITHOUT_MAX];
+bool fib_looked_for(const char *kind);
+#define FIB_CHECK(kind, cond, ...)                                                                           \
+    do {                                                                                                     \
+        if (!(cond) && fib_looked_for(kind))                                                                 \
+            sched_fail(kind ": " __VA_ARGS__);                                                               \
+    } while (0)
+
+/* Errors are possible. */
+static inline bool fib_trouble(void) { return fib_world.w_faults != 0 || fib_world.w_slow; }
+/* One of those a misbehaving bus may cause, to who asked for something valid. */
+bool fib_plausible(int error);
+/* And of an open, which may meet half an answer about what the device is. */
+static inline bool fib_open_plausible(int error)
+{
+    return fib_plausible(error) || error == ENODEV || error == EINVAL;
+}
+
+/* fib_swarm.c */
+void fib_choose(struct fib_world *w, uint64_t seed);
+void fib_choose_schedule(struct sched *s, uint64_t seed);
+void fib_describe(const struct fib_world *w, const struct sched *s);
+
+/* fib_world.c */
+extern const struct sched_program fib_program;
+extern bool fib_tracing; /* a line a point */
+extern bool fib_telling; /* say what the world is made of */
+/* The caller is about to sleep in something that has a limit; NULL: it has come back. */
+void fib_doing(struct fib_caller *c, const char *what);
+/* Sleep until something of this caller's ends. */
+void fib_sleep(struct fib_caller *c);
+/* This fibre begins and ends to look at what is the caller's: around its iodone routines, strategy and sleeps. */
+void fib_enter(const struct fib_caller *c);
+void fib_leave(const struct fib_caller *c);
+/* The first word of what went wrong. */
+const char *fib_failure_kind(const char *text);
+
+/* fib_memory.c */
+void fib_memory_prepare(struct fib_world *w);
+uint8_t *fib_cell(const struct fib_caller *c, unsigned slot);
+uint8_t *fib_big(const struct fib_caller *c);
+void fib_fill(struct fib_rng *r, uint8_t *p, size_t bytes);
+bool fib_claim(struct fib_caller *c, unsigned disk, bool write, uint64_t off, size_t bytes);
+void fib_unclaim(struct fib_caller *c, unsigned disk, bool write, uint64_t off, size_t bytes);
+/* A write has ended having moved the first `moved` bytes. */
+void fib_written(unsigned disk, uint64_t off, const uint8_t *data, size_t bytes, size_t moved);
+void fib_compare(const char *who, unsigned disk, uint64_t off, const uint8_t *data, size_t moved);
+/* Nobody has written beside the data. */
+void fib_guard_set(uint8_t *data, size_t bytes);
+void fib_guard_check(const char *who, const uint8_t *data, size_t bytes);
+void fib_compare_all(struct fib_world *w, unsigned disk, struct file *fp);
+
+/* The callers: from opening to closing. */
+void fib_chain_run(void *arg);
+void fib_raw_run(void *arg);
+void fib_head_run(void *arg);
+void fib_opener_run(void *arg);
+void fib_configurer_run(void *arg);
+void fib_life_prepare(struct fib_world *w);
+/* In a rush a head's other thread may still be on its way out of strategy when the pair goes. */
+void fib_head_join(struct fib_caller *c);
+void fib_open_data(struct fib_caller *c);
+void fib_close_data(struct fib_caller *c);
+/* A disk that has a region of this caller's; FIB_DISKS_MAX: none. */
+unsigned fib_data_disk(struct fib_caller *c);
+/* How long a head's oldest request has been under way; fails when too long. */
+void fib_head_limits(struct fib_caller *c, void (*check)(const char *what, uint64_t since, uint64_t naps));
+
+/* fib_faults.c */
+void fib_faults_choose(struct fib_world *w);
+void fib_faults_run(void *arg);
+void fib_faults_clear(struct fib_world *w);
+
+/* fib_batch.c */
+struct fib_batch {
+    uint64_t b_first, b_last;
+    unsigned b_jobs;
+    bool b_json, b_progress;
+    const char *b_known; /* file of failures that are expected, or NULL */
+    const char *b_file;  /* file of seeds to run instead of a range, or NULL */
+};
+int fib_batch_run(const struct fib_batch *b);
+/* One seed in this process's child. */
+bool fib_seed_run(uint64_t seed, struct sched *s, bool story);
+
+#endif /* FIB_H */

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fib_world.c - a run from its seed to its end: build the pair, start the callers, join them, check, take
+ * down.
+ *
+ * At every point it is asked whether anything takes longer than it may, in virtual time: a request, an ioctl,
+ * an open or a close that never ends is found when its limit has passed, and a run in which nobody can go on
+ * and no timer is armed is a deadlock before that. At quiescent moments: submitted = completed, no response
+ * left, the walks of both drivers over their queues, no offence against the bus, the media hold what was
+ * written; at the end nothing is left allocated.
+ */
+#include "fib.h"
+
+#include "adapter/ad_impl.h"
+#include "devdrv/dd_impl.h"
+#include "shim/det/det_impl.h"
+
+#include <string.h>
+#include <sys/resource.h>
+
+#define FIB_CPU_SECONDS 60u
+
+struct fib_world fib_world;
+bool fib_tracing, fib_telling;
+
+const char *fib_without[FIB_WITHOUT_MAX];
+
+bool fib_looked_for(const char *kind)
+{
+    for (unsigned i = 0; i < FIB_WITHOUT_MAX && fib_without[i]; i++)
+        if (strcmp(fib_without[i], kind) == 0)
+            return false;
+    return true;
+}
+
+bool fib_plausible(int error)
+{
+    static const int plausible[] = {EIO,       EMEDIA,     ENOTREADY,  EBUSY,
+                                    ETIMEDOUT, ENOCONNECT, EWRPROTECT, EFORMAT};
+
+    for (size_t i = 0; i < SC_ARRAY_SIZE(plausible); i++)
+        if (error == plausible[i])
+            return true;
+    return false;
+}
+
+const char *fib_failure_kind(const char *text)
+{
+    static const char *const kinds[] = {"data",     "order",      "error",       "contract",
+                                        "twice",    "touched",    "late-iodone", "enxio-first",
+                                        "counters", "limit",      "progress",    "manners",
+                                        "disorder", "after-halt", "leak",        "the test itself"};
+
+    for (size_t i = 0; i < SC_ARRAY_SIZE(kinds); i++) {
+        const size_t n = strlen(kinds[i]);
+
+        if (strncmp(text, kinds[i], n) == 0 && text[n] == ':')
+            return kinds[i];
+    }
+    return strstr(text, "deadlock")     ? "deadlock"
+           : strstr(text, "livelock")   ? "livelock"
+           : strstr(text, "CPU time")   ? "livelock"
+           : strstr(text, "crashed")    ? "crash"
+           : strstr(text, "ended with") ? "sanitizer"
+                                        : "panic";
+}
+
+/* ---------------------------------------------------------------- limits */
+
+static const struct det_strategy *behind; /* who decides, and is told of a failure */
+
+static void over(const char *what, uint64_t since, uint64_t naps)
+{
+    const uint64_t now = shim_now_ns(), kept_off = fib_world.w_naps - naps;
+    static char text[4096];
+    int n;
+
+    if (now - since <= fib_world.w_limit_ns + kept_off)
+        return;
+    n = shim_format(text, sizeof(text), "limit: %s has taken %llu virtual seconds\n", what,
+                    (unsigned long long)((now - since) / 1000000000u));
+    shim_det_describe(text + n, sizeof(text) - (size_t)n);
+    behind->st_failed(behind->st_arg, text);
+}
+
+static void limits(void)
+{
+    static uint64_t last;
+
+    if (shim_now_ns() == last)
+        return;
+    last = shim_now_ns();
+    for (unsigned i = 0; i < fib_world.w_ncallers; i++) {
+        struct fib_caller *c = &fib_world.w_callers[i];
+
+        if (c->c_doing)
+            over(c->c_doing, c->c_since, c->c_naps);
+        for (unsigned k = 0; c->c_outstanding > 0 && k < FIB_SLOTS; k++)
+            if (c->c_slots[k].sl_busy && !c->c_slots[k].sl_ended && c->c_slots[k].sl_since != 0)
+                over("a buf", c->c_slots[k].sl_since, c->c_slots[k].sl_naps);
+        if (c->c_kind == FIB_HEAD)
+            fib_head_limits(c, over);
+    }
+}
+
+void fib_doing(struct fib_caller *c, const char *what)
+{
+    c->c_doing = what;
+    c->c_since = shim_now_ns();
+    c->c_naps = fib_world.w_naps;
+}
+
+void fib_sleep(struct fib_caller *c)
+{
+    fib_leave(c);
+    (void)shim_wait(&c->c_event, NULL, UINT64_MAX);
+    fib_enter(c);
+}
+
+/* Its own things change hands without a lock, because fibres change at points only: the sanitizer is told. */
+void fib_enter(const struct fib_caller *c) { det_order_take(c); }
+void fib_leave(const struct fib_caller *c) { det_order_give(c); }
+
+/* ---------------------------------------------------------------- between the scheduler and the strategy */
+
+static uint64_t on_point(void *arg, const struct det_choice *ch)
+{
+    const uint64_t slow = behind->st_slow ? behind->st_slow(arg, ch) : 0;
+
+    fib_world.w_naps += slow;
+    if (fib_world.w_pair)
+        limits();
+    return slow;
+}
+
+static void on_trace(void *arg, enum det_point point, uint32_t fibre, const char *object, void *const *frames)
+{
+    char place[160];
+
+    (void)arg;
+    story_place(frames, place, sizeof(place));
+    printf("%8llu %14llu ns  %2u %-14s %-8s %-16s %s\n", (unsigned long long)shim_det_points(),
+           (unsigned long long)shim_now_ns(), fibre, shim_det_fibre_name(fibre), det_point_names[point],
+           object ? object : "", place);
+}
+
+static const struct det_strategy *between(const struct det_strategy *st)
+{
+    static struct det_strategy mine;
+
+    behind = st;
+    mine = *st;
+    mine.st_slow = on_point;
+    if (fib_tracing)
+        mine.st_trace = on_trace;
+    return &mine;
+}
+
+/* ---------------------------------------------------------------- building */
+
+/* Another pair, so that host and services stay when the one that is looked at goes. */
+static void keep(struct fib_world *w)
+{
+    static const struct scp_disk_spec disk = {
+        .size = sizeof(disk), .medium = SCP_MEDIUM_NULL, .bytes = SC_PAGE_SIZE};
+    const struct scp_spec spec = {.size = sizeof(spec), .disks = &disk, .ndisks = 1, .host = w->w_spec.host};
+
+    SCHED_CHECK(scp_create(&spec, &w->w_keeper, NULL, 0) == 0, "the test itself: no second pair");
+}
+
+/* Everything has come back and is closed: the pair may go, whoever is still on his way out of it. */
+static void take_down(struct fib_world *w)
+{
+    struct scp *pair = w->w_pair;
+    size_t leaked;
+
+    w->w_pair = NULL;
+    leaked = scp_destroy(pair);
+    SCHED_CHECK(leaked == 0, "leak: %zu blocks", leaked);
+    for (unsigned i = 0; i < w->w_ncallers; i++)
+        fib_head_join(&w->w_callers[i]);
+    shim_delay_ns(1); /* the timers' fibre may have been about to look */
+    leaked = scp_destroy(w->w_keeper);
+    SCHED_CHECK(leaked == 0, "leak: %zu blocks of the process", leaked);
+}
+
+static void build(struct fib_world *w)
+{
+    char text[SCP_ERROR_MAX];
+    struct scp *pair;
+    int error = scp_create(&w->w_spec, &pair, text, sizeof(text));
+
+    SCHED_CHECK(error == 0, "the test itself: scp_create: %s", text);
+    for (unsigned i = 0; i < w->w_ndisks; i++) {
+        struct fib_disk *d = &w->w_disks[i];
+        const struct dd_unit *un;
+
+        d->dk_devno = scp_disk_devno(pair, i);
+        d->dk_adapter = scp_adapter_devno(pair, scp_disk_adapter(pair, i));
+        d->dk_sim = scp_sim_disk(pair, i);
+        un = dd_unit_of(d->dk_devno);
+        d->dk_id = un->un_dds.scsi_id;
+        d->dk_lun = un->un_dds.lun_id;
+    }
+    fib_memory_prepare(w);
+    fib_life_prepare(w);
+    keep(w);
+    w->w_pair = pair;
+}
+
+static void run_callers(struct fib_world *w)
+{
+    static void (*const runs[FIB_KINDS])(void *arg) = {[FIB_CHAIN] = fib_chain_run,
+                                                       [FIB_RAW] = fib_raw_run,
+                                                       [FIB_HEAD] = fib_head_run,
+                                                       [FIB_OPENER] = fib_opener_run,
+                                                       [FIB_CONFIGURER] = fib_configurer_run};
+    struct shim_thread faults;
+
+    for (unsigned i = 0; i < w->w_ncallers; i++) {
+        struct fib_caller *c = &w->w_callers[i];
+
+        c->c_draining = false;
+        SCHED_CHECK(shim_thread_start(&c->c_thread, runs[c->c_kind], c, c->c_name) == 0,
+                    "the test itself: no fibre");
+    }
+    if (w->w_faults)
+        SCHED_CHECK(shim_thread_start(&faults, fib_faults_run, w, "faults") == 0,
+                    "the test itself: no fibre");
+    for (unsigned i = 0; i < w->w_ncallers; i++)
+        shim_thread_join(&w->w_callers[i].c_thread);
+    if (w->w_faults)
+        shim_thread_join(&faults);
+}
+
+/* ---------------------------------------------------------------- checks */
+
+static void check_disk(struct fib_world *w, unsigned i)
+{
+    const struct fib_disk *d = &w->w_disks[i];
+    static struct sc_disk_stats st;
+    struct file *fp = NULL;
+    int error = 0;
+
+    for (unsigned tries = 0; tries < (fib_trouble() ? 5u : 1u) && !fp; tries++)
+        error = fp_opendev(d->dk_devno, DREAD | DWRITE, NULL, 0, &fp);
+    SCHED_CHECK(error == 0, "progress: hdisk%u: open at the end: errno %d (%s)", i, error,
+                scp_strerror(error));
+    if (d->dk_role == FIB_DISK_DATA)
+        fib_compare_all(w, i, fp);
+    error = fp_ioctl(fp, DKSTATS, (intptr_t)&st, 0);
+    SCHED_CHECK(error == 0, "error: DKSTATS: errno %d", error);
+    SCHED_CHECK(
+        st.bufs == st.completed && st.pending + st.in_process + st.recovering == 0,
+        "counters: hdisk%u: submitted %llu, completed %llu, pending %llu, in process %llu, recovering %llu",
+        i, (unsigned long long)st.bufs, (unsigned long long)st.completed, (unsigned long long)st.pending,
+        (unsigned long long)st.in_process, (unsigned long long)st.recovering);
+    SCHED_CHECK(dd_check_invariants(d->dk_devno) == 0, "counters: hdisk%u: requests on the queues", i);
+    shim_delay_ns(1); /* whoever pushes the last of the reading */
+    error = fp_ioctl(fp, DKSTATS, (intptr_t)&st, 0);
+    SCHED_CHECK(error == 0 && st.responses_queued == 0,
+                "counters: hdisk%u: %llu responses queued and not pushed", i,
+                (unsigned long long)st.responses_queued);
+    error = fp_close(fp);
+    SCHED_CHECK(error == 0 || fib_trouble(), "error: hdisk%u: close: errno %d", i, error);
+}
+
+/* What the simulated disk has seen done against the rules of the bus: nothing. Sense may be thrown away. */
+static void check_manners(struct fib_world *w, unsigned i)
+{
+    static struct sim_disk_stats st;
+
+    sim_disk_stats_get(w->w_disks[i].dk_sim, &st);
+    for (unsigned kind = 0; kind < SIM_PROTOCOL_COUNT; kind++)
+        if (kind != SIM_PROTOCOL_ALLEGIANCE)
+            SCHED_CHECK(st.st_protocol[kind] == 0,
+                        "manners: hdisk%u: %llu offences of kind %u against the bus", i,
+                        (unsigned long long)st.st_protocol[kind], kind);
+}
+
+static void check_adapters(struct fib_world *w)
+{
+    for (unsigned a = 0; a < w->w_spec.nadapters; a++) {
+        struct ad_adapter *adp = ad_find(scp_adapter_devno(w->w_pair, a));
+
+        for (unsigned i = 0; i < ad_lun_count(adp); i++) {
+            struct ad_lun *lun = ad_lun_at(adp, i);
+            const char *broken = lun ? ad_lun_check(lun) : NULL;
+
+            SCHED_CHECK(!broken, "counters: scsi%u, LUN %u: %s", a, i, broken);
+        }
+    }
+}
+
+/* All callers have gone, and with the pause nobody is on his way out any more. */
+static void check(struct fib_world *w)
+{
+    shim_delay_ns(1000);
+    check_adapters(w);
+    for (unsigned i = 0; i < w->w_ndisks; i++)
+        if (w->w_disks[i].dk_role != FIB_DISK_HEAD)
+            check_disk(w, i);
+    shim_delay_ns(1000);
+    check_adapters(w);
+    for (unsigned i = 0; i < w->w_ndisks; i++)
+        check_manners(w, i);
+}
+
+/* ---------------------------------------------------------------- the run */
+
+static void run(const struct det_strategy *st, uint64_t seed)
+{
+    struct fib_world *w = &fib_world;
+
+    /* A loop without a point in it: no other limit sees it. */
+    (void)setrlimit(RLIMIT_CPU, &(struct rlimit){FIB_CPU_SECONDS, FIB_CPU_SECONDS + 5});
+    memset(w, 0, sizeof(*w));
+    fib_choose(w, seed);
+    w->w_spec.host = shim_det_host(seed);
+    shim_det_sched(between(st));
+    shim_checks_set(true);
+    build(w);
+    for (unsigned phase = 0; phase < w->w_phases; phase++) {
+        run_callers(w);
+        if (phase + 1 < w->w_phases && !w->w_rush)
+            check_adapters(w);
+    }
+    fib_faults_clear(w);
+    if (!w->w_rush)
+        check(w);
+    take_down(w);
+    SCHED_CHECK(shim_det_sched_idle(), "progress: a fibre has not ended");
+    for (unsigned i = 0; i < w->w_ncallers; i++)
+        shim_det_observe(w->w_callers[i].c_requests << 32 ^ w->w_callers[i].c_errors);
+    shim_checks_set(false);
+}
+
+const struct sched_program fib_program = {"fibres", "whole-stack runs with several callers", run, false};
