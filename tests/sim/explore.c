@@ -77,8 +77,8 @@ static void catch_crashes(struct sched_result *r)
     dying = r;
 }
 
-static bool in_child(struct sched *s, const struct sched_program *p, void (*body)(struct sched *s,
-                                                                             const struct sched_program *p))
+static bool in_child(struct sched *s, const struct sched_program *p,
+                     void (*body)(struct sched *s, const struct sched_program *p))
 {
     pid_t child;
     int status;
@@ -165,7 +165,8 @@ static bool still_fails(const struct sched *of, const struct sched_program *p, s
 }
 
 /* Halves, quarters ... single ones: drop what is not needed. */
-uint32_t sched_shrink(const struct sched *s, const struct sched_program *p, struct sched_result *r, bool progress)
+uint32_t sched_shrink(const struct sched *s, const struct sched_program *p, struct sched_result *r,
+                      bool progress)
 {
     struct sched_deviation *list = malloc(sizeof(*list) * (r->r_ndeviations + 1)),
                            *less = malloc(sizeof(*list) * (r->r_ndeviations + 1));

@@ -220,7 +220,8 @@ static void turn(void *arg)
     }
 }
 
-/* One after the other, with one event for all who wait: those who come late do not take it from the sleepers. */
+/* One after the other, with one event for all who wait: those who come late do not take it from the sleepers.
+ */
 START_TEST(an_event_with_many_sleepers_is_not_lost)
 {
     struct shim_thread t[4];
@@ -343,7 +344,8 @@ static void fire_and_write(struct shim_timer *t)
     fired++;
 }
 
-/* What the function worked on may go when a cancel has said that it does not run: for the thread sanitizer, too. */
+/* What the function worked on may go when a cancel has said that it does not run: for the thread sanitizer,
+ * too. */
 START_TEST(a_timer_that_does_not_run_is_over)
 {
     for (sched.s_seed = 0; sched.s_seed < 50; sched.s_seed++) {
@@ -569,7 +571,8 @@ static void two_that_mark(const struct det_strategy *st, uint64_t seed)
         shim_thread_join(&t[i]);
     SCHED_CHECK(shim_fini() == 0, "fini");
     for (uint32_t i = 0; i < result->r_ndeviations; i++)
-        digest = digest * 1099511628211u + result->r_deviations[i].dv_at * 64u + result->r_deviations[i].dv_pick;
+        digest =
+            digest * 1099511628211u + result->r_deviations[i].dv_at * 64u + result->r_deviations[i].dv_pick;
     for (uint32_t i = 0; i < seen->n; i++)
         SCHED_CHECK(seen->digests[i] != digest, "schedule %u twice", i);
     SCHED_CHECK(seen->n < SEEN_MAX, "too many");
@@ -577,8 +580,8 @@ static void two_that_mark(const struct det_strategy *st, uint64_t seed)
 }
 
 /*
- * No schedule comes twice, and a larger bound finds more until there are no more. Three fibres: the caller with
- * four points, two with two marks each.
+ * No schedule comes twice, and a larger bound finds more until there are no more. Three fibres: the caller
+ * with four points, two with two marks each.
  */
 START_TEST(a_search_runs_each_schedule_once)
 {
@@ -637,7 +640,8 @@ static void needs_order(const struct det_strategy *st, uint64_t seed)
 
 static bool replay_holds(const struct sched_deviation *list, uint32_t n)
 {
-    struct sched s = {.s_kind = SCHED_REPLAY, .s_replay = list, .s_nreplay = n, .s_result = sched_result_new()};
+    struct sched s = {
+        .s_kind = SCHED_REPLAY, .s_replay = list, .s_nreplay = n, .s_result = sched_result_new()};
     const struct sched_program p = {"order", "", needs_order, false, NULL};
 
     return sched_run(&s, &p);

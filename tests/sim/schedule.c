@@ -5,9 +5,8 @@
  * Walk: a switch with probability 1/s_one_in at each point; a low one reaches far into long paths.
  * PCT: every fibre has a random priority and the highest that can run does; at s_depth - 1 points spread
  * over the length of the run the running fibre falls below all others. A bug that needs d events in order
- * among n fibres is found with probability at least 1/(n k^(d-1)) in a run of k points (Burckhardt and others,
- * ASPLOS 2010).
- * Starved, slow: lost wake-ups, unfairness, a thread that meets its own timeout.
+ * among n fibres is found with probability at least 1/(n k^(d-1)) in a run of k points (Burckhardt and
+ * others, ASPLOS 2010). Starved, slow: lost wake-ups, unfairness, a thread that meets its own timeout.
  * Search: depth first, by replaying a prefix and going another way at its end; a schedule is left out when it
  * would preempt more often than the bound (Musuvathi and Qadeer, PLDI 2007). Switching away from a fibre that
  * cannot go on is no preemption and costs nothing.
@@ -18,10 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const sched_kind_names[] = {[SCHED_FIRST] = "first",     [SCHED_WALK] = "walk",
-                                        [SCHED_PCT] = "pct",         [SCHED_STARVED] = "starved",
-                                        [SCHED_SLOW] = "slow",       [SCHED_REPLAY] = "replay",
-                                        [SCHED_SEARCH] = "search"};
+const char *const sched_kind_names[] = {
+    [SCHED_FIRST] = "first", [SCHED_WALK] = "walk",     [SCHED_PCT] = "pct",      [SCHED_STARVED] = "starved",
+    [SCHED_SLOW] = "slow",   [SCHED_REPLAY] = "replay", [SCHED_SEARCH] = "search"};
 
 uint64_t sched_random(uint64_t *state)
 {

@@ -4,12 +4,12 @@
  * shrinking, and the story of what is left.
  *
  * A program is a function that sets everything up, starts fibres with shim_thread_start(), joins them,
- * takes everything down and judges with SCHED_CHECK(). It runs in a process of its own, so that a panic, a crash
- * or a sanitizer's report is a result like any other, and what was decided up to there is known.
+ * takes everything down and judges with SCHED_CHECK(). It runs in a process of its own, so that a panic, a
+ * crash or a sanitizer's report is a result like any other, and what was decided up to there is known.
  *
  * A schedule is written down as its *deviations*: decision number and what was picked, where that was not the
- * first alternative (which is to go on, or the next fibre by number when the current one cannot). No deviation at all is
- * the run in which nobody is ever preempted.
+ * first alternative (which is to go on, or the next fibre by number when the current one cannot). No
+ * deviation at all is the run in which nobody is ever preempted.
  *
  * Contents: schedule.c the strategies; explore.c processes, search and shrinking; story.c telling.
  */
@@ -36,8 +36,8 @@ enum sched_kind {
 extern const char *const sched_kind_names[];
 
 struct sched_deviation {
-    uint32_t dv_at;   /* number of the decision */
-    uint32_t dv_pick; /* alternative */
+    uint32_t dv_at;      /* number of the decision */
+    uint32_t dv_pick;    /* alternative */
     uint64_t dv_slow_ns; /* or: taken off for so long; then dv_pick is 0 and dv_at the number of the point */
 };
 
@@ -58,14 +58,14 @@ struct sched_result {
 struct sched {
     enum sched_kind s_kind;
     uint64_t s_seed;
-    bool s_interrupts;       /* timers also on top of fibres; a program may want it whatever this says */
-    uint64_t s_points_max;   /* 0: the host's */
-    uint32_t s_one_in;       /* walk: a switch at one point in so many */
-    uint32_t s_depth;        /* PCT: places + 1 */
-    uint64_t s_length;       /* PCT: points a run is believed to have */
-    uint32_t s_fibres;       /* starved, slow: how many fibres there may be, the victim is one of them */
-    bool s_one_slow;         /* slow: the victim alone; else all but the timers */
-    uint32_t s_preemptions;  /* search: bound */
+    bool s_interrupts;      /* timers also on top of fibres; a program may want it whatever this says */
+    uint64_t s_points_max;  /* 0: the host's */
+    uint32_t s_one_in;      /* walk: a switch at one point in so many */
+    uint32_t s_depth;       /* PCT: places + 1 */
+    uint64_t s_length;      /* PCT: points a run is believed to have */
+    uint32_t s_fibres;      /* starved, slow: how many fibres there may be, the victim is one of them */
+    bool s_one_slow;        /* slow: the victim alone; else all but the timers */
+    uint32_t s_preemptions; /* search: bound */
     const struct sched_deviation *s_replay;
     uint32_t s_nreplay;
     bool s_story; /* print where fibres stop and go on */
@@ -107,7 +107,8 @@ bool sched_run(struct sched *s, const struct sched_program *p);
 /* Every schedule with at most s_preemptions of them. False: one failed, s_result has it. */
 bool sched_search(struct sched *s, const struct sched_program *p, bool progress);
 /* Drop deviations while it still fails. Leaves the shortest list found in `r`. Returns runs made. */
-uint32_t sched_shrink(const struct sched *s, const struct sched_program *p, struct sched_result *r, bool progress);
+uint32_t sched_shrink(const struct sched *s, const struct sched_program *p, struct sched_result *r,
+                      bool progress);
 /* Print what is left as a story. */
 void sched_tell(const struct sched *s, const struct sched_program *p, const struct sched_result *r);
 struct sched_result *sched_result_new(void);

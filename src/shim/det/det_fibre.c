@@ -3,8 +3,8 @@
  * det_fibre.c - stacks for fibres, switching between them, and what the sanitizers want to be told.
  *
  * ucontext does the switching. It makes a system call for the signal mask each time, which is what
- * a run of the simulation spends most on; registers saved by hand would be five times as fast and belong to one
- * processor.
+ * a run of the simulation spends most on; registers saved by hand would be five times as fast and belong to
+ * one processor.
  *
  * Thread sanitizer. Each fibre is a thread to it, and a switch orders nothing (flag 1), so that two
  * fibres that touch the same memory without a lock are reported in every run of that schedule, although

@@ -107,10 +107,7 @@ static void det_lock_exit(struct shim_lock *l)
 
 /* ---------------------------------------------------------------- time */
 
-static struct shim_self *det_self(void)
-{
-    return shim_det.ops ? shim_det.ops->self() : shim_det.current;
-}
+static struct shim_self *det_self(void) { return shim_det.ops ? shim_det.ops->self() : shim_det.current; }
 
 static uint64_t det_now_ns(void) { return shim_det.now_ns; }
 

@@ -32,14 +32,14 @@ struct det_fibre {
     const void *f_object;
     uint32_t f_join;
     uint64_t f_until_ns;
-    uint32_t f_held;    /* locks held */
-    bool f_on_top;      /* a timer runs on top of it */
-    bool f_woken;       /* its event came */
-    bool f_consumes;    /* and is its to reset */
-    bool f_timed_out;   /* f_until_ns came first */
+    uint32_t f_held;  /* locks held */
+    bool f_on_top;    /* a timer runs on top of it */
+    bool f_woken;     /* its event came */
+    bool f_consumes;  /* and is its to reset */
+    bool f_timed_out; /* f_until_ns came first */
     /* Beside f_object: an interrupt on top of a sleeper that is about to be may wait for a lock. */
     const void *f_event;
-    uint64_t f_waiting; /* order among those who wait for f_event; 0 none */
+    uint64_t f_waiting;         /* order among those who wait for f_event; 0 none */
     struct shim_timer *f_timer; /* whose function runs here */
     void (*f_fn)(void *arg);
     void *f_arg;
@@ -100,7 +100,8 @@ void det_context_make(uint32_t fibre, void (*entry)(void));
 void det_context_switch(uint32_t from, uint32_t to, bool last);
 /* A new fibre's first act. */
 void det_context_entered(void);
-/* What the thread sanitizer does not see, because this host is not instrumented: order by a lock, an event ... */
+/* What the thread sanitizer does not see, because this host is not instrumented: order by a lock, an event
+ * ... */
 void det_order_give(const void *by);
 void det_order_take(const void *by);
 /* It is to look away while bookkeeping that all fibres share goes through the C library. */

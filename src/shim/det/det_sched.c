@@ -2,23 +2,24 @@
 /*
  * det_sched.c - fibres: points, blocking, and time that passes only when nobody can run.
  *
- * A *point* is where another fibre may go on: before a lock is entered and after it is left, before a sleep and
- * a wake-up, where a timer begins, at start, join and end of a thread, and at the marks (scsched.h) beside
- * atomics that matter. At each the strategy picks one of the fibres that can run; the first alternative is always
- * to go on. A fibre that cannot go on is a point too, where going on is not among the alternatives.
+ * A *point* is where another fibre may go on: before a lock is entered and after it is left, before a sleep
+ * and a wake-up, where a timer begins, at start, join and end of a thread, and at the marks (scsched.h)
+ * beside atomics that matter. At each the strategy picks one of the fibres that can run; the first
+ * alternative is always to go on. A fibre that cannot go on is a point too, where going on is not among the
+ * alternatives.
  *
  * Time stands still while anybody can run. When nobody can it jumps to the next timer, deadline or end of
  * a delay; when there is none of those, nobody will ever run again, which is a deadlock and is reported with
  * who waits for what. A strategy that calls a fibre slow lets time pass beside it: that is how an interrupted
  * thread meets its own timeout.
  *
- * Timers that are due make the timers' fibre ready, which stands for the timer thread of a hosted port and for
- * an idle processor; or, when the strategy wants interrupts, run on top of whichever fibre holds no lock, with
- * that fibre's thread record: the only way to enter code again on the thread that is in it.
+ * Timers that are due make the timers' fibre ready, which stands for the timer thread of a hosted port and
+ * for an idle processor; or, when the strategy wants interrupts, run on top of whichever fibre holds no lock,
+ * with that fibre's thread record: the only way to enter code again on the thread that is in it.
  *
  * Locks are the host's own here (sl_slow): the word says who has them, and a fibre that finds one taken
- * waits until it is free. The parking of the threaded host is therefore not what is looked at; tests/sim/small
- * compiles that file itself on fibres.
+ * waits until it is free. The parking of the threaded host is therefore not what is looked at;
+ * tests/sim/small compiles that file itself on fibres.
  *
  * Rejected: real threads held back by a semaphore each (a switch costs 5 us and the sanitizers cannot
  * tell the schedule from luck); switching at every memory access (instrumentation that
@@ -33,9 +34,9 @@
 #define DET_POINTS_MAX 10000000u
 
 const char *const det_point_names[DET_POINT_COUNT] = {
-    [DET_POINT_MARK] = "mark",   [DET_POINT_LOCK] = "lock",   [DET_POINT_UNLOCK] = "unlock",
-    [DET_POINT_WAIT] = "wait",   [DET_POINT_WAKE] = "wake",   [DET_POINT_START] = "start",
-    [DET_POINT_JOIN] = "join",   [DET_POINT_END] = "end",     [DET_POINT_TIMER] = "timer",
+    [DET_POINT_MARK] = "mark",   [DET_POINT_LOCK] = "lock",       [DET_POINT_UNLOCK] = "unlock",
+    [DET_POINT_WAIT] = "wait",   [DET_POINT_WAKE] = "wake",       [DET_POINT_START] = "start",
+    [DET_POINT_JOIN] = "join",   [DET_POINT_END] = "end",         [DET_POINT_TIMER] = "timer",
     [DET_POINT_DELAY] = "delay", [DET_POINT_BLOCKED] = "blocked",
 };
 
@@ -47,8 +48,8 @@ static void det_run_timer(struct det_fibre *f);
 static const char *det_state_name(const struct det_fibre *f)
 {
     static const char *const names[] = {
-        [DET_FREE] = "is free",      [DET_READY] = "can run",        [DET_LOCK] = "waits for lock",
-        [DET_EVENT] = "waits for event", [DET_SLEEP] = "sleeps",      [DET_JOIN] = "waits for the end of",
+        [DET_FREE] = "is free",          [DET_READY] = "can run",  [DET_LOCK] = "waits for lock",
+        [DET_EVENT] = "waits for event", [DET_SLEEP] = "sleeps",   [DET_JOIN] = "waits for the end of",
         [DET_IDLE] = "has no timer due", [DET_DONE] = "has ended",
     };
 
@@ -73,7 +74,8 @@ void shim_det_describe(char *out, size_t size)
     for (uint32_t i = 0; i < shim_det.nfibres && at + 1 < size; i++) {
         const struct det_fibre *f = &shim_det.fibres[i];
         const struct shim_lock *l = f->f_state == DET_LOCK ? f->f_object : NULL;
-        int n = shim_format(out + at, size - at, "  fibre %u (%s) %s", (unsigned)i, f->f_name, det_state_name(f));
+        int n =
+            shim_format(out + at, size - at, "  fibre %u (%s) %s", (unsigned)i, f->f_name, det_state_name(f));
 
         at += n > 0 ? (size_t)n : 0;
         if (at + 1 >= size)
@@ -147,10 +149,12 @@ static void det_frames(void *const *base, void **frames)
 
 static void det_note(enum det_point point, const void *object, const char *name)
 {
-    const uint64_t limit = shim_det.strategy->st_points_max ? shim_det.strategy->st_points_max : DET_POINTS_MAX;
+    const uint64_t limit =
+        shim_det.strategy->st_points_max ? shim_det.strategy->st_points_max : DET_POINTS_MAX;
 
     shim_det.points++;
-    /* Locks only: an event may lie on a stack, and there compilers differ in what comes to lie at one address. */
+    /* Locks only: an event may lie on a stack, and there compilers differ in what comes to lie at one
+     * address. */
     shim_det_observe((uint64_t)point << 48 ^ (uint64_t)shim_det.cur << 32 ^
                      (object && name ? det_object_number(object) : 0));
     if (shim_det.points > limit)
@@ -190,8 +194,8 @@ static void det_ripen(void)
 }
 
 /*
- * Nobody can run: the next moment at which somebody can. A timer is one only when its fibre has nothing else to
- * do: while it waits for a lock, what is due stays due and time goes on for the others.
+ * Nobody can run: the next moment at which somebody can. A timer is one only when its fibre has nothing else
+ * to do: while it waits for a lock, what is due stays due and time goes on for the others.
  */
 static void det_time_passes(void)
 {
@@ -401,7 +405,8 @@ static bool det_fibre_wait(struct shim_event *ev, struct shim_lock *l, uint64_t 
     return woken;
 }
 
-/* The word says "signalled" already and said that somebody slept: all who do go on, the first takes the signal. */
+/* The word says "signalled" already and said that somebody slept: all who do go on, the first takes the
+ * signal. */
 static void det_fibre_wake(struct shim_event *ev)
 {
     struct det_fibre *first = NULL;

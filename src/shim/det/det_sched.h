@@ -13,8 +13,8 @@
 
 #include <scpair/shim.h>
 
-#define DET_FIBRES_MAX 24u
-#define DET_FIBRE_MAIN 0u /* whoever called shim_det_sched() */
+#define DET_FIBRES_MAX  24u
+#define DET_FIBRE_MAIN  0u /* whoever called shim_det_sched() */
 /* Runs what is due when nobody else does, as an idle processor or a timer thread would. */
 #define DET_FIBRE_TIMER 1u
 
@@ -40,9 +40,9 @@ extern const char *const det_point_names[DET_POINT_COUNT];
 /* A decision. Alternative 0 is what happens without a strategy. */
 struct det_choice {
     enum det_point ch_point;
-    uint32_t ch_cur;     /* the fibre that got here */
-    bool ch_forced;      /* it cannot go on: any alternative is as good as another, none is a preemption */
-    uint32_t ch_n;       /* alternatives, at least 2 */
+    uint32_t ch_cur;       /* the fibre that got here */
+    bool ch_forced;        /* it cannot go on: any alternative is as good as another, none is a preemption */
+    uint32_t ch_n;         /* alternatives, at least 2 */
     const uint8_t *ch_who; /* fibre of each */
     const void *ch_object; /* lock or event, or NULL */
 };
@@ -55,7 +55,8 @@ struct det_strategy {
     /* Take the current fibre off its processor for so many virtual nanoseconds? 0 no. May be NULL. */
     uint64_t (*st_slow)(void *arg, const struct det_choice *ch);
     /* Told of every point, with the way there. May be NULL. */
-    void (*st_trace)(void *arg, enum det_point point, uint32_t fibre, const char *object, void *const *frames);
+    void (*st_trace)(void *arg, enum det_point point, uint32_t fibre, const char *object,
+                     void *const *frames);
     /* The run has failed: a panic, a deadlock, a livelock. Does not return. */
     void (*st_failed)(void *arg, const char *text);
     void *st_arg;

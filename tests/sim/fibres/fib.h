@@ -174,7 +174,8 @@ extern bool fib_telling; /* say what the world is made of */
 void fib_doing(struct fib_caller *c, const char *what);
 /* Sleep until something of this caller's ends. */
 void fib_sleep(struct fib_caller *c);
-/* This fibre begins and ends to look at what is the caller's: around its iodone routines, strategy and sleeps. */
+/* This fibre begins and ends to look at what is the caller's: around its iodone routines, strategy and
+ * sleeps. */
 void fib_enter(const struct fib_caller *c);
 void fib_leave(const struct fib_caller *c);
 /* The first word of what went wrong. */

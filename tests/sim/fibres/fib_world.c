@@ -335,4 +335,5 @@ static void run(const struct det_strategy *st, uint64_t seed)
     shim_checks_set(false);
 }
 
-const struct sched_program fib_program = {"fibres", "whole-stack runs with several callers", run, false, NULL};
+const struct sched_program fib_program = {"fibres", "whole-stack runs with several callers", run, false,
+                                          NULL};
