@@ -215,10 +215,7 @@ static ssize_t sim_posix_call(int fd, bool to_file, uint64_t off, const struct i
 }
 
 /* A quota or a limit on file size is, to the disk, a medium without room (sim_check_medium). */
-static int sim_posix_full(int error)
-{
-    return error == EDQUOT || error == EFBIG ? ENOSPC : error;
-}
+static int sim_posix_full(int error) { return error == EDQUOT || error == EFBIG ? ENOSPC : error; }
 
 /*
  * Move all bytes of the vector. 0 or an errno. The caller's vector is not changed: the rest of
