@@ -238,6 +238,7 @@ struct ad_adapter {
 
     struct shim_lock adp_open_lock; /* rank SHIM_RANK_AD_OPEN: opens, SCIOSTART */
     uint32_t adp_opens;
+    bool adp_dying;       /* a detach has begun: nobody opens it any more */
     atomic_bool adp_diag; /* open with SC_DIAGNOSTIC; read without the lock */
 
     struct shim_lock adp_lock;    /* rank SHIM_RANK_AD: credits, waiters, bounces */

@@ -5,13 +5,16 @@
  * The table of adapters is static and indexed by minor number, and each adapter has an array of
  * LUN heads; both are read without a lock by the strategy routine. Attach and detach are
  * configuration: one call at a time, as configure methods run, and not beside I/O to the adapter
- * that comes or goes.
+ * that comes or goes. Who opens is not the configure method's to choose: he counts as a user of the
+ * minor from before he looks until he is done, and a detach that has begun turns newcomers away,
+ * takes the adapter out of the table and waits for those who were inside.
  *
  * Does not contain: starting LUNs (ad_lun.c), ioctls (ad_ioctl.c).
  */
 #include "ad_impl.h"
 
 static _Atomic(struct ad_adapter *) ad_table[AD_MINORS_MAX];
+static _Atomic uint32_t ad_users[AD_MINORS_MAX];
 
 struct ad_adapter *ad_find(devno_t devno)
 {
@@ -32,6 +35,33 @@ struct ad_lun *ad_lun_find(struct ad_adapter *adp, unsigned id, unsigned lun)
 
 /* ---------------------------------------------------------------- open and close */
 
+/* The caller counts as a user: what is found stays. Context: process. As ad_open(). */
+static int ad_open_used(devno_t devno, unsigned long devflag, int ext)
+{
+    const bool diag = (ext & SC_DIAGNOSTIC) != 0;
+    struct ad_adapter *adp;
+    int error = 0;
+
+    /* Either detach sees the count, or we see that the adapter has gone. */
+    shim_sched_point();
+    adp = atomic_load_explicit(&ad_table[SC_MINOR(devno)], memory_order_seq_cst);
+    if (adp == NULL || adp->adp_devno != devno)
+        return ENXIO;
+    if (diag && !(devflag & (DKERNEL | DAUTH)))
+        return EPERM;
+    shim_lock_enter(&adp->adp_open_lock);
+    if (adp->adp_dying) {
+        error = ENXIO;
+    } else if (atomic_load(&adp->adp_diag) || (diag && adp->adp_opens != 0)) {
+        error = EACCES;
+    } else {
+        adp->adp_opens++;
+        atomic_store(&adp->adp_diag, diag);
+    }
+    shim_lock_exit(&adp->adp_open_lock);
+    return error;
+}
+
 /*
  * d_open. Normal opens may be many; a diagnostic one is alone and needs authority (specification
  * 6.1). A normal one needs none: what it may do then is decided ioctl by ioctl, and reading what the
@@ -40,23 +70,17 @@ struct ad_lun *ad_lun_find(struct ad_adapter *adp, unsigned id, unsigned lun)
  */
 static int ad_open(devno_t devno, unsigned long devflag, long chan, int ext)
 {
-    struct ad_adapter *adp = ad_find(devno);
-    const bool diag = (ext & SC_DIAGNOSTIC) != 0;
-    int error = 0;
+    const unsigned minor = SC_MINOR(devno);
+    int error;
 
     (void)chan;
-    if (adp == NULL)
+    if (minor >= AD_MINORS_MAX)
         return ENXIO;
-    if (diag && !(devflag & (DKERNEL | DAUTH)))
-        return EPERM;
-    shim_lock_enter(&adp->adp_open_lock);
-    if (atomic_load(&adp->adp_diag) || (diag && adp->adp_opens != 0)) {
-        error = EACCES;
-    } else {
-        adp->adp_opens++;
-        atomic_store(&adp->adp_diag, diag);
-    }
-    shim_lock_exit(&adp->adp_open_lock);
+    shim_sched_point();
+    atomic_fetch_add_explicit(&ad_users[minor], 1, memory_order_seq_cst);
+    error = ad_open_used(devno, devflag, ext);
+    shim_sched_point();
+    atomic_fetch_sub_explicit(&ad_users[minor], 1, memory_order_release);
     return error;
 }
 
@@ -345,24 +369,39 @@ static int ad_quiet(struct ad_adapter *adp)
     return listed ? EBUSY : 0;
 }
 
+/* A detach begins, unless somebody has it open, or comes to nothing. False: it is open. */
+static bool ad_dying_set(struct ad_adapter *adp, bool dying)
+{
+    shim_lock_enter(&adp->adp_open_lock);
+    adp->adp_dying = dying && adp->adp_opens == 0;
+    dying = adp->adp_dying;
+    shim_lock_exit(&adp->adp_open_lock);
+    return dying;
+}
+
 int ad_detach(devno_t devno)
 {
     struct ad_adapter *adp = ad_find(devno);
-    bool open;
+    event_t never = EVENT_NULL;
 
     if (adp == NULL)
         return ENXIO;
-    shim_lock_enter(&adp->adp_open_lock);
-    open = adp->adp_opens != 0;
-    shim_lock_exit(&adp->adp_open_lock);
-    if (open || ad_quiet(adp) != 0)
+    if (!ad_dying_set(adp, true))
         return EBUSY;
-    atomic_store_explicit(&ad_table[SC_MINOR(devno)], NULL, memory_order_release);
+    if (ad_quiet(adp) != 0) {
+        (void)ad_dying_set(adp, false);
+        return EBUSY;
+    }
+    atomic_store_explicit(&ad_table[SC_MINOR(devno)], NULL, memory_order_seq_cst);
     if (ad_switch_off(devno) == EEXIST) {
         /* Somebody is just finding out that another device of this major does not exist. */
         atomic_store_explicit(&ad_table[SC_MINOR(devno)], adp, memory_order_release);
+        (void)ad_dying_set(adp, false);
         return EBUSY;
     }
+    shim_sched_point();
+    while (atomic_load_explicit(&ad_users[SC_MINOR(devno)], memory_order_seq_cst) != 0)
+        (void)e_timedsleep(&never, NULL, AD_NS_PER_MS);
     ad_bring_down(adp);
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_lun_at(adp, i);

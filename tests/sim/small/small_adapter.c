@@ -274,6 +274,56 @@ static void run_newcomer(const struct det_strategy *st, uint64_t seed)
     small_down();
 }
 
+/* ---------------------------------------------------------------- open against detach */
+
+static void open_close(void *arg)
+{
+    struct file *fp;
+    int error = fp_opendev(SMALL_DEVNO, DREAD | DWRITE | DKERNEL, NULL, 0, &fp);
+
+    (void)arg;
+    SCHED_CHECK(error == 0 || error == ENXIO || error == ENODEV || error == EINVAL, "open says %d", error);
+    if (error == 0)
+        SCHED_CHECK(fp_close(fp) == 0, "close failed");
+}
+
+/* Another adapter of the same major keeps the driver in the switch, or none does. */
+static void run_open_detach(const struct det_strategy *st, uint64_t seed, bool alone)
+{
+    static struct small_chip other;
+    struct ad_config cfg;
+    struct shim_thread t;
+    int error;
+
+    small_chip_prepare();
+    small_host(st, seed);
+    small_chip_config(&cfg);
+    SCHED_CHECK(ad_attach(SMALL_DEVNO, &cfg) == 0, "ad_attach failed");
+    other = chip;
+    cfg.cfg_hw = &other;
+    cfg.cfg_dev = &other.ch_dev;
+    if (!alone)
+        SCHED_CHECK(ad_attach(SMALL_DEVNO + 1, &cfg) == 0, "ad_attach failed");
+    SCHED_CHECK(shim_thread_start(&t, open_close, NULL, "opener") == 0, "no fibre");
+    error = ad_detach(SMALL_DEVNO);
+    SCHED_CHECK(error == 0 || error == EBUSY, "ad_detach says %d", error);
+    shim_thread_join(&t);
+    if (error != 0)
+        SCHED_CHECK(ad_detach(SMALL_DEVNO) == 0, "the adapter stays");
+    if (!alone)
+        SCHED_CHECK(ad_detach(SMALL_DEVNO + 1) == 0, "the second adapter stays");
+    small_down();
+}
+
+static void run_open_detach_last(const struct det_strategy *st, uint64_t seed)
+{
+    run_open_detach(st, seed, true);
+}
+static void run_open_detach_one(const struct det_strategy *st, uint64_t seed)
+{
+    run_open_detach(st, seed, false);
+}
+
 /* ---------------------------------------------------------------- the list */
 
 #define PICKED "a command picked before the halt is on its way to the chip without the lock"
@@ -302,6 +352,8 @@ static const struct sched_program programs[] = {
     {"submit-stop-later", "the same with a chip that ends it later", run_submit_stop_later, false, NULL},
     {"submit-close-lane", "nothing reaches the chip after the last close", run_submit_close_lane, false,
      NULL},
+    {"open-detach-last", "open against ad_detach of the only adapter", run_open_detach_last, false, NULL},
+    {"open-detach-one", "open against ad_detach of one of two adapters", run_open_detach_one, false, NULL},
     {"newcomer", "the last close leaves what another file started alone", run_newcomer, false, NULL},
 };
 const struct small_group small_queue = {"queue", programs, SC_ARRAY_SIZE(programs)};
