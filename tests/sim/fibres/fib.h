@@ -122,9 +122,10 @@ struct fib_world {
     unsigned w_ndisks, w_ncallers, w_phases;
     uint32_t w_faults; /* bit per enum sim_fault_action, and FIB_FAULT_* */
     unsigned w_fault_steps;
-    bool w_slow;       /* the strategy takes fibres off their processor: commands may meet their timeout */
-    bool w_rush;       /* taken down without a pause for whoever is still inside */
-    bool w_configured; /* somebody takes a disk away and back */
+    bool w_slow;         /* the strategy takes fibres off their processor: commands may meet their timeout */
+    bool w_rush;         /* taken down without a pause for whoever is still inside */
+    bool w_configured;   /* somebody takes a disk away and back */
+    uint32_t w_openings; /* commands of one LUN at the device; 256 and there are not enough for all LUNs */
     uint64_t w_limit_ns;
     /* The run. */
     struct scp *w_pair;
@@ -178,6 +179,8 @@ void fib_sleep(struct fib_caller *c);
  * sleeps. */
 void fib_enter(const struct fib_caller *c);
 void fib_leave(const struct fib_caller *c);
+/* The adapter driver's own walk over every LUN. Any time, no lock held. */
+void fib_look(void);
 /* The first word of what went wrong. */
 const char *fib_failure_kind(const char *text);
 

@@ -281,6 +281,8 @@ void fib_chain_run(void *arg)
         const unsigned disk = fib_data_disk(c);
 
         c->c_resubmits = 4;
+        if (fib_percent(&c->c_rng, 10))
+            fib_look();
         if (fib_percent(&c->c_rng, c->c_pairs) && has_order(disk))
             send_pair(c, disk);
         else if (!send_some(c))

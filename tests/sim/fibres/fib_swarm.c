@@ -118,6 +118,7 @@ static void choose_adapter(struct fib_world *w, unsigned adapter, bool last)
 
 void fib_choose(struct fib_world *w, uint64_t seed)
 {
+    static const uint32_t openings[] = {1, 2, 4, 64, 64, 256};
     struct fib_rng *r = &w->w_rng;
     struct sched s = {0};
 
@@ -133,6 +134,7 @@ void fib_choose(struct fib_world *w, uint64_t seed)
     fib_faults_choose(w);
     w->w_phases = 1 + fib_percent(r, 25);
     w->w_rush = fib_percent(r, 40);
+    w->w_openings = openings[fib_below(r, SC_ARRAY_SIZE(openings))];
     fib_choose_schedule(&s, seed);
     w->w_slow = s.s_kind == SCHED_SLOW;
     w->w_limit_ns = fib_trouble() ? FIB_LIMIT_FAULT_NS : FIB_LIMIT_GOOD_NS;
@@ -168,6 +170,7 @@ void fib_describe(const struct fib_world *w, const struct sched *s)
         printf(" of depth %u over %llu points", s->s_depth, (unsigned long long)s->s_length);
     else
         printf(" 1 in %u", s->s_one_in);
+    printf(", %u openings", w->w_openings);
     printf("%s, faults %#x in %u steps%s%s\n", s->s_interrupts ? ", interrupts" : "", w->w_faults,
            w->w_fault_steps, w->w_phases > 1 ? ", twice" : "", w->w_rush ? ", in a rush at the end" : "");
     for (unsigned i = 0; i < w->w_spec.nadapters; i++)

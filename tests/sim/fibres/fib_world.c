@@ -278,9 +278,26 @@ static void check_manners(struct fib_world *w, unsigned i)
                         (unsigned long long)st.st_protocol[kind], kind);
 }
 
-static void check_adapters(struct fib_world *w)
+/* What both of an adapter's books say when nobody has it open any more. */
+static void check_adapter_counters(struct fib_world *w, unsigned a)
 {
-    for (unsigned a = 0; a < w->w_spec.nadapters; a++) {
+    struct sc_adapter_stats st;
+
+    ad_stats_get(ad_find(scp_adapter_devno(w->w_pair, a)), &st);
+    SCHED_CHECK(st.commands == st.completed && st.responses_pending == 0,
+                "counters: scsi%u: %llu commands, %llu completed, %llu responses", a,
+                (unsigned long long)st.commands, (unsigned long long)st.completed,
+                (unsigned long long)st.responses_pending);
+    SCHED_CHECK(st.luns_started == 0 && st.credits_free == st.credits,
+                "counters: scsi%u: %u LUNs, %u of %u credits", a, st.luns_started, st.credits_free,
+                st.credits);
+}
+
+void fib_look(void)
+{
+    const struct fib_world *w = &fib_world;
+
+    for (unsigned a = 0; w->w_pair && a < w->w_spec.nadapters; a++) {
         struct ad_adapter *adp = ad_find(scp_adapter_devno(w->w_pair, a));
 
         for (unsigned i = 0; i < ad_lun_count(adp); i++) {
@@ -296,12 +313,14 @@ static void check_adapters(struct fib_world *w)
 static void check(struct fib_world *w)
 {
     shim_delay_ns(1000);
-    check_adapters(w);
+    fib_look();
     for (unsigned i = 0; i < w->w_ndisks; i++)
         if (w->w_disks[i].dk_role != FIB_DISK_HEAD)
             check_disk(w, i);
     shim_delay_ns(1000);
-    check_adapters(w);
+    fib_look();
+    for (unsigned a = 0; a < w->w_spec.nadapters; a++)
+        check_adapter_counters(w, a);
     for (unsigned i = 0; i < w->w_ndisks; i++)
         check_manners(w, i);
 }
@@ -319,11 +338,12 @@ static void run(const struct det_strategy *st, uint64_t seed)
     w->w_spec.host = shim_det_host(seed);
     shim_det_sched(between(st));
     shim_checks_set(true);
+    shim_det_tunable_set("ad_openings", w->w_openings);
     build(w);
     for (unsigned phase = 0; phase < w->w_phases; phase++) {
         run_callers(w);
         if (phase + 1 < w->w_phases && !w->w_rush)
-            check_adapters(w);
+            fib_look();
     }
     fib_faults_clear(w);
     if (!w->w_rush)
