@@ -68,7 +68,8 @@ int kcopyin(intptr_t uaddr, void *kaddr, size_t n, unsigned long devflag)
         return shim_copy_user((void *)uaddr, kaddr, n, false);
     if (!uaddr)
         return EFAULT;
-    memcpy(kaddr, (const void *)uaddr, n);
+    if (n > 0) /* nothing may come from, or go to, nowhere */
+        memcpy(kaddr, (const void *)uaddr, n);
     return 0;
 }
 
@@ -79,6 +80,7 @@ int kcopyout(const void *kaddr, intptr_t uaddr, size_t n, unsigned long devflag)
         return shim_copy_user((void *)uaddr, (void *)(uintptr_t)kaddr, n, true);
     if (!uaddr)
         return EFAULT;
-    memcpy((void *)uaddr, kaddr, n);
+    if (n > 0)
+        memcpy((void *)uaddr, kaddr, n);
     return 0;
 }
