@@ -39,7 +39,7 @@ export PKG_CONFIG_PATH
         -o "$work/by_pkg_config"
 }
 {
-    cmake -S "$here/head" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_FLAGS="$extra" &&
+    cmake -G Ninja -S "$here/head" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_FLAGS="$extra" &&
         cmake --build "$work/cmake"
 } >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 

@@ -12,6 +12,7 @@
 #define DET_SCHED_H
 
 #include <scpair/shim.h>
+#include <sys/scsched.h> /* shim_det_mark(): a point of the test's own */
 
 #define DET_FIBRES_MAX  24u
 #define DET_FIBRE_MAIN  0u /* whoever called shim_det_sched() */
@@ -81,8 +82,6 @@ const char *shim_det_fibre_name(uint32_t fibre);
  */
 bool shim_det_sleep(const void *object, uint64_t until_ns);
 void shim_det_rouse(const void *object);
-/* A point of the test's own. */
-void shim_det_mark(void);
 /* Who waits for what, a line each, into `out`. */
 void shim_det_describe(char *out, size_t size);
 
