@@ -259,7 +259,7 @@ INCLUDE_RULES = [
     (r"tests/conformance/head/thead\.", [SYS.format("uio"), r'"thead\.h"']),
     # A host knows the shim alone: no arrow runs back up to who is built on it.
     (r"src/shim/(posix|det)/",
-     [HOST_H, SHIM_H, r"<sys/(sctypes|sclock)\.h>", r'"(posix|det)_\w+\.h"', r'"\.\./shim_\w+\.h"']),
+     [HOST_H, SHIM_H, r"<sys/(sctypes|sclock|scsched)\.h>", r'"(posix|det)_\w+\.h"', r'"\.\./shim_\w+\.h"']),
     (r"src/shim/shim\w*\.[ch]$",
      [SYS.format("scsi|scsiproto|scdisk|uio"), SHIM_H, COMPILER, r'"shim_\w+\.h"']),
 ]
