@@ -88,14 +88,14 @@ if [ -n "$user" ]; then
 fi
 
 # What is in force, not what was said.
-check "mount" "$scpair" mount --allow-other --mode 660 --uid 7 --gid 8 --stop-timeout 5 --threads 9 \
+check "mount" "$scpair" mount $allow --mode 660 --uid 7 --gid 8 --stop-timeout 5 --threads 9 \
     --max-transfer 131072 --disk "$work/disk.img" --disk ram:16M,block=4096,queue=3 \
     --disk null:16M,notags "$mnt"
 "$scpair" stat --json "$mnt" >/dev/null
 jq -c '[(.adapters[0] | .max_transfer, .no_gather), .threads, .allow_other, .mode, .uid, .gid,
     .stop_timeout]' \
     "$mnt/.scpair/spec" >"$work/out"
-equal "spec: the mount" '[131072,false,9,true,"0660",7,8,5]' "$(cat "$work/out")"
+equal "spec: the mount" "[131072,false,9,$shared,\"0660\",7,8,5]" "$(cat "$work/out")"
 equal "spec: queue depths" '[64,3,1]' "$(jq -c '[.disks[].queue]' "$mnt/.scpair/spec")"
 equal "spec: blocks" '[512,4096,512]' "$(jq -c '[.disks[].block]' "$mnt/.scpair/spec")"
 check "umount" "$scpair" umount "$mnt"
