@@ -26,7 +26,7 @@ attack() {
 }
 
 truncate -s 16M "$work/a.img"
-check "mount by root" "$scpair" mount --allow-other --disk "$work/a.img" "$mnt"
+check "mount by root" "$scpair" mount $allow --disk "$work/a.img" "$mnt"
 pid=$(cat "$mnt/.scpair/pid")
 attack "$mnt"
 check "umount" "$scpair" umount "$mnt"
@@ -37,7 +37,7 @@ as_user mkdir "$mine"
 check "mount by the user" as_user "$scpair" mount --disk "$work/user/disk.img" "$mine"
 pid=$(as_user cat "$mine/.scpair/pid")
 # root may not look into a user's mount.
-ls() { as_user ls "$@"; }
+ls() { as_user /bin/ls "$@"; }
 attack "$mine"
 check "umount by the user" as_user "$scpair" umount "$mine"
 equal "nothing is mounted" "" "$(mounts_under_work)"
