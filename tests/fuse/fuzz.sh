@@ -23,7 +23,7 @@ fuzz_on() {
 }
 
 truncate -s 16M "$work/a.img" "$work/b.img"
-check "mount by root" "$scpair" mount --allow-other --mode 0666 --disk "$work/a.img" \
+check "mount by root" "$scpair" mount $allow --mode 0666 --disk "$work/a.img" \
     --disk "$work/b.img,block=4096" --disk ram:16M "$mnt"
 pid=$(cat "$mnt/.scpair/pid")
 fuzz_on "root on root's" "$mnt"

@@ -15,7 +15,7 @@ mkdir -p "$work/etc" "$work/units"
 truncate -s 16M "$work/a, b.img" "$work/b.img"
 cat >"$work/etc/one.conf" <<CONF
 MOUNTPOINT=$mnt
-OPTIONS=--disk $work/b.img --allow-other --stop-timeout 30
+OPTIONS=--disk $work/b.img $allow --stop-timeout 30
 CONF
 
 # ---- The unit. Here without its systemd: its lines, run as it would run them.
