@@ -57,7 +57,10 @@ mounts_under_work() {
         sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')"
 }
 
+children= # processes that end with the script, however that comes
 cleanup() {
+    # shellcheck disable=SC2086
+    [ -z "$children" ] || kill $children 2>/dev/null
     mounts_under_work | sort -r | while IFS= read -r m; do
         [ -n "$m" ] || continue
         "$scpair" umount --timeout 10 "$m" >/dev/null 2>&1 || umount -l "$m" 2>/dev/null || true
@@ -131,6 +134,11 @@ check() {
         fail "$name: $*"
         sed 's/^/     | /' "$work/out" | tail -n 10
     fi
+}
+# need NAME COMMAND...: a check without which the rest has no sense.
+need() {
+    check "$@"
+    [ "$failed" -eq 0 ] || finish
 }
 # refuse NAME COMMAND...: the command fails.
 refuse() {

@@ -7,7 +7,7 @@ set -u
 . "$(dirname "$0")/lib.sh"
 PATH=$PATH:/sbin:/usr/sbin
 
-check "install" cmake --install "$build" --prefix "$work/usr"
+need "install" cmake --install "$build" --prefix "$work/usr"
 unit=$work/usr/lib/systemd/system/scpair@.service
 helper=$work/usr/sbin/mount.fuse.scpair
 equal "mount.fuse.scpair is scpair" "$work/usr/bin/scpair" "$(readlink -f "$helper")"
@@ -41,6 +41,7 @@ while True:
 PY
 python3 "$work/notify.py" "$work/notify" >"$work/notified" &
 notify=$!
+children=$notify
 until_says() {
     for _ in $(seq 200); do grep -q "$1" "$2" 2>/dev/null && return 0; timeout 0.05 tail -f /dev/null; done
     return 1
@@ -51,6 +52,7 @@ NOTIFY_SOCKET=$work/notify sh -c "exec $(line ExecStart)" >"$work/log" 2>&1 &
 server=$!
 check "ExecStart says when it is ready" until_says READY=1 "$work/notified"
 check "and is mounted then" "$scpair" info "$mnt"
+need "a disk to hold open" test -r "$mnt/rhdisk0"
 exec 9<"$mnt/rhdisk0"
 kill -TERM $server
 check "a stop says so" until_says STOPPING=1 "$work/notified"
