@@ -23,6 +23,9 @@
 
 /* ---------------------------------------------------------------- the chip */
 
+/* What it takes to get a command back. */
+enum small_rung { SMALL_ABORT, SMALL_RESET_TARGET, SMALL_RESET_BUS, SMALL_LOST };
+
 /* It ends a command inside start(), or keeps it until small_end(). Results by the command's first byte. */
 struct small_chip {
     struct shim_dev ch_dev; /* first */
@@ -38,7 +41,7 @@ struct small_chip {
     uint32_t ch_inside; /* threads inside start() */
     uint32_t ch_single; /* of them: with commands that are to be there alone */
     bool ch_checks_single;
-    bool ch_deaf;                           /* abort() does nothing */
+    uint8_t ch_heeds; /* the first rung of the ladder that brings a command back; those before do nothing */
     void (*ch_on_start)(struct ad_xfer *x); /* or NULL */
     void (*ch_serve)(struct ad_xfer *x); /* what it does with a command instead of the codes below; or NULL */
 };

@@ -61,7 +61,9 @@ static int chip_attach(void *hw, struct ad_adapter *ad, struct ad_hw_caps *caps)
 static void chip_detach(void *hw)
 {
     (void)hw;
-    SCHED_CHECK(chip.ch_nkept == 0, "detached with %u commands at the chip", chip.ch_nkept);
+    /* Of a lost one there is nothing to be had back. */
+    SCHED_CHECK(chip.ch_nkept == 0 || chip.ch_heeds == SMALL_LOST, "detached with %u commands at the chip",
+                chip.ch_nkept);
 }
 
 static void chip_fill(struct ad_xfer *x)
@@ -153,7 +155,7 @@ static void chip_abort(void *hw, struct ad_xfer *x)
 {
     (void)hw;
     shim_det_mark();
-    for (uint32_t i = 0; i < chip.ch_nkept && !chip.ch_deaf; i++) {
+    for (uint32_t i = 0; i < chip.ch_nkept && chip.ch_heeds == SMALL_ABORT; i++) {
         if (chip.ch_kept[i] == x) {
             chip_give_back(i, AD_RES_ABORTED);
             return;
@@ -165,7 +167,7 @@ static int chip_reset_target(void *hw, unsigned id)
 {
     (void)hw;
     (void)id;
-    while (chip.ch_nkept > 0)
+    while (chip.ch_nkept > 0 && chip.ch_heeds <= SMALL_RESET_TARGET)
         chip_give_back(0, AD_RES_ABORTED);
     return 0;
 }
@@ -173,7 +175,7 @@ static int chip_reset_target(void *hw, unsigned id)
 static int chip_reset_bus(void *hw)
 {
     (void)hw;
-    while (chip.ch_nkept > 0)
+    while (chip.ch_nkept > 0 && chip.ch_heeds <= SMALL_RESET_BUS)
         chip_give_back(0, AD_RES_BUS_RESET);
     return 0;
 }

@@ -57,7 +57,7 @@ static void run_end_reset(const struct det_strategy *st, uint64_t seed)
     struct shim_thread t;
 
     small_chip_prepare();
-    chip.ch_deaf = true;
+    chip.ch_heeds = SMALL_RESET_TARGET;
     small_up(st, seed);
     small_req(0, 0, SMALL_LATER)->rq_sb.timeout_value = 1;
     small_send(&reqs[0]);
@@ -90,6 +90,85 @@ static void run_halt_timeout(const struct det_strategy *st, uint64_t seed)
     small_check();
     small_down();
 }
+
+/* ---------------------------------------------------------------- a command that does not come back (d3) */
+
+#define LOST_SECONDS 120u /* two timeouts, the ladder, and what SCIOSTOP waits before it */
+
+enum lost_end { LOST_HALT, LOST_STOP, LOST_CLOSE };
+
+/* All n are back, in bounded time. */
+static void lost_wait(uint64_t since, uint32_t n)
+{
+    for (;;) {
+        uint32_t done = 0, first = 0;
+
+        for (uint32_t i = n; i-- > 0;) {
+            done += reqs[i].rq_done;
+            if (reqs[i].rq_done == 0)
+                first = i;
+        }
+        if (done == n)
+            return;
+        SCHED_CHECK(shim_now_ns() < since + LOST_SECONDS * SECOND,
+                    "request %u is not back %u seconds after the LUN was to end", first, LOST_SECONDS);
+        (void)shim_wait(&small_event, NULL, since + LOST_SECONDS * SECOND);
+    }
+}
+
+/*
+ * The chip has a command and does not answer, and what of the ladder comes before `rung` does not help. The
+ * LUN is ended while another request is on its way there. What brings the command back or declares it lost,
+ * and when, is the ladder's matter; but it ends, for everybody.
+ */
+static void run_lost(const struct det_strategy *st, uint64_t seed, enum small_rung rung, enum lost_end by)
+{
+    struct shim_thread t;
+    uint32_t n = 2;
+    uint64_t since;
+    int error;
+
+    small_chip_prepare();
+    chip.ch_heeds = (uint8_t)rung;
+    small_up(st, seed);
+    small_req(0, 0, SMALL_LATER)->rq_sb.timeout_value = 1;
+    small_send(&reqs[0]);
+    small_req(1, 0, SMALL_GOOD)->rq_sb.timeout_value = 1;
+    since = shim_now_ns();
+    SCHED_CHECK(shim_thread_start(&t, small_submit, &reqs[1], "follows") == 0, "no fibre");
+    if (by == LOST_CLOSE)
+        error = fp_close(small_fp);
+    else
+        error = fp_ioctl(small_fp, by == LOST_STOP ? SCIOSTOP : SCIOHALT, SC_ARG(1, 0), 0);
+    SCHED_CHECK(shim_now_ns() <= since + LOST_SECONDS * SECOND, "it took %u seconds",
+                (unsigned)((shim_now_ns() - since) / SECOND));
+    SCHED_CHECK(error == 0 || rung == SMALL_LOST, "ended with %d", error);
+    if (by == LOST_CLOSE)
+        small_fp = NULL;
+    shim_thread_join(&t);
+    if (by == LOST_HALT) {
+        n = 3;
+        small_req(2, 0, SMALL_GOOD)->rq_sb.timeout_value = 1;
+        reqs[2].rq_sb.flags = SC_RESUME;
+        small_send(&reqs[2]);
+    }
+    lost_wait(since, n);
+    SCHED_CHECK(small_errno(&reqs[0]) != 0, "a command that never answered is said to be good");
+    SCHED_CHECK(n == 2 || rung == SMALL_LOST || small_errno(&reqs[2]) == 0, "after the halt: errno %d",
+                small_errno(&reqs[2]));
+    small_down(); /* whatever has become of it, it can be closed and detached */
+}
+
+#define LOST(name, rung, by)                                                                                 \
+    static void run_##name(const struct det_strategy *st, uint64_t seed) { run_lost(st, seed, rung, by); }
+LOST(deaf_halt, SMALL_RESET_TARGET, LOST_HALT)
+LOST(deaf_stop, SMALL_RESET_TARGET, LOST_STOP)
+LOST(deaf_close, SMALL_RESET_TARGET, LOST_CLOSE)
+LOST(stuck_halt, SMALL_RESET_BUS, LOST_HALT)
+LOST(stuck_close, SMALL_RESET_BUS, LOST_CLOSE)
+LOST(lost_halt, SMALL_LOST, LOST_HALT)
+LOST(lost_stop, SMALL_LOST, LOST_STOP)
+LOST(lost_close, SMALL_LOST, LOST_CLOSE)
 
 /* ---------------------------------------------------------------- credits */
 
@@ -212,12 +291,22 @@ static void run_credit_passed(const struct det_strategy *st, uint64_t seed)
 
 /* ---------------------------------------------------------------- the list */
 
+#define NEVER "a command that no reset brings back is never given up: a bus reset a minute, for ever"
+
 static const struct sched_program programs[] = {
     {"end-abort", "a command ends while it is aborted; the next is left alone", run_end_abort, false, NULL},
     {"end-abort-interrupt", "the same, the timer on top of a thread", run_end_abort, true, NULL},
     {"end-reset", "a command ends while its target is reset", run_end_reset, false, NULL},
     {"halt-timeout", "SCIOHALT, the end and the timeout of a command", run_halt_timeout, false, NULL},
     {"halt-timeout-interrupt", "the same, the timer on top of a thread", run_halt_timeout, true, NULL},
+    {"deaf-halt", "SCIOHALT, and the chip loses the abort", run_deaf_halt, false, NULL},
+    {"deaf-stop", "the same with SCIOSTOP", run_deaf_stop, false, NULL},
+    {"deaf-close", "the same with close", run_deaf_close, false, NULL},
+    {"stuck-halt", "SCIOHALT, and only the bus reset helps", run_stuck_halt, false, NULL},
+    {"stuck-close", "the same with close", run_stuck_close, false, NULL},
+    {"lost-halt", "SCIOHALT, and no reset brings the command back", run_lost_halt, false, NEVER},
+    {"lost-stop", "the same with SCIOSTOP", run_lost_stop, false, NEVER},
+    {"lost-close", "the same with close", run_lost_close, false, NEVER},
     {"credit-three", "three LUNs share a credit", run_credit_three, false, NULL},
     {"credit-later", "a credit comes back while two LUNs ask for it", run_credit_later, false, NULL},
     {"credit-stop", "a LUN that waits for a credit is stopped", run_credit_stop, false, NULL},
