@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "schedule.h"
 
+#include <ctype.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,9 +150,34 @@ bool sched_search(struct sched *s, const struct sched_program *p, bool progress)
 
 /* ---------------------------------------------------------------- shrinking */
 
-/* Run a list; true when it still fails. */
+/* Past a number, of whatever base: a word that begins with a digit. */
+static const char *past_number(const char *s)
+{
+    if (isdigit((unsigned char)*s))
+        while (isalnum((unsigned char)*s))
+            s++;
+    return s;
+}
+
+/*
+ * Is it one failure that two runs ended with? Their first lines are the same but for numbers; the others say
+ * who waited where. With fewer deviations a run may well fail of something else.
+ */
+static bool same_failure(const char *a, const char *b)
+{
+    for (;; a++, b++) {
+        a = past_number(a);
+        b = past_number(b);
+        if (*a != *b)
+            return false;
+        if (*a == '\0' || *a == '\n')
+            return true;
+    }
+}
+
+/* Run a list; true when it still fails in the way of `text`. */
 static bool still_fails(const struct sched *of, const struct sched_program *p, struct sched_result *r,
-                        const struct sched_deviation *list, uint32_t n)
+                        const struct sched_deviation *list, uint32_t n, const char *text)
 {
     struct sched s = {.s_kind = SCHED_REPLAY,
                       .s_seed = of->s_seed,
@@ -161,7 +187,7 @@ static bool still_fails(const struct sched *of, const struct sched_program *p, s
                       .s_nreplay = n,
                       .s_result = r};
 
-    return !sched_run(&s, p);
+    return !sched_run(&s, p) && same_failure(r->r_text, text);
 }
 
 /* Halves, quarters ... single ones: drop what is not needed. */
@@ -183,7 +209,7 @@ uint32_t sched_shrink(const struct sched *s, const struct sched_program *p, stru
             memcpy(less, list, at * sizeof(*list));
             memcpy(less + at, list + at + cut, (n - at - cut) * sizeof(*list));
             runs++;
-            if (still_fails(s, p, scratch, less, n - cut)) {
+            if (still_fails(s, p, scratch, less, n - cut, r->r_text)) {
                 struct sched_deviation *swap = list;
 
                 list = less;

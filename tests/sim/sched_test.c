@@ -688,6 +688,61 @@ START_TEST(every_strategy_finds_it_and_shrinking_keeps_one)
 }
 END_TEST
 
+static unsigned window, hits;
+
+static void two_windows(void *arg)
+{
+    if (*(const char *)arg == 'a') {
+        for (window = 1; window <= 2; window++)
+            shim_det_mark();
+        window = 0;
+    } else {
+        for (unsigned i = 0; i < 2; i++) {
+            hits |= window;
+            shim_det_mark();
+        }
+    }
+}
+
+/* Three deviations make the second failure; with one of them alone it is the first. */
+static void fails_in_two_ways(const struct det_strategy *st, uint64_t seed)
+{
+    const struct shim_host *host = shim_det_host(seed);
+    struct shim_thread t[2];
+
+    window = hits = 0;
+    shim_det_sched(st);
+    SCHED_CHECK(shim_init(host) == 0, "init");
+    SCHED_CHECK(shim_thread_start(&t[0], two_windows, "a", "a") == 0, "start");
+    SCHED_CHECK(shim_thread_start(&t[1], two_windows, "b", "b") == 0, "start");
+    for (unsigned i = 0; i < 2; i++)
+        shim_thread_join(&t[i]);
+    SCHED_CHECK(hits != 3, "both after %#x points\nin windows", (unsigned)shim_det_points() << 4);
+    SCHED_CHECK(hits == 0, "one after %#x points\nin window %u", (unsigned)shim_det_points() << 4, hits);
+    SCHED_CHECK(shim_fini() == 0, "fini");
+}
+
+START_TEST(shrinking_keeps_the_failure)
+{
+    const struct sched_program p = {"two ways", "", fails_in_two_ways, false, NULL};
+    struct sched_deviation list[64];
+    bool both = false;
+
+    sched.s_one_in = 2;
+    for (sched.s_seed = 1; sched.s_seed < 500 && !both; sched.s_seed++)
+        both = !run(fails_in_two_ways, SCHED_WALK) && strncmp(result->r_text, "both", 4) == 0;
+    ck_assert_msg(both, "no seed in 500 hits both windows");
+    sched.s_seed--;
+    (void)sched_shrink(&sched, &p, result, false);
+    ck_assert_uint_le(result->r_ndeviations, 4);
+    memcpy(list, result->r_deviations, result->r_ndeviations * sizeof(*list));
+    sched.s_replay = list;
+    sched.s_nreplay = result->r_ndeviations;
+    ck_assert(!run(fails_in_two_ways, SCHED_REPLAY));
+    ck_assert_msg(strncmp(result->r_text, "both", 4) == 0, "it ends with: %s", result->r_text);
+}
+END_TEST
+
 /* Also at a point where there is nobody else: whoever comes later is above. */
 START_TEST(pct_lowers_a_fibre_wherever_the_place_is)
 {
@@ -721,6 +776,7 @@ static Suite *sched_suite(void)
                             a_livelock_is_one_after_so_many_points,
                             a_search_runs_each_schedule_once,
                             every_strategy_finds_it_and_shrinking_keeps_one,
+                            shrinking_keeps_the_failure,
                             pct_lowers_a_fibre_wherever_the_place_is};
 
     for (unsigned i = 0; i < SC_ARRAY_SIZE(tests); i++) {

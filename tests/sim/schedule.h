@@ -106,7 +106,8 @@ struct sched_program {
 bool sched_run(struct sched *s, const struct sched_program *p);
 /* Every schedule with at most s_preemptions of them. False: one failed, s_result has it. */
 bool sched_search(struct sched *s, const struct sched_program *p, bool progress);
-/* Drop deviations while it still fails. Leaves the shortest list found in `r`. Returns runs made. */
+/* Drop deviations while it still fails in the same way. Leaves the shortest list found in `r`. Returns runs
+ * made. */
 uint32_t sched_shrink(const struct sched *s, const struct sched_program *p, struct sched_result *r,
                       bool progress);
 /* Print what is left as a story. */
