@@ -758,6 +758,72 @@ START_TEST(pct_lowers_a_fibre_wherever_the_place_is)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- stories */
+
+static struct watchdog dog;
+static bool on_top_seen;
+
+static void bark(struct watchdog *w)
+{
+    (void)w;
+    on_top_seen = shim_det_fibre() == DET_FIBRE_MAIN;
+}
+
+/* Fails when the watchdog, which passes no point, comes on top of the caller at its mark. */
+static void barked_at(const struct det_strategy *st, uint64_t seed)
+{
+    const struct shim_host *host = shim_det_host(seed);
+
+    on_top_seen = false;
+    shim_det_sched(st);
+    SCHED_CHECK(shim_init(host) == 0 && kern_init() == 0, "init");
+    memset(&dog, 0, sizeof(dog));
+    dog.func = bark; /* due at once: restart is 0 */
+    SCHED_CHECK(w_init(&dog) == 0, "no watchdog");
+    w_start(&dog);
+    shim_det_mark();
+    SCHED_CHECK(!on_top_seen, "barked at");
+    while (w_clear(&dog) != 0)
+        shim_delay_ns(1);
+    kern_fini();
+    SCHED_CHECK(shim_fini() == 0, "fini");
+}
+
+/* What the program prints of the failure that is in `result`, in memory of the test's. */
+static const char *told(const struct sched_program *p)
+{
+    static char text[8192];
+    size_t n;
+
+    fflush(stdout);
+    ck_assert_ptr_nonnull(freopen("sched_test.story", "w+", stdout));
+    sched_tell(&sched, p, result);
+    fflush(stdout);
+    rewind(stdout);
+    n = fread(text, 1, sizeof(text) - 1, stdout);
+    text[n] = '\0';
+    (void)remove("sched_test.story");
+    return text;
+}
+
+START_TEST(a_story_tells_of_a_timer_on_top)
+{
+    const struct sched_program p = {"barked", "", barked_at, true, NULL};
+    const char *story, *line;
+
+    sched.s_preemptions = 1;
+    ck_assert(!sched_search(&sched, &p, false));
+    ck_assert_str_eq(result->r_text, "barked at");
+    (void)sched_shrink(&sched, &p, result, false);
+    ck_assert_uint_eq(result->r_ndeviations, 1);
+    story = told(&p);
+    line = strstr(story, "  > timer bark ran on top of fibre 0 (main) at sched_test.c:");
+    ck_assert_msg(line != NULL, "%s", story);
+    ck_assert_msg(strstr(line, " barked_at [mark]\n") != NULL, "%s", story);
+    ck_assert_msg(strstr(story, "\n  barked at\n") != NULL, "%s", story);
+}
+END_TEST
+
 static Suite *sched_suite(void)
 {
     Suite *s = suite_create("sched");
@@ -777,6 +843,7 @@ static Suite *sched_suite(void)
                             a_search_runs_each_schedule_once,
                             every_strategy_finds_it_and_shrinking_keeps_one,
                             shrinking_keeps_the_failure,
+                            a_story_tells_of_a_timer_on_top,
                             pct_lowers_a_fibre_wherever_the_place_is};
 
     for (unsigned i = 0; i < SC_ARRAY_SIZE(tests); i++) {

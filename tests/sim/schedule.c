@@ -240,6 +240,7 @@ const struct det_strategy *sched_begin(struct sched *s)
                                           .st_slow = sched_slow,
                                           .st_failed = sched_failed,
                                           .st_trace = s->s_story ? story_point : NULL,
+                                          .st_on_top = s->s_story ? story_on_top : NULL,
                                           .st_arg = s,
                                           .st_interrupts = s->s_interrupts,
                                           .st_points_max = s->s_points_max};

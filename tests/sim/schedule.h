@@ -126,6 +126,7 @@ _Noreturn void sched_fail(const char *fmt, ...) __attribute__((format(printf, 1,
 void story_place(void *const *frames, char *out, size_t size);
 /* st_arg is a struct sched. */
 void story_point(void *arg, enum det_point point, uint32_t fibre, const char *object, void *const *frames);
+void story_on_top(void *arg, uint32_t fibre, const struct shim_timer *t);
 /* The run has failed: what is still to be told. */
 void story_end(void);
 

@@ -9,6 +9,8 @@
 #define _GNU_SOURCE
 #include "schedule.h"
 
+#include <sys/kservices.h>
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -98,34 +100,75 @@ static void story_flush(void)
 
 void story_end(void) { story_flush(); }
 
+/* Where the fibre that runs was seen last. */
+static struct {
+    uint32_t fibre;
+    uint32_t deviations; /* told so far */
+    char where[160];
+    enum det_point point;
+} story_last = {.fibre = UINT32_MAX};
+
+static void story_line(const char *line, bool decided)
+{
+    if (decided)
+        story_flush();
+    if (decided || story_after > 0)
+        fputs(line, stdout);
+    else
+        (void)snprintf(story_natural[story_nnatural++ % STORY_NATURAL], sizeof(story_natural[0]), "%s", line);
+    story_after = decided ? 2 : story_after > 0 ? story_after - 1 : 0;
+}
+
 /* Called at every point: a line when another fibre has come to be the one that runs. */
 void story_point(void *arg, enum det_point point, uint32_t fibre, const char *object, void *const *frames)
 {
-    static uint32_t last = UINT32_MAX, deviations;
-    static char where[160];
-    static enum det_point what;
     const struct sched *s = arg;
-    const bool decided = s->s_result->r_ndeviations != deviations;
+    const bool decided = s->s_result->r_ndeviations != story_last.deviations;
     char line[400];
 
-    if (last != UINT32_MAX && (last != fibre || decided)) {
+    if (story_last.fibre != UINT32_MAX && (story_last.fibre != fibre || decided)) {
         (void)snprintf(line, sizeof(line), "  %s fibre %u (%s) %s at %s [%s]; fibre %u (%s) goes on\n",
-                       decided ? ">" : " ", last, shim_det_fibre_name(last),
-                       last == fibre ? "was interrupted"
-                       : decided     ? "stopped"
-                                     : "waits",
-                       where, det_point_names[what], fibre, shim_det_fibre_name(fibre));
-        if (decided)
-            story_flush();
-        if (decided || story_after > 0)
-            fputs(line, stdout);
-        else
-            (void)snprintf(story_natural[story_nnatural++ % STORY_NATURAL], sizeof(line), "%s", line);
-        story_after = decided ? 2 : story_after > 0 ? story_after - 1 : 0;
+                       decided ? ">" : " ", story_last.fibre, shim_det_fibre_name(story_last.fibre),
+                       story_last.fibre == fibre ? "was off for a while"
+                       : decided                 ? "stopped"
+                                                 : "waits",
+                       story_last.where, det_point_names[story_last.point], fibre,
+                       shim_det_fibre_name(fibre));
+        story_line(line, decided);
     }
     (void)object;
-    deviations = s->s_result->r_ndeviations;
-    last = fibre;
-    what = point;
-    story_place(frames, where, sizeof(where));
+    story_last.deviations = s->s_result->r_ndeviations;
+    story_last.fibre = fibre;
+    story_last.point = point;
+    story_place(frames, story_last.where, sizeof(story_last.where));
+}
+
+/* Whose function it is: a watchdog's or a fine timer's behind the services' own. */
+static void *story_timer_function(const struct shim_timer *t)
+{
+    const struct story_place *pl = story_find((char *)t->tm_fn + 1);
+
+    if (pl && strstr(pl->pl_text, " kern_watchdog_fire"))
+        return (void *)((const struct watchdog *)t->tm_arg)->func;
+    if (pl && strstr(pl->pl_text, " kern_trb_fire"))
+        return (void *)((const struct trb *)t->tm_arg)->func;
+    return (void *)t->tm_fn;
+}
+
+/*
+ * The fibre has got to the point that was told last, and a timer runs on its stack. It may have no point of
+ * its own, so this is told here and not at the next one.
+ */
+void story_on_top(void *arg, uint32_t fibre, const struct shim_timer *t)
+{
+    const struct sched *s = arg;
+    const struct story_place *pl = story_find((char *)story_timer_function(t) + 1);
+    const char *name = pl ? strchr(pl->pl_text, ' ') : NULL;
+    char line[400];
+
+    (void)snprintf(line, sizeof(line), "  > timer%s ran on top of fibre %u (%s) at %s [%s]\n",
+                   name ? name : "", fibre, shim_det_fibre_name(fibre), story_last.where,
+                   det_point_names[story_last.point]);
+    story_line(line, true); /* nobody does that unasked */
+    story_last.deviations = s->s_result->r_ndeviations;
 }

@@ -290,6 +290,11 @@ static void det_point_at(enum det_point point, const void *object, const char *n
     i = det_ask(point, object, false, who, n);
     if (who[i] & DET_ON_TOP) {
         f->f_on_top = true;
+        if (shim_det.strategy->st_on_top) {
+            det_blind(true);
+            shim_det.strategy->st_on_top(shim_det.strategy->st_arg, shim_det.cur, shim_det.timers.tq_first);
+            det_blind(false);
+        }
         det_run_timer(f);
         f->f_on_top = false;
     } else {

@@ -58,6 +58,8 @@ struct det_strategy {
     /* Told of every point, with the way there. May be NULL. */
     void (*st_trace)(void *arg, enum det_point point, uint32_t fibre, const char *object,
                      void *const *frames);
+    /* Told of a timer that is about to run on top of the current fibre. May be NULL. */
+    void (*st_on_top)(void *arg, uint32_t fibre, const struct shim_timer *t);
     /* The run has failed: a panic, a deadlock, a livelock. Does not return. */
     void (*st_failed)(void *arg, const char *text);
     void *st_arg;
