@@ -25,28 +25,30 @@ struct story_place {
 static struct story_place story_places[STORY_PLACES_MAX];
 static unsigned story_nplaces;
 
+/* Of what is inlined at an address, innermost first, the first outside the services; else the outermost. */
 static void story_look_up(struct story_place *pl)
 {
-    char self[256], command[512], function[160] = "", line[300] = "";
+    char self[256], command[512], function[160], line[300];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    const char *name;
     FILE *f;
 
     self[n > 0 ? n : 0] = '\0';
+    pl->pl_below = true;
     /* The address of a call's return is that of the next line. */
-    (void)snprintf(command, sizeof(command), "addr2line -f -e '%s' %p", self,
+    (void)snprintf(command, sizeof(command), "addr2line -i -f -e '%s' %p", self,
                    (void *)((char *)pl->pl_address - 1));
     f = popen(command, "r");
     if (!f)
         return;
-    if (!fgets(function, sizeof(function), f) || !fgets(line, sizeof(line), f))
-        line[0] = '\0';
+    while (pl->pl_below && fgets(function, sizeof(function), f) && fgets(line, sizeof(line), f)) {
+        const char *name = strrchr(line, '/');
+
+        function[strcspn(function, "\n")] = '\0';
+        line[strcspn(line, " \n")] = '\0';
+        pl->pl_below = strstr(line, "src/shim/") != NULL || strstr(line, "include/s") != NULL;
+        (void)snprintf(pl->pl_text, sizeof(pl->pl_text), "%.60s %.50s", name ? name + 1 : line, function);
+    }
     (void)pclose(f);
-    function[strcspn(function, "\n")] = '\0';
-    line[strcspn(line, " \n")] = '\0';
-    pl->pl_below = strstr(line, "src/shim/") != NULL || strstr(line, "include/s") != NULL;
-    name = strrchr(line, '/');
-    (void)snprintf(pl->pl_text, sizeof(pl->pl_text), "%.60s %.50s", name ? name + 1 : line, function);
 }
 
 static const struct story_place *story_find(void *address)
