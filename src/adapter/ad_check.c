@@ -173,7 +173,8 @@ static const char *ad_slots_check_locked(const struct ad_lun *lun)
         const struct ad_cmd *cmd = &lun->lun_cmds[i];
 
         if (cmd->cmd_state == AD_CMD_FREE) {
-            if (ad_lane_has_locked(lun, cmd))
+            /* A slot of the lane is taken and given back without the lock. */
+            if ((lane & AD_LANE_OPEN) && i < AD_LANE_SLOTS && (lun->lun_lane_slots & (1u << i)))
                 continue;
             if (cmd->cmd_flags || cmd->cmd_pins || cmd->cmd_long || cmd->cmd_map.map_nsegs ||
                 cmd->cmd_deadline_ns)

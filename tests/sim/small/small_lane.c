@@ -64,6 +64,23 @@ static void run_close_ordered(const struct det_strategy *st, uint64_t seed)
 }
 static void run_close_untagged(const struct det_strategy *st, uint64_t seed) { run_close(st, seed, SC_NO_Q); }
 
+/* ---------------------------------------------------------------- looked at */
+
+/* The rules hold at any moment, and whoever looks whether they do is in nobody's way. */
+static void run_look(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t[2];
+
+    small_chip_prepare();
+    small_up(st, seed);
+    for (uint32_t i = 0; i < 2; i++)
+        (void)small_req(i, 0, SMALL_GOOD);
+    start_threads(t, 2);
+    small_check();
+    small_check();
+    finish(t, 2);
+}
+
 /* ---------------------------------------------------------------- opening again */
 
 /*
@@ -161,6 +178,7 @@ static const struct sched_program programs[] = {
      false, NULL},
     {"lane-close-untagged", "an untagged command among SIMPLE ones goes to the chip alone",
      run_close_untagged, false, NULL},
+    {"lane-look", "somebody looks at the LUN meanwhile", run_look, false, NULL},
     {"lane-reopen", "the lane is closed and opened again below one who is in it", run_reopen, false, NULL},
     {"lane-fails-keep", "two errors in the lane, the queue is kept", run_fails_keep, false, NULL},
     {"lane-fails-clear", "two errors in the lane, the queue is cleared", run_fails_clear, false, NULL},
