@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 static const struct small_group *const groups[] = {&small_park, &small_nest, &small_queue, &small_lane,
-                                                   &small_time, &small_disk, &small_pair};
+                                                   &small_time, &small_life, &small_disk,  &small_pair};
 
 static bool as_json;
 static unsigned nsearched;

@@ -37,9 +37,11 @@ struct small_chip {
     uint32_t ch_nkept;
     uint8_t ch_started[64]; /* operation codes in the order in which they reached the chip */
     uint32_t ch_nstarted;
-    uint32_t ch_room;   /* commands it keeps at once; 0: as many as there is space for */
-    uint32_t ch_inside; /* threads inside start() */
-    uint32_t ch_single; /* of them: with commands that are to be there alone */
+    uint32_t ch_room;     /* commands it keeps at once; 0: as many as there is space for */
+    uint32_t ch_map_room; /* commands whose memory is mapped at once; 0: any number */
+    uint32_t ch_maps;     /* that many are */
+    uint32_t ch_inside;   /* threads inside start() */
+    uint32_t ch_single;   /* of them: with commands that are to be there alone */
     bool ch_checks_single;
     uint8_t ch_heeds; /* the first rung of the ladder that brings a command back; those before do nothing */
     void (*ch_on_start)(struct ad_xfer *x); /* or NULL */
@@ -102,7 +104,7 @@ struct small_group {
     const struct sched_program *sg_programs;
     unsigned sg_n;
 };
-extern const struct small_group small_park, small_nest, small_queue, small_lane, small_time, small_disk,
-    small_pair;
+extern const struct small_group small_park, small_nest, small_queue, small_lane, small_time, small_life,
+    small_disk, small_pair;
 
 #endif /* SMALL_H */

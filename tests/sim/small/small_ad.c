@@ -8,6 +8,7 @@
 
 struct small_ad small_ad;
 struct file *small_disk_fp;
+bool small_disk_reserves;
 struct small_buf small_bufs[SMALL_BUFS_MAX];
 
 static uint8_t memory[SMALL_BUFS_MAX][SC_PAGE_SIZE] __attribute__((aligned(SC_PAGE_SIZE)));
@@ -300,7 +301,7 @@ int small_disk_config_at(devno_t devno, devno_t adapter, uint8_t id, uint32_t de
     struct scdisk_dds dds = {.adapter_devno = adapter,
                              .scsi_id = id,
                              .queue_depth = (uint16_t)depth,
-                             .no_reserve = 1,
+                             .no_reserve = !small_disk_reserves,
                              .name = "hdisk0"};
     struct iovec iov = {&dds, sizeof(dds)};
     struct uio uio = {.uio_iov = &iov, .uio_iovcnt = 1, .uio_resid = sizeof(dds), .uio_segflg = UIO_SYSSPACE};

@@ -58,6 +58,7 @@ void small_disk_down(void);
 int small_disk_config(devno_t devno, uint32_t depth);
 int small_disk_config_at(devno_t devno, devno_t adapter, uint8_t id, uint32_t depth);
 extern struct file *small_disk_fp;
+extern bool small_disk_reserves; /* what is configured next sends RESERVE when it is opened */
 /* Is that a READ or WRITE? What the disk answers to the rest; returns bytes. */
 bool small_disk_is_rw(const uint8_t *cdb);
 size_t small_disk_answer(const uint8_t *cdb, uint8_t *data);

@@ -18,6 +18,10 @@ static int chip_map(struct shim_dev *dev, const struct iovec *vec, uint32_t n, i
 {
     (void)dev;
     (void)dir;
+    shim_det_mark();
+    if (chip.ch_map_room != 0 && chip.ch_maps == chip.ch_map_room)
+        return SHIM_MAP_LATER;
+    chip.ch_maps++;
     map->map_bytes = 0;
     map->map_nsegs = n;
     for (uint32_t i = 0; i < n; i++) {
@@ -31,6 +35,8 @@ static void chip_unmap(struct shim_dev *dev, struct shim_dma_map *map)
 {
     (void)dev;
     (void)map;
+    chip.ch_maps--;
+    shim_det_mark();
 }
 
 static const struct shim_dev_ops chip_dev_ops = {

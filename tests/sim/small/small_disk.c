@@ -111,6 +111,46 @@ static void run_plug_alone(const struct det_strategy *st, uint64_t seed)
     small_disk_down();
 }
 
+/* ---------------------------------------------------------------- synchronous commands */
+
+static bool area_taken;
+
+/* As an ioctl does that needs the unit's own memory. */
+static void sync_one(void *arg)
+{
+    struct dd_unit *un = arg;
+    struct dd_sync sy;
+
+    dd_area_get(un);
+    SCHED_CHECK(!area_taken, "two have the area");
+    area_taken = true;
+    dd_sync_init(&sy, SCSI_TEST_UNIT_READY, NULL, 0, false);
+    SCHED_CHECK(dd_sync_run(un, &sy) == 0, "a synchronous command failed");
+    area_taken = false;
+    dd_area_put(un);
+}
+
+/* Two of them and a READ on a disk that takes one command: everybody has a turn, and nobody needs a timer. */
+static void run_sync(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t;
+    uint64_t since;
+
+    small_disk_up(st, seed, 1, true);
+    area_taken = false;
+    since = shim_now_ns();
+    (void)small_buf(0, true, 0, 8, 0);
+    small_bufs[0].sb_then = resubmit;
+    (void)small_buf(1, true, 64, 8, 0);
+    start(&t, sync_one, dd_unit_of(SMALL_DISK_DEV), "ioctl");
+    small_bufs_send(0, 1);
+    sync_one(dd_unit_of(SMALL_DISK_DEV));
+    shim_thread_join(&t);
+    SCHED_CHECK(small_bufs_wait(2, SECOND) && shim_now_ns() == since, "somebody has waited for a timer");
+    no_errors(2);
+    small_disk_down();
+}
+
 /* ---------------------------------------------------------------- an error while another submits (r3) */
 
 /* Two writes; the first to arrive meets an attention. */
@@ -293,6 +333,32 @@ static void run_last_buf(const struct det_strategy *st, uint64_t seed, bool late
     small_disk_down();
 }
 
+/* A close waits for what is out, and is woken when that is back; or `early`, before the last iodone has
+ * returned. */
+static void run_close(const struct det_strategy *st, uint64_t seed, bool early)
+{
+    uint64_t since;
+
+    small_disk_up(st, seed, 2, true);
+    small_ad.sa_ends_later = true;
+    small_ad.sa_later_ns = 0;
+    since = shim_now_ns();
+    (void)small_buf(0, true, 0, 8, 0);
+    (void)small_buf(1, true, 64, 8, 0);
+    small_bufs_send(0, 2);
+    SCHED_CHECK(fp_close(small_disk_fp) == 0, "close failed");
+    small_disk_fp = NULL;
+    SCHED_CHECK(shim_now_ns() == since, "the close has waited for a timer");
+    SCHED_CHECK(early || (small_bufs[0].sb_done == 1 && small_bufs[1].sb_done == 1),
+                "the disk is closed, and a buf is not back");
+    SCHED_CHECK(small_bufs_wait(2, SECOND), "not all are back after a second");
+    no_errors(2);
+    small_disk_down();
+}
+
+static void run_close_busy(const struct det_strategy *st, uint64_t seed) { run_close(st, seed, true); }
+static void run_close_back(const struct det_strategy *st, uint64_t seed) { run_close(st, seed, false); }
+
 static void run_last_buf_inside(const struct det_strategy *st, uint64_t seed)
 {
     run_last_buf(st, seed, false);
@@ -310,6 +376,7 @@ static const struct sched_program programs[] = {
     {"plug-interrupt", "the same, the timer on top of a thread", run_plug_later, true, NULL},
     {"plug-interrupt-narrow", "the same with a queue depth of one", run_plug_narrow, true, NULL},
     {"plug-interrupt-alone", "one thread and the interrupts of its own commands", run_plug_alone, true, NULL},
+    {"sync-turns", "two synchronous commands and a thread that reads", run_sync, false, NULL},
     {"resume-early", "SC_RESUME is not sent before the error it answers was told", run_resume_early, false,
      "ENXIO reaches the disk driver on one thread before the EIO that is its cause on another, and is "
      "answered at once"},
@@ -324,6 +391,9 @@ static const struct sched_program programs[] = {
     {"open-term-last", "open against CFG_TERM of the only disk", run_open_term_last, false, NULL},
     {"open-term-one", "open against CFG_TERM of one of two disks", run_open_term_one, false, NULL},
     {"open-open", "two who open and close", run_open_open, false, NULL},
+    {"close-busy", "close while bufs are out", run_close_busy, false, NULL},
+    {"close-back", "close returns after the last iodone", run_close_back, false,
+     "close counts a buf as back when its command is, which is before its iodone"},
     {"last-buf", "close and CFG_TERM right after the last iodone", run_last_buf_inside, false, NULL},
     {"last-buf-later", "the same, commands end by a timer", run_last_buf_later, false, NULL},
 };

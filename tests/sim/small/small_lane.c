@@ -138,24 +138,30 @@ static void make_room(void *arg)
 {
     (void)arg;
     SCHED_CHECK(small_end(), "the chip has lost a command");
-    ad_hw_kick(chip.ch_ad);
+    if (chip.ch_room != 0)
+        ad_hw_kick(chip.ch_ad); /* of the mapper the adapter driver knows by itself */
 }
 
 /*
  * The chip is full when one more comes; another thread makes room. Nobody may need the timer that stands
  * behind this: no time passes while somebody can run.
  */
-static void run_room(const struct det_strategy *st, uint64_t seed, uint8_t qmsg)
+static void run_room(const struct det_strategy *st, uint64_t seed, uint8_t lun, bool mapper)
 {
     struct shim_thread t[2];
     uint64_t start;
 
     small_chip_prepare();
-    chip.ch_room = 1;
+    if (mapper)
+        chip.ch_map_room = 1;
+    else
+        chip.ch_room = 1;
     small_up(st, seed);
+    if (lun != 0)
+        SCHED_CHECK(fp_ioctl(small_fp, SCIOSTART, SC_ARG(1, lun), 0) == 0, "SCIOSTART failed");
     start = shim_now_ns();
     for (uint32_t i = 0; i < 2; i++)
-        small_req(i, 0, SMALL_LATER)->rq_sb.q_tag_msg = qmsg;
+        (void)small_req(i, i == 0 ? 0 : lun, SMALL_LATER);
     small_send(&reqs[0]);
     SCHED_CHECK(shim_thread_start(&t[0], small_submit, &reqs[1], "submits") == 0, "no fibre");
     SCHED_CHECK(shim_thread_start(&t[1], make_room, NULL, "chip") == 0, "no fibre");
@@ -168,7 +174,37 @@ static void run_room(const struct det_strategy *st, uint64_t seed, uint8_t qmsg)
     small_down();
 }
 
-static void run_room_tagged(const struct det_strategy *st, uint64_t seed) { run_room(st, seed, SC_SIMPLE_Q); }
+static void run_room_tagged(const struct det_strategy *st, uint64_t seed) { run_room(st, seed, 0, false); }
+static void run_room_map(const struct det_strategy *st, uint64_t seed) { run_room(st, seed, 0, true); }
+static void run_room_map_other(const struct det_strategy *st, uint64_t seed) { run_room(st, seed, 1, true); }
+
+/*
+ * Two commands, of one LUN or of two, that end inside start(), and memory of one is mapped at a time; neither
+ * waits for a timer.
+ */
+static void run_map_inside(const struct det_strategy *st, uint64_t seed, uint8_t luns)
+{
+    struct shim_thread t[2];
+    uint64_t since;
+
+    small_chip_prepare();
+    chip.ch_map_room = 1;
+    small_up(st, seed);
+    if (luns == 2)
+        SCHED_CHECK(fp_ioctl(small_fp, SCIOSTART, SC_ARG(1, 1), 0) == 0, "SCIOSTART failed");
+    since = shim_now_ns();
+    for (uint8_t i = 0; i < 2; i++)
+        (void)small_req(i, i % luns, SMALL_GOOD);
+    start_threads(t, 2);
+    for (uint32_t i = 0; i < 2; i++)
+        shim_thread_join(&t[i]);
+    SCHED_CHECK(reqs[0].rq_done == 1 && reqs[1].rq_done == 1 && shim_now_ns() == since,
+                "one waits for a timer");
+    finish(t, 0);
+}
+
+static void run_map_inside_one(const struct det_strategy *st, uint64_t seed) { run_map_inside(st, seed, 1); }
+static void run_map_inside_two(const struct det_strategy *st, uint64_t seed) { run_map_inside(st, seed, 2); }
 
 /* ---------------------------------------------------------------- the list */
 
@@ -183,5 +219,9 @@ static const struct sched_program programs[] = {
     {"lane-fails-keep", "two errors in the lane, the queue is kept", run_fails_keep, false, NULL},
     {"lane-fails-clear", "two errors in the lane, the queue is cleared", run_fails_clear, false, NULL},
     {"lane-room", "a full chip makes room while one more comes", run_room_tagged, false, NULL},
+    {"map-room", "the same with a mapper that is full", run_room_map, false, NULL},
+    {"map-room-other", "the same, and one more for another LUN", run_room_map_other, false, NULL},
+    {"map-room-inside", "the same, both end inside start()", run_map_inside_one, false, NULL},
+    {"map-room-luns", "the same with a LUN each", run_map_inside_two, false, NULL},
 };
 const struct small_group small_lane = {"lane", programs, SC_ARRAY_SIZE(programs)};

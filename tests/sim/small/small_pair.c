@@ -201,10 +201,46 @@ static void run_last(const struct det_strategy *st, uint64_t seed)
     small_down();
 }
 
+static void reset_seen(void *arg)
+{
+    (void)arg;
+    ad_hw_event(chip.ch_ad, AD_EV_BUS_RESET);
+}
+
+/*
+ * A bus reset takes the reservation away while the disk is closed. That leaves nothing to do for who opens it
+ * next and wants no reservation.
+ */
+static void run_reset_close(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t;
+
+    small_disk_reserves = true;
+    pair_up(st, seed, false);
+    small_disk_reserves = false;
+    start(&t, reset_seen, 0, "bus");
+    SCHED_CHECK(fp_close(small_disk_fp) == 0, "the disk cannot be closed");
+    shim_thread_join(&t);
+    chip.ch_nstarted = 0;
+    SCHED_CHECK(fp_opendev(SMALL_DISK_DEV, DREAD | DWRITE | DKERNEL, NULL, SC_NO_RESERVE, &small_disk_fp) ==
+                    0,
+                "the disk cannot be opened again");
+    (void)small_buf(0, true, 0, 8, 0);
+    small_bufs_send(0, 1);
+    SCHED_CHECK(small_bufs_wait(1, SECOND), "not back after a second");
+    good(0);
+    for (uint32_t i = 0; i < chip.ch_nstarted; i++)
+        SCHED_CHECK(chip.ch_started[i] != SCSI_RESERVE_6, "RESERVE, after an open that wants none");
+    pair_down();
+    small_down();
+}
+
 static const struct sched_program programs[] = {
     {"pair-two", "two threads write", run_two, false, NULL},
     {"pair-attention", "two writes, and one of them meets an attention", run_attention_clear, false, NULL},
     {"pair-attention-keep", "the same with a queue that is kept", run_attention_keep, false, NULL},
     {"pair-last", "disk and adapter go right after the last iodone", run_last, false, NULL},
+    {"pair-reset-close", "a bus reset beside the last close leaves nothing to the next open", run_reset_close,
+     false, NULL},
 };
 const struct small_group small_pair = {"pair", programs, SC_ARRAY_SIZE(programs)};

@@ -233,8 +233,9 @@ static void run_credit_later(const struct det_strategy *st, uint64_t seed)
     credits_down();
 }
 
-/* A LUN that waits for a credit, or has just been granted one, is stopped. */
-static void run_credit_stop(const struct det_strategy *st, uint64_t seed)
+/* A LUN that waits for a credit, or has just been granted one, is halted, stopped and started again, or both.
+ */
+static void run_credit_end(const struct det_strategy *st, uint64_t seed, bool halt, bool stop)
 {
     struct shim_thread t[2];
 
@@ -243,11 +244,29 @@ static void run_credit_stop(const struct det_strategy *st, uint64_t seed)
     SCHED_CHECK(shim_thread_start(&t[0], small_submit, small_req(1, 1, SMALL_GOOD), "lun 1") == 0,
                 "no fibre");
     SCHED_CHECK(shim_thread_start(&t[1], end_one, NULL, "chip") == 0, "no fibre");
-    SCHED_CHECK(fp_ioctl(small_fp, SCIOSTOP, SC_ARG(1, 1), 0) == 0, "SCIOSTOP failed");
+    if (halt)
+        SCHED_CHECK(fp_ioctl(small_fp, SCIOHALT, SC_ARG(1, 1), 0) == 0, "SCIOHALT failed");
+    if (stop) {
+        SCHED_CHECK(fp_ioctl(small_fp, SCIOSTOP, SC_ARG(1, 1), 0) == 0, "SCIOSTOP failed");
+        SCHED_CHECK(fp_ioctl(small_fp, SCIOSTART, SC_ARG(1, 1), 0) == 0, "SCIOSTART failed");
+    }
     for (uint32_t i = 0; i < 2; i++)
         shim_thread_join(&t[i]);
     small_wait_done(2);
     credits_down();
+}
+
+static void run_credit_stop(const struct det_strategy *st, uint64_t seed)
+{
+    run_credit_end(st, seed, false, true);
+}
+static void run_credit_halt(const struct det_strategy *st, uint64_t seed)
+{
+    run_credit_end(st, seed, true, false);
+}
+static void run_credit_halt_stop(const struct det_strategy *st, uint64_t seed)
+{
+    run_credit_end(st, seed, true, true);
 }
 
 #define PASSED_MAX 4u
@@ -310,6 +329,9 @@ static const struct sched_program programs[] = {
     {"credit-three", "three LUNs share a credit", run_credit_three, false, NULL},
     {"credit-later", "a credit comes back while two LUNs ask for it", run_credit_later, false, NULL},
     {"credit-stop", "a LUN that waits for a credit is stopped", run_credit_stop, false, NULL},
+    {"credit-halt", "a LUN that waits for a credit is halted", run_credit_halt, false, NULL},
+    {"credit-halt-stop", "a LUN that waits for a credit is halted and stopped", run_credit_halt_stop, false,
+     NULL},
     {"credit-passed", "a granted LUN does not starve behind a thread in iodone", run_credit_passed, false,
      "a granted LUN is looked after by the thread that returned the credit, after its iodone only"},
 };
