@@ -129,13 +129,17 @@ void story_point(void *arg, enum det_point point, uint32_t fibre, const char *ob
     char line[400];
 
     if (story_last.fibre != UINT32_MAX && (story_last.fibre != fibre || decided)) {
-        (void)snprintf(line, sizeof(line), "  %s fibre %u (%s) %s at %s [%s]; fibre %u (%s) goes on\n",
-                       decided ? ">" : " ", story_last.fibre, shim_det_fibre_name(story_last.fibre),
-                       story_last.fibre == fibre ? "was off for a while"
-                       : decided                 ? "stopped"
-                                                 : "waits",
-                       story_last.where, det_point_names[story_last.point], fibre,
-                       shim_det_fibre_name(fibre));
+        const char *how = story_last.fibre == fibre ? "was off for a while" : decided ? "stopped" : "waits";
+
+        if (story_last.point == DET_POINT_END) /* its place is nobody's */
+            (void)snprintf(line, sizeof(line), "  %s fibre %u (%s) has ended; fibre %u (%s) goes on\n",
+                           decided ? ">" : " ", story_last.fibre, shim_det_fibre_name(story_last.fibre),
+                           fibre, shim_det_fibre_name(fibre));
+        else
+            (void)snprintf(line, sizeof(line), "  %s fibre %u (%s) %s at %s [%s]; fibre %u (%s) goes on\n",
+                           decided ? ">" : " ", story_last.fibre, shim_det_fibre_name(story_last.fibre), how,
+                           story_last.where, det_point_names[story_last.point], fibre,
+                           shim_det_fibre_name(fibre));
         story_line(line, decided);
     }
     (void)object;

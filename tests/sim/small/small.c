@@ -20,6 +20,17 @@
 static const struct small_group *const groups[] = {&small_park, &small_nest, &small_queue, &small_lane,
                                                    &small_time, &small_life, &small_disk,  &small_pair};
 
+static const char help[] =
+    "sim_small: small closed programs under every schedule with so many preemptions.\n"
+    "\n"
+    "  sim_small [--preemptions N] [--json] [NAME ...]   NAME is a program or a group; none: all\n"
+    "  sim_small --list                                  groups, programs, what they are about\n"
+    "\n"
+    "N is 2 when not said. Of a program that fails the shortest schedule is told that fails so: one line a\n"
+    "switch, those with > were decided. Exit status with N of 2 or more: 0 when those fail that are known "
+    "to, and\n"
+    "no other; 1; 2 wrong usage.\n";
+
 static bool as_json;
 static unsigned nsearched;
 
@@ -145,6 +156,8 @@ int main(int argc, char **argv)
             as_json = true;
         else if (strcmp(argv[i], "--list") == 0)
             return list();
+        else if (strcmp(argv[i], "--help") == 0)
+            return fputs(help, stdout) == EOF;
         else
             argv[names++] = argv[i];
     }
