@@ -121,8 +121,11 @@ static bool ad_map_failed(struct ad_run *run, struct ad_cmd *cmd, int mapped)
     } else if (mapped == AD_MAP_NO_LIST) {
         ad_requeue(run, cmd, AD_GATE_SEGS);
     } else {
+        /* A halt that wants it back says so in the same word. */
+        shim_lock_enter(&lun->lun_lock);
         cmd->cmd_errno = mapped == AD_MAP_NO_COPY ? ENOMEM : EINVAL;
         cmd->cmd_flags |= AD_CMD_REFUSED;
+        shim_lock_exit(&lun->lun_lock);
         (void)ad_complete(run, cmd);
     }
     return false;

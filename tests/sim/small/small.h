@@ -40,6 +40,7 @@ struct small_chip {
     uint32_t ch_room;     /* commands it keeps at once; 0: as many as there is space for */
     uint32_t ch_map_room; /* commands whose memory is mapped at once; 0: any number */
     uint32_t ch_maps;     /* that many are */
+    bool ch_map_never;    /* no memory is to its mapper's liking */
     uint32_t ch_inside;   /* threads inside start() */
     uint32_t ch_single;   /* of them: with commands that are to be there alone */
     bool ch_checks_single;

@@ -19,6 +19,8 @@ static int chip_map(struct shim_dev *dev, const struct iovec *vec, uint32_t n, i
     (void)dev;
     (void)dir;
     shim_det_mark();
+    if (chip.ch_map_never)
+        return SHIM_MAP_NEVER;
     if (chip.ch_map_room != 0 && chip.ch_maps == chip.ch_map_room)
         return SHIM_MAP_LATER;
     chip.ch_maps++;

@@ -206,6 +206,39 @@ static void run_map_inside(const struct det_strategy *st, uint64_t seed, uint8_t
 static void run_map_inside_one(const struct det_strategy *st, uint64_t seed) { run_map_inside(st, seed, 1); }
 static void run_map_inside_two(const struct det_strategy *st, uint64_t seed) { run_map_inside(st, seed, 2); }
 
+static void halt(void *arg)
+{
+    const uint64_t since = shim_now_ns();
+
+    (void)arg;
+    SCHED_CHECK(fp_ioctl(small_fp, SCIOHALT, SC_ARG(1, 0), 0) == 0, "SCIOHALT failed");
+    SCHED_CHECK(shim_now_ns() == since, "it slept until its patience was at an end");
+}
+
+/* A request whose memory cannot be mapped, and SCIOHALT, which wants it back: something for the thread
+ * sanitizer. */
+static void run_map_refused(const struct det_strategy *st, uint64_t seed, uint8_t qmsg)
+{
+    struct shim_thread t;
+
+    small_chip_prepare();
+    chip.ch_map_never = true;
+    small_up(st, seed);
+    small_req(0, 0, SMALL_GOOD)->rq_sb.q_tag_msg = qmsg;
+    SCHED_CHECK(shim_thread_start(&t, halt, NULL, "halts") == 0, "no fibre");
+    small_send(&reqs[0]);
+    finish(&t, 1);
+}
+
+static void run_map_refused_lane(const struct det_strategy *st, uint64_t seed)
+{
+    run_map_refused(st, seed, SC_SIMPLE_Q);
+}
+static void run_map_refused_queue(const struct det_strategy *st, uint64_t seed)
+{
+    run_map_refused(st, seed, SC_NO_Q);
+}
+
 /* ---------------------------------------------------------------- the list */
 
 static const struct sched_program programs[] = {
@@ -223,5 +256,7 @@ static const struct sched_program programs[] = {
     {"map-room-other", "the same, and one more for another LUN", run_room_map_other, false, NULL},
     {"map-room-inside", "the same, both end inside start()", run_map_inside_one, false, NULL},
     {"map-room-luns", "the same with a LUN each", run_map_inside_two, false, NULL},
+    {"map-refused", "a request that cannot be mapped against SCIOHALT", run_map_refused_queue, false, NULL},
+    {"map-refused-lane", "the same through the lane", run_map_refused_lane, false, NULL},
 };
 const struct small_group small_lane = {"lane", programs, SC_ARRAY_SIZE(programs)};
