@@ -101,11 +101,19 @@ struct shim_self {
     struct buf *self_done_tail; /* the youngest of them */
     uint32_t self_nlocks;       /* checked mode: locks held */
     struct simple_lock_data *self_locks[SHIM_SELF_LOCKS]; /* checked mode: which, in the order of entering */
-    uint64_t self_id;           /* non-zero, unique while the thread lives; set by the host */
-    uint32_t self_nosleep;      /* checked mode: strategy calls active on this stack (AIX-03) */
-    uint32_t self_owner;        /* whom memory is put down to (shim_owner_enter) */
-    uintptr_t self_reserved[6]; /* the wrappers', to come */
+    uint64_t self_id;      /* non-zero, unique while the thread lives; set by the host */
+    uint32_t self_nosleep; /* checked mode: strategy calls active on this stack (AIX-03) */
+    uint32_t self_owner;   /* whom memory is put down to (shim_owner_enter) */
+    /* Turns: see src/shim/shim_self.c. */
+    SC_ATOMIC(uintptr_t) self_begun; /* written by the thread only */
+    SC_ATOMIC(uintptr_t) self_ended; /* the same */
+    uintptr_t self_mark;             /* what somebody who waits for it wants to see in self_ended */
+    struct shim_self *self_next;     /* all records */
+    uintptr_t self_flags;            /* SHIM_SELF_* */
+    uintptr_t self_reserved[1];      /* the wrappers', to come */
 };
+#define SHIM_SELF_LISTED  1u /* it is in the list of all records */
+#define SHIM_SELF_COVERED 2u /* what it begins is part of a turn below it on the stack */
 
 /* A lock; see sys/sclock.h. */
 #define shim_lock simple_lock_data
@@ -325,6 +333,19 @@ void shim_checks_set(bool on);
 extern SC_ATOMIC(uint32_t) shim_hooks;
 #define SHIM_HOOK_CHECKS 0x80000000u
 static inline bool shim_checks_on(void) { return (SC_ATOMIC_PEEK(&shim_hooks) & SHIM_HOOK_CHECKS) != 0; }
+
+/*
+ * Wait until every iodone routine that has begun, been put off or been promised (iodone_promise) on any
+ * thread before this call has returned. Those that begin later are not waited for.
+ * Context: process, no lock held that may not be slept under; not inside an iodone routine. [ours]
+ */
+void shim_turns_wait(void);
+/*
+ * A port says that the memory of a record which self() has returned is about to go: its thread ends.
+ * Records that stay as long as the host need not be taken out. Context: any, no lock held; the thread is not
+ * inside an iodone routine, and shim_fini() has not begun. [ours]
+ */
+void shim_self_gone(struct shim_self *self);
 
 /* The installed host; for inline wrappers and kern/. */
 extern const struct shim_host *shim_host;

@@ -71,6 +71,7 @@ int shim_init(const struct shim_host *host)
 {
     char line[SHIM_LINE_BYTES];
     const char *lacks;
+    int error;
 
     if (shim_host)
         return EBUSY;
@@ -89,7 +90,10 @@ int shim_init(const struct shim_host *host)
     shim_host = &shim_host_copy;
     SHIM_ASSERT(shim_self()->self_ctx == SHIM_CTX_PROCESS);
     SHIM_ASSERT(shim_self()->self_nlocks == 0);
-    return 0;
+    error = shim_records_init();
+    if (error != 0)
+        shim_host = NULL;
+    return error;
 }
 
 /* Take the host out. Context: process; the only thread left. */
@@ -101,6 +105,7 @@ size_t shim_fini(void)
         return 0;
     SHIM_ASSERT(shim_self()->self_nlocks == 0);
     SHIM_ASSERT(shim_self()->self_done_head == NULL);
+    shim_records_fini();
     leaked = shim_account_close();
     shim_fail_reset();
     shim_host = NULL;
@@ -219,15 +224,21 @@ void shim_timer_run(struct shim_timer *t)
     struct shim_self *self = shim_self();
     const uint32_t old = shim_ctx_enter(self, SHIM_CTX_COMPLETION);
     const uint32_t depth = self->self_iodone_depth;
+    const uintptr_t flags = self->self_flags;
     struct buf *const head = self->self_done_head;
     struct buf *const tail = self->self_done_tail;
 
     SHIM_ASSERT(self->self_nlocks == 0);
     self->self_iodone_depth = 0;
+    if (atomic_load_explicit(&self->self_begun, memory_order_relaxed) !=
+        atomic_load_explicit(&self->self_ended, memory_order_relaxed))
+        self->self_flags = flags | SHIM_SELF_COVERED;
     self->self_done_head = NULL;
     t->tm_fn(t);
     SHIM_ASSERT(self->self_nlocks == 0);
     SHIM_ASSERT(self->self_done_head == NULL && self->self_iodone_depth == 0);
+    if (!(flags & SHIM_SELF_COVERED))
+        self->self_flags &= ~(uintptr_t)SHIM_SELF_COVERED;
     self->self_iodone_depth = depth;
     self->self_done_head = head;
     self->self_done_tail = tail;

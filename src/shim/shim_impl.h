@@ -37,4 +37,8 @@ void shim_fallback_fill(struct shim_host *h);
 /* Checked mode: panic unless only `l`, and locks that may be slept under, are held. */
 void shim_lock_check_sleep(const struct shim_self *self, const struct shim_lock *l);
 
+/* shim_self.c: the list of all records. 0 or errno. */
+int shim_records_init(void);
+void shim_records_fini(void);
+
 #endif /* SHIM_IMPL_H */

@@ -35,6 +35,22 @@ void shim_posix_must(int rc, const char *what)
 /* initial-exec: one load instead of a call into the dynamic linker, on the path of every request. */
 static __thread struct shim_posix_thread posix_me __attribute__((tls_model("initial-exec")));
 
+static pthread_key_t posix_end_key;
+static pthread_once_t posix_end_once = PTHREAD_ONCE_INIT;
+
+/* A thread ends: its record goes with it. */
+static void posix_thread_end(void *p)
+{
+    struct shim_posix_thread *me = p;
+
+    shim_self_gone(&me->pt_self);
+}
+
+static void posix_end_key_make(void)
+{
+    shim_posix_must(pthread_key_create(&posix_end_key, posix_thread_end), "key_create");
+}
+
 static void posix_thread_setup(struct shim_posix_thread *me)
 {
     static _Atomic uint64_t ids;
@@ -44,6 +60,8 @@ static void posix_thread_setup(struct shim_posix_thread *me)
     shim_posix_must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC), "condattr_setclock");
     shim_posix_must(pthread_cond_init(&me->pt_cond, &attr), "cond_init");
     shim_posix_must(pthread_condattr_destroy(&attr), "condattr_destroy");
+    shim_posix_must(pthread_once(&posix_end_once, posix_end_key_make), "once");
+    shim_posix_must(pthread_setspecific(posix_end_key, me), "setspecific");
     me->pt_self.self_id = atomic_fetch_add(&ids, 1) + 1;
     me->pt_ready = true;
 }
