@@ -225,7 +225,7 @@ const char *ad_lun_check(struct ad_lun *lun)
         broken = "the flush list's length or order is wrong";
     else if (lun->lun_accepted != lun->lun_completed + lun->lun_queued + lun->lun_active + lun->lun_flushing)
         broken = "accepted != queued + active + flushing + completed";
-    else if (lun->lun_responses != 0)
+    else if (lun->lun_responses != 0 && lun->lun_users == 0)
         broken = "responses queued and not pushed";
     else if ((lun->lun_holds != 0) != ((lun->lun_gate & AD_GATE_HOLD) != 0))
         broken = "the hold gate is wrong";

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ad_credit.c - who may give the adapter a command: credits, waiters, and the list of LUNs a thread
- * still has to look after.
+ * ad_credit.c - who may give the adapter a command: credits, and who waits for one.
  *
  * The adapter holds a certain number of commands; each is a credit, and nothing is offered to the
  * chip without one (NB-05). Two ways to hold them:
@@ -13,55 +12,15 @@
  *
  * When the pool is empty a LUN joins the waiters, oldest first. A returned credit is handed
  * straight to the oldest waiter and never shows up in the pool, so a newcomer cannot overtake, and
- * whoever returned it owes that LUN a look (struct ad_run). A LUN that has more to do afterwards
- * queues up again at the tail: round robin. Rejected: waking all waiters to fight for it.
+ * the LUN goes to the adapter's list of those that are owed a look (ad_push.c). A LUN that has more to do
+ * afterwards queues up again at the tail: round robin. Rejected: waking all waiters to fight for it.
  *
  * Does not contain: the openings of a LUN (ad_queue.c).
  */
 #include "ad_impl.h"
 
-/* Put a LUN on this thread's list, unless it is on somebody's already. */
-static void ad_run_append_locked(struct ad_run *run, struct ad_lun *lun)
-{
-    if (lun->lun_run_queued)
-        return;
-    lun->lun_run_queued = true;
-    lun->lun_run_next = NULL;
-    if (run->run_head == NULL)
-        run->run_head = lun;
-    else
-        run->run_tail->lun_run_next = lun;
-    run->run_tail = lun;
-}
-
-/* This thread will look after the LUN. Context: any. */
-void ad_run_append(struct ad_run *run, struct ad_lun *lun)
-{
-    struct ad_adapter *adp = lun->lun_adp;
-
-    shim_lock_enter(&adp->adp_lock);
-    ad_run_append_locked(run, lun);
-    shim_lock_exit(&adp->adp_lock);
-}
-
-/* The next LUN this thread owes a look, or NULL. Context: any. */
-struct ad_lun *ad_run_take(struct ad_run *run)
-{
-    struct ad_lun *lun = run->run_head;
-
-    if (SC_LIKELY(lun == NULL))
-        return NULL;
-    shim_lock_enter(&lun->lun_adp->adp_lock);
-    run->run_head = lun->lun_run_next;
-    lun->lun_run_next = NULL;
-    /* From here on a new reason puts it on a list again: the look that follows may miss it. */
-    lun->lun_run_queued = false;
-    shim_lock_exit(&lun->lun_adp->adp_lock);
-    return lun;
-}
-
 /* One credit is free: to the oldest waiter, else to the pool. Needs adp_lock. */
-static void ad_credit_give_locked(struct ad_run *run, struct ad_adapter *adp)
+static void ad_credit_give_locked(struct ad_adapter *adp)
 {
     struct ad_lun *lun = adp->adp_wait_head;
 
@@ -74,7 +33,7 @@ static void ad_credit_give_locked(struct ad_run *run, struct ad_adapter *adp)
     lun->lun_wait_next = NULL;
     lun->lun_waiting = false;
     lun->lun_granted++;
-    ad_run_append_locked(run, lun);
+    ad_run_append_locked(adp, lun);
 }
 
 /*
@@ -111,23 +70,23 @@ bool ad_credit_take_locked(struct ad_lun *lun)
 }
 
 /* Nothing can start here now: grants go on to the next. Locks: lun_lock held; takes adp_lock. */
-void ad_credit_drop_locked(struct ad_run *run, struct ad_lun *lun)
+void ad_credit_drop_locked(struct ad_lun *lun)
 {
     struct ad_adapter *adp = lun->lun_adp;
 
     shim_lock_enter(&adp->adp_lock);
     while (lun->lun_granted > 0) {
         lun->lun_granted--;
-        ad_credit_give_locked(run, adp);
+        ad_credit_give_locked(adp);
     }
     shim_lock_exit(&adp->adp_lock);
 }
 
-/* A command of a shared LUN has ended. Context: any; no lock held. */
-void ad_credit_return(struct ad_run *run, struct ad_adapter *adp)
+/* A command of a shared LUN has ended. Context: any. Locks: takes adp_lock. */
+void ad_credit_return(struct ad_adapter *adp)
 {
     shim_lock_enter(&adp->adp_lock);
-    ad_credit_give_locked(run, adp);
+    ad_credit_give_locked(adp);
     shim_lock_exit(&adp->adp_lock);
 }
 
@@ -147,7 +106,7 @@ void ad_credit_reserve(struct ad_lun *lun, uint32_t want)
 }
 
 /* SCIOSTOP: give back what the LUN reserved or was granted; it waits for nothing any more. */
-void ad_credit_unreserve(struct ad_run *run, struct ad_lun *lun)
+void ad_credit_unreserve(struct ad_lun *lun)
 {
     struct ad_adapter *adp = lun->lun_adp;
     struct ad_lun *prev = NULL;
@@ -167,10 +126,11 @@ void ad_credit_unreserve(struct ad_run *run, struct ad_lun *lun)
         lun->lun_waiting = false;
     }
     SHIM_ASSERT(!lun->lun_waiting);
+    ad_run_remove_locked(adp, lun);
     credits = lun->lun_reserved + lun->lun_granted;
     lun->lun_reserved = 0;
     lun->lun_granted = 0;
     while (credits-- > 0)
-        ad_credit_give_locked(run, adp);
+        ad_credit_give_locked(adp);
     shim_lock_exit(&adp->adp_lock);
 }

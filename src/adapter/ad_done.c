@@ -2,7 +2,7 @@
 /*
  * ad_done.c - one command from the moment it has a slot until its request is given back.
  *
- * Outline: start, requeue, take back, end, the chip's callback.
+ * Outline: slots and requeue, start, take back, end, the chip's callback.
  *
  * The end of a command has one order, in one function, ad_complete() (XEN-01..07); ad_lane.c says
  * how a command may end without it and still keep the order:
@@ -25,7 +25,7 @@
  */
 #include "ad_impl.h"
 
-/* ---------------------------------------------------------------- start */
+/* ---------------------------------------------------------------- slots */
 
 /* The command has reached the chip: others may go there. */
 static void ad_arrived_locked(struct ad_lun *lun, struct ad_cmd *cmd)
@@ -35,145 +35,6 @@ static void ad_arrived_locked(struct ad_lun *lun, struct ad_cmd *cmd)
     if (cmd->cmd_flags & AD_CMD_ORDERED)
         lun->lun_gate &= ~AD_GATE_ORDERED;
 }
-
-/*
- * start() said AD_HW_PENDING. Unless the command has ended already it is the chip's, and its clock
- * runs. A timer that cannot be armed does not fail the request: lun_timer_lost makes the next
- * activity on the LUN try again.
- */
-static bool ad_started(struct ad_run *run, struct ad_cmd *cmd)
-{
-    struct ad_lun *lun = cmd->cmd_lun;
-    bool again;
-
-    shim_lock_enter(&lun->lun_lock);
-    if (cmd->cmd_state == AD_CMD_DONE) {
-        shim_lock_exit(&lun->lun_lock);
-        return ad_complete(run, cmd);
-    }
-    SHIM_ASSERT(cmd->cmd_state == AD_CMD_STARTING);
-    cmd->cmd_state = AD_CMD_PENDING;
-    ad_arrived_locked(lun, cmd);
-    if (SC_UNLIKELY(cmd->cmd_flags & AD_CMD_CANCEL)) {
-        cmd->cmd_flags |= AD_CMD_WANT_ABORT;
-        cmd->cmd_stage = 1;
-        cmd->cmd_deadline_ns = shim_now_ns() + AD_STAGE_NS;
-        lun->lun_aborts++;
-    } else if (cmd->cmd_sb->timeout_value != 0) {
-        cmd->cmd_deadline_ns = shim_now_ns() + cmd->cmd_sb->timeout_value * AD_NS_PER_S;
-    }
-    if (cmd->cmd_deadline_ns != 0)
-        (void)ad_timer_want_locked(lun, cmd->cmd_deadline_ns);
-    if (SC_UNLIKELY(lun->lun_adp->adp_polled))
-        (void)ad_timer_want_locked(lun, shim_now_ns() + AD_POLL_NS);
-    again = lun->lun_queue.l_head != NULL || lun->lun_aborts != 0;
-    shim_lock_exit(&lun->lun_lock);
-    return again;
-}
-
-/* No room. Note that we wait, then look once more: room made in between would kick nobody. */
-static int ad_start_again(struct ad_cmd *cmd)
-{
-    struct ad_lun *lun = cmd->cmd_lun;
-    struct ad_adapter *adp = lun->lun_adp;
-    int said;
-
-    shim_lock_enter(&lun->lun_lock);
-    ad_gate_set_locked(lun, AD_GATE_HW);
-    shim_lock_exit(&lun->lun_lock);
-    shim_sched_point();
-    said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
-    shim_sched_point();
-    if (said != AD_HW_BUSY) {
-        shim_lock_enter(&lun->lun_lock);
-        lun->lun_gate &= ~AD_GATE_HW;
-        shim_lock_exit(&lun->lun_lock);
-    }
-    return said;
-}
-
-/* The memory could not be mapped. True when it is mapped after all; else the command is dealt with. */
-static bool ad_map_failed(struct ad_run *run, struct ad_cmd *cmd, int mapped)
-{
-    struct ad_lun *lun = cmd->cmd_lun;
-    bool gated = false;
-
-    mapped = ad_map_insist(cmd, mapped);
-    if (mapped == SHIM_MAP_LATER) {
-        /* As with the chip: note, then look once more. */
-        shim_lock_enter(&lun->lun_lock);
-        ad_gate_set_locked(lun, AD_GATE_HW);
-        shim_lock_exit(&lun->lun_lock);
-        gated = true;
-        atomic_store(&lun->lun_adp->adp_map_wait, 1u);
-        mapped = ad_map_insist(cmd, ad_map(cmd));
-    }
-    if (mapped == SHIM_MAP_OK) {
-        if (gated) {
-            shim_lock_enter(&lun->lun_lock);
-            lun->lun_gate &= ~AD_GATE_HW;
-            shim_lock_exit(&lun->lun_lock);
-        }
-        return true;
-    }
-    if (mapped == SHIM_MAP_LATER) {
-        ad_requeue(run, cmd, AD_GATE_HW);
-    } else if (mapped == AD_MAP_NO_LIST) {
-        ad_requeue(run, cmd, AD_GATE_SEGS);
-    } else {
-        /* A halt that wants it back says so in the same word. */
-        shim_lock_enter(&lun->lun_lock);
-        cmd->cmd_errno = mapped == AD_MAP_NO_COPY ? ENOMEM : EINVAL;
-        cmd->cmd_flags |= AD_CMD_REFUSED;
-        shim_lock_exit(&lun->lun_lock);
-        (void)ad_complete(run, cmd);
-    }
-    return false;
-}
-
-/*
- * start() has said something about a mapped command. Context, locks, value: as ad_exec().
- */
-bool ad_exec_said(struct ad_run *run, struct ad_cmd *cmd, int said)
-{
-    if (SC_UNLIKELY(said == AD_HW_BUSY))
-        said = ad_start_again(cmd);
-    if (SC_LIKELY(said == AD_HW_DONE))
-        return ad_complete(run, cmd);
-    if (said == AD_HW_PENDING)
-        return ad_started(run, cmd);
-    SHIM_ASSERT(said == AD_HW_BUSY);
-    ad_requeue(run, cmd, AD_GATE_HW);
-    return true;
-}
-
-/* ad_map() has said something. Context, locks, value: as ad_exec(). */
-bool ad_exec_mapped(struct ad_run *run, struct ad_cmd *cmd, int mapped)
-{
-    struct ad_adapter *adp = cmd->cmd_lun->lun_adp;
-    int said;
-
-    if (SC_UNLIKELY(mapped != SHIM_MAP_OK) && !ad_map_failed(run, cmd, mapped))
-        return true;
-    if (cmd->cmd_xfer.xfer_bytes != 0)
-        ad_sync(adp, cmd, SHIM_SYNC_BEFORE);
-    shim_sched_point();
-    said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
-    shim_sched_point();
-    return ad_exec_said(run, cmd, said);
-}
-
-/*
- * Carry a command to the chip and, if it ends there, to its end.
- * Context: any. Locks: none held; takes lun_lock. Owns: cmd comes from ad_pick_locked(); afterwards
- * it is the chip's, or gone. Returns true when the LUN needs another look.
- */
-bool ad_exec(struct ad_run *run, struct ad_cmd *cmd)
-{
-    return ad_exec_mapped(run, cmd, cmd->cmd_xfer.xfer_bytes != 0 ? ad_map(cmd) : SHIM_MAP_OK);
-}
-
-/* ---------------------------------------------------------------- slots */
 
 /* Give a slot back. Nothing of the command may be live any more. */
 static inline void ad_release_locked(struct ad_lun *lun, struct ad_cmd *cmd)
@@ -203,13 +64,6 @@ static inline void ad_release_locked(struct ad_lun *lun, struct ad_cmd *cmd)
         lun->lun_free[lun->lun_nfree++] = cmd->cmd_slot;
 }
 
-/* Wake the ioctls that wait for this LUN to change, if any. No lock held (XEN-07). */
-static void ad_wake(struct ad_lun *lun, uint32_t sleepers)
-{
-    if (SC_UNLIKELY(sleepers != 0))
-        shim_wake(&lun->lun_event);
-}
-
 /* A request that was wanted back is back: it goes out, in its place, when all are. */
 static void ad_flush_add_locked(struct ad_lun *lun, struct sc_buf *sb, uint32_t seq)
 {
@@ -224,15 +78,12 @@ static void ad_flush_add_locked(struct ad_lun *lun, struct sc_buf *sb, uint32_t 
  * it was in the queue, and `gate` keeps the LUN from trying again until something changes. It was
  * never handed to the device, so sending it later is not a retry (AIX-18).
  */
-void ad_requeue(struct ad_run *run, struct ad_cmd *cmd, uint32_t gate)
+static void ad_requeue_lock(struct ad_cmd *cmd, uint32_t gate)
 {
     struct ad_lun *lun = cmd->cmd_lun;
     struct sc_buf *sb = cmd->cmd_sb;
-    struct ad_list out = {NULL, NULL};
     uint32_t seq = cmd->cmd_seq;
     uint16_t flags = cmd->cmd_flags;
-    uint32_t sleepers;
-    bool shared;
 
     ad_unmap(cmd);
     shim_lock_enter(&lun->lun_lock);
@@ -263,14 +114,149 @@ void ad_requeue(struct ad_run *run, struct ad_cmd *cmd, uint32_t gate)
         if (!(flags & AD_CMD_CANCEL))
             ad_timer_turned_away_locked(lun, sb);
     }
-    ad_flush_take_locked(lun, &out);
-    sleepers = lun->lun_sleepers;
-    shared = lun->lun_shared;
+    ad_flush_push_locked(lun);
+    if (lun->lun_shared)
+        ad_credit_return(lun->lun_adp);
+}
+
+/* ---------------------------------------------------------------- start */
+
+/*
+ * start() said AD_HW_PENDING. Unless the command has ended already it is the chip's, and its clock
+ * runs. A timer that cannot be armed does not fail the request: lun_timer_lost makes the next
+ * activity on the LUN try again.
+ */
+static void ad_started_lock(struct ad_cmd *cmd)
+{
+    struct ad_lun *lun = cmd->cmd_lun;
+
+    shim_lock_enter(&lun->lun_lock);
+    if (cmd->cmd_state == AD_CMD_DONE) {
+        shim_lock_exit(&lun->lun_lock);
+        ad_complete_lock(cmd);
+        return;
+    }
+    SHIM_ASSERT(cmd->cmd_state == AD_CMD_STARTING);
+    cmd->cmd_state = AD_CMD_PENDING;
+    ad_arrived_locked(lun, cmd);
+    if (SC_UNLIKELY(cmd->cmd_flags & AD_CMD_CANCEL)) {
+        cmd->cmd_flags |= AD_CMD_WANT_ABORT;
+        cmd->cmd_stage = 1;
+        cmd->cmd_deadline_ns = shim_now_ns() + AD_STAGE_NS;
+        lun->lun_aborts++;
+    } else if (cmd->cmd_sb->timeout_value != 0) {
+        cmd->cmd_deadline_ns = shim_now_ns() + cmd->cmd_sb->timeout_value * AD_NS_PER_S;
+    }
+    if (cmd->cmd_deadline_ns != 0)
+        (void)ad_timer_want_locked(lun, cmd->cmd_deadline_ns);
+    if (SC_UNLIKELY(lun->lun_adp->adp_polled))
+        (void)ad_timer_want_locked(lun, shim_now_ns() + AD_POLL_NS);
+}
+
+/* No room. Note that we wait, then look once more: room made in between would kick nobody. */
+static int ad_start_again(struct ad_cmd *cmd)
+{
+    struct ad_lun *lun = cmd->cmd_lun;
+    struct ad_adapter *adp = lun->lun_adp;
+    int said;
+
+    shim_lock_enter(&lun->lun_lock);
+    ad_gate_set_locked(lun, AD_GATE_HW);
     shim_lock_exit(&lun->lun_lock);
-    if (shared)
-        ad_credit_return(run, lun->lun_adp);
-    ad_wake(lun, sleepers);
-    ad_respond(lun->lun_adp, &out);
+    shim_sched_point();
+    said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
+    shim_sched_point();
+    if (said != AD_HW_BUSY) {
+        shim_lock_enter(&lun->lun_lock);
+        lun->lun_gate &= ~AD_GATE_HW;
+        shim_lock_exit(&lun->lun_lock);
+    }
+    return said;
+}
+
+/*
+ * The memory could not be mapped. True when it is mapped after all; else the command is dealt with, and
+ * lun_lock is held.
+ */
+static bool ad_map_failed(struct ad_cmd *cmd, int mapped)
+{
+    struct ad_lun *lun = cmd->cmd_lun;
+    bool gated = false;
+
+    mapped = ad_map_insist(cmd, mapped);
+    if (mapped == SHIM_MAP_LATER) {
+        /* As with the chip: note, then look once more. */
+        shim_lock_enter(&lun->lun_lock);
+        ad_gate_set_locked(lun, AD_GATE_HW);
+        shim_lock_exit(&lun->lun_lock);
+        gated = true;
+        atomic_store(&lun->lun_adp->adp_map_wait, 1u);
+        mapped = ad_map_insist(cmd, ad_map(cmd));
+    }
+    if (mapped == SHIM_MAP_OK) {
+        if (gated) {
+            shim_lock_enter(&lun->lun_lock);
+            lun->lun_gate &= ~AD_GATE_HW;
+            shim_lock_exit(&lun->lun_lock);
+        }
+        return true;
+    }
+    if (mapped == SHIM_MAP_LATER) {
+        ad_requeue_lock(cmd, AD_GATE_HW);
+    } else if (mapped == AD_MAP_NO_LIST) {
+        ad_requeue_lock(cmd, AD_GATE_SEGS);
+    } else {
+        /* A halt that wants it back says so in the same word. */
+        shim_lock_enter(&lun->lun_lock);
+        cmd->cmd_errno = mapped == AD_MAP_NO_COPY ? ENOMEM : EINVAL;
+        cmd->cmd_flags |= AD_CMD_REFUSED;
+        shim_lock_exit(&lun->lun_lock);
+        ad_complete_lock(cmd);
+    }
+    return false;
+}
+
+/*
+ * start() has said something about a mapped command. Context, locks: as ad_exec_lock().
+ */
+void ad_exec_said_lock(struct ad_cmd *cmd, int said)
+{
+    if (SC_UNLIKELY(said == AD_HW_BUSY))
+        said = ad_start_again(cmd);
+    if (SC_LIKELY(said == AD_HW_DONE)) {
+        ad_complete_lock(cmd);
+    } else if (said == AD_HW_PENDING) {
+        ad_started_lock(cmd);
+    } else {
+        SHIM_ASSERT(said == AD_HW_BUSY);
+        ad_requeue_lock(cmd, AD_GATE_HW);
+    }
+}
+
+/* ad_map() has said something. Context, locks: as ad_exec_lock(). */
+void ad_exec_mapped_lock(struct ad_cmd *cmd, int mapped)
+{
+    struct ad_adapter *adp = cmd->cmd_lun->lun_adp;
+    int said;
+
+    if (SC_UNLIKELY(mapped != SHIM_MAP_OK) && !ad_map_failed(cmd, mapped))
+        return;
+    if (cmd->cmd_xfer.xfer_bytes != 0)
+        ad_sync(adp, cmd, SHIM_SYNC_BEFORE);
+    shim_sched_point();
+    said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
+    shim_sched_point();
+    ad_exec_said_lock(cmd, said);
+}
+
+/*
+ * Carry a command to the chip and, if it ends there, to its end.
+ * Context: any. Locks: enters with none, leaves with lun_lock. Owns: cmd comes from ad_pick_locked();
+ * afterwards it is the chip's, or gone.
+ */
+void ad_exec_lock(struct ad_cmd *cmd)
+{
+    ad_exec_mapped_lock(cmd, cmd->cmd_xfer.xfer_bytes != 0 ? ad_map(cmd) : SHIM_MAP_OK);
 }
 
 /* ---------------------------------------------------------------- taking back */
@@ -316,15 +302,15 @@ void ad_clear_locked(struct ad_lun *lun)
     SHIM_ASSERT(lun->lun_queued == 0);
 }
 
-/* When the last cancelled command is home, everything on the flush list may go. */
-void ad_flush_take_locked(struct ad_lun *lun, struct ad_list *out)
+/* When the last cancelled command is home, everything on the flush list may go. Locks: lun_lock. */
+void ad_flush_push_locked(struct ad_lun *lun)
 {
     struct sc_buf *sb;
 
     if (SC_LIKELY(lun->lun_flushing == 0) || lun->lun_cancelled != 0)
         return;
     while ((sb = ad_list_take(&lun->lun_flush)) != NULL) {
-        ad_list_append(out, sb);
+        ad_resp_locked(lun, sb);
         lun->lun_flushing--;
         lun->lun_flushed++;
         lun->lun_completed++;
@@ -333,22 +319,6 @@ void ad_flush_take_locked(struct ad_lun *lun, struct ad_list *out)
 }
 
 /* ---------------------------------------------------------------- the end */
-
-/*
- * Hand requests to their owners, oldest first. After iodone a request is not touched again. The one
- * place where a software gather's copy is given back, since every request that was taken in leaves
- * here (but for the lane, which no gather leaves by).
- */
-void ad_respond(struct ad_adapter *adp, struct ad_list *l)
-{
-    struct sc_buf *sb;
-
-    while ((sb = ad_list_take(l)) != NULL) {
-        if (SC_UNLIKELY(sb->resvd1 != NULL))
-            ad_gather_release(adp, sb);
-        iodone(&sb->bufstruct);
-    }
-}
 
 /*
  * The queue is being kept: untagged requests in it go back ENXIO. Beside tagged ones they can only
@@ -416,9 +386,9 @@ static void ad_halt_locked(struct ad_lun *lun, struct sc_buf *sb, uint16_t flags
 
 /*
  * A command ended in any way but plainly well. Releases the slot and queues the response. True
- * when the response is an error that has been queued to `out` now.
+ * when the response is an error that has been queued now.
  */
-static bool ad_settle_locked(struct ad_lun *lun, struct ad_cmd *cmd, struct ad_list *out)
+static bool ad_settle_locked(struct ad_lun *lun, struct ad_cmd *cmd)
 {
     struct sc_buf *sb = cmd->cmd_sb;
     const uint16_t flags = cmd->cmd_flags;
@@ -435,7 +405,7 @@ static bool ad_settle_locked(struct ad_lun *lun, struct ad_cmd *cmd, struct ad_l
         return false;
     }
     ad_release_locked(lun, cmd);
-    ad_list_append(out, sb);
+    ad_resp_locked(lun, sb);
     lun->lun_completed++;
     if (!(sb->bufstruct.b_flags & B_ERROR)) {
         if (ad_is_recovery(flags) && lun->lun_state == AD_LUN_REC)
@@ -453,9 +423,9 @@ static bool ad_settle_locked(struct ad_lun *lun, struct ad_cmd *cmd, struct ad_l
 /*
  * A request at the head has been turned away by chip or mapper until its time was up. It has never
  * reached the device, but its owner sees what he would see of one that had: a timeout, and its
- * consequences for the queue. Locks: lun_lock. Owns: sb is on `out`, and so is what may follow it.
+ * consequences for the queue. Locks: lun_lock. Owns: sb is a response, and so is what may follow it.
  */
-void ad_expire_locked(struct ad_lun *lun, struct sc_buf *sb, struct ad_list *out)
+void ad_expire_locked(struct ad_lun *lun, struct sc_buf *sb)
 {
     const struct ad_xfer xfer = {.xfer_result = AD_RES_ABORTED,
                                  .xfer_bytes = sb->bufstruct.b_bcount,
@@ -478,64 +448,60 @@ void ad_expire_locked(struct ad_lun *lun, struct sc_buf *sb, struct ad_list *out
     lun->lun_errors++;
     lun->lun_timeouts++;
     ad_status_result(sb, &xfer, true);
-    ad_list_append(out, sb);
+    ad_resp_locked(lun, sb);
     ad_halt_locked(lun, sb, flags);
-    ad_flush_take_locked(lun, out);
+    ad_flush_push_locked(lun);
 }
 
 /*
  * The one way a command ends; see the head of this file. The chip has let go of it.
- * Context: any. Locks: none held; takes lun_lock. Owns: cmd and its request are gone afterwards.
- * Returns true when the LUN needs another look. (XEN-01..07, AIX-19, AIX-20)
+ * Context: any. Locks: enters with none, leaves with lun_lock. Owns: cmd and its request are gone afterwards.
+ * (XEN-01..07, AIX-19, AIX-20)
  */
-bool ad_complete(struct ad_run *run, struct ad_cmd *cmd)
+void ad_complete_lock(struct ad_cmd *cmd)
 {
     struct ad_lun *lun = cmd->cmd_lun;
     struct ad_adapter *adp = lun->lun_adp;
     struct sc_buf *sb = cmd->cmd_sb;
-    struct ad_list out = {NULL, NULL};
-    uint32_t sleepers;
+    struct ad_list out;
     bool failed = false;
     bool inside;
-    bool shared;
-    bool again;
+    bool push;
 
     ad_unmap(cmd);
     shim_lock_enter(&lun->lun_lock);
-    lun->lun_responses++;
     inside = cmd->cmd_state == AD_CMD_STARTING;
     if (SC_LIKELY(cmd->cmd_xfer.xfer_result == AD_RES_GOOD && cmd->cmd_xfer.xfer_resid == 0 &&
                   (cmd->cmd_flags & (uint16_t) ~(AD_CMD_UNTAGGED | AD_CMD_ORDERED | AD_CMD_FROM_LANE)) ==
                       0)) {
         ad_release_locked(lun, cmd);
-        ad_list_append(&out, sb);
+        ad_resp_locked(lun, sb);
         lun->lun_completed++;
     } else {
-        failed = ad_settle_locked(lun, cmd, &out);
-        ad_flush_take_locked(lun, &out);
+        failed = ad_settle_locked(lun, cmd);
+        if (SC_UNLIKELY(failed))
+            ad_log_result(lun, sb);
+        ad_flush_push_locked(lun);
     }
     lun->lun_gate &= ~AD_GATE_HW; /* something ended, so there is room */
-    lun->lun_responses = 0;
     lun->lun_lane_streak = inside ? lun->lun_lane_streak + 1u : 0;
     if (SC_UNLIKELY(lun->lun_lane_streak >= AD_LANE_STREAK))
         ad_lane_open_locked(lun);
-    again = lun->lun_queue.l_head != NULL || lun->lun_rec_sb != NULL || lun->lun_sense.l_head != NULL ||
-            lun->lun_aborts != 0;
-    sleepers = lun->lun_sleepers;
-    shared = lun->lun_shared;
+    if (SC_UNLIKELY(lun->lun_shared))
+        ad_credit_return(adp);
+    push = ad_push_begin_locked(lun, &out);
+    if (!push && !SC_UNLIKELY(atomic_load_explicit(&adp->adp_map_wait, memory_order_relaxed)))
+        return;
     shim_lock_exit(&lun->lun_lock);
-
-    if (SC_UNLIKELY(shared))
-        ad_credit_return(run, lun->lun_adp);
-    ad_wake(lun, sleepers);
     shim_sched_point();
     if (SC_UNLIKELY(atomic_load_explicit(&adp->adp_map_wait, memory_order_relaxed)) &&
         atomic_exchange(&adp->adp_map_wait, 0u))
-        ad_kick_waiting(run, adp);
-    if (SC_UNLIKELY(failed))
-        ad_log_result(lun, sb);
-    ad_respond(adp, &out);
-    return again;
+        ad_kick_waiting(adp);
+    if (push)
+        ad_push(adp, &out);
+    shim_lock_enter(&lun->lun_lock);
+    if (push)
+        ad_push_end_locked(lun);
 }
 
 /*
@@ -548,9 +514,7 @@ void ad_hw_done(struct ad_adapter *ad, struct ad_xfer *xfer)
 {
     struct ad_cmd *cmd = SC_CONTAINER_OF(xfer, struct ad_cmd, cmd_xfer);
     struct ad_lun *lun = cmd->cmd_lun;
-    struct ad_run run = {NULL, NULL};
     bool mine = false;
-    bool twice = false;
 
     SHIM_ASSERT(lun->lun_adp == ad);
     shim_lock_enter(&lun->lun_lock);
@@ -568,14 +532,15 @@ void ad_hw_done(struct ad_adapter *ad, struct ad_xfer *xfer)
         ad_arrived_locked(lun, cmd);
     } else {
         lun->lun_doubles++;
-        twice = true;
-    }
-    shim_lock_exit(&lun->lun_lock);
-    if (twice)
         shim_log(SHIM_LOG_WARN, "%s: %d,%d tag %u was completed twice", ad->adp_name, lun->lun_id,
                  lun->lun_lun, (unsigned)cmd->cmd_slot);
-    if (mine && ad_complete(&run, cmd))
-        ad_run_luns(&run, lun);
-    else if (run.run_head != NULL)
-        ad_run_luns(&run, NULL);
+    }
+    if (!mine) {
+        shim_lock_exit(&lun->lun_lock);
+        return;
+    }
+    ad_enter_locked(lun);
+    shim_lock_exit(&lun->lun_lock);
+    ad_complete_lock(cmd);
+    ad_work_unlock(lun);
 }

@@ -160,9 +160,16 @@ struct ad_lun {
     uint32_t lun_queued;    /* on lun_queue and lun_sense, and lun_rec_sb */
     uint32_t lun_flushing;  /* on lun_flush */
     uint32_t lun_seq;
-    uint32_t lun_responses; /* queued and not yet pushed; 0 whenever the lock is free (XEN-05) */
-    uint32_t lun_holds;     /* ioctls behind AD_GATE_HOLD */
-    uint32_t lun_sleepers;  /* ioctls in shim_wait on lun_event */
+    struct ad_list lun_resp; /* finished, to be given back, oldest first; ad_push.c */
+    uint32_t lun_responses;  /* on lun_resp (XEN-05) */
+    uint32_t lun_in_hand;    /* taken from it by the thread that pushes, and not all given back yet */
+    uint32_t lun_resp_seq;   /* responses there ever were */
+    uint32_t lun_users;      /* threads that work on the LUN */
+    bool lun_pushing;        /* one of them calls iodone */
+    bool lun_push_listed;    /* lun_push_buf is on some thread's list of iodone calls put off */
+    struct buf lun_push_buf;
+    uint32_t lun_holds;    /* ioctls behind AD_GATE_HOLD */
+    uint32_t lun_sleepers; /* ioctls in shim_wait on lun_event */
 
     struct ad_long *lun_long; /* AD_LONG_LISTS of them */
     uint32_t lun_long_free;   /* bit i: list i is free */
@@ -186,7 +193,7 @@ struct ad_lun {
     uint32_t lun_reserved; /* credits this LUN holds for good; 0 with lun_shared */
     uint32_t lun_granted;  /* credits handed over to it and not used yet */
     bool lun_waiting;      /* on adp_waiters */
-    bool lun_run_queued;   /* on some thread's struct ad_run */
+    bool lun_run_queued;   /* on the adapter's list of LUNs to look at */
     struct ad_lun *lun_wait_next;
     struct ad_lun *lun_run_next;
 
@@ -195,12 +202,6 @@ struct ad_lun {
     uint64_t lun_waits_credit; /* under adp_lock */
     uint64_t lun_doubles;      /* ad_hw_done() for a command that was not out (NB-20) */
     uint32_t lun_active_max;
-};
-
-/* LUNs a thread owes a look; on its stack. */
-struct ad_run {
-    struct ad_lun *run_head;
-    struct ad_lun *run_tail;
 };
 
 /* ---------------------------------------------------------------- one adapter */
@@ -246,7 +247,10 @@ struct ad_adapter {
     uint32_t adp_credits_free;    /* in the pool */
     struct ad_lun *adp_wait_head; /* LUNs without a credit, oldest first */
     struct ad_lun *adp_wait_tail;
-    uint32_t adp_kick_next; /* where the next kick begins, for fairness */
+    uint32_t adp_kick_next;                /* where the next kick begins, for fairness */
+    _Atomic(struct ad_lun *) adp_run_head; /* LUNs that are owed a look; read without the lock, too */
+    struct ad_lun *adp_run_tail;
+    uint32_t adp_runners; /* threads that serve this list and hold no LUN of their own */
     void *adp_bounce_mem;
     struct ad_bounce adp_bounces[AD_BOUNCES];
     uint64_t adp_resets, adp_events;
@@ -310,33 +314,45 @@ bool ad_submit_sense(struct ad_lun *lun, struct sc_buf *sb);
 /* An ioctl needs no sense after all: its hold ends. */
 void ad_hold_release(struct ad_lun *lun);
 /* Take the next command that may start, or NULL. */
-struct ad_cmd *ad_pick_locked(struct ad_run *run, struct ad_lun *lun);
-/* Look after `lun` (may be NULL) and whatever `run` owes until nothing can be done. */
-void ad_run_luns(struct ad_run *run, struct ad_lun *lun);
-/* Let every LUN that waits for the chip or the mapper try again. */
-void ad_kick_waiting(struct ad_run *run, struct ad_adapter *adp);
+struct ad_cmd *ad_pick_locked(struct ad_lun *lun);
+/* Call abort() for one command that waits for it; lun_lock is dropped and retaken. */
+void ad_abort_one_locked(struct ad_lun *lun);
 /* Want everything of this LUN back: commands at the device and the queue. */
 void ad_clear_locked(struct ad_lun *lun);
 /* The time of a request that is still queued is up: end it as a command that timed out. */
-void ad_expire_locked(struct ad_lun *lun, struct sc_buf *sb, struct ad_list *out);
-/* Move what may be given back now to `out`. */
-void ad_flush_take_locked(struct ad_lun *lun, struct ad_list *out);
+void ad_expire_locked(struct ad_lun *lun, struct sc_buf *sb);
+/* When the last cancelled command is home, what waits for it may be given back. */
+void ad_flush_push_locked(struct ad_lun *lun);
 /* Insert by sequence number. */
 void ad_list_insert(struct ad_list *l, struct sc_buf *sb);
 void ad_list_append(struct ad_list *l, struct sc_buf *sb);
 struct sc_buf *ad_list_take(struct ad_list *l);
-/* Hand requests out, oldest first, and free the memory of software gathers. No lock held. */
-void ad_respond(struct ad_adapter *adp, struct ad_list *l);
-/* Carry on after ad_map() said `mapped`, or start() said `said`. As ad_exec(). */
-bool ad_exec_mapped(struct ad_run *run, struct ad_cmd *cmd, int mapped);
-bool ad_exec_said(struct ad_run *run, struct ad_cmd *cmd, int said);
-/* Carry a command to the chip and, if it ends there, to its end. True when its LUN needs another look. */
-bool ad_exec(struct ad_run *run, struct ad_cmd *cmd);
-/* The one way a command ends. True when its LUN needs another look. */
-bool ad_complete(struct ad_run *run, struct ad_cmd *cmd);
-/* Back to the queue: it never reached the chip. */
-void ad_requeue(struct ad_run *run, struct ad_cmd *cmd, uint32_t gate);
+/* Carry on after ad_map() said `mapped`, or start() said `said`. As ad_exec_lock(). */
+void ad_exec_mapped_lock(struct ad_cmd *cmd, int mapped);
+void ad_exec_said_lock(struct ad_cmd *cmd, int said);
+/* Carry a command to the chip and, if it ends there, to its end. Enters without lun_lock, leaves with it. */
+void ad_exec_lock(struct ad_cmd *cmd);
+/* The one way a command ends. Enters without lun_lock, leaves with it. */
+void ad_complete_lock(struct ad_cmd *cmd);
 void ad_state_set_locked(struct ad_lun *lun, enum ad_lun_state to);
+
+/* ---------------------------------------------------------------- ad_push.c */
+
+void ad_run_append_locked(struct ad_adapter *adp, struct ad_lun *lun);
+void ad_run_remove_locked(struct ad_adapter *adp, struct ad_lun *lun);
+/* One more thread works on the LUN; ad_work_unlock() ends that. */
+void ad_enter_locked(struct ad_lun *lun);
+void ad_resp_locked(struct ad_lun *lun, struct sc_buf *sb);
+bool ad_push_begin_locked(struct ad_lun *lun, struct ad_list *out);
+void ad_push(struct ad_adapter *adp, struct ad_list *l);
+void ad_push_end_locked(struct ad_lun *lun);
+/* Work until nothing can be done, and leave the LUN. */
+void ad_work_unlock(struct ad_lun *lun);
+/* Look after the LUNs on the adapter's list. */
+void ad_serve(struct ad_adapter *adp);
+/* Let every LUN that waits for the chip or the mapper try again; ad_serve() or ad_work_unlock() must follow.
+ */
+void ad_kick_waiting(struct ad_adapter *adp);
 
 _Static_assert(sizeof(struct sc_cmd) >= AD_HW_CDB_BYTES, "a chip may read that much of any CDB");
 
@@ -407,16 +423,15 @@ void ad_log(const struct ad_adapter *adp, uint32_t id, bool temp, const char *te
 /* ---------------------------------------------------------------- ad_credit.c */
 
 void ad_credit_reserve(struct ad_lun *lun, uint32_t want);
-void ad_credit_unreserve(struct ad_run *run, struct ad_lun *lun);
+/* These put the LUN that is given a credit on the adapter's list. */
+void ad_credit_unreserve(struct ad_lun *lun);
 /* The next two only for a LUN with lun_shared, lun_lock held. One credit for one command; false and on the
  * waiters' list when there is none. */
 bool ad_credit_take_locked(struct ad_lun *lun);
 /* Grants that cannot be used now go to the next waiter. */
-void ad_credit_drop_locked(struct ad_run *run, struct ad_lun *lun);
-/* No lock held: the oldest waiter gets it and is put on `run`. */
-void ad_credit_return(struct ad_run *run, struct ad_adapter *adp);
-void ad_run_append(struct ad_run *run, struct ad_lun *lun);
-struct ad_lun *ad_run_take(struct ad_run *run);
+void ad_credit_drop_locked(struct ad_lun *lun);
+/* The oldest waiter gets it. Any lock of a smaller rank than adp_lock may be held. */
+void ad_credit_return(struct ad_adapter *adp);
 
 /* ---------------------------------------------------------------- ad_map.c */
 

@@ -133,15 +133,16 @@ static inline bool ad_lane_release(struct ad_lun *lun, struct ad_cmd *cmd)
 static void ad_lane_leave(struct ad_cmd *cmd, int mapped, int said)
 {
     struct ad_lun *lun = cmd->cmd_lun;
-    struct ad_run run = {NULL, NULL};
-    bool again;
 
     shim_lock_enter(&lun->lun_lock);
     ad_lane_close_locked(lun);
+    ad_enter_locked(lun);
     shim_lock_exit(&lun->lun_lock);
-    again = mapped != SHIM_MAP_OK ? ad_exec_mapped(&run, cmd, mapped) : ad_exec_said(&run, cmd, said);
-    if (again || run.run_head != NULL)
-        ad_run_luns(&run, again ? lun : NULL);
+    if (mapped != SHIM_MAP_OK)
+        ad_exec_mapped_lock(cmd, mapped);
+    else
+        ad_exec_said_lock(cmd, said);
+    ad_work_unlock(lun);
 }
 
 /*
@@ -153,6 +154,7 @@ bool ad_lane_submit(struct ad_lun *lun, struct sc_buf *sb)
 {
     struct ad_adapter *adp = lun->lun_adp;
     uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
+    struct shim_self *self;
     struct ad_cmd *cmd;
     int said;
 
@@ -184,12 +186,14 @@ bool ad_lane_submit(struct ad_lun *lun, struct sc_buf *sb)
         return true;
     }
     ad_unmap(cmd);
+    self = iodone_promise();
     shim_sched_point();
     if (SC_UNLIKELY(atomic_load_explicit(&adp->adp_map_wait, memory_order_relaxed)) ||
         SC_UNLIKELY(!ad_lane_release(lun, cmd))) {
+        iodone_withdraw(self);
         ad_lane_leave(cmd, SHIM_MAP_OK, said);
         return true;
     }
-    iodone(&sb->bufstruct);
+    iodone_promised(self, &sb->bufstruct);
     return true;
 }

@@ -350,11 +350,9 @@ int ad_attach(devno_t devno, const struct ad_config *cfg)
     return error;
 }
 
-/* Is every LUN stopped, or can be at once, and on nobody's list? 0 or EBUSY. */
+/* Is every LUN stopped, or can be at once? 0 or EBUSY. */
 static int ad_quiet(struct ad_adapter *adp)
 {
-    bool listed = false;
-
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_lun_at(adp, i);
 
@@ -362,11 +360,19 @@ static int ad_quiet(struct ad_adapter *adp)
             continue;
         if (ad_lun_stop_now(lun) != 0)
             return EBUSY;
-        shim_lock_enter(&adp->adp_lock);
-        listed |= lun->lun_run_queued;
-        shim_lock_exit(&adp->adp_lock);
     }
-    return listed ? EBUSY : 0;
+    return 0;
+}
+
+/* Does a thread still look after LUNs of the adapter's list, all of which are stopped? */
+static bool ad_has_runners(struct ad_adapter *adp)
+{
+    bool has;
+
+    shim_lock_enter(&adp->adp_lock);
+    has = adp->adp_runners != 0;
+    shim_lock_exit(&adp->adp_lock);
+    return has;
 }
 
 /* A detach begins, unless somebody has it open, or comes to nothing. False: it is open. */
@@ -400,7 +406,7 @@ int ad_detach(devno_t devno)
         return EBUSY;
     }
     shim_sched_point();
-    while (atomic_load_explicit(&ad_users[SC_MINOR(devno)], memory_order_seq_cst) != 0)
+    while (atomic_load_explicit(&ad_users[SC_MINOR(devno)], memory_order_seq_cst) != 0 || ad_has_runners(adp))
         (void)e_timedsleep(&never, NULL, AD_NS_PER_MS);
     ad_bring_down(adp);
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {

@@ -134,14 +134,20 @@ bool ad_lun_is_owner(struct ad_lun *lun, long owner)
 static bool ad_lun_idle_locked(const struct ad_lun *lun)
 {
     SHIM_ASSERT(ad_lane_active_locked(lun) == 0);
-    return lun->lun_active == 0 && lun->lun_queued == 0 && lun->lun_flushing == 0 && lun->lun_holds == 0;
+    return lun->lun_active == 0 && lun->lun_queued == 0 && lun->lun_flushing == 0 && lun->lun_holds == 0 &&
+           lun->lun_responses == 0 && lun->lun_users == 0;
 }
 
+/* What a wait on lun_event is for. */
+enum ad_lun_until {
+    AD_UNTIL_IDLE,   /* nothing is anywhere, and nobody inside */
+    AD_UNTIL_FLUSHED /* nothing that was wanted back is out */
+};
+
 /*
- * Sleep until the LUN is idle (or only until nothing cancelled is out), or the time is over.
- * Context: process. Locks: lun_lock, dropped while asleep.
+ * Sleep until that is so, or the time is over. Context: process. Locks: lun_lock, dropped while asleep.
  */
-static bool ad_lun_wait_locked(struct ad_lun *lun, bool idle, uint64_t ns)
+static bool ad_lun_wait_locked(struct ad_lun *lun, enum ad_lun_until until, uint64_t ns)
 {
     const uint64_t deadline = shim_now_ns() + ns;
     uint64_t now = deadline - ns;
@@ -149,8 +155,8 @@ static bool ad_lun_wait_locked(struct ad_lun *lun, bool idle, uint64_t ns)
 
     lun->lun_sleepers++;
     for (;;) {
-        done = idle ? ad_lun_idle_locked(lun) && lun->lun_async_running == 0
-                    : lun->lun_cancelled == 0 && lun->lun_flushing == 0;
+        done = until == AD_UNTIL_IDLE ? ad_lun_idle_locked(lun) && lun->lun_async_running == 0
+                                      : lun->lun_cancelled == 0 && lun->lun_flushing == 0;
         if (done || now >= deadline)
             break;
         /* Not shim_wait(): this asks a chip that cannot interrupt. */
@@ -161,17 +167,42 @@ static bool ad_lun_wait_locked(struct ad_lun *lun, bool idle, uint64_t ns)
     return done;
 }
 
+/*
+ * Sleep until all responses that are queued now have been given back and the iodone routines have returned:
+ * also those of the lane, which never were in a queue. No routine sleeps, so this ends. Context: process.
+ * Locks: lun_lock, dropped while asleep.
+ */
+static void ad_lun_pushed_locked(struct ad_lun *lun)
+{
+    const uint32_t last = lun->lun_resp_seq;
+
+    lun->lun_sleepers++;
+    while ((int32_t)(last - (lun->lun_resp_seq - lun->lun_responses - lun->lun_in_hand)) > 0)
+        (void)e_timedsleep(&lun->lun_event.ev_word, &lun->lun_lock, AD_STAGE_NS);
+    lun->lun_sleepers--;
+    shim_lock_exit(&lun->lun_lock);
+    shim_turns_wait();
+    shim_lock_enter(&lun->lun_lock);
+}
+
+/*
+ * It is idle and takes nothing in: wait for the iodone routines of the lane's requests, too. True unless
+ * somebody is inside after all and does not leave. Context: process. Locks: lun_lock, dropped while asleep.
+ */
+static bool ad_lun_left_locked(struct ad_lun *lun)
+{
+    shim_lock_exit(&lun->lun_lock);
+    shim_turns_wait();
+    shim_lock_enter(&lun->lun_lock);
+    return ad_lun_wait_locked(lun, AD_UNTIL_IDLE, AD_STAGE_NS);
+}
+
 /* Give out what can be given out and call what aborts there are; lun_lock is dropped and retaken. */
 static void ad_lun_push_locked(struct ad_lun *lun)
 {
-    struct ad_list out = {NULL, NULL};
-    struct ad_run run = {NULL, NULL};
-
-    ad_flush_take_locked(lun, &out);
-    shim_lock_exit(&lun->lun_lock);
-    shim_wake(&lun->lun_event);
-    ad_respond(lun->lun_adp, &out);
-    ad_run_luns(&run, lun);
+    ad_flush_push_locked(lun);
+    ad_enter_locked(lun);
+    ad_work_unlock(lun);
     shim_lock_enter(&lun->lun_lock);
 }
 
@@ -190,8 +221,9 @@ int ad_lun_halt(struct ad_lun *lun, long owner)
         ad_clear_locked(lun);
         ad_state_set_locked(lun, AD_LUN_HALT);
         ad_lun_push_locked(lun);
-        if (!ad_lun_wait_locked(lun, false, AD_HALT_WAIT_NS))
+        if (!ad_lun_wait_locked(lun, AD_UNTIL_FLUSHED, AD_HALT_WAIT_NS))
             error = ETIMEDOUT;
+        ad_lun_pushed_locked(lun);
     }
     shim_lock_exit(&lun->lun_lock);
     if (error == ETIMEDOUT)
@@ -203,11 +235,10 @@ int ad_lun_halt(struct ad_lun *lun, long owner)
  */
 static void ad_lun_release_unlock(struct ad_lun *lun)
 {
-    struct ad_run run = {NULL, NULL};
     void *mem = lun->lun_mem;
     const size_t bytes = lun->lun_mem_bytes;
 
-    SHIM_ASSERT(lun->lun_nfree == lun->lun_openings && lun->lun_responses == 0);
+    SHIM_ASSERT(lun->lun_nfree == lun->lun_openings && lun->lun_responses == 0 && lun->lun_users == 0);
     SHIM_ASSERT(lun->lun_long_free == (1u << AD_LONG_LISTS) - 1u);
     ad_stats_keep_locked(lun);
     ad_state_set_locked(lun, AD_LUN_STOPPED);
@@ -222,11 +253,12 @@ static void ad_lun_release_unlock(struct ad_lun *lun)
     lun->lun_nfree = 0;
     lun->lun_timer_at_ns = UINT64_MAX;
     (void)shim_timer_cancel(&lun->lun_timer);
-    ad_credit_unreserve(&run, lun);
+    lun->lun_timer_lost = false;
+    ad_credit_unreserve(lun);
     lun->lun_shared = false;
     shim_lock_exit(&lun->lun_lock);
     shim_free(mem, bytes, 64, SHIM_TAG_AD);
-    ad_run_luns(&run, NULL);
+    ad_serve(lun->lun_adp);
 }
 
 /* Detach finds a LUN whose file is gone and whose last command may have come home since. */
@@ -237,7 +269,7 @@ int ad_lun_stop_now(struct ad_lun *lun)
         ad_state_set_locked(lun, AD_LUN_STOPPING);
         ad_clear_locked(lun);
         ad_lun_push_locked(lun);
-        if (ad_lun_idle_locked(lun) && lun->lun_async_running == 0) {
+        if (ad_lun_idle_locked(lun) && lun->lun_async_running == 0 && ad_lun_left_locked(lun)) {
             ad_lun_release_unlock(lun);
             return 0;
         }
@@ -273,12 +305,14 @@ int ad_lun_stop(struct ad_lun *lun, long owner)
     if (kept)
         ad_clear_locked(lun);
     ad_lun_push_locked(lun);
-    idle = ad_lun_wait_locked(lun, true, AD_STOP_WAIT_NS);
+    idle = ad_lun_wait_locked(lun, AD_UNTIL_IDLE, AD_STOP_WAIT_NS);
     if (!idle) {
         ad_clear_locked(lun);
         ad_lun_push_locked(lun);
-        idle = ad_lun_wait_locked(lun, true, AD_HALT_WAIT_NS);
+        idle = ad_lun_wait_locked(lun, AD_UNTIL_IDLE, AD_HALT_WAIT_NS);
     }
+    if (idle)
+        idle = ad_lun_left_locked(lun);
     if (!idle) {
         ad_state_set_locked(lun, AD_LUN_HALT);
         shim_lock_exit(&lun->lun_lock);

@@ -2,7 +2,8 @@
 /*
  * ad_queue.c - the queue of one LUN: taking requests in, choosing the next one, keeping it going.
  *
- * Does not contain: how a command is started and how it ends (ad_done.c), what a request must look
+ * Does not contain: how a command is started and how it ends (ad_done.c), the loop that calls all this
+ * and the order of responses (ad_push.c), what a request must look
  * like (ad_strategy.c), credits (ad_credit.c), time (ad_timeout.c).
  *
  * ---- Theory
@@ -14,13 +15,14 @@
  *
  * *Who works.* There is no adapter thread. Whoever changes something - a strategy call, a
  * completion, a timer, a kick - looks whether the head of the FIFO may start and starts it, with
- * the lock dropped. A thread that takes a command runs it to the end of start() in its own
- * context, and any number of threads do so at once on one LUN. Rejected: a "running" flag that
- * makes one thread start everybody's commands. With a chip that finishes inside start() that
- * thread would also do everybody's I/O, one at a time, while the others wait for it.
+ * the lock dropped (ad_work_unlock() in ad_push.c, which also says who calls iodone, and when). A thread that
+ * takes a command runs it to the end of start() in its own context, and any number of threads do so at once
+ * on one LUN. Rejected: a "running" flag that makes one thread start everybody's commands. With a chip that
+ * finishes inside start() that thread would also do everybody's I/O, one at a time, while the others wait for
+ * it.
  *
  * *No recursion.* A completion may make more work: the next of its own LUN, or, by returning a
- * credit, of another. It only says so; the loop in ad_run_luns() does the work when the
+ * credit, of another. It only says so; the loop in ad_work_unlock() does the work when the
  * completion has returned. The look at the queue comes after iodone, not before: a command taken
  * before and started after would let one submitted inside iodone overtake it.
  *
@@ -154,14 +156,14 @@ static void ad_admit_clear_locked(struct ad_lun *lun, struct sc_buf *sb)
 }
 
 /* SC_Q_RESUME: the kept queue runs again, behind the command that comes with it, if one does. */
-static void ad_admit_resume_locked(struct ad_lun *lun, struct sc_buf *sb, struct ad_list *out)
+static void ad_admit_resume_locked(struct ad_lun *lun, struct sc_buf *sb)
 {
     ad_state_set_locked(lun, AD_LUN_RUN);
     lun->lun_accepted++;
     if (sb->scsi_command.scsi_length == 0) {
         sb->bufstruct.b_resid = sb->bufstruct.b_bcount;
         lun->lun_completed++;
-        ad_list_append(out, sb);
+        ad_resp_locked(lun, sb);
         return;
     }
     ad_list_prepend(lun, sb);
@@ -173,7 +175,7 @@ static void ad_admit_resume_locked(struct ad_lun *lun, struct sc_buf *sb, struct
  * errno to refuse it with; a refusal changes nothing (AIX-21..23).
  * Locks: lun_lock. Owns: sb is the queue's when 0 is returned.
  */
-static int ad_admit_locked(struct ad_lun *lun, struct sc_buf *sb, struct ad_list *out)
+static int ad_admit_locked(struct ad_lun *lun, struct sc_buf *sb)
 {
     const uint8_t control = sb->flags & (SC_Q_CLR | SC_Q_RESUME);
     const bool resume = (sb->flags & SC_RESUME) != 0;
@@ -216,21 +218,33 @@ static int ad_admit_locked(struct ad_lun *lun, struct sc_buf *sb, struct ad_list
     if (control == SC_Q_CLR)
         ad_admit_clear_locked(lun, sb);
     else
-        ad_admit_resume_locked(lun, sb, out);
+        ad_admit_resume_locked(lun, sb);
     return 0;
+}
+
+/*
+ * Not taken in. What a halted queue refuses leaves behind the error that halted it. A LUN that is not
+ * started, or on its way out, has no queue to keep order in.
+ * Locks: lun_lock. True: it is a response; false: the caller gives it back.
+ */
+static bool ad_refuse_locked(struct ad_lun *lun, struct sc_buf *sb, int error)
+{
+    lun->lun_refused++;
+    ad_status_refused(sb, error);
+    if (lun->lun_state == AD_LUN_STOPPED || lun->lun_state == AD_LUN_STOPPING)
+        return false;
+    ad_resp_locked(lun, sb);
+    return true;
 }
 
 /*
  * Take a checked request in and start what can be started.
  * Context: any; never sleeps (AIX-03). Locks: none held; takes lun_lock. Owns: sb is ours until
- * iodone, which for a refusal comes before this returns. (AIX-20..24)
+ * iodone, also of a refusal. (AIX-20..24)
  */
 void ad_submit(struct ad_lun *lun, struct sc_buf *sb)
 {
-    struct ad_list out = {NULL, NULL};
-    struct ad_run run = {NULL, NULL};
-    struct ad_cmd *cmd = NULL;
-    bool again = true;
+    struct ad_cmd *cmd;
     int error = 0;
 
     shim_lock_enter(&lun->lun_lock);
@@ -238,34 +252,21 @@ void ad_submit(struct ad_lun *lun, struct sc_buf *sb)
     if (SC_LIKELY(lun->lun_state == AD_LUN_RUN && (sb->flags & (SC_Q_CLR | SC_Q_RESUME)) == 0))
         ad_enqueue_locked(lun, sb);
     else
-        error = ad_admit_locked(lun, sb, &out);
-    if (SC_UNLIKELY(error != 0)) {
-        lun->lun_refused++;
-        again = false;
-    } else {
-        ad_flush_take_locked(lun, &out);
-        if (SC_UNLIKELY(lun->lun_timer_lost))
-            ad_timer_rearm_locked(lun);
-        cmd = ad_pick_locked(&run, lun);
-        /* Without a command, what blocks the head looks again; but aborts are for anybody. */
-        again = lun->lun_aborts != 0;
-    }
-    shim_lock_exit(&lun->lun_lock);
-
-    if (SC_UNLIKELY(error != 0)) {
-        ad_status_refused(sb, error);
-        ad_list_append(&out, sb);
-        ad_respond(lun->lun_adp, &out);
+        error = ad_admit_locked(lun, sb);
+    if (SC_UNLIKELY(error != 0) && !ad_refuse_locked(lun, sb, error)) {
+        shim_lock_exit(&lun->lun_lock);
+        iodone(&sb->bufstruct);
         return;
     }
-    if (SC_UNLIKELY(out.l_head != NULL)) {
-        shim_wake(&lun->lun_event);
-        ad_respond(lun->lun_adp, &out);
+    ad_enter_locked(lun);
+    ad_flush_push_locked(lun);
+    /* Responses first, if there are any: then the loop does both. */
+    cmd = lun->lun_resp.l_head == NULL && !lun->lun_timer_lost ? ad_pick_locked(lun) : NULL;
+    if (SC_LIKELY(cmd != NULL)) {
+        shim_lock_exit(&lun->lun_lock);
+        ad_exec_lock(cmd);
     }
-    if (SC_LIKELY(cmd != NULL))
-        again |= ad_exec(&run, cmd);
-    if (SC_UNLIKELY(again || run.run_head != NULL))
-        ad_run_luns(&run, again ? lun : NULL);
+    ad_work_unlock(lun);
 }
 
 /* End one ioctl's hold. */
@@ -284,7 +285,6 @@ static void ad_hold_end_locked(struct ad_lun *lun)
  */
 bool ad_submit_sense(struct ad_lun *lun, struct sc_buf *sb)
 {
-    struct ad_run run = {NULL, NULL};
     bool taken;
 
     shim_lock_enter(&lun->lun_lock);
@@ -298,22 +298,18 @@ bool ad_submit_sense(struct ad_lun *lun, struct sc_buf *sb)
     } else {
         ad_hold_end_locked(lun);
     }
-    shim_lock_exit(&lun->lun_lock);
-    shim_wake(&lun->lun_event);
-    ad_run_luns(&run, lun);
+    ad_enter_locked(lun);
+    ad_work_unlock(lun);
     return taken;
 }
 
 /* The ioctl has its sense data, or does not want any. Context: process. */
 void ad_hold_release(struct ad_lun *lun)
 {
-    struct ad_run run = {NULL, NULL};
-
     shim_lock_enter(&lun->lun_lock);
     ad_hold_end_locked(lun);
-    shim_lock_exit(&lun->lun_lock);
-    shim_wake(&lun->lun_event);
-    ad_run_luns(&run, lun);
+    ad_enter_locked(lun);
+    ad_work_unlock(lun);
 }
 
 /* ---------------------------------------------------------------- choosing the next one */
@@ -425,10 +421,10 @@ static struct ad_cmd *ad_pick_head_locked(struct ad_lun *lun)
 
 /*
  * Take the next command that may start. The credit is taken before anything else happens (NB-05);
- * grants that turn out to be of no use are handed on through `run`.
- * Locks: lun_lock. Owns: the caller must pass the command to ad_exec().
+ * grants that turn out to be of no use are handed on.
+ * Locks: lun_lock. Owns: the caller must pass the command to ad_exec_lock().
  */
-struct ad_cmd *ad_pick_locked(struct ad_run *run, struct ad_lun *lun)
+struct ad_cmd *ad_pick_locked(struct ad_lun *lun)
 {
     struct ad_cmd *cmd = NULL;
 
@@ -438,23 +434,22 @@ struct ad_cmd *ad_pick_locked(struct ad_run *run, struct ad_lun *lun)
     else if (lun->lun_state == AD_LUN_REC)
         cmd = ad_pick_recovery_locked(lun);
     if (SC_UNLIKELY(lun->lun_shared && cmd == NULL))
-        ad_credit_drop_locked(run, lun);
+        ad_credit_drop_locked(lun);
     return cmd;
 }
 
-/* ---------------------------------------------------------------- keeping it going */
+/* ---------------------------------------------------------------- taking back */
 
 /*
  * Call abort() for one command that waits for it. The pin keeps the slot from being reused while
  * the call is under way: the command may end at the same moment, and then the chip would be asked
  * to abort somebody else's.
- * Locks: enters with lun_lock held, leaves without.
+ * Locks: lun_lock, dropped meanwhile.
  */
-static bool ad_abort_one_unlock(struct ad_run *run, struct ad_lun *lun)
+void ad_abort_one_locked(struct ad_lun *lun)
 {
     struct ad_adapter *adp = lun->lun_adp;
     struct ad_cmd *cmd = NULL;
-    bool ended;
 
     for (uint32_t i = 0; i <= lun->lun_openings && cmd == NULL; i++)
         if (lun->lun_cmds[i].cmd_flags & AD_CMD_WANT_ABORT)
@@ -471,81 +466,8 @@ static bool ad_abort_one_unlock(struct ad_run *run, struct ad_lun *lun)
 
     shim_lock_enter(&lun->lun_lock);
     cmd->cmd_pins--;
-    ended = cmd->cmd_pins == 0 && cmd->cmd_state == AD_CMD_DONE;
-    shim_lock_exit(&lun->lun_lock);
-    if (ended)
-        (void)ad_complete(run, cmd);
-    return true;
-}
-
-/* Do one thing for this LUN; false when there is nothing to do. */
-static bool ad_step(struct ad_run *run, struct ad_lun *lun)
-{
-    struct ad_cmd *cmd;
-
-    shim_lock_enter(&lun->lun_lock);
-    if (SC_UNLIKELY(lun->lun_timer_lost))
-        ad_timer_rearm_locked(lun);
-    if (SC_UNLIKELY(lun->lun_aborts != 0))
-        return ad_abort_one_unlock(run, lun);
-    cmd = ad_pick_locked(run, lun);
-    shim_lock_exit(&lun->lun_lock);
-    if (cmd == NULL)
-        return false;
-    (void)ad_exec(run, cmd);
-    return true;
-}
-
-/*
- * Work until neither `lun` nor any LUN on `run` has anything that can be done. Every step ends a
- * command, starts one or takes one back, so it ends when the requests do.
- * Context: any. Locks: none held.
- */
-void ad_run_luns(struct ad_run *run, struct ad_lun *lun)
-{
-    for (;;) {
-        if (lun != NULL)
-            while (ad_step(run, lun))
-                ;
-        lun = ad_run_take(run);
-        if (lun == NULL)
-            return;
-    }
-}
-
-/*
- * Room again: let every LUN that was turned away try. The walk begins one further each time, so
- * that with room for one command no LUN is always served last.
- */
-void ad_kick_waiting(struct ad_run *run, struct ad_adapter *adp)
-{
-    unsigned n = ad_lun_count(adp);
-    unsigned first;
-
-    shim_lock_enter(&adp->adp_lock);
-    first = adp->adp_kick_next++;
-    shim_lock_exit(&adp->adp_lock);
-    for (unsigned i = 0; i < n; i++) {
-        struct ad_lun *lun = ad_lun_at(adp, (first + i) % n);
-        bool waits;
-
-        if (lun == NULL)
-            continue;
-        shim_lock_enter(&lun->lun_lock);
-        waits = (lun->lun_gate & AD_GATE_HW) != 0;
-        lun->lun_gate &= ~AD_GATE_HW;
-        lun->lun_retry_at_ns = 0;
+    if (cmd->cmd_pins == 0 && cmd->cmd_state == AD_CMD_DONE) {
         shim_lock_exit(&lun->lun_lock);
-        if (waits)
-            ad_run_append(run, lun);
+        ad_complete_lock(cmd);
     }
-}
-
-/* Called by a chip that said AD_HW_BUSY. Context: any. */
-void ad_hw_kick(struct ad_adapter *ad)
-{
-    struct ad_run run = {NULL, NULL};
-
-    ad_kick_waiting(&run, ad);
-    ad_run_luns(&run, NULL);
 }

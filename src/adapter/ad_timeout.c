@@ -198,11 +198,8 @@ static void ad_timers_lost(struct ad_adapter *adp)
 void ad_timer_fire(struct shim_timer *t)
 {
     struct ad_lun *lun = t->tm_arg;
-    struct ad_run run = {NULL, NULL};
     struct ad_due due = {false, false, false};
-    struct ad_list out = {NULL, NULL};
     struct sc_buf *late;
-    uint32_t sleepers;
     uint64_t now = shim_now_ns();
 
     if (SC_UNLIKELY(lun->lun_adp->adp_polled))
@@ -225,17 +222,13 @@ void ad_timer_fire(struct shim_timer *t)
     }
     late = ad_turned_away_locked(lun);
     if (late != NULL && lun->lun_wait_until_ns <= now)
-        ad_expire_locked(lun, late, &out);
+        ad_expire_locked(lun, late);
     ad_timer_rearm_locked(lun);
-    sleepers = lun->lun_sleepers;
+    ad_enter_locked(lun);
     shim_lock_exit(&lun->lun_lock);
 
     ad_due_do(lun, &due);
-    if (SC_UNLIKELY(out.l_head != NULL)) {
-        if (sleepers != 0)
-            shim_wake(&lun->lun_event);
-        ad_respond(lun->lun_adp, &out);
-    }
     ad_timers_lost(lun->lun_adp);
-    ad_run_luns(&run, lun);
+    shim_lock_enter(&lun->lun_lock);
+    ad_work_unlock(lun);
 }

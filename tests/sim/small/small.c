@@ -17,8 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
-static const struct small_group *const groups[] = {&small_park, &small_nest, &small_queue, &small_lane,
-                                                   &small_time, &small_life, &small_disk,  &small_pair};
+static const struct small_group *const groups[] = {&small_park,  &small_nest, &small_turn,
+                                                   &small_queue, &small_lane, &small_time,
+                                                   &small_life,  &small_disk, &small_pair};
 
 static const char help[] =
     "sim_small: small closed programs under every schedule with so many preemptions.\n"

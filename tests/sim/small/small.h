@@ -105,7 +105,7 @@ struct small_group {
     const struct sched_program *sg_programs;
     unsigned sg_n;
 };
-extern const struct small_group small_park, small_nest, small_queue, small_lane, small_time, small_life,
-    small_disk, small_pair;
+extern const struct small_group small_park, small_nest, small_turn, small_queue, small_lane, small_time,
+    small_life, small_disk, small_pair;
 
 #endif /* SMALL_H */

@@ -329,14 +329,10 @@ static void run_open_detach_one(const struct det_strategy *st, uint64_t seed)
 #define PICKED "a command picked before the halt is on its way to the chip without the lock"
 
 static const struct sched_program programs[] = {
-    {"last-iodone", "SCIOSTOP, close and detach after the last iodone", run_last_iodone, false,
-     "the thread that ran the last command looks at the LUN again after iodone, which may be gone"},
-    {"stop-back", "SCIOSTOP returns after the last iodone", run_stop_back, false,
-     "SCIOSTOP counts a request as back when it leaves the LUN's lists, which is before its iodone"},
-    {"halt-back", "SCIOHALT returns after the last iodone", run_halt_back, false,
-     "SCIOHALT counts a request as back when it leaves the LUN's lists, which is before its iodone"},
-    {"enxio-first", "a follower's ENXIO comes after the EIO that caused it", run_enxio_first, false,
-     "the failed request and those refused for it are handed out by two threads, in no order"},
+    {"last-iodone", "SCIOSTOP, close and detach after the last iodone", run_last_iodone, false, NULL},
+    {"stop-back", "SCIOSTOP returns after the last iodone", run_stop_back, false, NULL},
+    {"halt-back", "SCIOHALT returns after the last iodone", run_halt_back, false, NULL},
+    {"enxio-first", "a follower's ENXIO comes after the EIO that caused it", run_enxio_first, false, NULL},
     {"start-after-halt", "nothing reaches the chip once the queue is halted", run_start_after_halt, false,
      PICKED},
     {"start-after-halt-lane", "the same, where both are in the lane", run_start_after_halt_lane, false,

@@ -218,7 +218,6 @@ END_TEST
 START_TEST(test_NB_05_a_stop_gives_back_what_the_lun_was_granted)
 {
     struct ad_config more = {.cfg_commands_max = 2};
-    struct ad_run run = {NULL, NULL};
     struct ad_adapter *adp;
 
     shim_test_begin_det(1);
@@ -232,15 +231,16 @@ START_TEST(test_NB_05_a_stop_gives_back_what_the_lun_was_granted)
     ck_assert(ad_credit_take_locked(fake_lun));
     ck_assert(!ad_credit_take_locked(fake_lun)); /* waits */
     shim_lock_exit(&fake_lun->lun_lock);
-    ad_credit_return(&run, adp); /* granted, not used */
+    ad_credit_return(adp); /* granted, not used */
     ck_assert_uint_eq(fake_lun->lun_granted, 1);
-    ck_assert_ptr_eq(ad_run_take(&run), fake_lun);
+    ck_assert_ptr_eq(adp->adp_run_head, fake_lun);
     shim_lock_enter(&fake_lun->lun_lock);
-    ad_credit_unreserve(&run, fake_lun);
+    ad_credit_unreserve(fake_lun);
     shim_lock_exit(&fake_lun->lun_lock);
+    ck_assert_ptr_null(adp->adp_run_head); /* nobody looks after a LUN that is stopped */
     ck_assert_uint_eq(fake_lun->lun_granted, 0);
     ck_assert_uint_eq(adp->adp_credits_free, 1);
-    ad_credit_return(&run, adp);
+    ad_credit_return(adp);
     ck_assert_uint_eq(adp->adp_credits_free, 2);
     fake_down();
 }
@@ -253,8 +253,6 @@ START_TEST(test_NB_05_a_stopped_lun_leaves_the_line)
     struct ad_adapter *adp;
 
     for (unsigned leaver = 1; leaver <= 3; leaver++) {
-        struct ad_run run = {NULL, NULL};
-
         shim_test_begin_det(1);
         fake_prepare();
         fake.mode = FAKE_PEND;
@@ -265,9 +263,9 @@ START_TEST(test_NB_05_a_stopped_lun_leaves_the_line)
         for (unsigned i = 1; i <= 4; i++) {
             if (i == 4) { /* before the last of them comes */
                 shim_lock_enter(&ad_lun_find(adp, FAKE_ID, leaver)->lun_lock);
-                ad_credit_unreserve(&run, ad_lun_find(adp, FAKE_ID, leaver));
+                ad_credit_unreserve(ad_lun_find(adp, FAKE_ID, leaver));
                 shim_lock_exit(&ad_lun_find(adp, FAKE_ID, leaver)->lun_lock);
-                ck_assert_ptr_null(run.run_head);
+                ck_assert_ptr_null(adp->adp_run_head);
             }
             ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(FAKE_ID, i), 0), 0);
             req_init(&q[i]);

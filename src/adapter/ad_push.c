@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ad_push.c - who is inside a LUN, in which order its responses leave, and which LUN is looked at next.
+ *
+ * ---- References
+ *
+ * A thread that works on a LUN is counted in lun_users from the lock hold in which it finds the LUN
+ * started to the one in which it finds nothing to do; after that it touches neither the LUN nor the
+ * adapter. SCIOSTOP gives nothing back while anybody is counted. The lane's threads are not counted:
+ * they are done with the LUN before they call iodone, and their iodone is promised (iodone_promise),
+ * so that SCIOSTOP and SCIOHALT can wait until it has returned.
+ *
+ * ---- Responses
+ *
+ * A finished request is put at the end of lun_resp under the lock hold that finished it. One thread
+ * at a time pushes (lun_pushing): it takes the whole list, drops the lock, calls iodone for each, and
+ * looks again. Another thread that finishes a command meanwhile leaves its response there and goes on
+ * with the queue. So responses leave in the order in which they were queued, whichever threads finished
+ * them: an error before the ENXIO of those it took along (XEN-01 .. 08).
+ *
+ * A thread that is so deep in iodone routines that the next one would be put off (iodone_is_deep) must
+ * not push: between its putting off and the call others could overtake. It hangs the LUN itself on its
+ * list of calls put off (lun_push_buf), with a reference. Until its turn comes anybody else may push.
+ *
+ * Ioctls that sleep on lun_event are woken under lun_lock, unlike everybody else (XEN-07): after the last
+ * reference is gone the event may be, too.
+ *
+ * Rejected: a thread of the adapter that calls iodone (a hand-over per request); letting the finisher
+ * wait for the pusher (iodone routines would wait for one another).
+ *
+ * ---- The next LUN
+ *
+ * A LUN that was given a credit, or for which there is room again, goes to the adapter's list, and
+ * whoever put it there serves the list before he leaves. The list is the adapter's and not the thread's:
+ * he may be inside somebody's iodone routine for long, and others who pass help themselves. Who serves
+ * another LUN than his own holds the adapter (adp_runners), for which a detach waits.
+ *
+ * Does not contain: what a look finds to do (ad_queue.c), how a command ends (ad_done.c).
+ */
+#include "ad_impl.h"
+
+/* ---------------------------------------------------------------- the next LUN */
+
+/* Put a LUN on the list, unless it is there. Needs adp_lock. */
+void ad_run_append_locked(struct ad_adapter *adp, struct ad_lun *lun)
+{
+    if (lun->lun_run_queued)
+        return;
+    lun->lun_run_queued = true;
+    lun->lun_run_next = NULL;
+    if (adp->adp_run_tail == NULL)
+        atomic_store_explicit(&adp->adp_run_head, lun, memory_order_relaxed);
+    else
+        adp->adp_run_tail->lun_run_next = lun;
+    adp->adp_run_tail = lun;
+}
+
+/* Take it off again: it is being stopped. Needs adp_lock. */
+void ad_run_remove_locked(struct ad_adapter *adp, struct ad_lun *lun)
+{
+    struct ad_lun *at = atomic_load_explicit(&adp->adp_run_head, memory_order_relaxed);
+    struct ad_lun *before = NULL;
+
+    if (!lun->lun_run_queued)
+        return;
+    for (; at != lun; at = at->lun_run_next)
+        before = at;
+    if (before == NULL)
+        atomic_store_explicit(&adp->adp_run_head, lun->lun_run_next, memory_order_relaxed);
+    else
+        before->lun_run_next = lun->lun_run_next;
+    if (adp->adp_run_tail == lun)
+        adp->adp_run_tail = before;
+    lun->lun_run_queued = false;
+}
+
+/* The next LUN that is owed a look, or NULL. The caller is a runner from then on, or no longer. */
+static struct ad_lun *ad_run_take(struct ad_adapter *adp, bool *runner)
+{
+    struct ad_lun *lun;
+
+    shim_lock_enter(&adp->adp_lock);
+    lun = atomic_load_explicit(&adp->adp_run_head, memory_order_relaxed);
+    if (lun != NULL)
+        ad_run_remove_locked(adp, lun);
+    adp->adp_runners += (lun != NULL) - (uint32_t)*runner;
+    *runner = lun != NULL;
+    shim_lock_exit(&adp->adp_lock);
+    return lun;
+}
+
+/* ---------------------------------------------------------------- responses */
+
+/* Another thread works on the LUN. Locks: lun_lock. */
+void ad_enter_locked(struct ad_lun *lun)
+{
+    SHIM_ASSERT(lun->lun_state != AD_LUN_STOPPED);
+    lun->lun_users++;
+}
+
+/* A request has ended and its status is filled in: it is given back after those before it. Locks: lun_lock.
+ */
+void ad_resp_locked(struct ad_lun *lun, struct sc_buf *sb)
+{
+    ad_list_append(&lun->lun_resp, sb);
+    lun->lun_responses++;
+    lun->lun_resp_seq++;
+}
+
+/*
+ * May the caller push? Then the responses are his, and he must call ad_push() without the lock and
+ * ad_push_end_locked() with it. Locks: lun_lock.
+ */
+bool ad_push_begin_locked(struct ad_lun *lun, struct ad_list *out)
+{
+    if (lun->lun_resp.l_head == NULL || lun->lun_pushing || SC_UNLIKELY(iodone_is_deep()))
+        return false;
+    lun->lun_pushing = true;
+    *out = lun->lun_resp;
+    lun->lun_resp.l_head = NULL;
+    lun->lun_in_hand = lun->lun_responses;
+    lun->lun_responses = 0;
+    return true;
+}
+
+/*
+ * Hand requests to their owners, oldest first. After iodone a request is not touched again. The one
+ * place where a software gather's copy is given back, since every request that was taken in leaves
+ * here (but for the lane, which no gather leaves by). No lock held.
+ */
+void ad_push(struct ad_adapter *adp, struct ad_list *l)
+{
+    struct sc_buf *sb;
+
+    while ((sb = ad_list_take(l)) != NULL) {
+        if (SC_UNLIKELY(sb->resvd1 != NULL))
+            ad_gather_release(adp, sb);
+        iodone(&sb->bufstruct);
+    }
+}
+
+/* They have them. Locks: lun_lock. */
+void ad_push_end_locked(struct ad_lun *lun)
+{
+    SHIM_ASSERT(lun->lun_pushing);
+    lun->lun_pushing = false;
+    lun->lun_in_hand = 0;
+    if (SC_UNLIKELY(lun->lun_sleepers != 0))
+        shim_wake(&lun->lun_event);
+}
+
+/* The outermost iodone of a thread has come to what ad_push_later_unlock() left there. */
+static void ad_push_put_off(struct buf *bp)
+{
+    struct ad_lun *lun = SC_CONTAINER_OF(bp, struct ad_lun, lun_push_buf);
+
+    shim_lock_enter(&lun->lun_lock);
+    lun->lun_push_listed = false;
+    ad_work_unlock(lun);
+}
+
+/* Too deep to push: the outermost iodone does. Locks: enters with lun_lock, leaves without. */
+static void ad_push_later_unlock(struct ad_lun *lun)
+{
+    lun->lun_push_listed = true;
+    ad_enter_locked(lun);
+    lun->lun_push_buf.b_iodone = ad_push_put_off;
+    shim_lock_exit(&lun->lun_lock);
+    iodone(&lun->lun_push_buf);
+}
+
+/* ---------------------------------------------------------------- one LUN until nothing can be done */
+
+/* Do one thing for this LUN. Locks: lun_lock; true when it was dropped and retaken, so that all may be
+ * different. */
+static bool ad_step_locked(struct ad_lun *lun)
+{
+    struct ad_list out;
+    struct ad_cmd *cmd;
+
+    if (SC_UNLIKELY(lun->lun_timer_lost))
+        ad_timer_rearm_locked(lun);
+    if (ad_push_begin_locked(lun, &out)) {
+        shim_lock_exit(&lun->lun_lock);
+        ad_push(lun->lun_adp, &out);
+        shim_lock_enter(&lun->lun_lock);
+        ad_push_end_locked(lun);
+        return true;
+    }
+    if (SC_UNLIKELY(lun->lun_resp.l_head != NULL) && !lun->lun_pushing && !lun->lun_push_listed) {
+        ad_push_later_unlock(lun);
+        shim_lock_enter(&lun->lun_lock);
+        return true;
+    }
+    if (SC_UNLIKELY(lun->lun_aborts != 0)) {
+        ad_abort_one_locked(lun);
+        return true;
+    }
+    cmd = ad_pick_locked(lun);
+    if (cmd == NULL)
+        return false;
+    shim_lock_exit(&lun->lun_lock);
+    ad_exec_lock(cmd);
+    return true;
+}
+
+/*
+ * Work until neither this LUN nor any that waits on the adapter's list has anything that can be done.
+ * Every step ends a command, starts one, takes one back or gives one to its owner, so it ends when the
+ * requests do. Context: any. Locks: enters with lun_lock, leaves without. Owns: the caller's reference is
+ * gone.
+ */
+void ad_work_unlock(struct ad_lun *lun)
+{
+    struct ad_adapter *adp = lun->lun_adp;
+    bool runner = false;
+    struct ad_lun *next;
+
+    do {
+        while (ad_step_locked(lun))
+            ;
+        next = NULL;
+        if (SC_UNLIKELY(runner || atomic_load_explicit(&adp->adp_run_head, memory_order_relaxed) != NULL))
+            next = ad_run_take(adp, &runner);
+        SHIM_ASSERT(lun->lun_users > 0);
+        lun->lun_users--;
+        if (SC_UNLIKELY(lun->lun_sleepers != 0))
+            shim_wake(&lun->lun_event);
+        shim_lock_exit(&lun->lun_lock);
+        lun = next;
+        if (SC_UNLIKELY(lun != NULL)) {
+            shim_lock_enter(&lun->lun_lock);
+            lun->lun_users++; /* also of one that was stopped meanwhile: there is nothing to do then */
+        }
+    } while (SC_UNLIKELY(lun != NULL));
+}
+
+/* Serve the adapter's list. Context: any. Locks: none. The caller knows that the adapter stays. */
+void ad_serve(struct ad_adapter *adp)
+{
+    bool runner = false;
+    struct ad_lun *lun = ad_run_take(adp, &runner);
+
+    while (lun != NULL) {
+        shim_lock_enter(&lun->lun_lock);
+        lun->lun_users++;
+        ad_work_unlock(lun);
+        lun = ad_run_take(adp, &runner);
+    }
+}
+
+/*
+ * Room again: let every LUN that was turned away try. The walk begins one further each time, so
+ * that with room for one command no LUN is always served last. Locks: none.
+ */
+void ad_kick_waiting(struct ad_adapter *adp)
+{
+    unsigned n = ad_lun_count(adp);
+    unsigned first;
+
+    shim_lock_enter(&adp->adp_lock);
+    first = adp->adp_kick_next++;
+    shim_lock_exit(&adp->adp_lock);
+    for (unsigned i = 0; i < n; i++) {
+        struct ad_lun *lun = ad_lun_at(adp, (first + i) % n);
+
+        if (lun == NULL)
+            continue;
+        shim_lock_enter(&lun->lun_lock);
+        if (lun->lun_gate & AD_GATE_HW) {
+            lun->lun_gate &= ~AD_GATE_HW;
+            shim_lock_enter(&adp->adp_lock);
+            ad_run_append_locked(adp, lun);
+            shim_lock_exit(&adp->adp_lock);
+        }
+        lun->lun_retry_at_ns = 0;
+        shim_lock_exit(&lun->lun_lock);
+    }
+}
+
+/* Called by a chip that said AD_HW_BUSY. Context: any. */
+void ad_hw_kick(struct ad_adapter *ad)
+{
+    ad_kick_waiting(ad);
+    ad_serve(ad);
+}
