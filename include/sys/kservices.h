@@ -343,7 +343,8 @@ SC_NORETURN void kern_assert_failed(const char *what, const char *file, int line
 
 /*
  * Start and stop the services; called by whoever owns the process, after shim_init() and before
- * shim_fini(). kern_init: 0, ENOMEM. kern_fini: everything closed and removed from the switch.
+ * shim_fini(). kern_init: 0, ENOMEM, ENXIO when no host is installed. kern_fini: everything closed and
+ * removed from the switch.
  */
 int kern_init(void);
 void kern_fini(void);

@@ -9,11 +9,15 @@
 
 #include <stdarg.h>
 
-/* Start the services. Context: process, after shim_init(). 0 or ENOMEM, then nothing is left behind. */
+/* Start the services. Context: process, after shim_init(). 0 or an errno, then nothing is left behind. */
 int kern_init(void)
 {
-    int rc = sck_devsw_init();
+    int rc;
 
+    /* Who did not look at what shim_init() answered has no host: there is no lock to be had, nor a panic. */
+    if (!shim_host)
+        return ENXIO;
+    rc = sck_devsw_init();
     if (rc)
         return rc;
     rc = sck_errlog_init();

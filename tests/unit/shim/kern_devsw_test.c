@@ -397,6 +397,21 @@ static int (*lock_init_really)(struct shim_lock *l);
 static int lock_init_until(struct shim_lock *l) { return locks_left-- == 0 ? ENOMEM : lock_init_really(l); }
 
 /* The k-th lock cannot be had. */
+/* A port that did not look at what shim_init() answered is told, and can begin again. */
+START_TEST(test_kern_init_without_a_host_is_refused)
+{
+    struct shim_host h = *shim_det_host(1);
+
+    h.alloc = NULL;
+    ck_assert_int_eq(shim_init(&h), EINVAL);
+    ck_assert_int_eq(kern_init(), ENXIO);
+    ck_assert_int_eq(shim_init(shim_det_host(1)), 0);
+    ck_assert_int_eq(kern_init(), 0);
+    kern_fini();
+    ck_assert_uint_eq(shim_fini(), 0);
+}
+END_TEST
+
 START_TEST(test_kern_init_without_locks_leaves_nothing)
 {
     struct shim_host host = *shim_det_host(1);
@@ -734,6 +749,7 @@ static Suite *devsw_suite(void)
     tcase_add_exit_test(sw, test_kern_fini_with_a_driver_left_panics, PANIC_AS_EXPECTED);
     tcase_add_test(sw, test_kern_init_without_memory_leaves_nothing);
     tcase_add_test(sw, test_kern_init_without_locks_leaves_nothing);
+    tcase_add_test(sw, test_kern_init_without_a_host_is_refused);
     suite_add_tcase(s, sw);
     tcase_add_test(log, test_errlog_ring_keeps_the_newest_in_order);
     tcase_add_test(log, test_errlog_counts_what_is_the_same);
