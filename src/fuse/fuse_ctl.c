@@ -128,7 +128,7 @@ static json_t *ctl_rule(struct scp *p, unsigned disk, unsigned number, const str
                         f->f_lba_last != UINT64_MAX ? json_integer((json_int_t)f->f_lba_last) : json_null());
     json_object_set_new(o, "skip", json_integer(f->f_skip));
     json_object_set_new(o, "every", json_integer(f->f_every > 1 ? f->f_every : 1));
-    json_object_set_new(o, "rate", json_real(f->f_interval_ns ? 1e9 / (double)f->f_interval_ns : 0));
+    json_object_set_new(o, "rate", json_real((double)f->f_rate_milli / 1000));
     json_object_set_new(o, "count", f->f_count != 0 ? json_integer(f->f_count) : json_null());
     json_object_set_new(o, "hits", json_integer((json_int_t)f->f_hits));
     return o;

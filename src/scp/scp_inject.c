@@ -191,8 +191,11 @@ static int inject_lba(char *value, struct inject_rule *in, char *err, size_t siz
     return 0;
 }
 
-/* "5", "0.25": strikes per second, up to a million, to nanoseconds between two of them. */
-static bool inject_rate(const char *text, uint64_t *interval_ns)
+/*
+ * "5", "0.25": strikes per second, up to a million, to nanoseconds between two of them. The interval is a
+ * whole number, so the rate itself is kept as well: what is read back is what was given.
+ */
+static bool inject_rate(const char *text, struct sim_fault *f)
 {
     uint64_t milli = 0;
     unsigned decimals = 0;
@@ -211,7 +214,8 @@ static bool inject_rate(const char *text, uint64_t *interval_ns)
         milli *= 10;
     if (milli == 0 || milli > 1000000000u)
         return false;
-    *interval_ns = 1000000000000u / milli;
+    f->f_rate_milli = (uint32_t)milli;
+    f->f_interval_ns = (1000000000000u + milli / 2) / milli;
     return true;
 }
 
@@ -241,7 +245,7 @@ static int inject_word(unsigned word, char *value, struct inject_rule *in, char 
         f->f_every = (uint32_t)v;
         break;
     case INJECT_RATE:
-        ok = ok && inject_rate(value, &f->f_interval_ns);
+        ok = ok && inject_rate(value, f);
         break;
     case INJECT_SEED:
         ok = ok && inject_number(value, 0, UINT64_MAX, &f->f_seed);
@@ -431,6 +435,18 @@ static void inject_print_do(FILE *f, const struct sim_fault *r)
     }
 }
 
+/* As short as it can be written: 5, 0.25. */
+static void inject_print_rate(FILE *f, uint32_t milli)
+{
+    unsigned decimals = 3, rest = milli % 1000u;
+
+    for (; decimals > 0 && rest % 10 == 0; decimals--)
+        rest /= 10;
+    fprintf(f, " rate=%u", milli / 1000u);
+    if (decimals > 0)
+        fprintf(f, ".%0*u", (int)decimals, rest);
+}
+
 bool scp_inject_text(struct scp *p, unsigned disk, unsigned rule, char *out, size_t size)
 {
     struct sim_fault r;
@@ -452,7 +468,7 @@ bool scp_inject_text(struct scp *p, unsigned disk, unsigned rule, char *out, siz
     if (r.f_every > 1)
         fprintf(f, " every=%u", r.f_every);
     if (r.f_interval_ns != 0)
-        fprintf(f, " rate=%.7g", 1e9 / (double)r.f_interval_ns);
+        inject_print_rate(f, r.f_rate_milli);
     if (r.f_interval_ns != 0 && r.f_seed != 0)
         fprintf(f, " seed=%" PRIu64, r.f_seed);
     if (r.f_count == 0)

@@ -99,6 +99,7 @@ struct sim_fault {
      */
     uint32_t f_every;
     uint64_t f_interval_ns;
+    uint32_t f_rate_milli; /* for who shows the rule: the strikes in 1000 s that were asked for; 0: not so */
     uint64_t f_seed;
 };
 #define SIM_FAULTS_MAX            16u
