@@ -325,15 +325,16 @@ int cli_pair_option(struct cli_pair *pair, int c, const char *arg)
     a = cli_pair_last(pair);
     if (c == CLI_OPT(2)) {
         if (a->no_gather)
-            return cli_fail(CLI_USAGE, "--no-gather: given twice for the same adapter; leave one out");
+            return cli_fail(CLI_USAGE, "--no-gather: given twice for adapter %u; leave one out",
+                            pair->p_spec.nadapters - 1);
         a->no_gather = true;
         return CLI_OK;
     }
     KASSERT(c == CLI_OPT(1));
     if (a->transfer_bytes_max != 0)
         return cli_fail(CLI_USAGE,
-                        "--max-transfer %s: its adapter has max-transfer %llu already; leave one out", arg,
-                        (unsigned long long)a->transfer_bytes_max);
+                        "--max-transfer %s: adapter %u has max-transfer %llu already; leave one out", arg,
+                        pair->p_spec.nadapters - 1, (unsigned long long)a->transfer_bytes_max);
     return cli_size("--max-transfer", arg, SC_PAGE_SIZE, SC_MAXREQUEST, SCP_TRANSFER_MAX,
                     &a->transfer_bytes_max)
                ? CLI_OK

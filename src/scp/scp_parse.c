@@ -238,27 +238,30 @@ int scp_disk_parse(char *text, struct scp_disk_spec *out, char *err, size_t size
 }
 
 /* The value of max-transfer. */
-static int scp_transfer_parse(const char *value, uint64_t *out, char *err, size_t size)
+static int scp_transfer_parse(const char *what, const char *value, uint64_t *out, char *err, size_t size)
 {
     if (scp_size_parse(value, out) != 0 || *out < SC_MAXREQUEST || *out > SCP_TRANSFER_MAX ||
         *out % SC_PAGE_SIZE != 0)
-        return scp_fail(err, size, EINVAL,
-                        "--adapter: max-transfer=%s: must be a multiple of %u from %u to %u", value,
-                        SC_PAGE_SIZE, SC_MAXREQUEST, SCP_TRANSFER_MAX);
+        return scp_fail(err, size, EINVAL, "%s: max-transfer=%s: must be a multiple of %u from %u to %u",
+                        what, value, SC_PAGE_SIZE, SC_MAXREQUEST, SCP_TRANSFER_MAX);
     return 0;
 }
 
 int scp_adapter_parse(char *text, struct scp_adapter_spec *out, char *err, size_t size)
 {
     struct scp_adapter_spec a = {.size = sizeof(a)};
+    /* There may be several: messages name the one as it was given, before it is cut up. */
+    char what[SCP_ERROR_MAX / 2];
+    struct scp_words words = {.w_what = what};
     char *rest = text;
-    const char *kind = strsep(&rest, ",");
-    struct scp_words words = {.w_what = "--adapter"};
+    const char *kind;
     int error = 0;
 
+    (void)snprintf(what, sizeof(what), "--adapter %s", text);
+    kind = strsep(&rest, ",");
     a.kind = "sim";
-    if (kind == NULL || strcmp(kind, a.kind) != 0)
-        return scp_fail(err, size, EINVAL, "--adapter: \"%s\": unknown kind; known: sim", kind ? kind : "");
+    if (strcmp(kind, a.kind) != 0)
+        return scp_fail(err, size, EINVAL, "%s: \"%s\": unknown kind; known: sim", what, kind);
     while (rest != NULL && error == 0) {
         char *value = strsep(&rest, ",");
         const char *name = strsep(&value, "=");
@@ -267,15 +270,15 @@ int scp_adapter_parse(char *text, struct scp_adapter_spec *out, char *err, size_
         if (error != 0)
             break;
         if (strcmp(name, "max-transfer") == 0 && value != NULL)
-            error = scp_transfer_parse(value, &a.transfer_bytes_max, err, size);
+            error = scp_transfer_parse(what, value, &a.transfer_bytes_max, err, size);
         else if (strcmp(name, "no-gather") == 0 && value == NULL)
             a.no_gather = true;
         else if (strcmp(name, "clears-queue") == 0 && value == NULL)
             a.clears_queue = true;
         else
-            error = scp_fail(
-                err, size, EINVAL,
-                "--adapter: unknown option \"%s\"; known: max-transfer=BYTES no-gather clears-queue", name);
+            error = scp_fail(err, size, EINVAL,
+                             "%s: unknown option \"%s\"; known: max-transfer=BYTES no-gather clears-queue",
+                             what, name);
     }
     if (error == 0)
         *out = a;

@@ -128,8 +128,9 @@ static int spec_adapter(struct scp *p, const void *in, unsigned i, char *err, si
     if (s->transfer_bytes_max < SC_MAXREQUEST || s->transfer_bytes_max % SC_PAGE_SIZE != 0 ||
         s->transfer_bytes_max > SCP_TRANSFER_MAX)
         return scp_fail(err, size, EINVAL,
-                        "maximum transfer %llu: must be a multiple of %u from %u (SC_MAXREQUEST) to %u",
-                        (unsigned long long)s->transfer_bytes_max, SC_PAGE_SIZE, SC_MAXREQUEST,
+                        "adapter %u: maximum transfer %llu: must be a multiple of %u from %u (SC_MAXREQUEST) "
+                        "to %u",
+                        i, (unsigned long long)s->transfer_bytes_max, SC_PAGE_SIZE, SC_MAXREQUEST,
                         SCP_TRANSFER_MAX);
     if (s->ndisks == 0 || s->disks == NULL)
         return scp_fail(err, size, EINVAL, "adapter %u has no disk; name at least one with --disk after it",

@@ -168,6 +168,43 @@ START_TEST(test_disk_parse_refuses_and_says_why)
 }
 END_TEST
 
+/* There may be several adapters: a message has the one as it was typed. */
+START_TEST(test_adapter_parse_refuses_and_says_which)
+{
+    static const char *const bad[][2] = {
+        {"", "--adapter : \"\": unknown kind"},
+        {"pci,no-gather", "--adapter pci,no-gather: \"pci\": unknown kind"},
+        {"sim,colour=red", "--adapter sim,colour=red: unknown option \"colour\""},
+        {"sim,max-transfer=7", "--adapter sim,max-transfer=7: max-transfer=7: must be"},
+        {"sim,max-transfer=65537", "max-transfer=65537: must be"},
+        {"sim,max-transfer=61440", "max-transfer=61440: must be"},
+        {"sim,max-transfer=2M", "max-transfer=2M: must be"},
+        {"sim,no-gather,clears-queue,no-gather",
+         "--adapter sim,no-gather,clears-queue,no-gather: \"no-gather\" and \"no-gather\""},
+        {"sim,no-gather=1", "unknown option \"no-gather\""},
+    };
+    struct scp_adapter_spec a;
+
+    for (size_t i = 0; i < SC_ARRAY_SIZE(bad); i++) {
+        char err[SCP_ERROR_MAX] = "";
+        char *text = strdup(bad[i][0]);
+
+        ck_assert_msg(scp_adapter_parse(text, &a, err, sizeof(err)) == EINVAL, "\"%s\" was taken", bad[i][0]);
+        ck_assert_msg(strstr(err, bad[i][1]) != NULL, "\"%s\": \"%s\" lacks \"%s\"", bad[i][0], err,
+                      bad[i][1]);
+        free(text);
+    }
+    {
+        char text[] = "sim,clears-queue,max-transfer=64k,no-gather";
+
+        ck_assert_int_eq(scp_adapter_parse(text, &a, NULL, 0), 0);
+        ck_assert_str_eq(a.kind, "sim");
+        ck_assert(a.clears_queue && a.no_gather);
+        ck_assert_uint_eq(a.transfer_bytes_max, 65536);
+    }
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s = suite_create("scp_parse");
@@ -178,6 +215,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_disk_parse_ram_and_null);
     tcase_add_test(t, test_disk_parse_names_with_commas);
     tcase_add_test(t, test_disk_parse_refuses_and_says_why);
+    tcase_add_test(t, test_adapter_parse_refuses_and_says_which);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
 }
