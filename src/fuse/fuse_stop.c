@@ -8,7 +8,7 @@
  *   1. Devices are not opened any more (ESHUTDOWN). Those who have them go on undisturbed.
  *   2. We unmount our own mount, as anybody would, while the workers serve: the kernel writes back
  *      what memory maps have dirtied. If that works the loop ends by itself, with the last who holds
- *      it another way (a bind mount).
+ *      it another way (a bind mount, a copy in another mount namespace): who waits for one says so.
  *   3. In use: sync(2), so that file systems on our disks write what they hold, and again 2. every
  *      now and then until the users are gone or the stated time is over.
  *   4. Then, or at a second signal: once more sync(2), for a while at most; the mount is taken out
@@ -25,6 +25,8 @@
 #define _GNU_SOURCE
 #include "fuse_impl.h"
 
+#include "fuse_mounts.h"
+
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,6 +37,7 @@
 #define STOP_RETRY_MAX_NS 500000000u   /* and later: an ordinary user's try is a process */
 #define STOP_SYNC_NS      10000000000u /* a forced end waits so long for sync(2) */
 #define STOP_GRACE_NS     5000000000u  /* from the unmount to the end of the loop */
+#define STOP_QUIET_NS     1000000000u  /* a loop that has not ended so long after the unmount is explained */
 #define STOP_NUDGE_NS     50000000L    /* how often the loop is woken until it has noticed */
 
 static uint64_t stop_now_ns(void)
@@ -109,6 +112,41 @@ static void stop_try(struct fuse_stop *st, bool first)
                  st->st_cfg->mountpoint, error == EBUSY ? "it is in use" : why, st->st_cfg->stop_seconds);
 }
 
+/* A bind mount of what was ours, in our own mount namespace. */
+struct stop_copy {
+    const struct fuse_own *c_own;
+    char c_point[SCP_ERROR_MAX / 2]; /* where, or "" */
+};
+
+static bool stop_look(const struct fuse_mount *m, void *arg)
+{
+    struct stop_copy *c = arg;
+
+    if (m->mo_major == c->c_own->ow_major && m->mo_minor == c->c_own->ow_minor)
+        (void)snprintf(c->c_point, sizeof(c->c_point), "%s", m->mo_point);
+    return c->c_point[0] == '\0';
+}
+
+/*
+ * Unmounted, and the loop goes on: there is a copy of the mount. Nobody can look into other mount namespaces,
+ * so what is not in ours can only be guessed at.
+ */
+static void stop_say_copy(const struct fuse_stop *st)
+{
+    struct stop_copy c = {.c_own = &st->st_own};
+
+    (void)fuse_mounts_each(stop_look, &c);
+    if (c.c_point[0] != '\0')
+        stop_say(st,
+                 "%s: unmounted, but still connected: it is mounted on %s as well; a second signal ends it",
+                 st->st_cfg->mountpoint, c.c_point);
+    else
+        stop_say(st,
+                 "%s: unmounted, but still connected: something else holds a copy of the mount, perhaps "
+                 "another mount namespace; a second signal ends it",
+                 st->st_cfg->mountpoint);
+}
+
 /* Wait for `ns` at most. True when another signal has come. */
 static bool stop_wait(uint64_t ns)
 {
@@ -141,7 +179,8 @@ static void stop_run(struct fuse_stop *st)
     uint64_t now = stop_now_ns();
     uint64_t end = now + (uint64_t)st->st_cfg->stop_seconds * 1000000000u;
     uint64_t pause = STOP_RETRY_MIN_NS;
-    bool forced = false;
+    uint64_t unmounted = 0; /* when it was, for as long as nothing has been said of it */
+    bool forced = false, said = false;
 
     atomic_store(&st->st_pair->pr_stopping, true);
     stop_try(st, true);
@@ -153,6 +192,13 @@ static void stop_run(struct fuse_stop *st)
         forced = stop_wait(pause);
         pause = pause * 2 < STOP_RETRY_MAX_NS ? pause * 2 : STOP_RETRY_MAX_NS;
         stop_try(st, false);
+        if (st->st_unmounted && unmounted == 0)
+            unmounted = stop_now_ns();
+        if (unmounted != 0 && !said && stop_now_ns() >= unmounted + STOP_QUIET_NS &&
+            !atomic_load(&st->st_over)) {
+            stop_say_copy(st);
+            said = true;
+        }
     }
     /* The end of the loop also comes as a signal. */
     if (atomic_load(&st->st_over))

@@ -76,6 +76,48 @@ equal "-f: the second Ctrl-C ends it, exit code" 0 $?
 exec 9<&-
 
 if [ "$(id -u)" -eq 0 ]; then
+    # A copy of the mount keeps the connection after our unmount; who waits for it says so, once.
+    mkdir "$work/copy"
+    for how in bind namespace; do
+        "$scpair" mount -f --disk "$work/disk.img" "$mnt" >"$work/log" 2>&1 &
+        server=$!
+        for _ in $(seq 200); do grep -q mounted "$work/log" && break; timeout 0.05 tail -f /dev/null; done
+        holder=
+        if [ $how = bind ]; then
+            mount --bind "$mnt" "$work/copy"
+        else
+            : >"$work/held"
+            unshare -m --propagation private sh -c 'echo there >"$1"; exec timeout 60 tail -f /dev/null' - \
+                "$work/held" 2>"$work/err" &
+            holder=$!
+            for _ in $(seq 40); do grep -q there "$work/held" && break; timeout 0.05 tail -f /dev/null; done
+            if ! grep -q there "$work/held"; then
+                echo "no mount namespace here: $(cat "$work/err")"
+                "$scpair" umount "$mnt"
+                break
+            fi
+        fi
+        kill -TERM $server
+        for _ in $(seq 200); do
+            grep -q 'still connected' "$work/log" && break
+            timeout 0.05 tail -f /dev/null
+        done
+        timeout 1 tail -f /dev/null
+        refuse "copy by $how: unmounted" mountpoint -q "$mnt"
+        check "copy by $how: the server waits" alive $server
+        equal "copy by $how: and says once what for" 1 "$(grep -c 'still connected' "$work/log")"
+        if [ $how = bind ]; then
+            says "and where it is" "mounted on $work/copy as well" "$work/log"
+            umount "$work/copy"
+        else
+            says "and what it may be" 'another mount namespace' "$work/log"
+            kill $holder
+            wait $holder 2>/dev/null
+        fi
+        check "copy by $how: then the server ends" gone $server
+        wait $server
+        equal "copy by $how: exit code" 0 $?
+    done
     # Something else mounted over it stays, whatever becomes of us.
     for how in waits forced; do
         start --stop-timeout "$([ $how = waits ] && echo 600 || echo 0)"
