@@ -21,10 +21,13 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/loop.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -36,6 +39,7 @@
 struct sim_posix {
     int pm_fd;        /* buffered; also holds the lock */
     int pm_direct_fd; /* -1: not direct */
+    int pm_behind_fd; /* of a loop device: locks the file it shows; or -1 */
     bool pm_read_only;
     uint64_t pm_bytes;
 };
@@ -129,18 +133,64 @@ static int sim_posix_open_fd(int *fd, const char *path, int flags, const struct 
     return 0;
 }
 
-/* The open file: lock it and ask its size. */
-static int sim_posix_take(struct sim_posix *m, const char *path, char *err, size_t size)
+/*
+ * The file a loop device shows, or -1. Only where it shows all of it: several devices of parts of one file
+ * are as they should be. The name alone is not believed; what cannot be found by it, as from another mount
+ * namespace, is not looked for.
+ */
+static int sim_posix_behind(const struct sim_posix *m, const struct stat *device)
 {
+    struct loop_info64 info;
+    char name[64], path[PATH_MAX];
+    struct stat st;
+    ssize_t n;
+    int fd;
+
+    (void)snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/loop/backing_file", major(device->st_rdev),
+                   minor(device->st_rdev));
+    fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    n = read(fd, path, sizeof(path) - 1);
+    (void)close(fd);
+    if (n <= 1 || ioctl(m->pm_fd, LOOP_GET_STATUS64, &info) || info.lo_offset || info.lo_sizelimit)
+        return -1;
+    path[n - 1] = '\0'; /* a newline ends it */
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd >= 0 && (fstat(fd, &st) || st.st_dev != info.lo_device || st.st_ino != info.lo_inode)) {
+        (void)close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* Against another scpair: of an open file, or of the one behind a loop device. */
+static int sim_posix_lock(const struct sim_posix *m, int fd, const char *path, char *err, size_t size)
+{
+    if (flock(fd, (m->pm_read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0)
+        return 0;
+    if (errno != EWOULDBLOCK)
+        return sim_posix_refuse(errno, err, size, path, "cannot be locked; use a local file system");
+    return sim_posix_refuse(EBUSY, err, size, path,
+                            fd == m->pm_fd
+                                ? "is in use by another scpair; unmount that first, or add \",ro\" to both"
+                                : "the file behind it is in use by another scpair; unmount that first, or "
+                                  "add \",ro\" to both");
+}
+
+/* The open file: lock it and ask its size. */
+static int sim_posix_take(struct sim_posix *m, const struct stat *looked, const char *path, char *err,
+                          size_t size)
+{
+    int rc = sim_posix_lock(m, m->pm_fd, path, err, size);
     off_t end;
 
-    if (flock(m->pm_fd, (m->pm_read_only ? LOCK_SH : LOCK_EX) | LOCK_NB)) {
-        if (errno == EWOULDBLOCK)
-            return sim_posix_refuse(
-                EBUSY, err, size, path,
-                "is in use by another scpair; unmount that first, or add \",ro\" to both");
-        return sim_posix_refuse(errno, err, size, path, "cannot be locked; use a local file system");
-    }
+    if (rc)
+        return rc;
+    m->pm_behind_fd = S_ISBLK(looked->st_mode) ? sim_posix_behind(m, looked) : -1;
+    rc = m->pm_behind_fd >= 0 ? sim_posix_lock(m, m->pm_behind_fd, path, err, size) : 0;
+    if (rc)
+        return rc;
     end = lseek(m->pm_fd, 0, SEEK_END);
     if (end < 0)
         return sim_posix_refuse_errno(errno, m->pm_read_only, err, size, path);
@@ -157,6 +207,8 @@ static void sim_posix_close(void *medium)
 
     if (m->pm_direct_fd >= 0)
         (void)close(m->pm_direct_fd);
+    if (m->pm_behind_fd >= 0)
+        (void)close(m->pm_behind_fd);
     if (m->pm_fd >= 0)
         (void)close(m->pm_fd);
     free(m);
@@ -175,7 +227,7 @@ static int sim_posix_open_fds(struct sim_posix *m, const char *path, bool direct
                            S_ISBLK(looked.st_mode) && !m->pm_read_only ? flags | O_EXCL : flags, &looked,
                            m->pm_read_only, err, size);
     if (!rc)
-        rc = sim_posix_take(m, path, err, size);
+        rc = sim_posix_take(m, &looked, path, err, size);
     if (!rc && direct)
         rc = sim_posix_open_fd(&m->pm_direct_fd, path, flags | O_DIRECT, &looked, m->pm_read_only, err, size);
     return rc;
@@ -404,6 +456,7 @@ int sim_posix_open(const char *path, bool read_only, bool direct, uint64_t *byte
         return sim_posix_refuse(ENOMEM, err, size, path, "out of memory; give fewer disks");
     m->pm_fd = -1;
     m->pm_direct_fd = -1;
+    m->pm_behind_fd = -1;
     m->pm_read_only = read_only;
     rc = sim_posix_open_fds(m, path, direct, err, size);
     if (rc) {

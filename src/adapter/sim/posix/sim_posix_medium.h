@@ -17,8 +17,8 @@ struct sim_medium_ops;
 /*
  * Open `path`, an existing regular file or block device, for sim_disk_config.sd_ops/sd_medium.
  * `direct` opens with O_DIRECT. *bytes gets the size. Until the medium is closed the file is locked
- * against another scpair (shared when read_only), and a block device that may be written is held
- * exclusively: EBUSY while it is mounted.
+ * against another scpair (shared when read_only), with a loop device the file behind it as well, and a block
+ * device that may be written is held exclusively: EBUSY while it is mounted.
  * 0, or an errno with one line in err (size bytes) that names the file and what to do. Process.
  */
 int sim_posix_open(const char *path, bool read_only, bool direct, uint64_t *bytes,

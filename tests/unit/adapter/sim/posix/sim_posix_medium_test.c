@@ -381,27 +381,42 @@ START_TEST(test_medium_direct_and_buffered_are_one_file)
 }
 END_TEST
 
-/* Somebody else, as a mount would, has claimed the device. Passed over where no loop device is to be had. */
-START_TEST(test_medium_open_of_a_claimed_device_is_refused)
+/*
+ * A loop device of the image: its name, and a descriptor with whose closing the kernel detaches it, however
+ * the test ends; -1 where none is to be had.
+ */
+static int loop_make(const char *options, char *device, size_t size)
 {
-    char command[400], device[64] = "";
+    char command[400];
     FILE *losetup;
-    void *first;
-    int fd, keep;
+    int keep;
 
-    panic_begin(shim_posix_host());
-    image_create(IMAGE_BYTES);
-    snprintf(command, sizeof(command), "losetup --find --show '%s' 2>/dev/null", image);
+    snprintf(command, sizeof(command), "losetup %s --find --show '%s' 2>/dev/null", options, image);
     losetup = popen(command, "r");
-    if (losetup && fgets(device, sizeof(device), losetup))
+    *device = '\0';
+    if (losetup && fgets(device, (int)size, losetup))
         device[strcspn(device, "\n")] = '\0';
     if (losetup)
         pclose(losetup);
     keep = *device ? open(device, O_RDONLY) : -1;
     if (keep >= 0) {
-        /* The kernel detaches it when the last descriptor is closed, however this test ends. */
         snprintf(command, sizeof(command), "losetup --detach '%s'", device);
         ck_assert_int_eq(system(command), 0);
+    }
+    return keep;
+}
+
+/* Somebody else, as a mount would, has claimed the device. Passed over where no loop device is to be had. */
+START_TEST(test_medium_open_of_a_claimed_device_is_refused)
+{
+    char device[64];
+    void *first;
+    int fd, keep;
+
+    panic_begin(shim_posix_host());
+    image_create(IMAGE_BYTES);
+    keep = loop_make("", device, sizeof(device));
+    if (keep >= 0) {
         fd = open(device, O_RDWR | O_EXCL);
         ck_assert_int_ge(fd, 0);
         refuse(device, false, EBUSY, "unmount it first");
@@ -417,6 +432,46 @@ START_TEST(test_medium_open_of_a_claimed_device_is_refused)
         ops->close(first);
         close(keep);
     }
+    image_remove();
+    shim_test_end();
+}
+END_TEST
+
+/* One image, directly and through a loop device of it, in either order. */
+START_TEST(test_medium_behind_a_loop_device_is_locked)
+{
+    char device[64], part[64];
+    int keep, keep_part;
+    void *first;
+
+    panic_begin(shim_posix_host());
+    image_create(IMAGE_BYTES);
+    keep = loop_make("", device, sizeof(device));
+    keep_part = loop_make("--offset 65536", part, sizeof(part));
+    if (keep >= 0 && keep_part >= 0) {
+        ck_assert_int_eq(sim_posix_open(device, false, false, &bytes, &ops, &medium, err, sizeof(err)), 0);
+        first = medium;
+        refuse(image, false, EBUSY, "is in use by another scpair");
+        refuse(image, true, EBUSY, "is in use by another scpair");
+        ops->close(first);
+        ck_assert_int_eq(sim_posix_open(image, false, false, &bytes, &ops, &medium, err, sizeof(err)), 0);
+        first = medium;
+        refuse(device, false, EBUSY, "the file behind it is in use");
+        refuse(device, true, EBUSY, "the file behind it is in use");
+        /* One of a part of the file may be as it should be. */
+        ck_assert_int_eq(sim_posix_open(part, false, false, &bytes, &ops, &medium, err, sizeof(err)), 0);
+        ops->close(medium);
+        ops->close(first);
+        ck_assert_int_eq(sim_posix_open(image, true, false, &bytes, &ops, &medium, err, sizeof(err)), 0);
+        first = medium;
+        ck_assert_int_eq(sim_posix_open(device, true, false, &bytes, &ops, &medium, err, sizeof(err)), 0);
+        ops->close(medium);
+        ops->close(first);
+    }
+    if (keep >= 0)
+        close(keep);
+    if (keep_part >= 0)
+        close(keep_part);
     image_remove();
     shim_test_end();
 }
@@ -444,6 +499,7 @@ static Suite *medium_suite(void)
     tcase_add_test(opening, test_medium_open_twice_is_refused_unless_both_only_read);
     tcase_add_test(opening, test_medium_direct_and_buffered_are_one_file);
     tcase_add_test(opening, test_medium_open_of_a_claimed_device_is_refused);
+    tcase_add_test(opening, test_medium_behind_a_loop_device_is_locked);
     suite_add_tcase(s, opening);
     return s;
 }
