@@ -123,7 +123,10 @@ unsigned scp_ndisks(const struct scp *p);
 devno_t scp_disk_devno(const struct scp *p, unsigned disk);
 const char *scp_disk_name(const struct scp *p, unsigned disk); /* "hdisk0" */
 unsigned scp_disk_adapter(const struct scp *p, unsigned disk); /* the adapter it is on */
-/* The specification in force: defaults filled in, disks and path the pair's own. Until scp_destroy(). */
+/*
+ * The specification in force: defaults filled in, disks and path the pair's own, a relative path made
+ * absolute. Until scp_destroy().
+ */
 const struct scp_adapter_spec *scp_adapter_config(const struct scp *p, unsigned adapter);
 const struct scp_disk_spec *scp_disk_config(const struct scp *p, unsigned disk);
 /*

@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define SCP_STRING2(x) #x
 #define SCP_STRING(x)  SCP_STRING2(x)
@@ -78,6 +79,27 @@ static int scp_medium_open(const struct scp_disk_spec *d, uint64_t *bytes, const
     return scp_fail(err, size, EINVAL, "unknown kind of medium %d", (int)d->medium);
 }
 
+/*
+ * The path of a disk that is there, for reports: a relative one means nothing to who reads them elsewhere or
+ * after a chdir(2). Links stay as they are. Without memory or a working directory it stays as it was given.
+ */
+static void scp_path_absolute(struct scp_disk_spec *d)
+{
+    const char *rest = d->path;
+    char *folder, *whole;
+
+    if (rest == NULL || rest[0] == '/')
+        return;
+    while (rest[0] == '.' && rest[1] == '/')
+        rest += 1 + strspn(rest + 1, "/");
+    folder = getcwd(NULL, 0);
+    if (folder != NULL && asprintf(&whole, "%s/%s", strcmp(folder, "/") == 0 ? "" : folder, rest) >= 0) {
+        free((char *)(uintptr_t)d->path);
+        d->path = whole;
+    }
+    free(folder);
+}
+
 /* Put one disk on its adapter's bus. Owns: the medium goes to the bus, or is closed here on failure. */
 static int scp_disk_put(struct scp *p, unsigned i, char *err, size_t size)
 {
@@ -116,7 +138,9 @@ static int scp_disk_put(struct scp *p, unsigned i, char *err, size_t size)
             (void)scp_fail(err, size, error, "%s: cannot put the disk on the bus: %s",
                            d->path ? d->path : dk->dk_name, scp_strerror(error));
     }
-    if (error != 0 && cfg.sd_ops->close != NULL)
+    if (error == 0)
+        scp_path_absolute(&dk->dk_spec);
+    else if (cfg.sd_ops->close != NULL)
         cfg.sd_ops->close(cfg.sd_medium);
     return error;
 }

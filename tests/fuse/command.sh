@@ -31,6 +31,12 @@ equal "list: a dead mount" dead "$(mine "$work/two words" .state)"
 check "umount the dead mount" "$scpair" umount "$work/two words"
 "$scpair" list --json >"$work/list.json"
 equal "list: it is gone" "" "$(mine "$work/two words" .state)"
+mkdir "$work/elsewhere"
+check "a mount of a relative path" \
+    sh -c 'cd "$1" && truncate -s 1M r.img && exec "$2" mount --disk ./r.img elsewhere' - "$work" "$scpair"
+"$scpair" list --json >"$work/list.json"
+equal "list: the image, which was relative" "$work/r.img" "$(mine "$work/elsewhere" '.disks[0].path')"
+check "umount of it" "$scpair" umount "$work/elsewhere"
 
 # The error log: 256 errors through the block device are two records, not hundreds.
 check "inject an error for every write" "$scpair" inject "$mnt" hdisk0 op=write count=forever do=check:3/0c/00

@@ -6,9 +6,13 @@
 #define _GNU_SOURCE
 #include "../test_main.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <scpair/scpair.h>
 #include <scpair/shim.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static struct scp *pair;
 static struct file *disk;
@@ -34,6 +38,46 @@ static void stop(void)
     ck_assert_int_eq(fp_close(disk), 0);
     ck_assert_uint_eq(scp_destroy(pair), 0);
 }
+
+/* What a report says of an image means the same wherever it is read. */
+START_TEST(test_a_relative_path_is_made_absolute)
+{
+    static const char *const names[][2] = {
+        {"d.img", "/d.img"},
+        {"./d.img", "/d.img"},
+        {".//./d.img", "/d.img"},
+        {"sub/../d.img", "/sub/../d.img"},
+    };
+    char folder[] = "/tmp/scpair-scp-test.XXXXXX", path[64], back[PATH_MAX];
+    int fd;
+
+    ck_assert_ptr_nonnull(getcwd(back, sizeof(back)));
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert_int_eq(chdir(folder), 0);
+    ck_assert_int_eq(mkdir("sub", 0700), 0);
+    fd = open("d.img", O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(ftruncate(fd, 1 << 20), 0);
+    (void)close(fd);
+    (void)snprintf(path, sizeof(path), "%s/d.img", folder);
+    for (size_t i = 0; i <= SC_ARRAY_SIZE(names); i++) {
+        bool absolute = i == SC_ARRAY_SIZE(names);
+        struct scp_disk_spec d = {.medium = SCP_MEDIUM_FILE, .path = absolute ? path : names[i][0]};
+        struct scp_spec spec = {.disks = &d, .ndisks = 1};
+        char err[SCP_ERROR_MAX] = "", want[128];
+        struct scp *p;
+
+        ck_assert_msg(scp_create(&spec, &p, err, sizeof(err)) == 0, "%s", err);
+        (void)snprintf(want, sizeof(want), "%s%s", folder, absolute ? "/d.img" : names[i][1]);
+        ck_assert_str_eq(scp_disk_config(p, 0)->path, want);
+        ck_assert_uint_eq(scp_destroy(p), 0);
+    }
+    ck_assert_int_eq(unlink("d.img"), 0);
+    ck_assert_int_eq(rmdir("sub"), 0);
+    ck_assert_int_eq(chdir(back), 0);
+    ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
 
 START_TEST(test_bad_specs_are_refused_with_a_reason)
 {
@@ -333,6 +377,7 @@ int main(int argc, char **argv)
 
     tcase_set_timeout(t, 30);
     tcase_add_test(t, test_bad_specs_are_refused_with_a_reason);
+    tcase_add_test(t, test_a_relative_path_is_made_absolute);
     tcase_add_test(t, test_edges_of_latency_and_size);
     tcase_add_test(t, test_AIX_11_eight_mib_raw_read_is_64_commands);
     tcase_add_test(t, test_AIX_08_span_limit_above_32_bits_is_no_limit);
