@@ -208,6 +208,10 @@ START_TEST(test_eject)
     fx_expect_check(&c, SCSI_KEY_NOT_READY, SCSI_ASC_NO_MEDIUM, 0);
     fx_run(&c, (const uint8_t[10]){0x28, [8] = 1}, 10, FX_IN, data, 512);
     fx_expect_check(&c, SCSI_KEY_NOT_READY, SCSI_ASC_NO_MEDIUM, 0);
+    /* To stop what is empty is granted; that there is nothing in it is still what counts. */
+    ck_assert_uint_eq(simple((const uint8_t[6]){0x1b}, false), SC_GOOD_STATUS);
+    fx_run(&c, ready, 6, FX_OUT, NULL, 0);
+    fx_expect_check(&c, SCSI_KEY_NOT_READY, SCSI_ASC_NO_MEDIUM, 0);
     /* Without an error before it, REQUEST SENSE tells the state; INQUIRY answers as ever. */
     ck_assert_uint_eq(fx_sense().asc, SCSI_ASC_NO_MEDIUM);
     fx_run(&c, inquiry, 6, FX_IN, data, 36);

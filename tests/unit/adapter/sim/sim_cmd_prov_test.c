@@ -178,6 +178,35 @@ static const struct sim_medium_ops rec_ops = {.version = 1,
                                               .flush = rec_flush,
                                               .mapped = rec_mapped};
 
+static uint64_t zeroed_from, zeroed_bytes;
+static int rec_zero(void *m, uint64_t off, uint64_t bytes)
+{
+    (void)m;
+    zeroed_from = off;
+    zeroed_bytes = bytes;
+    return 0;
+}
+
+/* A medium that can make zeroes in one go but not unmap is formatted that way, from end to end. */
+START_TEST(test_format_by_zeroes)
+{
+    struct sim_bus_config bus = {.sb_adapter_id = 7};
+    struct sim_medium_ops ops = rec_ops;
+    struct sim_disk_config disk = {.sd_block_bytes = 512, .sd_blocks = 1000, .sd_ops = &ops};
+    struct fx_cmd c;
+
+    ops.zero = rec_zero;
+    fx_begin_bus(&bus, 1);
+    fx_add_disk(&disk);
+    zeroed_from = zeroed_bytes = UINT64_MAX;
+    fx_run(&c, (const uint8_t[6]){0x04}, 6, FX_OUT, NULL, 0);
+    ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+    ck_assert_uint_eq(zeroed_from, 0);
+    ck_assert_uint_eq(zeroed_bytes, 1000 * 512);
+    fx_end();
+}
+END_TEST
+
 static void setup_recorder(void)
 {
     struct sim_bus_config bus = {.sb_adapter_id = 7};
@@ -394,9 +423,11 @@ START_TEST(test_format_unit)
     struct fx_cmd c;
 
     put(7, 1, 0x44);
+    put(0, 1, 0x45);
+    put(BLOCKS - 1, 1, 0x46);
     fx_run(&c, plain, 6, FX_OUT, NULL, 0);
     ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
-    ck_assert_uint_eq(block(7)[0], 0);
+    ck_assert_uint_eq(block(7)[0] | block(0)[0] | block(BLOCKS - 1)[511], 0);
     FX_ROWS(rows, header);
     scsi_put16(header + 2, 8);
     fx_run(&c, list, 6, FX_OUT, header, 4);
@@ -592,6 +623,7 @@ static Suite *suite(void)
     tcase_add_test(rec, test_medium_that_cannot_unmap);
     tcase_add_test(rec, test_get_lba_status);
     suite_add_tcase(s, rec);
+    tcase_add_test(own, test_format_by_zeroes);
     tcase_add_test(own, test_failing_medium);
     tcase_add_test(own, test_sanitize_flushes);
     tcase_add_test(own, test_null_medium);

@@ -328,6 +328,63 @@ START_TEST(test_short_transfer)
 }
 END_TEST
 
+/* A parameter list of which the end did not arrive is refused, and nothing of it done. */
+START_TEST(test_short_parameter_lists)
+{
+    /* What each list would do if what is missing were as it is in the caller's memory. */
+    static const struct fx_row rows[] = {
+        {"MODE SELECT(6)", {0x15, 0x10, [4] = 24}, 6, FX_OUT, 24, FX_BAD_LENGTH},
+        {"MODE SELECT(10)", {0x55, 0x10, [8] = 28}, 10, FX_OUT, 28, FX_BAD_LENGTH},
+        {"UNMAP", {0x42, [8] = 24}, 10, FX_OUT, 24, FX_BAD_LENGTH},
+        {"FORMAT UNIT", {0x04, 0x10}, 6, FX_OUT, 4, FX_BAD_LENGTH},
+        {"FORMAT UNIT, long", {0x04, 0x30}, 6, FX_OUT, 8, FX_BAD_LENGTH},
+        {"PERSISTENT RESERVE OUT", {0x5f, [8] = 24}, 10, FX_OUT, 24, FX_BAD_LENGTH},
+        {"WRITE SAME",
+         {0x41, [5] = 100, [8] = 1},
+         10,
+         FX_OUT,
+         512,
+         SC_CHECK_CONDITION,
+         SCSI_KEY_ABORTED,
+         SCSI_ASC_DATA_PHASE,
+         0,
+         0},
+    };
+    static const uint8_t mode6[6] = {0x1a, 0x08, 0x08, 0, 24}, mode10[10] = {0x5a, 0x08, 0x08, [8] = 28};
+    struct sim_fault f = rule(SIM_OPCODE_ANY, SIM_FAULT_SHORT);
+    uint8_t list[512], before[24], after[24];
+    struct fx_cmd c;
+
+    f.f_param = 1;
+    for (size_t i = 0; i < SC_ARRAY_SIZE(rows); i++) {
+        memset(list, 0, sizeof(list));
+        if (rows[i].cdb[0] == 0x15 || rows[i].cdb[0] == 0x55) {
+            fx_run(&c, i == 0 ? mode6 : mode10, i == 0 ? 6 : 10, FX_IN, list, rows[i].bytes);
+            ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+            memset(list, 0, i == 0 ? 4 : 8);
+            list[i == 0 ? 4 : 8] &= 0x7f;
+        } else if (rows[i].cdb[0] == 0x42) {
+            scsi_put16(list, 22);
+            scsi_put16(list + 2, 16);
+            scsi_put64(list + 8, 100);
+            scsi_put32(list + 16, 8);
+        }
+        fx_run(&c, mode6, 6, FX_IN, before, 24);
+        /* It would have been taken but for that. */
+        ck_assert_int_eq(sim_fault_add(fx_disk, &f), 0);
+        fx_rows(&rows[i], 1, list);
+        sim_fault_clear(fx_disk);
+        fx_run(&c, mode6, 6, FX_IN, after, 24);
+        ck_assert_mem_eq(before, after, 24);
+        memset(list, 0, sizeof(list));
+        fx_run(&c, rd8, 10, FX_IN, data, 4096);
+        ck_assert_uint_eq(fx_status(&c), SC_GOOD_STATUS);
+        for (unsigned k = 0; k < 4096; k++)
+            ck_assert_msg(data[k] == 1 + k / 512, "%s: byte %u", rows[i].name, k);
+    }
+}
+END_TEST
+
 START_TEST(test_corrupt_data)
 {
     struct sim_fault f = rule(SIM_OPCODE_ANY, SIM_FAULT_CORRUPT);
@@ -427,6 +484,7 @@ static Suite *suite(void)
     tcase_add_test(t, test_medium_error_transfers_what_was_before);
     tcase_add_test(t, test_other_checks);
     tcase_add_test(t, test_short_transfer);
+    tcase_add_test(t, test_short_parameter_lists);
     tcase_add_test(t, test_corrupt_data);
     tcase_add_test(t, test_rules_in_order);
     tcase_add_test(t, test_order_of_the_gates);
