@@ -336,12 +336,249 @@ START_TEST(test_XEN_01_close_right_after_a_completion_on_another_thread)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- a driver that does as it is told */
+
+#define PLAN_BLOCKS 8192u
+/* What the buf number `at` of call number `call` does: leave `resid` bytes out, or fail. */
+static struct plan {
+    unsigned call, at;
+    size_t resid;
+    int error;
+} plan[8];
+static unsigned plans, plan_calls, plan_writes;
+static size_t plan_bytes[16];  /* of each call */
+static int64_t plan_blkno[16]; /* where it began */
+static uint8_t plan_disk[PLAN_BLOCKS * 512u];
+static void (*plan_meanwhile)(void); /* during the first call */
+
+static int plan_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext)
+{
+    (void)fake_ioctl(devno, cmd, arg, devflag, chan, ext);
+    ((struct devinfo *)arg)->un.scdk.numblks = PLAN_BLOCKS;
+    return 0;
+}
+
+static void plan_buf(struct buf *bp, unsigned call, unsigned at)
+{
+    const struct plan none = {0}, *p = &none;
+    size_t n;
+
+    for (unsigned i = 0; i < plans; i++)
+        if (plan[i].call == call && plan[i].at == at)
+            p = &plan[i];
+    n = bp->b_bcount - p->resid;
+    if (bp->b_flags & B_READ)
+        memcpy(bp->b_un.b_addr, plan_disk + bp->b_blkno * 512, n);
+    else
+        memcpy(plan_disk + bp->b_blkno * 512, bp->b_un.b_addr, n);
+    bp->b_resid = p->resid;
+    if (p->error != 0) {
+        bp->b_flags |= B_ERROR;
+        bp->b_error = p->error;
+    }
+    iodone(bp);
+}
+
+static void plan_strategy(struct buf *bp)
+{
+    unsigned call = plan_calls++, at = 0;
+
+    ck_assert_uint_lt(call, SC_ARRAY_SIZE(plan_bytes));
+    plan_blkno[call] = bp->b_blkno;
+    plan_writes += !(bp->b_flags & B_READ);
+    for (struct buf *b = bp; b; b = b->av_forw)
+        plan_bytes[call] += b->b_bcount;
+    /* What is read is read now, and only handed over later. */
+    for (struct buf *b = bp, *next; b; b = next) {
+        next = b->av_forw;
+        if (next == NULL && plan_meanwhile != NULL && call == 0) {
+            void (*fn)(void) = plan_meanwhile;
+
+            plan_meanwhile = NULL;
+            memcpy(b->b_un.b_addr, plan_disk + b->b_blkno * 512, b->b_bcount);
+            fn();
+            iodone(b);
+            return;
+        }
+        plan_buf(b, call, at++);
+    }
+}
+
+static const struct devsw plan_devsw = {
+    .d_open = fake_open, .d_ioctl = plan_ioctl, .d_strategy = plan_strategy};
+
+static void plan_begin(const struct plan *wanted, unsigned n)
+{
+    if (n > 0)
+        memcpy(plan, wanted, n * sizeof(plan[0]));
+    plans = n;
+    for (size_t i = 0; i < sizeof(plan_disk); i++)
+        plan_disk[i] = (uint8_t)(i * 7 >> 4);
+    ck_assert_int_eq(shim_init(shim_posix_host()), 0);
+    ck_assert_int_eq(kern_init(), 0);
+    ck_assert_int_eq(devswadd(SC_MAKEDEV(FAKE_MAJOR, 0), &plan_devsw), 0);
+    ck_assert_int_eq(scp_block_open(SC_MAKEDEV(FAKE_MAJOR, 0), DREAD | DWRITE, &block), 0);
+    plan_calls = plan_writes = 0;
+}
+
+static void plan_end(void)
+{
+    scp_block_close(block);
+    ck_assert_int_eq(devswdel(SC_MAKEDEV(FAKE_MAJOR, 0)), 0);
+    kern_fini();
+    ck_assert_uint_eq(shim_fini(), 0);
+}
+
+static uint8_t plan_memory[4u << 20] __attribute__((aligned(4096)));
+
+/* What is left out is asked for again from the block where it stopped, four times in all. */
+START_TEST(test_how_a_short_transfer_goes_on)
+{
+    static const struct plan odd[] = {{0, 0, 4096 - 700, 0}};
+    static const struct plan middle[] = {{0, 0, 512, 0}};
+    static const struct plan slow[] = {
+        {0, 0, 2048 - 512, 0}, {1, 0, 1536 - 512, 0}, {2, 0, 1024 - 512, 0}, {3, 0, 0, 0}};
+    static const struct plan never[] = {
+        {0, 0, 4096 - 512, 0}, {1, 0, 3584 - 512, 0}, {2, 0, 3072 - 512, 0}, {3, 0, 2560 - 512, 0}};
+    static const struct plan before[] = {{0, 0, 824, 0}, {1, 0, 824, 0}, {2, 0, 824, 0}, {3, 0, 824, 0}};
+    static const struct plan inside[] = {{0, 0, 624, 0}, {1, 0, 624, 0}, {2, 0, 624, 0}, {3, 0, 624, 0}};
+    size_t done;
+
+    switch (_i) {
+    case 0: /* inside a block */
+        plan_begin(odd, 1);
+        ck_assert_int_eq(scp_block_read(block, plan_memory, 4096, 0, &done), 0);
+        ck_assert_uint_eq(done, 4096);
+        ck_assert_uint_eq(plan_calls, 2);
+        ck_assert_int_eq(plan_blkno[1], 1);
+        ck_assert_uint_eq(plan_bytes[1], 4096 - 512);
+        break;
+    case 1: /* what a later buf has moved does not count */
+        plan_begin(middle, 1);
+        ck_assert_int_eq(scp_block_read(block, plan_memory, 12288, 0, &done), 0);
+        ck_assert_uint_eq(done, 12288);
+        ck_assert_uint_eq(plan_calls, 2);
+        ck_assert_int_eq(plan_blkno[1], 7);
+        ck_assert_mem_eq(plan_memory, plan_disk, 12288);
+        break;
+    case 2:
+        plan_begin(slow, 4);
+        ck_assert_int_eq(scp_block_read(block, plan_memory, 2048, 0, &done), 0);
+        ck_assert_uint_eq(done, 2048);
+        ck_assert_uint_eq(plan_calls, 4);
+        break;
+    case 3:
+        plan_begin(never, 4);
+        ck_assert_int_eq(scp_block_read(block, plan_memory, 4096, 0, &done), EIO);
+        ck_assert_uint_eq(done, 2048);
+        ck_assert_uint_eq(plan_calls, 4);
+        break;
+    default: /* it stops before the bytes that are wanted, or after a hundred of them */
+        plan_begin(_i == 4 ? before : inside, 4);
+        ck_assert_int_eq(scp_block_read(block, plan_memory, 400, 300, &done), EIO);
+        ck_assert_uint_eq(done, _i == 4 ? 0 : 100);
+    }
+    plan_end();
+}
+END_TEST
+
+/* Of several errors the first in the order of the disk counts, and bytes up to it. */
+START_TEST(test_the_first_error_counts)
+{
+    static const struct plan two[] = {{0, 1, 4096, EMEDIA}, {0, 2, 4096, ENOTREADY}};
+    size_t done;
+
+    plan_begin(two, 2);
+    ck_assert_int_eq(scp_block_read(block, plan_memory, 16384, 0, &done), EMEDIA);
+    ck_assert_uint_eq(done, 4096);
+    plan_end();
+}
+END_TEST
+
+/* A block of which a part stays must be read first, or nothing is written. */
+START_TEST(test_an_edge_that_cannot_be_read)
+{
+    static const struct plan bad[] = {{0, 0, 512, EMEDIA}};
+    size_t done = 99;
+
+    plan_begin(bad, 1);
+    ck_assert_int_eq(scp_block_write(block, plan_memory, 100, _i ? 512 : 700, &done), EMEDIA);
+    ck_assert_uint_eq(done, 0);
+    ck_assert_uint_eq(plan_writes, 0);
+    plan_end();
+}
+END_TEST
+
+/* A large range is cut where the disk's chunks begin, so that it has two edges and not many. */
+START_TEST(test_a_large_range_is_cut_at_the_disks_chunks)
+{
+    size_t done;
+
+    plan_begin(NULL, 0);
+    ck_assert_int_eq(scp_block_read(block, plan_memory, 2u << 20, 512, &done), 0);
+    ck_assert_uint_eq(plan_calls, 3);
+    ck_assert_uint_eq(plan_bytes[0], (1u << 20) - 512);
+    ck_assert_uint_eq(plan_bytes[1], 1u << 20);
+    ck_assert_uint_eq(plan_bytes[2], 512);
+    ck_assert_mem_eq(plan_memory, plan_disk + 512, 2u << 20);
+    plan_end();
+}
+END_TEST
+
+static pthread_t other_writer;
+static atomic_bool other_there, other_done;
+
+static void *write_a_block(void *arg)
+{
+    static uint8_t whole[512];
+    size_t done;
+
+    memset(whole, 0xbb, sizeof(whole));
+    atomic_store(&other_there, true);
+    (void)scp_block_write(block, whole, sizeof(whole), 1024, &done);
+    atomic_store(&other_done, true);
+    return arg;
+}
+
+/* Another thread writes the block as a whole while a part of it is being changed. */
+static void write_meanwhile(void)
+{
+    ck_assert_int_eq(pthread_create(&other_writer, NULL, write_a_block, NULL), 0);
+    while (!atomic_load(&other_there))
+        (void)sched_yield();
+    /* Whoever may go on beside us does so now; who may not is not there, however long this takes. */
+    for (unsigned i = 0; i < 2000 && !atomic_load(&other_done); i++)
+        shim_delay_ns(100000);
+}
+
+START_TEST(test_a_part_of_a_block_is_written_alone)
+{
+    uint8_t part[100];
+    size_t done;
+
+    plan_begin(NULL, 0);
+    plan_meanwhile = write_meanwhile;
+    memset(part, 0xaa, sizeof(part));
+    ck_assert_int_eq(scp_block_write(block, part, sizeof(part), 1024, &done), 0);
+    ck_assert_int_eq(pthread_join(other_writer, NULL), 0);
+    /* It came after us, or all of it before. */
+    for (unsigned i = 0; i < 512; i++)
+        ck_assert_msg(plan_disk[1024 + i] == 0xbb, "byte %u is %02x", i, plan_disk[1024 + i]);
+    plan_end();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s = suite_create("scp_block");
     TCase *t = tcase_create("block");
 
     tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, test_how_a_short_transfer_goes_on, 0, 6);
+    tcase_add_test(t, test_the_first_error_counts);
+    tcase_add_loop_test(t, test_an_edge_that_cannot_be_read, 0, 2);
+    tcase_add_test(t, test_a_large_range_is_cut_at_the_disks_chunks);
+    tcase_add_test(t, test_a_part_of_a_block_is_written_alone);
     tcase_add_loop_test(t, test_shadow_512, 0, 4);
     tcase_add_loop_test(t, test_shadow_4096, 0, 4);
     tcase_add_test(t, test_end_of_disk);

@@ -359,11 +359,102 @@ START_TEST(test_adapter_counts_survive_the_last_close)
 }
 END_TEST
 
+/* A name may have anything in it but a slash; a report is JSON all the same. */
+START_TEST(test_reports_quote_names)
+{
+    static const char odd[] = "/tmp/scpair-a\"b\\c\nd\xc3\x7f.img";
+    struct scp_disk_spec d = {.medium = SCP_MEDIUM_FILE, .path = odd};
+    struct scp_spec spec = {.disks = &d, .ndisks = 1};
+    char err[SCP_ERROR_MAX] = "", *text;
+    uint8_t sector[512];
+    size_t done;
+    int fd = open(odd, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(ftruncate(fd, 1 << 20), 0);
+    (void)close(fd);
+    start(&spec);
+    ck_assert_int_eq(unlink(odd), 0);
+    ck_assert_int_eq(
+        scp_inject(pair, "hdisk0 op=read lba=5 count=forever do=check:3/11/00", err, sizeof(err)), 0);
+    ck_assert_int_eq(scp_raw_read(disk, sector, 512, 5 * 512, &done), EMEDIA);
+    text = scp_errlog_json(pair, 0);
+    ck_assert_msg(strstr(text, "\"image\":\"/tmp/scpair-a\\\"b\\\\c\\u000ad\\u00c3\\u007f.img\"") != NULL,
+                  "%s", text);
+    free(text);
+    stop();
+}
+END_TEST
+
+/* A log of several batches: every record once, in order. */
+START_TEST(test_a_long_error_log)
+{
+    struct scp_disk_spec d = {.medium = SCP_MEDIUM_RAM, .bytes = 1u << 20};
+    struct scp_spec spec = {.disks = &d, .ndisks = 1};
+    unsigned long long last = 0, seq;
+    char *text, *line, *rest;
+    unsigned n = 0;
+
+    start(&spec);
+    for (unsigned i = 0; i < 50; i++) {
+        struct err_rec r = {.er_id = ERRID_DISK_ERR4};
+
+        (void)snprintf(r.er_resource, sizeof(r.er_resource), "dev%u", i);
+        (void)snprintf(r.er_text, sizeof(r.er_text), "text %u", i);
+        errsave(&r, sizeof(r));
+    }
+    rest = text = scp_errlog_json(pair, 0);
+    while ((line = strsep(&rest, "\n")) != NULL) {
+        if (*line == '\0')
+            continue;
+        ck_assert_int_eq(sscanf(line, "{\"seq\":%llu", &seq), 1);
+        ck_assert_uint_gt(seq, last);
+        last = seq;
+        n++;
+    }
+    ck_assert_uint_eq(n, 50);
+    free(text);
+    stop();
+}
+END_TEST
+
+/* An older program's structure ends where its size says; what lies behind it is somebody else's. */
+START_TEST(test_an_older_structure_is_read_to_its_end)
+{
+    struct {
+        struct scp_disk_spec known;
+        uint8_t more[64];
+    } d;
+    struct scp_spec spec = {.disks = &d.known, .ndisks = 1};
+    const size_t end = offsetof(struct scp_disk_spec, physical_bytes);
+
+    memset(&d, 0, sizeof(d));
+    memset((uint8_t *)&d + end, 0x01, sizeof(d) - end);
+    d.known.size = (uint32_t)end;
+    d.known.medium = SCP_MEDIUM_RAM;
+    d.known.bytes = 1u << 20;
+    start(&spec);
+    ck_assert_uint_eq(scp_disk_config(pair, 0)->physical_bytes, 0);
+    ck_assert(!scp_disk_config(pair, 0)->removable && !scp_disk_config(pair, 0)->no_reserve);
+    stop();
+    /* One that has the first of what came later, and not the rest. */
+    d.known.physical_bytes = 4096;
+    d.known.size = (uint32_t)offsetof(struct scp_disk_spec, removable);
+    start(&spec);
+    ck_assert_uint_eq(scp_disk_config(pair, 0)->physical_bytes, 4096);
+    ck_assert(!scp_disk_config(pair, 0)->removable && !scp_disk_config(pair, 0)->no_reserve);
+    stop();
+}
+END_TEST
+
 START_TEST(test_errno_texts)
 {
     ck_assert_ptr_nonnull(strstr(scp_strerror(EMEDIA), "EMEDIA"));
     ck_assert_int_eq(scp_host_errno(EMEDIA), EIO);
     ck_assert_int_eq(scp_host_errno(EWRPROTECT), EROFS);
+    ck_assert_int_eq(scp_host_errno(ENOTREADY), ENOMEDIUM);
+    ck_assert_int_eq(scp_host_errno(ENOCONNECT), ENOTCONN);
+    ck_assert_int_eq(scp_host_errno(EFORMAT), EMEDIUMTYPE);
     ck_assert_int_eq(scp_host_errno(EINVAL), EINVAL);
     ck_assert_ptr_nonnull(scp_strerror(99999));
     ck_assert_str_eq(scp_version(), "0.2.0");
@@ -388,6 +479,9 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_many_disks_with_ids_around_the_adapter);
     tcase_add_test(t, test_adapter_counts_survive_the_last_close);
     tcase_add_test(t, test_errno_texts);
+    tcase_add_test(t, test_reports_quote_names);
+    tcase_add_test(t, test_a_long_error_log);
+    tcase_add_test(t, test_an_older_structure_is_read_to_its_end);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
 }
