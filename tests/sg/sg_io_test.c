@@ -583,6 +583,74 @@ START_TEST(test_bad_variable)
 }
 END_TEST
 
+/* An id and a LUN, each in its own byte: the seventeenth disk has both. */
+START_TEST(test_id_and_lun)
+{
+    char disks[17 * 8 + 1] = "";
+    struct sg_scsi_id id;
+    int idlun[2] = {-1, -1};
+
+    for (unsigned i = 0; i < 17; i++)
+        (void)strcat(disks, i == 0 ? "null:1M" : "\nnull:1M");
+    ck_assert_int_eq(setenv("SCPAIR_SG_DISK", disks, 1), 0);
+    fd = open("/dev/scpair/sg16", O_RDWR);
+    other = open("/dev/scpair/sg7", O_RDWR);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_ge(other, 0);
+    ck_assert_int_eq(ioctl(fd, 0x5382 /* SG_GET_IDLUN */, idlun), 0);
+    ck_assert_int_eq(idlun[0], 1 | 1 << 8);
+    ck_assert_int_eq(ioctl(fd, SG_GET_SCSI_ID, &id), 0);
+    ck_assert_int_eq(id.scsi_id, 1);
+    ck_assert_int_eq(id.lun, 1);
+    /* The eighth steps over the adapter's own id. */
+    ck_assert_int_eq(ioctl(other, 0x5382, idlun), 0);
+    ck_assert_int_eq(idlun[0], 8);
+    ck_assert_int_eq(ioctl(fd, 0x5385 /* SG_PROBE_HOST */, idlun), 1);
+    ck_assert_int_eq(idlun[0], 0);
+    ck_assert_int_eq(close(other), 0);
+    ck_assert_int_eq(close(fd), 0);
+    ck_assert_uint_eq(sg_pair_end(), 0);
+}
+END_TEST
+
+/* What the adapter says becomes a host status of Linux; sense is of a CHECK CONDITION only. */
+START_TEST(test_results)
+{
+    static const uint8_t rows[][2] = {{SC_NO_DEVICE_RESPONSE, SG_HOST_NO_CONNECT},
+                                      {SC_CMD_TIMEOUT, SG_HOST_TIME_OUT},
+                                      {SC_SCSI_BUS_RESET, SG_HOST_RESET},
+                                      {SC_HOST_IO_BUS_ERR, SG_HOST_ERROR}};
+    struct sg_command cm = {.cm_bytes = 100};
+    struct sc_passthru pt = {.residual = 30, .status_validity = SC_ADAPTER_ERROR, .sense_bytes = 18};
+
+    for (size_t i = 0; i < SC_ARRAY_SIZE(rows); i++) {
+        pt.adapter_status = rows[i][0];
+        ck_assert_int_eq(sg_passthru_result(&cm, &pt, EIO), 0);
+        ck_assert_uint_eq(cm.cm_host, rows[i][1]);
+        ck_assert_uint_eq(cm.cm_status, SC_GOOD_STATUS);
+        ck_assert_uint_eq(cm.cm_resid, 30);
+        ck_assert_uint_eq(cm.cm_sense_bytes, 0);
+    }
+    pt.status_validity = SC_SCSI_ERROR;
+    pt.scsi_bus_status = SC_BUSY_STATUS;
+    pt.residual = 1000; /* never more than there was */
+    ck_assert_int_eq(sg_passthru_result(&cm, &pt, EIO), 0);
+    ck_assert_uint_eq(cm.cm_status, SC_BUSY_STATUS);
+    ck_assert_uint_eq(cm.cm_host, SG_HOST_OK);
+    ck_assert_uint_eq(cm.cm_resid, 100);
+    ck_assert_uint_eq(cm.cm_sense_bytes, 0);
+    pt.scsi_bus_status = SC_CHECK_CONDITION;
+    ck_assert_int_eq(sg_passthru_result(&cm, &pt, EIO), 0);
+    ck_assert_uint_eq(cm.cm_sense_bytes, 18);
+    pt.status_validity = 0;
+    pt.einval_arg = SC_EINVAL_LENGTH;
+    ck_assert_int_eq(sg_passthru_result(&cm, &pt, EINVAL), ENOMEM);
+    ck_assert_int_eq(sg_passthru_result(&cm, &pt, EIO), EIO);
+    pt.einval_arg = 1;
+    ck_assert_int_eq(sg_passthru_result(&cm, &pt, EINVAL), EINVAL);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ pieces */
 
 static struct sg_command command(const uint8_t *cdb, uint8_t cdb_bytes, bool in, uint32_t bytes)
@@ -664,6 +732,8 @@ static Suite *suite(void)
     suite_add_tcase(s, t);
     tcase_add_test(bare, test_bad_variable);
     tcase_add_test(bare, test_fork_beside_the_first_open);
+    tcase_add_test(bare, test_id_and_lun);
+    tcase_add_test(bare, test_results);
     tcase_add_test(bare, test_split);
     suite_add_tcase(s, bare);
     return s;

@@ -50,6 +50,22 @@ equal "an old file keeps its mode" 4751 "$(stat -c %a dst)"
 equal "a link stays one" dst "$(readlink link)"
 cmp -s src dst && ok "its target is the copy" || fail "the target differs"
 
+# A file that is a disk of somebody's, or is read by one, is not taken from under it.
+cp src used.img
+inode=$(stat -c %i used.img)
+head -c 1000000 src >less
+for how in --exclusive --shared; do
+    flock $how used.img "$scpair" copy less used.img >out 2>err
+    equal "copy over an image in use, $how: exit code" 1 $?
+    says "copy over an image in use, $how: the message" "used.img: in use" err
+done
+equal "the image stays the file it was" "$inode" "$(stat -c %i used.img)"
+cmp -s src used.img && ok "with what was in it" || fail "the image in use has changed"
+equal "no temporary file" 0 "$(parts)"
+"$scpair" copy less used.img >out 2>err
+equal "when it is free it is replaced: exit code" 0 $?
+cmp -s less used.img && ok "with the source" || fail "the copy differs"
+
 # A copy to a disk is the source, whose last block is not a whole one; what lies behind it stays.
 head -c 8388608 /dev/urandom >disk.img
 cp disk.img before.img
