@@ -586,12 +586,12 @@ END_TEST
 /* An id and a LUN, each in its own byte: the seventeenth disk has both. */
 START_TEST(test_id_and_lun)
 {
-    char disks[17 * 8 + 1] = "";
+    char disks[17 * 8 + 1], *end = disks;
     struct sg_scsi_id id;
     int idlun[2] = {-1, -1};
 
     for (unsigned i = 0; i < 17; i++)
-        (void)strcat(disks, i == 0 ? "null:1M" : "\nnull:1M");
+        end = stpcpy(end, i == 0 ? "null:1M" : "\nnull:1M");
     ck_assert_int_eq(setenv("SCPAIR_SG_DISK", disks, 1), 0);
     fd = open("/dev/scpair/sg16", O_RDWR);
     other = open("/dev/scpair/sg7", O_RDWR);

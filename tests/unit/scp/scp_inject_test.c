@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include "../test_main.h"
 
+#include "../../../src/adapter/sim/sim.h"
+
 #include <scpair/scpair.h>
 
 static struct scp *pair;
@@ -71,6 +73,27 @@ START_TEST(test_rules_read_back)
     }
     must("hdisk0 rate=1000000 do=busy"); /* the largest */
     must("hdisk0 clear");
+}
+END_TEST
+
+/* A rate is kept as the nearest whole number of nanoseconds between two strikes. */
+START_TEST(test_interval_of_a_rate)
+{
+    static const struct {
+        const char *rule;
+        uint64_t ns;
+    } rows[] = {{"hdisk0 rate=3000.5 do=busy", 333278},
+                {"hdisk0 rate=0.001 do=busy", 1000000000000},
+                {"hdisk0 rate=3 do=busy", 333333333},
+                {"hdisk0 rate=1000000 do=busy", 1000}};
+    struct sim_fault f;
+
+    for (size_t i = 0; i < SC_ARRAY_SIZE(rows); i++) {
+        must(rows[i].rule);
+        ck_assert(sim_fault_get(scp_sim_disk(pair, 0), 0, &f));
+        ck_assert_uint_eq(f.f_interval_ns, rows[i].ns);
+        must("hdisk0 clear");
+    }
 }
 END_TEST
 
@@ -176,6 +199,7 @@ int main(int argc, char **argv)
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_rules_read_back);
+    tcase_add_test(t, test_interval_of_a_rate);
     tcase_add_test(t, test_slips_are_refused_by_name);
     tcase_add_test(t, test_a_rule_in_force_is_not_added_twice);
     tcase_add_test(t, test_default_spares_the_flush);
