@@ -315,7 +315,11 @@ static void det_fibre_lock_enter(struct shim_lock *l)
     struct det_fibre *f = det_cur();
 
     det_point_at(DET_POINT_LOCK, l, l->sl_name);
-    while (atomic_load_explicit(&l->sl_word, memory_order_relaxed) != 0) {
+    for (;;) {
+        /* What holds it may have been given back meanwhile; a poisoned word would look taken for ever. */
+        SHIM_ASSERT(l->sl_magic == SL_MAGIC);
+        if (atomic_load_explicit(&l->sl_word, memory_order_relaxed) == 0)
+            break;
         f->f_state = DET_LOCK;
         f->f_object = l;
         det_block();

@@ -9,8 +9,9 @@
  *
  * Contents: fib_swarm.c what a seed chooses; fib_world.c a run from building to taking down, time limits,
  * final checks; fib_memory.c buffers and shadows; fib_chain.c chains to strategy; fib_raw.c raw I/O and
- * ioctls; fib_head.c a head of its own on an adapter; fib_life.c opening, closing, configuring; fib_faults.c
- * misbehaviour; fib_batch.c many seeds; fib_main.c the command line.
+ * ioctls; fib_head.c a head of its own on an adapter; fib_hot.c an adapter that comes and goes; fib_life.c
+ * opening, closing, configuring; fib_faults.c misbehaviour; fib_batch.c many seeds; fib_main.c the command
+ * line.
  */
 #ifndef FIB_H
 #define FIB_H
@@ -69,7 +70,7 @@ struct fib_disk {
 
 /* ---------------------------------------------------------------- callers */
 
-enum fib_kind { FIB_CHAIN, FIB_RAW, FIB_HEAD, FIB_OPENER, FIB_CONFIGURER, FIB_KINDS };
+enum fib_kind { FIB_CHAIN, FIB_RAW, FIB_HEAD, FIB_HOT, FIB_OPENER, FIB_CONFIGURER, FIB_KINDS };
 extern const char *const fib_kind_names[FIB_KINDS];
 
 struct fib_slot {
@@ -143,7 +144,7 @@ struct fib_world {
 extern struct fib_world fib_world;
 
 /* Kinds of failure that are not looked for: where a fault is known, what is behind it can be seen. */
-#define FIB_WITHOUT_MAX 8u
+#define FIB_WITHOUT_MAX 16u
 extern const char *fib_without[FIB_WITHOUT_MAX];
 bool fib_looked_for(const char *kind);
 #define FIB_CHECK(kind, cond, ...)                                                                           \
@@ -179,6 +180,17 @@ void fib_sleep(struct fib_caller *c);
  * sleeps. */
 void fib_enter(const struct fib_caller *c);
 void fib_leave(const struct fib_caller *c);
+/*
+ * A thread inside strategy. Once everything is back and the LUN given back, nothing there is its business:
+ * it may only be on its way out.
+ */
+struct fib_inside {
+    const struct shim_lock *in_lock; /* of the LUN */
+    const unsigned *in_ends;         /* how often such a LUN has been given back */
+    unsigned in_end;                 /* and when the thread went in */
+};
+/* This fibre goes into strategy, or has come out. Inside another one's iodone the outer one counts. */
+void fib_inside(const struct fib_inside *in, bool enters);
 /* The adapter driver's own walk over every LUN. Any time, no lock held. */
 void fib_look(void);
 /* The first word of what went wrong. */
@@ -203,6 +215,7 @@ void fib_compare_all(struct fib_world *w, unsigned disk, struct file *fp);
 void fib_chain_run(void *arg);
 void fib_raw_run(void *arg);
 void fib_head_run(void *arg);
+void fib_hot_run(void *arg);
 void fib_opener_run(void *arg);
 void fib_configurer_run(void *arg);
 void fib_life_prepare(struct fib_world *w);
@@ -214,6 +227,8 @@ void fib_close_data(struct fib_caller *c);
 unsigned fib_data_disk(struct fib_caller *c);
 /* How long a head's oldest request has been under way; fails when too long. */
 void fib_head_limits(struct fib_caller *c, void (*check)(const char *what, uint64_t since, uint64_t naps));
+/* The same of the adapter that comes and goes. */
+void fib_hot_limits(void (*check)(const char *what, uint64_t since, uint64_t naps));
 
 /* fib_faults.c */
 void fib_faults_choose(struct fib_world *w);

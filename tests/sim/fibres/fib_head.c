@@ -9,6 +9,8 @@
  */
 #include "fib.h"
 
+#include "adapter/ad_impl.h"
+
 #include <sys/scsiproto.h>
 
 #include <string.h>
@@ -49,6 +51,7 @@ struct fib_head {
     bool h_ending;   /* nothing new from iodone */
     bool h_over;     /* nor from anybody */
     bool h_closed;   /* nothing may come any more */
+    unsigned h_ends; /* how often that has become so */
 };
 
 static struct fib_head heads[FIB_CALLERS_MAX];
@@ -140,8 +143,18 @@ static void cdb(struct fib_head_req *rq, const uint8_t *bytes, uint8_t n)
     memcpy(&rq->rq_sb.scsi_command.scsi_cmd, bytes, n);
 }
 
+static void head_closed(struct fib_head *h)
+{
+    h->h_ends += !h->h_closed;
+    h->h_closed = true;
+}
+
 static void req_send(struct fib_head *h, struct fib_head_req *rq)
 {
+    const struct ad_lun *lun =
+        ad_lun_find(ad_find(h->h_disk->dk_adapter), h->h_disk->dk_id, h->h_disk->dk_lun);
+    const struct fib_inside in = {lun ? &lun->lun_lock : NULL, &h->h_ends, h->h_ends};
+
     rq->rq_busy = true;
     rq->rq_sent = rq->rq_must = rq->rq_queued = false;
     rq->rq_began = ++h->h_stamp;
@@ -151,7 +164,9 @@ static void req_send(struct fib_head *h, struct fib_head_req *rq)
     h->h_sending++;
     h->h_caller->c_requests++;
     fib_leave(h->h_caller);
+    fib_inside(&in, true);
     SCHED_CHECK(devstrat(&rq->rq_sb.bufstruct) == 0, "contract: devstrat refused a request");
+    fib_inside(&in, false);
     fib_enter(h->h_caller);
     rq->rq_ended = ++h->h_stamp;
     rq->rq_sent = true;
@@ -351,7 +366,7 @@ static void round_end(struct fib_head *h)
     while (h->h_outstanding > 0 && h->h_sending > 0)
         fib_sleep(h->h_caller);
     if (fib_percent(&h->h_caller->c_rng, 70) && head_ioctl(h, SCIOSTOP, "SCIOSTOP") == 0)
-        h->h_closed = true;
+        head_closed(h);
     h->h_cause = true;
     for (unsigned i = 0; i <= FIB_HEAD_REQS; i++)
         h->h_reqs[i].rq_must = h->h_reqs[i].rq_busy;
@@ -362,7 +377,8 @@ static void round_end(struct fib_head *h)
                 scp_strerror(error));
     FIB_CHECK("late-iodone", h->h_outstanding == 0 || fib_trouble(),
               "%s: closed, and %u requests are not back", h->h_caller->c_name, h->h_outstanding);
-    h->h_closed = h->h_outstanding == 0;
+    if (h->h_outstanding == 0)
+        head_closed(h);
     h->h_kept = false;
     wait_until(h, 0);
 }
@@ -431,7 +447,7 @@ void fib_head_run(void *arg)
         for (; acts > 0 && step < c->c_steps; acts--, step++)
             round_act(h);
         round_end(h);
-        h->h_closed = true;
+        head_closed(h);
     }
     h->h_over = true;
     if (!fib_world.w_rush)

@@ -14,11 +14,9 @@ uint32_t fib_below(struct fib_rng *r, uint64_t n) { return (uint32_t)(fib_random
 
 bool fib_percent(struct fib_rng *r, unsigned percent) { return fib_below(r, 100) < percent; }
 
-const char *const fib_kind_names[FIB_KINDS] = {[FIB_CHAIN] = "chain",
-                                               [FIB_RAW] = "raw",
-                                               [FIB_HEAD] = "head",
-                                               [FIB_OPENER] = "opener",
-                                               [FIB_CONFIGURER] = "configurer"};
+const char *const fib_kind_names[FIB_KINDS] = {
+    [FIB_CHAIN] = "chain", [FIB_RAW] = "raw",       [FIB_HEAD] = "head",
+    [FIB_HOT] = "hot",     [FIB_OPENER] = "opener", [FIB_CONFIGURER] = "configurer"};
 
 /* ---------------------------------------------------------------- callers */
 
@@ -27,7 +25,7 @@ static void choose_callers(struct fib_world *w)
 {
     static const unsigned chains[] = {1, 2, 4, 10};
     struct fib_rng *r = &w->w_rng;
-    unsigned allowed = 0, openers = 0;
+    unsigned allowed = 0, openers = 0, hots = 0;
 
     for (unsigned k = 0; k <= FIB_OPENER; k++)
         allowed |= fib_percent(r, 60) ? 1u << k : 0;
@@ -40,6 +38,8 @@ static void choose_callers(struct fib_world *w)
 
         while (!(allowed & (1u << kind)))
             kind = (kind + 1) % FIB_CONFIGURER;
+        if (kind == FIB_HOT && hots++ > 0)
+            kind = FIB_HEAD; /* there is one device number for it */
         /* The second of those who open the disk may be the one who takes it away. */
         if (kind == FIB_OPENER && openers++ == 1 && fib_percent(r, 70)) {
             kind = FIB_CONFIGURER;
@@ -194,7 +194,7 @@ void fib_describe(const struct fib_world *w, const struct sched *s)
             printf(", chains to %u, %u%% in sequence, %u%% again from iodone%s%s", c->c_chain_max,
                    c->c_sequential, c->c_resubmit, c->c_pairs ? ", writes twice" : "",
                    c->c_tight ? ", buffers side by side" : "");
-        else if (c->c_kind != FIB_RAW)
+        else if (c->c_kind != FIB_RAW && c->c_kind != FIB_HOT)
             printf(", on hdisk%u", c->c_disk);
         printf("\n");
     }

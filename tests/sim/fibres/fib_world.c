@@ -46,10 +46,10 @@ bool fib_plausible(int error)
 
 const char *fib_failure_kind(const char *text)
 {
-    static const char *const kinds[] = {"data",     "order",      "error",       "contract",
-                                        "twice",    "touched",    "late-iodone", "enxio-first",
-                                        "counters", "limit",      "progress",    "manners",
-                                        "disorder", "after-halt", "leak",        "the test itself"};
+    static const char *const kinds[] = {
+        "data",        "order",       "error",       "contract", "twice",          "touched",
+        "late-iodone", "enxio-first", "last-iodone", "counters", "limit",          "progress",
+        "manners",     "disorder",    "after-halt",  "leak",     "the test itself"};
 
     for (size_t i = 0; i < SC_ARRAY_SIZE(kinds); i++) {
         const size_t n = strlen(kinds[i]);
@@ -100,6 +100,8 @@ static void limits(void)
                 over("a buf", c->c_slots[k].sl_since, c->c_slots[k].sl_naps);
         if (c->c_kind == FIB_HEAD)
             fib_head_limits(c, over);
+        if (c->c_kind == FIB_HOT)
+            fib_hot_limits(over);
     }
 }
 
@@ -121,6 +123,56 @@ void fib_sleep(struct fib_caller *c)
 void fib_enter(const struct fib_caller *c) { det_order_take(c); }
 void fib_leave(const struct fib_caller *c) { det_order_give(c); }
 
+/* ---------------------------------------------------------------- inside what was given back */
+
+static struct {
+    struct fib_inside st_in; /* of the outermost call */
+    unsigned st_depth;
+} strategies[DET_FIBRES_MAX];
+
+void fib_inside(const struct fib_inside *in, bool enters)
+{
+    const uint32_t fibre = shim_det_fibre();
+
+    if (enters) {
+        if (strategies[fibre].st_depth++ == 0)
+            strategies[fibre].st_in = *in;
+    } else {
+        strategies[fibre].st_depth--;
+    }
+}
+
+static bool inside_given_back(uint32_t fibre)
+{
+    const struct fib_inside *in = &strategies[fibre].st_in;
+
+    return strategies[fibre].st_depth > 0 && *in->in_ends != in->in_end;
+}
+
+/* A lock is about to be entered, or was left just now. A timer on top of a fibre is none of its doing. */
+static void look_inside(const struct det_choice *ch)
+{
+    if ((ch->ch_point != DET_POINT_LOCK && ch->ch_point != DET_POINT_UNLOCK) ||
+        shim_det.fibres[ch->ch_cur].f_on_top)
+        return;
+    FIB_CHECK("last-iodone",
+              !inside_given_back(ch->ch_cur) || ch->ch_object != strategies[ch->ch_cur].st_in.in_lock,
+              "%s looks at a LUN that was given back after the last iodone", shim_det_fibre_name(ch->ch_cur));
+}
+
+/* What such a thread does to the memory that was the LUN is the same failure. */
+static void on_failed(void *arg, const char *text)
+{
+    static char named[SCHED_TEXT_MAX];
+
+    if (inside_given_back(shim_det_fibre()) && strstr(text, "sl_magic")) {
+        (void)shim_format(named, sizeof(named), "last-iodone: %s: %s", shim_det_fibre_name(shim_det_fibre()),
+                          text);
+        text = named;
+    }
+    behind->st_failed(arg, text);
+}
+
 /* ---------------------------------------------------------------- between the scheduler and the strategy */
 
 static uint64_t on_point(void *arg, const struct det_choice *ch)
@@ -130,6 +182,7 @@ static uint64_t on_point(void *arg, const struct det_choice *ch)
     fib_world.w_naps += slow;
     if (fib_world.w_pair)
         limits();
+    look_inside(ch);
     return slow;
 }
 
@@ -151,6 +204,7 @@ static const struct det_strategy *between(const struct det_strategy *st)
     behind = st;
     mine = *st;
     mine.st_slow = on_point;
+    mine.st_failed = on_failed;
     if (fib_tracing)
         mine.st_trace = on_trace;
     return &mine;
@@ -175,6 +229,8 @@ static void take_down(struct fib_world *w)
     size_t leaked;
 
     w->w_pair = NULL;
+    for (unsigned i = 0; i < w->w_ncallers && !fib_looked_for("last-iodone"); i++)
+        fib_head_join(&w->w_callers[i]);
     leaked = scp_destroy(pair);
     SCHED_CHECK(leaked == 0, "leak: %zu blocks", leaked);
     for (unsigned i = 0; i < w->w_ncallers; i++)
@@ -210,11 +266,9 @@ static void build(struct fib_world *w)
 
 static void run_callers(struct fib_world *w)
 {
-    static void (*const runs[FIB_KINDS])(void *arg) = {[FIB_CHAIN] = fib_chain_run,
-                                                       [FIB_RAW] = fib_raw_run,
-                                                       [FIB_HEAD] = fib_head_run,
-                                                       [FIB_OPENER] = fib_opener_run,
-                                                       [FIB_CONFIGURER] = fib_configurer_run};
+    static void (*const runs[FIB_KINDS])(void *arg) = {
+        [FIB_CHAIN] = fib_chain_run, [FIB_RAW] = fib_raw_run,       [FIB_HEAD] = fib_head_run,
+        [FIB_HOT] = fib_hot_run,     [FIB_OPENER] = fib_opener_run, [FIB_CONFIGURER] = fib_configurer_run};
     struct shim_thread faults;
 
     for (unsigned i = 0; i < w->w_ncallers; i++) {
