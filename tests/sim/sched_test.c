@@ -364,6 +364,33 @@ START_TEST(a_timer_that_does_not_run_is_over)
 }
 END_TEST
 
+static void fire_again(struct shim_timer *t)
+{
+    ck_assert_int_eq(shim_timer_arm(t, shim_now_ns() + 1000000), 0);
+    fired = 1;
+    shim_delay_ns(100);
+    fired = 2;
+}
+
+/* It has armed itself for later and has not ended: as on the threaded host, that is "running". */
+START_TEST(cancelling_a_timer_that_is_armed_again_waits_for_it)
+{
+    sched.s_seed = 1;
+    up(SCHED_WALK, false);
+    fired = 0;
+    shim_timer_init(&timer, fire_again, NULL);
+    ck_assert_int_eq(shim_timer_arm(&timer, shim_now_ns()), 0);
+    while (fired == 0)
+        shim_delay_ns(1);
+    ck_assert_int_eq(shim_timer_cancel(&timer), SHIM_CANCEL_RUNNING);
+    ck_assert_int_eq(fired, 1);
+    shim_delay_ns(2000000);
+    ck_assert_int_eq(fired, 2);
+    ck_assert_int_eq(shim_timer_cancel(&timer), SHIM_CANCEL_IDLE);
+    down();
+}
+END_TEST
+
 static struct buf bufs[2 * SHIM_IODONE_NEST];
 static unsigned nested;
 
@@ -837,6 +864,7 @@ static Suite *sched_suite(void)
                             a_timer_that_waits_does_not_stop_time,
                             a_wake_up_finds_who_is_interrupted,
                             a_timer_that_does_not_run_is_over,
+                            cancelling_a_timer_that_is_armed_again_waits_for_it,
                             a_timer_on_top_leaves_what_was_put_off,
                             a_deadlock_names_the_locks,
                             a_livelock_is_one_after_so_many_points,

@@ -130,13 +130,18 @@ static int det_timer_arm(struct shim_timer *t, uint64_t when_ns)
     return 0;
 }
 
-/* Without fibres never "running": whoever asks is either the function itself or not inside it. */
+/*
+ * Without fibres never "running": whoever asks is either the function itself or not inside it. With them it
+ * may be running and armed again already.
+ */
 static int det_timer_cancel(struct shim_timer *t)
 {
-    if (t->tm_state != 1)
-        return shim_det.ops && shim_det.ops->timer_runs(t) ? SHIM_CANCEL_RUNNING : SHIM_CANCEL_IDLE;
-    shim_timerq_remove(&shim_det.timers, t);
-    return SHIM_CANCEL_WAS_ARMED;
+    const bool runs = shim_det.ops && shim_det.ops->timer_runs(t);
+    const bool armed = t->tm_state == 1;
+
+    if (armed)
+        shim_timerq_remove(&shim_det.timers, t);
+    return runs ? SHIM_CANCEL_RUNNING : armed ? SHIM_CANCEL_WAS_ARMED : SHIM_CANCEL_IDLE;
 }
 
 /* Run the earliest timer if it is due by then, moving the clock to it. False: none. */
