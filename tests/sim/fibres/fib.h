@@ -9,7 +9,8 @@
  *
  * Contents: fib_swarm.c what a seed chooses; fib_world.c a run from building to taking down, time limits,
  * final checks; fib_memory.c buffers and shadows; fib_chain.c chains to strategy; fib_raw.c raw I/O and
- * ioctls; fib_head.c a head of its own on an adapter; fib_hot.c an adapter that comes and goes; fib_life.c
+ * ioctls; fib_head.c a head of its own on an adapter; fib_hot.c an adapter that comes and goes; fib_chip.c
+ * a chip without room; fib_life.c
  * opening, closing, configuring; fib_faults.c misbehaviour; fib_batch.c many seeds; fib_main.c the command
  * line.
  */
@@ -127,6 +128,9 @@ struct fib_world {
     bool w_rush;         /* taken down without a pause for whoever is still inside */
     bool w_configured;   /* somebody takes a disk away and back */
     uint32_t w_openings; /* commands of one LUN at the device; 256 and there are not enough for all LUNs */
+    /* In fib_chip.c: per cent of the commands for which the chip has no room, and of the maps that have to
+     * wait; the most pieces a map may have, or 0. */
+    unsigned w_busy, w_later, w_pieces;
     uint64_t w_limit_ns;
     /* The run. */
     struct scp *w_pair;
@@ -229,6 +233,10 @@ unsigned fib_data_disk(struct fib_caller *c);
 void fib_head_limits(struct fib_caller *c, void (*check)(const char *what, uint64_t since, uint64_t naps));
 /* The same of the adapter that comes and goes. */
 void fib_hot_limits(void (*check)(const char *what, uint64_t since, uint64_t naps));
+
+/* fib_chip.c: stand between the adapter driver and the bus, if the seed wants it, and go away. */
+void fib_chip_between(devno_t devno, uint64_t seed);
+void fib_chip_away(devno_t devno);
 
 /* fib_faults.c */
 void fib_faults_choose(struct fib_world *w);

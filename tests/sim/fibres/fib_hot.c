@@ -188,6 +188,7 @@ static void attach(struct fib_caller *c)
     error = ad_attach(HOT_DEVNO, &cfg);
     fib_doing(c, NULL);
     SCHED_CHECK(error == 0, "error: %s: ad_attach: errno %d (%s)", c->c_name, error, scp_strerror(error));
+    fib_chip_between(HOT_DEVNO, fib_random(&c->c_rng));
 }
 
 static int hot_ioctl(struct fib_caller *c, unsigned cmd, const char *name)
@@ -248,6 +249,7 @@ static void take_away(struct fib_caller *c)
     SCHED_CHECK(error == 0, "error: %s: close: errno %d (%s)", c->c_name, error, scp_strerror(error));
     hot.o_open = false;
     hot.o_ends++;
+    fib_chip_away(HOT_DEVNO);
     /* A guest goes away again, and so does whoever has a LUN of it on his list. */
     fib_doing(c, "detaching");
     for (uint64_t ns = 1000; (error = ad_detach(HOT_DEVNO)) == EBUSY; ns *= 2)

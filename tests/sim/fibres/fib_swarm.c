@@ -116,6 +116,19 @@ static void choose_adapter(struct fib_world *w, unsigned adapter, bool last)
     a->transfer_bytes_max = transfers[fib_below(r, SC_ARRAY_SIZE(transfers))];
 }
 
+static void choose_chip(struct fib_world *w)
+{
+    static const unsigned often[] = {2, 10, 30, 60}, pieces[] = {1, 2, 5};
+    struct fib_rng *r = &w->w_rng;
+
+    if (fib_percent(r, 20))
+        w->w_busy = often[fib_below(r, SC_ARRAY_SIZE(often))];
+    if (fib_percent(r, 20))
+        w->w_later = often[fib_below(r, SC_ARRAY_SIZE(often))];
+    if (fib_percent(r, 10))
+        w->w_pieces = pieces[fib_below(r, SC_ARRAY_SIZE(pieces))];
+}
+
 void fib_choose(struct fib_world *w, uint64_t seed)
 {
     static const uint32_t openings[] = {1, 2, 4, 64, 64, 256};
@@ -131,6 +144,7 @@ void fib_choose(struct fib_world *w, uint64_t seed)
     choose_callers(w);
     for (unsigned i = 0; i < w->w_spec.nadapters; i++)
         choose_adapter(w, i, i + 1 == w->w_spec.nadapters);
+    choose_chip(w);
     fib_faults_choose(w);
     w->w_phases = 1 + fib_percent(r, 25);
     w->w_rush = fib_percent(r, 40);
@@ -173,6 +187,9 @@ void fib_describe(const struct fib_world *w, const struct sched *s)
     printf(", %u openings", w->w_openings);
     printf("%s, faults %#x in %u steps%s%s\n", s->s_interrupts ? ", interrupts" : "", w->w_faults,
            w->w_fault_steps, w->w_phases > 1 ? ", twice" : "", w->w_rush ? ", in a rush at the end" : "");
+    if (w->w_busy || w->w_later || w->w_pieces)
+        printf("  no room at %u%% of the commands, maps wait at %u%%, %u pieces at most (0: any)\n",
+               w->w_busy, w->w_later, w->w_pieces);
     for (unsigned i = 0; i < w->w_spec.nadapters; i++)
         printf("  scsi%u: %u disks, %s, %s, maximum transfer %llu\n", i, w->w_adapter_specs[i].ndisks,
                w->w_adapter_specs[i].no_gather ? "no gather" : "gather",

@@ -229,6 +229,8 @@ static void take_down(struct fib_world *w)
     size_t leaked;
 
     w->w_pair = NULL;
+    for (unsigned i = 0; i < w->w_spec.nadapters; i++)
+        fib_chip_away(scp_adapter_devno(pair, i));
     for (unsigned i = 0; i < w->w_ncallers && !fib_looked_for("last-iodone"); i++)
         fib_head_join(&w->w_callers[i]);
     leaked = scp_destroy(pair);
@@ -260,6 +262,8 @@ static void build(struct fib_world *w)
     }
     fib_memory_prepare(w);
     fib_life_prepare(w);
+    for (unsigned i = 0; i < w->w_spec.nadapters; i++)
+        fib_chip_between(scp_adapter_devno(pair, i), w->w_seed * 4u + i);
     keep(w);
     w->w_pair = pair;
 }

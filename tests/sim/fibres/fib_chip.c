@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fib_chip.c - a chip without room and a mapper that is short: what stands between the adapter driver and the
+ * simulated bus in some seeds.
+ *
+ * start() now and then says that there is no room, and the chip calls back later, or leaves it to the driver
+ * to ask again; a map has to wait, or never fits because it has too many pieces. None of it is an error for
+ * whoever sent the request.
+ */
+#include "fib.h"
+
+#include "adapter/ad_impl.h"
+
+#define KICK_NS_MAX 20000000u
+
+static struct chip {
+    struct ad_adapter *ch_ad; /* NULL: free */
+    int (*ch_start)(void *hw, struct ad_xfer *xfer);
+    const struct shim_dev_ops *ch_dev;
+    struct shim_dev_ops ch_dev_own;
+    struct fib_rng ch_rng;
+    struct shim_timer ch_timer;
+} chips[FIB_ADAPTERS_MAX + 1u];
+
+static void kick(struct shim_timer *t)
+{
+    const struct chip *ch = t->tm_arg;
+
+    ad_hw_kick(ch->ch_ad);
+}
+
+static int chip_start(void *hw, struct ad_xfer *xfer)
+{
+    struct chip *ch = chips;
+
+    while (!ch->ch_ad || ch->ch_ad->adp_hw != hw)
+        ch++;
+    if (!fib_percent(&ch->ch_rng, fib_world.w_busy))
+        return ch->ch_start(hw, xfer);
+    shim_det_observe(xfer->xfer_tag);
+    if (fib_percent(&ch->ch_rng, 70))
+        (void)shim_timer_arm(&ch->ch_timer, shim_now_ns() + fib_below(&ch->ch_rng, KICK_NS_MAX));
+    return AD_HW_BUSY;
+}
+
+static int chip_map(struct shim_dev *dev, const struct iovec *vec, uint32_t n, int dir,
+                    struct shim_dma_map *map)
+{
+    struct chip *ch = chips;
+
+    while (!ch->ch_ad || ch->ch_ad->adp_dev != dev)
+        ch++;
+    if (fib_percent(&ch->ch_rng, fib_world.w_later))
+        return SHIM_MAP_LATER;
+    if (fib_world.w_pieces != 0 && n > fib_world.w_pieces)
+        return SHIM_MAP_NEVER;
+    return ch->ch_dev->dma_map(dev, vec, n, dir, map);
+}
+
+/* Process, nobody uses the adapter yet. */
+void fib_chip_between(devno_t devno, uint64_t seed)
+{
+    struct chip *ch = chips;
+
+    if (fib_world.w_busy == 0 && fib_world.w_later == 0 && fib_world.w_pieces == 0)
+        return;
+    while (ch->ch_ad)
+        ch++;
+    ch->ch_ad = ad_find(devno);
+    ch->ch_rng.state = seed;
+    ch->ch_start = ch->ch_ad->adp_ops_own.start;
+    ch->ch_ad->adp_ops_own.start = chip_start;
+    ch->ch_dev = ch->ch_ad->adp_dev->dev_ops;
+    ch->ch_dev_own = *ch->ch_dev;
+    ch->ch_dev_own.dma_map = chip_map;
+    ch->ch_ad->adp_dev->dev_ops = &ch->ch_dev_own;
+    shim_timer_init(&ch->ch_timer, kick, ch);
+}
+
+/* Process. Everything has come back. */
+void fib_chip_away(devno_t devno)
+{
+    struct chip *ch = chips;
+
+    while (ch < chips + SC_ARRAY_SIZE(chips) && (!ch->ch_ad || ch->ch_ad->adp_devno != devno))
+        ch++;
+    if (ch == chips + SC_ARRAY_SIZE(chips))
+        return;
+    while (shim_timer_cancel(&ch->ch_timer) == SHIM_CANCEL_RUNNING)
+        shim_delay_ns(1000);
+    ch->ch_ad->adp_ops_own.start = ch->ch_start;
+    ch->ch_ad->adp_dev->dev_ops = ch->ch_dev;
+    ch->ch_ad = NULL;
+}
