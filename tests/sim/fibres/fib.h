@@ -10,7 +10,7 @@
  * Contents: fib_swarm.c what a seed chooses; fib_world.c a run from building to taking down, time limits,
  * final checks; fib_memory.c buffers and shadows; fib_chain.c chains to strategy; fib_raw.c raw I/O and
  * ioctls; fib_head.c a head of its own on an adapter; fib_hot.c an adapter that comes and goes; fib_chip.c
- * a chip without room; fib_life.c
+ * a chip without room; fib_cmds.c commands besides READ and WRITE; fib_life.c
  * opening, closing, configuring; fib_faults.c misbehaviour; fib_batch.c many seeds; fib_main.c the command
  * line.
  */
@@ -82,6 +82,7 @@ struct fib_slot {
     unsigned sl_disk;
     struct fib_slot *sl_pair;   /* the other of two writes to one place */
     bool sl_second;             /* sent after it */
+    size_t sl_beyond;           /* bytes that lie behind the end of the disk */
     uint64_t sl_since, sl_naps; /* when it was sent */
     uint8_t *sl_cell;
 };
@@ -145,6 +146,12 @@ struct fib_world {
 #define FIB_FAULT_ATTENTION (1u << 24)
 #define FIB_FAULT_RESET     (1u << 25)
 #define FIB_FAULT_HALT      (1u << 26)
+#define FIB_FAULT_BUS       (1u << 27) /* somebody resets the bus */
+#define FIB_FAULT_FOREIGN   (1u << 28) /* another initiator does something to a disk */
+#define FIB_FAULT_MEMORY    (1u << 29) /* an allocation fails */
+#define FIB_FAULT_TIMER     (1u << 30) /* a timer cannot be armed */
+#define FIB_FAULT_WILD      (1u << 31) /* whoever may sends what changes the disk for everybody */
+#define FIB_FAULT_BITS      32u
 extern struct fib_world fib_world;
 
 /* Kinds of failure that are not looked for: where a fault is known, what is behind it can be seen. */
@@ -229,6 +236,8 @@ void fib_open_data(struct fib_caller *c);
 void fib_close_data(struct fib_caller *c);
 /* A disk that has a region of this caller's; FIB_DISKS_MAX: none. */
 unsigned fib_data_disk(struct fib_caller *c);
+/* How often a head that has asked to be told of resets of this adapter was told, and 1; 0: it has not. */
+unsigned fib_head_told(const struct fib_caller *c, devno_t adapter);
 /* How long a head's oldest request has been under way; fails when too long. */
 void fib_head_limits(struct fib_caller *c, void (*check)(const char *what, uint64_t since, uint64_t naps));
 /* The same of the adapter that comes and goes. */
@@ -237,6 +246,22 @@ void fib_hot_limits(void (*check)(const char *what, uint64_t since, uint64_t nap
 /* fib_chip.c: stand between the adapter driver and the bus, if the seed wants it, and go away. */
 void fib_chip_between(devno_t devno, uint64_t seed);
 void fib_chip_away(devno_t devno);
+
+/* fib_cmds.c: a well-formed command, and how much data goes which way. */
+struct fib_cdb {
+    uint8_t cd_cdb[16];
+    uint8_t cd_length;
+    bool cd_in;
+    uint32_t cd_bytes; /* at most two blocks */
+};
+/* Any; `data` gets what goes out. Some change the disk for everybody. */
+void fib_cdb_choose(struct fib_rng *r, const struct fib_disk *d, struct fib_cdb *c, uint8_t *data);
+/* WRITE SAME of one block; COMPARE AND WRITE of one: the block that is there, and the one to be. */
+void fib_cdb_same(const struct fib_disk *d, uint64_t lba, uint32_t blocks, struct fib_cdb *c);
+void fib_cdb_compare(const struct fib_disk *d, uint64_t lba, struct fib_cdb *c);
+/* Another initiator reserves the disk, stops its motor, changes its mode ...; and takes all of that back. */
+void fib_foreign(struct fib_rng *r, const struct fib_disk *d);
+void fib_foreign_over(const struct fib_disk *d);
 
 /* fib_faults.c */
 void fib_faults_choose(struct fib_world *w);

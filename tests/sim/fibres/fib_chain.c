@@ -24,11 +24,12 @@ static void pair_ended(struct fib_slot *s)
     struct fib_disk *d = &fib_world.w_disks[s->sl_disk];
     const uint64_t off = (uint64_t)second->sl_buf.b_blkno << DEV_BSHIFT;
     const bool good = !((first->sl_buf.b_flags | second->sl_buf.b_flags) & B_ERROR) &&
-                      first->sl_buf.b_resid == 0 && second->sl_buf.b_resid == 0;
+                      first->sl_buf.b_resid == first->sl_beyond &&
+                      second->sl_buf.b_resid == second->sl_beyond;
+    const size_t bytes = second->sl_buf.b_bcount - second->sl_beyond;
 
-    memcpy(d->dk_shadow + off, second->sl_buf.b_un.b_addr, second->sl_buf.b_bcount);
-    memset(d->dk_state + off / FIB_SECTOR, good ? FIB_ORDERED : FIB_UNSURE,
-           second->sl_buf.b_bcount / FIB_SECTOR);
+    memcpy(d->dk_shadow + off, second->sl_buf.b_un.b_addr, bytes);
+    memset(d->dk_state + off / FIB_SECTOR, good ? FIB_ORDERED : FIB_UNSURE, bytes / FIB_SECTOR);
 }
 
 static void judge(struct fib_slot *s)
@@ -41,20 +42,22 @@ static void judge(struct fib_slot *s)
 
     SCHED_CHECK(bp->b_flags & B_DONE, "contract: B_DONE is not set in iodone");
     SCHED_CHECK(bp->b_resid <= bp->b_bcount, "contract: residual %zu of %zu", bp->b_resid, bp->b_bcount);
-    SCHED_CHECK(fib_trouble() || (error == 0 && bp->b_resid == 0),
+    SCHED_CHECK(fib_trouble() || (error == 0 && bp->b_resid == s->sl_beyond),
                 "error: %s: hdisk%u: %s at %llu, %zu bytes: errno %d (%s), residual %zu without any fault",
                 c->c_name, s->sl_disk, write ? "write" : "read", (unsigned long long)off, bp->b_bcount, error,
                 scp_strerror(error), bp->b_resid);
     SCHED_CHECK(error == 0 || fib_plausible(error), "error: %s: hdisk%u: errno %d (%s) for a valid request",
                 c->c_name, s->sl_disk, error, scp_strerror(error));
-    SCHED_CHECK(error == 0 || bp->b_resid > 0, "error: hdisk%u: failed with %d and yet everything was moved",
-                s->sl_disk, error);
+    SCHED_CHECK(error == 0 || bp->b_resid > s->sl_beyond,
+                "error: hdisk%u: failed with %d and yet everything was moved", s->sl_disk, error);
+    SCHED_CHECK(bp->b_resid >= s->sl_beyond, "data: hdisk%u: more was moved than there is", s->sl_disk);
     if (!c->c_tight)
         fib_guard_check(c->c_name, bp->b_un.b_addr, bp->b_bcount);
     if (s->sl_pair)
         return;
     if (write)
-        fib_written(s->sl_disk, off, bp->b_un.b_addr, bp->b_bcount, bp->b_bcount - bp->b_resid);
+        fib_written(s->sl_disk, off, bp->b_un.b_addr, bp->b_bcount - s->sl_beyond,
+                    bp->b_bcount - bp->b_resid);
     else
         fib_compare(c->c_name, s->sl_disk, off, bp->b_un.b_addr, bp->b_bcount - bp->b_resid);
 }
@@ -87,7 +90,7 @@ static void chain_done(struct buf *bp)
     if (s->sl_pair && !s->sl_pair->sl_ended) {
         s->sl_ended = true;
     } else {
-        fib_unclaim(c, s->sl_disk, write, off, bp->b_bcount);
+        fib_unclaim(c, s->sl_disk, write, off, bp->b_bcount - s->sl_beyond);
         if (s->sl_pair) {
             pair_ended(s);
             slot_free(s->sl_pair);
@@ -104,6 +107,7 @@ static void chain_done(struct buf *bp)
 
 /* ---------------------------------------------------------------- making requests */
 
+/* A buf of our own for a request, not sent yet. */
 static struct fib_slot *slot_make(struct fib_caller *c, unsigned disk, bool write, uint64_t off, size_t bytes,
                                   size_t misalign)
 {
@@ -129,8 +133,16 @@ static struct fib_slot *slot_make(struct fib_caller *c, unsigned disk, bool writ
     s->sl_busy = true;
     s->sl_ended = s->sl_second = false;
     s->sl_pair = NULL;
+    s->sl_beyond = 0;
     s->sl_disk = disk;
     bp->b_flags = write ? B_WRITE : B_READ;
+    if (fib_percent(&c->c_rng, 20)) {
+        /* A buf that was used before, as its owner left it. */
+        bp->b_flags |= B_ERROR | B_DONE;
+        bp->b_error = EIO;
+        bp->b_resid = 1;
+        bp->b_work = 7;
+    }
     bp->b_iodone = chain_done;
     bp->b_dev = fib_world.w_disks[disk].dk_devno;
     bp->b_un.b_addr = s->sl_cell + misalign;
@@ -179,6 +191,7 @@ static struct fib_slot *add(struct fib_caller *c, unsigned disk, bool write, uin
     const struct fib_disk *d = &fib_world.w_disks[disk];
     const uint64_t end = (uint64_t)(c->c_index + 1u) * d->dk_region;
     struct fib_slot *s;
+    bool beyond;
 
     if (off >= end)
         return NULL;
@@ -186,10 +199,14 @@ static struct fib_slot *add(struct fib_caller *c, unsigned disk, bool write, uin
         bytes = (size_t)(end - off);
     if (!fib_claim(c, disk, write, off, bytes))
         return NULL;
-    s = slot_make(c, disk, write, off, bytes,
+    /* The last of all may ask for more than there is. */
+    beyond = off + bytes == d->dk_bytes && bytes < SC_PAGE_SIZE && fib_percent(&c->c_rng, 60);
+    s = slot_make(c, disk, write, off, beyond ? bytes + d->dk_block : bytes,
                   bytes % SC_PAGE_SIZE == 0 && fib_percent(&c->c_rng, 80) ? 0 : misalignment(c));
     if (!s)
         fib_unclaim(c, disk, write, off, bytes);
+    else if (beyond)
+        s->sl_beyond = d->dk_block;
     return s;
 }
 
@@ -250,6 +267,8 @@ static void send_pair(struct fib_caller *c, unsigned disk)
     if (!first)
         return;
     second = slot_make(c, disk, true, off, first->sl_buf.b_bcount, 0);
+    if (second)
+        second->sl_beyond = first->sl_beyond;
     if (second) {
         first->sl_pair = second;
         second->sl_pair = first;

@@ -5,13 +5,16 @@
  *
  * start() now and then says that there is no room, and the chip calls back later, or leaves it to the driver
  * to ask again; a map has to wait, or never fits because it has too many pieces. None of it is an error for
- * whoever sent the request.
+ * whoever sent the request. The mapper wants to be told when the device begins and ends.
  */
 #include "fib.h"
 
 #include "adapter/ad_impl.h"
 
 #define KICK_NS_MAX 20000000u
+
+/* map_host[1]: how far a map has come. */
+enum { CHIP_MAPPED = 1, CHIP_READY, CHIP_OVER };
 
 static struct chip {
     struct ad_adapter *ch_ad; /* NULL: free */
@@ -35,6 +38,9 @@ static int chip_start(void *hw, struct ad_xfer *xfer)
 
     while (!ch->ch_ad || ch->ch_ad->adp_hw != hw)
         ch++;
+    SCHED_CHECK(xfer->xfer_bytes == 0 || xfer->xfer_map->map_host[1] == CHIP_READY,
+                "manners: operation %02x was started with memory that was not synchronised",
+                xfer->xfer_cdb[0]);
     if (!fib_percent(&ch->ch_rng, fib_world.w_busy))
         return ch->ch_start(hw, xfer);
     shim_det_observe(xfer->xfer_tag);
@@ -54,7 +60,28 @@ static int chip_map(struct shim_dev *dev, const struct iovec *vec, uint32_t n, i
         return SHIM_MAP_LATER;
     if (fib_world.w_pieces != 0 && n > fib_world.w_pieces)
         return SHIM_MAP_NEVER;
+    map->map_host[1] = CHIP_MAPPED;
     return ch->ch_dev->dma_map(dev, vec, n, dir, map);
+}
+
+static void chip_sync(struct shim_dev *dev, struct shim_dma_map *map, int when, int dir)
+{
+    (void)dev;
+    (void)dir;
+    map->map_host[1] = when == SHIM_SYNC_BEFORE ? CHIP_READY : CHIP_OVER;
+}
+
+/* What the device has had is synchronised before anybody looks at it. */
+static void chip_unmap(struct shim_dev *dev, struct shim_dma_map *map)
+{
+    struct chip *ch = chips;
+
+    while (!ch->ch_ad || ch->ch_ad->adp_dev != dev)
+        ch++;
+    SCHED_CHECK(map->map_host[1] == CHIP_MAPPED || map->map_host[1] == CHIP_OVER,
+                "manners: memory is unmapped and was not synchronised after the transfer");
+    map->map_host[1] = 0;
+    ch->ch_dev->dma_unmap(dev, map);
 }
 
 /* Process, nobody uses the adapter yet. */
@@ -73,6 +100,8 @@ void fib_chip_between(devno_t devno, uint64_t seed)
     ch->ch_dev = ch->ch_ad->adp_dev->dev_ops;
     ch->ch_dev_own = *ch->ch_dev;
     ch->ch_dev_own.dma_map = chip_map;
+    ch->ch_dev_own.dma_unmap = chip_unmap;
+    ch->ch_ad->adp_dma_sync = chip_sync;
     ch->ch_ad->adp_dev->dev_ops = &ch->ch_dev_own;
     shim_timer_init(&ch->ch_timer, kick, ch);
 }
@@ -90,5 +119,6 @@ void fib_chip_away(devno_t devno)
         shim_delay_ns(1000);
     ch->ch_ad->adp_ops_own.start = ch->ch_start;
     ch->ch_ad->adp_dev->dev_ops = ch->ch_dev;
+    ch->ch_ad->adp_dma_sync = NULL;
     ch->ch_ad = NULL;
 }

@@ -20,13 +20,16 @@ void fib_faults_choose(struct fib_world *w)
         return;
     kinds = 1 + fib_below(r, 4);
     for (unsigned i = 0; i < kinds; i++) {
-        const unsigned kind = fib_below(r, SIM_FAULT_COUNT + 3u);
+        const unsigned kind = fib_below(r, SIM_FAULT_COUNT + 8u);
 
         if (kind >= SIM_FAULT_COUNT)
             w->w_faults |= FIB_FAULT_ATTENTION << (kind - SIM_FAULT_COUNT);
         else if (kind != SIM_FAULT_NONE && kind != SIM_FAULT_CORRUPT) /* silent corruption cannot be judged */
             w->w_faults |= 1u << kind;
     }
+    /* Who hangs and has no timer stays where he is, until something else happens to him. */
+    if (w->w_faults & FIB_FAULT_TIMER)
+        w->w_faults &= ~(1u << SIM_FAULT_HANG);
     w->w_fault_steps = 1 + fib_below(r, 12);
 }
 
@@ -81,20 +84,53 @@ static void interfere(const struct fib_disk *d, bool reset)
     shim_det_observe((uint64_t)error);
 }
 
+/* The chip says when it has reset the bus, and whoever has asked to be told is told before it returns. */
+static void reset_bus(const struct fib_world *w, devno_t adapter)
+{
+    struct ad_adapter *ad = ad_find(adapter);
+    unsigned told[FIB_CALLERS_MAX];
+
+    for (unsigned i = 0; i < w->w_ncallers; i++)
+        told[i] = fib_head_told(&w->w_callers[i], adapter);
+    (void)ad->adp_ops->reset_bus(ad->adp_hw);
+    for (unsigned i = 0; i < w->w_ncallers; i++)
+        SCHED_CHECK(told[i] == 0 || told[i] != fib_head_told(&w->w_callers[i], adapter),
+                    "contract: %s was not told of a bus reset", w->w_callers[i].c_name);
+}
+
 static void act(struct fib_world *w, struct fib_rng *r)
 {
     const struct fib_disk *d = &w->w_disks[fib_below(r, w->w_ndisks)];
-    unsigned bit = fib_below(r, 27);
+    unsigned bit = fib_below(r, FIB_FAULT_BITS);
 
     /* The next allowed kind from a random place on; the mask has at least one. */
     while ((w->w_faults & (1u << bit)) == 0)
-        bit = (bit + 1) % 27;
-    if ((1u << bit) == FIB_FAULT_ATTENTION)
+        bit = (bit + 1) % FIB_FAULT_BITS;
+    switch (1u << bit) {
+    case FIB_FAULT_ATTENTION:
         sim_disk_attention(d->dk_sim, 0x2a, 0x01);
-    else if ((1u << bit) == FIB_FAULT_RESET || (1u << bit) == FIB_FAULT_HALT)
+        break;
+    case FIB_FAULT_RESET:
+    case FIB_FAULT_HALT:
         interfere(d, (1u << bit) == FIB_FAULT_RESET);
-    else
+        break;
+    case FIB_FAULT_BUS:
+        reset_bus(w, d->dk_adapter);
+        break;
+    case FIB_FAULT_FOREIGN:
+        fib_foreign(r, d);
+        break;
+    case FIB_FAULT_MEMORY:
+        shim_fail_set(SHIM_FAIL_ALLOC, 1 + fib_below(r, 8), false);
+        break;
+    case FIB_FAULT_TIMER:
+        shim_fail_set(SHIM_FAIL_TIMER, 1 + fib_below(r, 8), fib_percent(r, 50));
+        break;
+    case FIB_FAULT_WILD:
+        break; /* the callers do it */
+    default:
         add_rule(w, r, d, bit);
+    }
 }
 
 void fib_faults_run(void *arg)
@@ -111,12 +147,23 @@ void fib_faults_run(void *arg)
         else
             for (uint32_t n = fib_below(&r, 16); n > 0; n--)
                 shim_det_mark();
+        /* A host that is short of timers is so for a moment, and then something happens on each adapter. */
+        if (w->w_faults & FIB_FAULT_TIMER) {
+            shim_fail_set(SHIM_FAIL_TIMER, 0, false);
+            for (unsigned a = 0; a < w->w_spec.nadapters; a++)
+                ad_hw_kick(ad_find(scp_adapter_devno(w->w_pair, a)));
+        }
     }
 }
 
 void fib_faults_clear(struct fib_world *w)
 {
-    for (unsigned i = 0; i < w->w_ndisks; i++)
+    shim_fail_set(SHIM_FAIL_ALLOC, 0, false);
+    shim_fail_set(SHIM_FAIL_TIMER, 0, false);
+    for (unsigned i = 0; i < w->w_ndisks; i++) {
         sim_fault_clear(w->w_disks[i].dk_sim);
+        if (w->w_faults & FIB_FAULT_FOREIGN)
+            fib_foreign_over(&w->w_disks[i]);
+    }
     w->w_cleared = true;
 }

@@ -36,6 +36,7 @@ struct fib_head {
     const struct fib_disk *h_disk;
     struct file *h_fp;
     struct fib_head_req h_reqs[FIB_HEAD_REQS + 1]; /* the last one is for recovery */
+    struct fib_head_req h_wrong;
     unsigned h_outstanding, h_sending;
     bool h_tagged;
     bool h_two; /* there is another thread that sends */
@@ -44,12 +45,15 @@ struct fib_head {
     bool h_halted;  /* we know that the queue has halted and have sent nothing to resume it */
     bool h_recovering;
     uint64_t h_stamp;
-    uint64_t h_back; /* rq_began of the youngest that SCIOHALT or SCIOSTOP has thrown back */
-    bool h_cause;    /* something has happened that sends ENXIO */
-    bool h_failed;   /* an error came back: the queue waits for us */
-    bool h_kept;     /* and was kept */
-    bool h_ending;   /* nothing new from iodone */
-    bool h_over;     /* nor from anybody */
+    uint64_t h_back;   /* rq_began of the youngest that SCIOHALT or SCIOSTOP has thrown back */
+    bool h_cause;      /* something has happened that sends ENXIO */
+    bool h_failed;     /* an error came back: the queue waits for us */
+    bool h_kept;       /* and was kept */
+    bool h_ending;     /* nothing new from iodone */
+    bool h_over;       /* nor from anybody */
+    bool h_listens;    /* may be told of events */
+    bool h_registered; /* and has to be */
+    unsigned h_told;
     bool h_closed;   /* nothing may come any more */
     unsigned h_ends; /* how often that has become so */
 };
@@ -118,6 +122,11 @@ static void head_done(struct buf *bp)
     shim_wake(&c->c_event);
 }
 
+static void wrong_done(struct buf *bp)
+{
+    SC_CONTAINER_OF(bp, struct fib_head_req, rq_sb.bufstruct)->rq_busy = false;
+}
+
 static void req_make(struct fib_head *h, struct fib_head_req *rq, bool read, size_t bytes, uint8_t tag,
                      uint8_t flags)
 {
@@ -143,8 +152,10 @@ static void cdb(struct fib_head_req *rq, const uint8_t *bytes, uint8_t n)
     memcpy(&rq->rq_sb.scsi_command.scsi_cmd, bytes, n);
 }
 
+/* SCIOSTOP or close has returned, and nothing is under way. */
 static void head_closed(struct fib_head *h)
 {
+    h->h_listens = false;
     h->h_ends += !h->h_closed;
     h->h_closed = true;
 }
@@ -175,6 +186,21 @@ static void req_send(struct fib_head *h, struct fib_head_req *rq)
         shim_wake(&h->h_caller->c_event);
 }
 
+static uint8_t head_tag(struct fib_head *h)
+{
+    struct fib_rng *r = &h->h_caller->c_rng;
+
+    return !h->h_tagged || fib_percent(r, 5) ? SC_NO_Q : fib_percent(r, 10) ? SC_ORDERED_Q : SC_SIMPLE_Q;
+}
+
+static struct fib_head_req *req_free(struct fib_head *h)
+{
+    for (unsigned i = 0; i < FIB_HEAD_REQS; i++)
+        if (!h->h_reqs[i].rq_busy && (!h->h_reqs[i].rq_head || h->h_reqs[i].rq_sent))
+            return &h->h_reqs[i];
+    return NULL;
+}
+
 /* A READ or WRITE somewhere, tagged or not. */
 static void send_one(struct fib_head *h)
 {
@@ -193,18 +219,78 @@ static void send_one(struct fib_head *h)
                             (uint8_t)n,
                             0};
 
-    for (unsigned i = 0; i < FIB_HEAD_REQS; i++) {
-        if (h->h_reqs[i].rq_busy || (h->h_reqs[i].rq_head && !h->h_reqs[i].rq_sent))
-            continue;
-        req_make(h, &h->h_reqs[i], read, DATA_BYTES,
-                 !h->h_tagged || fib_percent(r, 5) ? SC_NO_Q
-                 : fib_percent(r, 10)              ? SC_ORDERED_Q
-                                                   : SC_SIMPLE_Q,
-                 0);
-        cdb(&h->h_reqs[i], rw, sizeof(rw));
-        req_send(h, &h->h_reqs[i]);
+    struct fib_head_req *rq = req_free(h);
+
+    if (!rq)
         return;
+    req_make(h, rq, read, DATA_BYTES, head_tag(h), 0);
+    cdb(rq, rw, sizeof(rw));
+    req_send(h, rq);
+}
+
+/* What no adapter driver takes: it comes back EINVAL before strategy returns, whatever the queue does. */
+static void send_wrong(struct fib_head *h)
+{
+    static struct buf piece;
+    static struct uio uio;
+    struct fib_head_req *rq = &h->h_wrong;
+    struct sc_buf *sb = &rq->rq_sb;
+
+    req_make(h, rq, true, DATA_BYTES, SC_NO_Q, 0);
+    cdb(rq, (const uint8_t[6]){SCSI_TEST_UNIT_READY}, 6);
+    sb->bufstruct.b_iodone = wrong_done;
+    rq->rq_data = fib_big(h->h_caller);
+    sb->bufstruct.b_un.b_addr = rq->rq_data;
+    switch (fib_below(&h->h_caller->c_rng, 8)) {
+    case 0:
+        sb->bp = &piece;
+        sb->resvd1 = &uio;
+        piece = (struct buf){.b_flags = B_READ, .b_bcount = DATA_BYTES, .b_un.b_addr = rq->rq_data};
+        break;
+    case 1:
+        sb->q_tag_msg = 1;
+        break;
+    case 2:
+        sb->flags = SC_Q_CLR | SC_Q_RESUME;
+        break;
+    case 3:
+        sb->scsi_command.scsi_length = 7;
+        break;
+    case 4:
+        sb->bufstruct.b_un.b_addr = NULL;
+        break;
+    case 5:
+        sb->bufstruct.b_bcount = UINT32_MAX;
+        break;
+    case 6:
+        sb->resvd2 = 1;
+        break;
+    default:
+        sb->lun = SC_LUNS_MAX - 1u; /* nobody has started it */
+        break;
     }
+    rq->rq_busy = true;
+    fib_leave(h->h_caller);
+    SCHED_CHECK(devstrat(&sb->bufstruct) == 0, "contract: devstrat refused a request");
+    fib_enter(h->h_caller);
+    SCHED_CHECK(!rq->rq_busy && req_errno(rq) == EINVAL && sb->bufstruct.b_resid == sb->bufstruct.b_bcount,
+                "contract: %s: a wrong request was not refused: errno %d", h->h_caller->c_name,
+                req_errno(rq));
+}
+
+/* Anything else. */
+static void send_other(struct fib_head *h)
+{
+    struct fib_rng *r = &h->h_caller->c_rng;
+    struct fib_head_req *rq = req_free(h);
+    struct fib_cdb c;
+
+    if (!rq)
+        return;
+    fib_cdb_choose(r, h->h_disk, &c, rq->rq_data);
+    req_make(h, rq, c.cd_in, c.cd_bytes, head_tag(h), 0);
+    cdb(rq, c.cd_cdb, c.cd_length);
+    req_send(h, rq);
 }
 
 static void wait_until(struct fib_head *h, unsigned most)
@@ -233,7 +319,8 @@ static int head_ioctl(struct fib_head *h, unsigned cmd, const char *name)
     fib_doing(h->h_caller, NULL);
     /* A chip that keeps a command keeps the LUN from being stopped, and so from being started again. */
     SCHED_CHECK(error == 0 ||
-                    (fib_trouble() && (error == ETIMEDOUT || (cmd == SCIOSTART && error == EINVAL))),
+                    (fib_trouble() && (error == ETIMEDOUT || (cmd == SCIOSTART && error == EINVAL))) ||
+                    (cmd == SCIOSTART && error == EIO && fib_plausible(ENOMEM)),
                 "error: %s: %s: errno %d (%s)", h->h_caller->c_name, name, error, scp_strerror(error));
     if (error == 0 && (cmd == SCIOHALT || cmd == SCIOSTOP))
         for (unsigned i = 0; i <= FIB_HEAD_REQS; i++)
@@ -250,6 +337,50 @@ static void halt(struct fib_head *h)
         h->h_halted = true;
     }
     h->h_failed = true;
+}
+
+/* async_func. Context: completion. Between SCIOEVENT and the return of SCIOSTOP or close. */
+static void head_event(struct sc_event_info *info)
+{
+    struct fib_head *h = info->async_correlator;
+
+    FIB_CHECK("late-event", h->h_listens, "%s was told of an event after SCIOSTOP or close had returned",
+              h->h_caller->c_name);
+    SCHED_CHECK(shim_self()->self_nlocks == 0, "contract: an event function is called with %u locks held",
+                shim_self()->self_nlocks);
+    SCHED_CHECK(info->id == h->h_disk->dk_id && info->lun == h->h_disk->dk_lun && info->mode == SC_IM_MODE &&
+                    info->adap_devno == h->h_disk->dk_adapter && info->events != 0,
+                "contract: an event of %s says id %u, LUN %u, events %#x", h->h_caller->c_name, info->id,
+                info->lun, info->events);
+    shim_det_observe(info->events);
+    h->h_told++;
+    shim_wake(&h->h_caller->c_event);
+}
+
+static void listen(struct fib_head *h)
+{
+    struct sc_event_struct ev = {.id = h->h_disk->dk_id,
+                                 .lun = h->h_disk->dk_lun,
+                                 .mode = SC_IM_MODE,
+                                 .async_func = head_event,
+                                 .async_correlator = h};
+    int error;
+
+    h->h_listens = true;
+    error = fp_ioctl(h->h_fp, SCIOEVENT, (intptr_t)&ev, 0);
+    SCHED_CHECK(error == 0, "error: %s: SCIOEVENT: errno %d", h->h_caller->c_name, error);
+    h->h_registered = true;
+    error = fp_ioctl(h->h_fp, SCIOEVENT, (intptr_t)&ev, 0);
+    SCHED_CHECK(error == EINVAL, "contract: a second SCIOEVENT was not refused: errno %d", error);
+}
+
+unsigned fib_head_told(const struct fib_caller *c, devno_t adapter)
+{
+    const struct fib_head *h = c->c_kind == FIB_HEAD ? fib_world.w_heads[c->c_index] : NULL;
+
+    return h && h->h_registered && !h->h_ending && h->h_disk->dk_adapter == adapter
+               ? (h->h_ends << 16) + h->h_told + 1u
+               : 0;
 }
 
 /* What reaches the device. Context: any, inside the chip's start(). */
@@ -311,10 +442,10 @@ static bool recover_tries(struct fib_head *h)
             h->h_kept = false;
         } else {
             req_make(h, rq, false, 0, SC_NO_Q, SC_RESUME | SC_Q_RESUME);
-            if (recovery_send(h) == 0) {
-                h->h_kept = false;
+            /* From here on: another that was at the device may fail, and the queue is kept again. */
+            h->h_kept = false;
+            if (recovery_send(h) == 0)
                 return true;
-            }
             halt(h);
         }
     }
@@ -339,7 +470,10 @@ static void round_act(struct fib_head *h)
     c->c_resubmits = 3;
     if (what < 60) {
         for (uint32_t n = 1 + fib_below(&c->c_rng, 4); n > 0; n--)
-            send_one(h);
+            if ((fib_world.w_faults & FIB_FAULT_WILD) && fib_percent(&c->c_rng, 40))
+                send_other(h);
+            else
+                send_one(h);
     } else if (what < 75) {
         wait_until(h, fib_below(&c->c_rng, h->h_outstanding + 1u));
     } else if (what < 82) {
@@ -348,6 +482,11 @@ static void round_act(struct fib_head *h)
         (void)head_ioctl(h, SCIORESET, "SCIORESET");
         h->h_failed = true; /* if there was a command at the device: then the first to come back says so */
         wait_until(h, 0);
+    } else if (what < 92) {
+        send_wrong(h);
+    } else if (what < 95) {
+        SCHED_CHECK(ad_detach(h->h_disk->dk_adapter) == EBUSY,
+                    "contract: an adapter was taken away while it was open");
     }
     if (h->h_failed && fib_percent(&c->c_rng, 70))
         recover(h);
@@ -361,6 +500,7 @@ static void round_end(struct fib_head *h)
     /* Either everything has come back, although strategy may not have returned; or it has, and may have to
      * wait. */
     h->h_ending = true;
+    h->h_registered = false;
     if (fib_percent(&h->h_caller->c_rng, 50))
         wait_until(h, 0);
     while (h->h_outstanding > 0 && h->h_sending > 0)
@@ -428,8 +568,11 @@ void fib_head_run(void *arg)
     struct fib_head *h = &heads[c->c_index];
     const struct fib_disk *d = &fib_world.w_disks[c->c_disk];
     unsigned step = 0;
+    bool listens;
+    int error;
 
     head_prepare(h, c);
+    listens = fib_percent(&c->c_rng, 60);
     h->h_two = fib_world.w_phases == 1 && fib_percent(&c->c_rng, 60);
     if (h->h_two)
         SCHED_CHECK(shim_thread_start(&h->h_second, second_run, h, "second") == 0,
@@ -437,13 +580,18 @@ void fib_head_run(void *arg)
     while (step < c->c_steps) {
         uint32_t acts = 2 + fib_below(&c->c_rng, 8);
 
-        SCHED_CHECK(fp_opendev(d->dk_adapter, DREAD | DWRITE | DKERNEL, NULL, 0, &h->h_fp) == 0,
-                    "error: %s: open of the adapter", c->c_name);
+        error = fp_opendev(d->dk_adapter, DREAD | DWRITE | DKERNEL, NULL, 0, &h->h_fp);
+        SCHED_CHECK(error == 0 || (error == ENOMEM && fib_plausible(error)),
+                    "error: %s: open of the adapter: errno %d", c->c_name, error);
+        if (error != 0)
+            break;
         if (head_ioctl(h, SCIOSTART, "SCIOSTART") != 0) {
             (void)fp_close(h->h_fp);
             break;
         }
         h->h_cause = h->h_failed = h->h_halted = h->h_kept = h->h_ending = h->h_closed = false;
+        if (listens)
+            listen(h);
         for (; acts > 0 && step < c->c_steps; acts--, step++)
             round_act(h);
         round_end(h);

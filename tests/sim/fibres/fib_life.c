@@ -106,7 +106,9 @@ void fib_configurer_run(void *arg)
         pause_some(c);
         if (error == 0) {
             fib_doing(c, "CFG_INIT");
-            error = configure(devno, CFG_INIT);
+            do
+                error = configure(devno, CFG_INIT);
+            while (error == ENOMEM && fib_plausible(error));
             fib_doing(c, NULL);
             SCHED_CHECK(error == 0, "error: CFG_INIT: errno %d (%s)", error, scp_strerror(error));
             pause_some(c);

@@ -41,15 +41,15 @@ bool fib_plausible(int error)
     for (size_t i = 0; i < SC_ARRAY_SIZE(plausible); i++)
         if (error == plausible[i])
             return true;
-    return false;
+    return error == ENOMEM && (fib_world.w_faults & FIB_FAULT_MEMORY);
 }
 
 const char *fib_failure_kind(const char *text)
 {
     static const char *const kinds[] = {
-        "data",        "order",       "error",       "contract", "twice",          "touched",
-        "late-iodone", "enxio-first", "last-iodone", "counters", "limit",          "progress",
-        "manners",     "disorder",    "after-halt",  "leak",     "the test itself"};
+        "data",        "order",      "error",       "contract",    "twice",    "touched",
+        "late-iodone", "late-event", "enxio-first", "last-iodone", "counters", "limit",
+        "progress",    "manners",    "disorder",    "after-halt",  "leak",     "the test itself"};
 
     for (size_t i = 0; i < SC_ARRAY_SIZE(kinds); i++) {
         const size_t n = strlen(kinds[i]);
