@@ -9,10 +9,10 @@
  *
  * Contents: fib_swarm.c what a seed chooses; fib_world.c a run from building to taking down, time limits,
  * final checks; fib_memory.c buffers and shadows; fib_chain.c chains to strategy; fib_raw.c raw I/O and
- * ioctls; fib_head.c a head of its own on an adapter; fib_hot.c an adapter that comes and goes; fib_chip.c
- * a chip without room; fib_cmds.c commands besides READ and WRITE; fib_life.c
- * opening, closing, configuring; fib_faults.c misbehaviour; fib_batch.c many seeds; fib_main.c the command
- * line.
+ * ioctls; fib_head.c and fib_request.c a head of its own on an adapter; fib_hot.c an adapter that comes and
+ * goes; fib_chip.c a chip without room; fib_cmds.c commands besides READ and WRITE; fib_guest.c somebody else
+ * on a head's LUN; fib_life.c opening, closing, configuring; fib_faults.c misbehaviour; fib_batch.c many
+ * seeds; fib_main.c the command line.
  */
 #ifndef FIB_H
 #define FIB_H
@@ -236,6 +236,8 @@ void fib_open_data(struct fib_caller *c);
 void fib_close_data(struct fib_caller *c);
 /* A disk that has a region of this caller's; FIB_DISKS_MAX: none. */
 unsigned fib_data_disk(struct fib_caller *c);
+/* fib_guest.c: one thing somebody else does to a LUN, with the adapter open as fp. */
+void fib_guest_act(struct fib_caller *c, struct file *fp, const struct fib_disk *d);
 /* How often a head that has asked to be told of resets of this adapter was told, and 1; 0: it has not. */
 unsigned fib_head_told(const struct fib_caller *c, devno_t adapter);
 /* How long a head's oldest request has been under way; fails when too long. */

@@ -237,7 +237,13 @@ static bool open_it(struct fib_caller *c)
     for (unsigned tries = 0; tries < 3 && error != 0; tries++, hot.o_sent++)
         error = fp_ioctl(hot.o_fp, SCIOTUR, (intptr_t)&ready, 0);
     SCHED_CHECK(error == 0 || fib_trouble(), "error: %s: SCIOTUR: errno %d", c->c_name, error);
-    return true;
+    /* Once more from the beginning: before its first untagged command a LUN's lane is open. */
+    if (fib_percent(&c->c_rng, 70)) {
+        (void)hot_ioctl(c, SCIOSTOP, "SCIOSTOP");
+        hot.o_sent = 0;
+        hot.o_started = hot_ioctl(c, SCIOSTART, "SCIOSTART") == 0;
+    }
+    return hot.o_started;
 }
 
 static void let_go(struct fib_caller *c)
