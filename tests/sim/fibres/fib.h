@@ -32,7 +32,7 @@
 #define FIB_REGION_MAX   (40u * SC_PAGE_SIZE) /* of a disk, for one caller */
 #define FIB_CELL_BYTES                                                                                       \
     (8u * SC_PAGE_SIZE) /* memory of one slot, with a page that nobody may touch in front */
-#define FIB_BIG_BYTES (FIB_REGION_MAX + 4u * SC_PAGE_SIZE)
+#define FIB_BIG_BYTES (FIB_REGION_MAX + 8u * SC_PAGE_SIZE)
 #define FIB_HEAD_REQS 8u
 
 #define FIB_LIMIT_GOOD_NS 5000000000u /* a request, an ioctl, an open, a close, when nothing misbehaves */
@@ -65,6 +65,7 @@ struct fib_disk {
     uint32_t dk_region; /* bytes of one caller */
     uint32_t dk_block;
     uint8_t dk_id, dk_lun;
+    bool dk_cached;     /* its cache may hold what was written; with w_watched */
     uint8_t *dk_shadow; /* dk_bytes */
     uint8_t *dk_state;  /* per sector: FIB_SURE ... */
 };
@@ -126,6 +127,7 @@ struct fib_world {
     uint32_t w_faults; /* bit per enum sim_fault_action, and FIB_FAULT_* */
     unsigned w_fault_steps;
     bool w_slow;         /* the strategy takes fibres off their processor: commands may meet their timeout */
+    bool w_watched;      /* what reaches the disks is looked at: no command takes the short way inside them */
     bool w_rush;         /* taken down without a pause for whoever is still inside */
     bool w_configured;   /* somebody takes a disk away and back */
     uint32_t w_openings; /* commands of one LUN at the device; 256 and there are not enough for all LUNs */

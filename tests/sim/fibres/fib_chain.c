@@ -90,7 +90,8 @@ static void chain_done(struct buf *bp)
     if (s->sl_pair && !s->sl_pair->sl_ended) {
         s->sl_ended = true;
     } else {
-        fib_unclaim(c, s->sl_disk, write, off, bp->b_bcount - s->sl_beyond);
+        if (bp->b_bcount > s->sl_beyond)
+            fib_unclaim(c, s->sl_disk, write, off, bp->b_bcount - s->sl_beyond);
         if (s->sl_pair) {
             pair_ended(s);
             slot_free(s->sl_pair);
@@ -219,7 +220,10 @@ static bool send_some(struct fib_caller *c)
     const bool sequence = fib_percent(r, c->c_sequential);
     const uint32_t blocks = d->dk_region / d->dk_block, most = c->c_tight ? SC_PAGE_SIZE : 4u * SC_PAGE_SIZE;
     const uint64_t base = (uint64_t)c->c_index * d->dk_region;
-    uint64_t at = base + (uint64_t)fib_below(r, blocks) * d->dk_block;
+    /* The end is where things are cut off. */
+    uint64_t at = base + (uint64_t)(fib_percent(r, 10) ? blocks - 1u - fib_below(r, 8) % blocks
+                                                       : fib_below(r, blocks)) *
+                             d->dk_block;
     bool write = fib_percent(r, 50);
     struct buf *head = NULL, **link = &head;
 
@@ -242,6 +246,18 @@ static bool send_some(struct fib_caller *c)
     if (head)
         send_chain(c, head);
     return head != NULL;
+}
+
+/* How a caller finds the end of a disk: nothing is there, and that is no error. */
+static void send_end(struct fib_caller *c, unsigned disk)
+{
+    const struct fib_disk *d = &fib_world.w_disks[disk];
+    struct fib_slot *s = slot_make(c, disk, false, d->dk_bytes, d->dk_block, 0);
+
+    if (!s)
+        return;
+    s->sl_beyond = d->dk_block;
+    send_chain(c, &s->sl_buf);
 }
 
 /*
@@ -304,6 +320,8 @@ void fib_chain_run(void *arg)
             fib_look();
         if (fib_percent(&c->c_rng, c->c_pairs) && has_order(disk))
             send_pair(c, disk);
+        else if (fib_percent(&c->c_rng, 5))
+            send_end(c, disk);
         else if (!send_some(c))
             wait_until(c, c->c_outstanding / 2);
         if (fib_percent(&c->c_rng, 25))

@@ -89,11 +89,12 @@ static void range(struct fib_caller *c, const struct fib_disk *d, uint64_t *off,
 }
 
 static void raw_judge(struct fib_caller *c, unsigned disk, bool write, uint64_t off, size_t bytes,
-                      const struct uio *uio, int error, bool refusable)
+                      size_t beyond, const struct uio *uio, int error, bool refusable)
 {
-    const bool complete = error == 0 && uio->uio_resid == 0;
+    const bool complete = error == 0 && uio->uio_resid == beyond;
 
-    SCHED_CHECK(uio->uio_resid <= bytes, "contract: raw I/O: %zu left of %zu", uio->uio_resid, bytes);
+    SCHED_CHECK(uio->uio_resid <= bytes && uio->uio_resid >= beyond, "contract: raw I/O: %zu left of %zu",
+                uio->uio_resid, bytes);
     SCHED_CHECK(complete || fib_trouble() || (refusable && error == EINVAL),
                 "error: %s: hdisk%u: raw %s of %zu bytes at %llu: errno %d (%s), %zu left, without any fault",
                 c->c_name, disk, write ? "write" : "read", bytes, (unsigned long long)off, error,
@@ -113,11 +114,15 @@ static void raw_io(struct fib_caller *c, unsigned disk)
     struct iovec vec[PIECES_MAX];
     struct uio uio = {.uio_iov = vec, .uio_segflg = fib_percent(r, 50) ? UIO_USERSPACE : UIO_SYSSPACE};
     uint64_t off;
-    size_t bytes;
+    size_t bytes, beyond = 0;
     bool refusable;
     int error;
 
     range(c, d, &off, &bytes);
+    if (off + bytes == d->dk_bytes && fib_percent(r, 60)) {
+        beyond = d->dk_block * (1u + fib_below(r, 3));
+        bytes += beyond;
+    }
     uio.uio_iovcnt = fib_percent(r, 60) ? cut(r, vec, data, bytes, odd ? 1 : d->dk_block) : 1;
     if (uio.uio_iovcnt == 1)
         vec[0] = (struct iovec){data, bytes};
@@ -132,10 +137,10 @@ static void raw_io(struct fib_caller *c, unsigned disk)
     error = fp_rwuio(c->c_files[disk], write ? UIO_WRITE : UIO_READ, &uio,
                      write && fib_percent(r, 20) ? SC_OPT_FUA : 0);
     fib_doing(c, NULL);
-    raw_judge(c, disk, write, off, bytes, &uio, error, refusable);
+    raw_judge(c, disk, write, off, bytes, beyond, &uio, error, refusable);
     fib_guard_check(c->c_name, data, bytes);
     if (write)
-        fib_written(disk, off, data, bytes, bytes - uio.uio_resid);
+        fib_written(disk, off, data, bytes - beyond, bytes - uio.uio_resid);
     else
         fib_compare(c->c_name, disk, off, data, bytes - uio.uio_resid);
     shim_det_observe(uio.uio_resid ^ (uint64_t)(unsigned)error << 40);
@@ -175,6 +180,48 @@ static int zero(struct fib_caller *c, unsigned disk, unsigned cmd)
     return cmd == DKUNMAP && error == EOPNOTSUPP ? 0 : error;
 }
 
+/* WRITE SAME and COMPARE AND WRITE as a program sends them: the driver looks at neither. */
+static int passthru(struct fib_caller *c, unsigned disk)
+{
+    static struct sc_passthru pts[FIB_CALLERS_MAX];
+    static uint8_t writtens[FIB_CALLERS_MAX][FIB_REGION_MAX];
+    uint8_t *written = writtens[c->c_index];
+    struct sc_passthru *pt = &pts[c->c_index];
+    const struct fib_disk *d = &fib_world.w_disks[disk];
+    struct fib_cdb cmd;
+    uint64_t off;
+    size_t bytes;
+    int error;
+
+    memset(pt, 0, sizeof(*pt));
+    range(c, d, &off, &bytes);
+    if (fib_percent(&c->c_rng, 50)) {
+        fib_cdb_same(d, off / d->dk_block, (uint32_t)(bytes / d->dk_block), &cmd);
+        fib_fill(&c->c_rng, pt->data, d->dk_block);
+        for (size_t at = 0; at < bytes; at += d->dk_block)
+            memcpy(written + at, pt->data, d->dk_block);
+    } else {
+        bytes = d->dk_block;
+        if (d->dk_state[off / FIB_SECTOR] != FIB_SURE ||
+            d->dk_state[(off + bytes - 1) / FIB_SECTOR] != FIB_SURE)
+            return 0;
+        fib_cdb_compare(d, off / d->dk_block, &cmd);
+        memcpy(pt->data, d->dk_shadow + off, bytes);
+        fib_fill(&c->c_rng, pt->data + bytes, bytes);
+        memcpy(written, pt->data + bytes, bytes);
+    }
+    pt->version = SC_VERSION_1;
+    pt->scsi_id = d->dk_id;
+    pt->lun_id = d->dk_lun;
+    pt->timeout_value = 30;
+    pt->command_length = cmd.cd_length;
+    pt->data_length = cmd.cd_bytes;
+    memcpy(pt->scsi_cdb, cmd.cd_cdb, sizeof(pt->scsi_cdb));
+    error = fp_ioctl(c->c_files[disk], DK_PASSTHRU, (intptr_t)pt, 0);
+    fib_written(disk, off, written, bytes, error ? 0 : bytes);
+    return error;
+}
+
 static void ioctl_some(struct fib_caller *c, unsigned disk)
 {
     static const unsigned ways[] = {DKZERO, DKZERO_UNMAP, DKUNMAP};
@@ -186,7 +233,7 @@ static void ioctl_some(struct fib_caller *c, unsigned disk)
     int error = 0;
 
     fib_doing(c, "ioctl");
-    switch (fib_below(r, 7)) {
+    switch (fib_below(r, 9)) {
     case 0:
         error = fp_ioctl(c->c_files[disk], IOCINFO, (intptr_t)&info, 0);
         SCHED_CHECK(error == 0 && info.un.scdk.numblks * info.un.scdk.blksize == d->dk_bytes,
@@ -205,6 +252,10 @@ static void ioctl_some(struct fib_caller *c, unsigned disk)
         break;
     case 4:
         error = fp_ioctl(c->c_files[disk], DKINFO, (intptr_t)&dkinfo, 0);
+        break;
+    case 5:
+    case 6:
+        error = passthru(c, disk);
         break;
     default:
         error = zero(c, disk, ways[fib_below(r, SC_ARRAY_SIZE(ways))]);

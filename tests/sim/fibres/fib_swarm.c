@@ -147,6 +147,7 @@ void fib_choose(struct fib_world *w, uint64_t seed)
     choose_chip(w);
     fib_faults_choose(w);
     w->w_phases = 1 + fib_percent(r, 25);
+    w->w_watched = fib_percent(r, 40);
     w->w_rush = fib_percent(r, 40);
     w->w_openings = openings[fib_below(r, SC_ARRAY_SIZE(openings))];
     fib_choose_schedule(&s, seed);

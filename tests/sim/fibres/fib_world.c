@@ -15,6 +15,8 @@
 #include "devdrv/dd_impl.h"
 #include "shim/det/det_impl.h"
 
+#include <sys/scsiproto.h>
+
 #include <string.h>
 #include <sys/resource.h>
 
@@ -242,6 +244,32 @@ static void take_down(struct fib_world *w)
     SCHED_CHECK(leaked == 0, "leak: %zu blocks of the process", leaked);
 }
 
+/* What reaches a disk with data. Context: any, inside the chip's start(). */
+static void watch_cache(void *arg, const struct ad_xfer *x)
+{
+    struct fib_disk *d = arg;
+
+    switch (x->xfer_cdb[0]) {
+    case SCSI_SYNC_CACHE_10:
+    case SCSI_SYNC_CACHE_16:
+        d->dk_cached = false;
+        break;
+    case SCSI_WRITE_6:
+    case SCSI_WRITE_10:
+    case SCSI_WRITE_12:
+    case SCSI_WRITE_16:
+        d->dk_cached |= x->xfer_cdb[0] == SCSI_WRITE_6 || !(x->xfer_cdb[1] & SCSI_CDB1_FUA);
+        break;
+    case SCSI_WRITE_SAME_10:
+    case SCSI_WRITE_SAME_16:
+    case SCSI_COMPARE_AND_WRITE:
+        d->dk_cached = true;
+        break;
+    default:
+        break;
+    }
+}
+
 static void build(struct fib_world *w)
 {
     char text[SCP_ERROR_MAX];
@@ -259,6 +287,8 @@ static void build(struct fib_world *w)
         un = dd_unit_of(d->dk_devno);
         d->dk_id = un->un_dds.scsi_id;
         d->dk_lun = un->un_dds.lun_id;
+        if (w->w_watched && d->dk_role == FIB_DISK_DATA)
+            sim_disk_watch(d->dk_sim, watch_cache, d);
     }
     fib_memory_prepare(w);
     fib_life_prepare(w);
@@ -372,6 +402,9 @@ static void check(struct fib_world *w)
 {
     shim_delay_ns(1000);
     fib_look();
+    for (unsigned i = 0; i < w->w_ndisks; i++)
+        SCHED_CHECK(!w->w_disks[i].dk_cached || fib_trouble(),
+                    "data: hdisk%u was closed and its cache holds what was written", i);
     for (unsigned i = 0; i < w->w_ndisks; i++)
         if (w->w_disks[i].dk_role != FIB_DISK_HEAD)
             check_disk(w, i);
