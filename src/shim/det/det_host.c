@@ -46,10 +46,30 @@ static void det_panic(const char *text)
 
 /* ---------------------------------------------------------------- memory */
 
+void shim_det_short(enum det_short what, uint64_t k, bool for_good)
+{
+    shim_det.shortage[what].left = k;
+    shim_det.shortage[what].for_good = for_good;
+}
+
+/* Does this call fail? */
+static bool det_short(enum det_short what)
+{
+    uint64_t *left = &shim_det.shortage[what].left;
+
+    if (*left == 0 || (*left > 1 && --*left > 0))
+        return false;
+    if (!shim_det.shortage[what].for_good)
+        *left = 0;
+    return true;
+}
+
 static void *det_alloc(size_t size, size_t align)
 {
     void *p;
 
+    if (det_short(DET_SHORT_MEMORY))
+        return NULL;
     if (posix_memalign(&p, align < sizeof(void *) ? sizeof(void *) : align, size))
         return NULL;
     memset(p, 0, size);
@@ -122,6 +142,8 @@ static void det_delay_ns(uint64_t ns)
 
 static int det_timer_arm(struct shim_timer *t, uint64_t when_ns)
 {
+    if (det_short(DET_SHORT_TIMERS))
+        return ENOMEM;
     if (t->tm_state == 1)
         shim_timerq_remove(&shim_det.timers, t);
     shim_timerq_insert(&shim_det.timers, t, when_ns);

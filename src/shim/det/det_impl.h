@@ -58,6 +58,10 @@ struct det_host {
         char name[DET_NAME_MAX];
         int64_t value;
     } tunables[DET_TUNABLES_MAX];
+    struct {
+        uint64_t left; /* calls until the one that fails; 0: none does */
+        bool for_good;
+    } shortage[DET_SHORT_COUNT];
     /* With fibres. */
     const struct det_fibre_ops *ops; /* NULL: none */
     const struct det_strategy *strategy;

@@ -75,6 +75,13 @@ bool shim_det_sched_idle(void);
 uint64_t shim_det_points(void);
 uint64_t shim_det_digest(void);
 void shim_det_observe(uint64_t value);
+/*
+ * The host is short of something: the k-th allocation, or arming of a timer, from now on fails, that one
+ * alone or it and all that follow; k = 0: no longer. Unlike shim_fail_set() at any time, and unseen by the
+ * thread sanitizer.
+ */
+enum det_short { DET_SHORT_MEMORY, DET_SHORT_TIMERS, DET_SHORT_COUNT };
+void shim_det_short(enum det_short what, uint64_t k, bool for_good);
 /* The current fibre, and what a fibre is called. */
 uint32_t shim_det_fibre(void);
 const char *shim_det_fibre_name(uint32_t fibre);

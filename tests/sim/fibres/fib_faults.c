@@ -102,6 +102,7 @@ static void act(struct fib_world *w, struct fib_rng *r)
 {
     const struct fib_disk *d = &w->w_disks[fib_below(r, w->w_ndisks)];
     unsigned bit = fib_below(r, FIB_FAULT_BITS);
+    bool for_good;
 
     /* The next allowed kind from a random place on; the mask has at least one. */
     while ((w->w_faults & (1u << bit)) == 0)
@@ -121,10 +122,11 @@ static void act(struct fib_world *w, struct fib_rng *r)
         fib_foreign(r, d);
         break;
     case FIB_FAULT_MEMORY:
-        shim_fail_set(SHIM_FAIL_ALLOC, 1 + fib_below(r, 8), false);
+        shim_det_short(DET_SHORT_MEMORY, 1 + fib_below(r, 8), false);
         break;
     case FIB_FAULT_TIMER:
-        shim_fail_set(SHIM_FAIL_TIMER, 1 + fib_below(r, 8), fib_percent(r, 50));
+        for_good = fib_percent(r, 50);
+        shim_det_short(DET_SHORT_TIMERS, 1 + fib_below(r, 8), for_good);
         break;
     case FIB_FAULT_WILD:
         break; /* the callers do it */
@@ -149,7 +151,7 @@ void fib_faults_run(void *arg)
                 shim_det_mark();
         /* A host that is short of timers is so for a moment, and then something happens on each adapter. */
         if (w->w_faults & FIB_FAULT_TIMER) {
-            shim_fail_set(SHIM_FAIL_TIMER, 0, false);
+            shim_det_short(DET_SHORT_TIMERS, 0, false);
             for (unsigned a = 0; a < w->w_spec.nadapters; a++)
                 ad_hw_kick(ad_find(scp_adapter_devno(w->w_pair, a)));
         }
@@ -158,8 +160,8 @@ void fib_faults_run(void *arg)
 
 void fib_faults_clear(struct fib_world *w)
 {
-    shim_fail_set(SHIM_FAIL_ALLOC, 0, false);
-    shim_fail_set(SHIM_FAIL_TIMER, 0, false);
+    shim_det_short(DET_SHORT_MEMORY, 0, false);
+    shim_det_short(DET_SHORT_TIMERS, 0, false);
     for (unsigned i = 0; i < w->w_ndisks; i++) {
         sim_fault_clear(w->w_disks[i].dk_sim);
         if (w->w_faults & FIB_FAULT_FOREIGN)

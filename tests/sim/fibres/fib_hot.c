@@ -172,9 +172,9 @@ static void thread_run(void *arg)
 /* False: no memory. */
 static bool attach(struct fib_caller *c)
 {
-    const struct sim_bus_config bus = {.sb_adapter_id = 7,
-                                       .sb_commands_max = fib_percent(&c->c_rng, 30) ? 2 : 0,
-                                       .sb_clears_queue = fib_percent(&c->c_rng, 50)};
+    const bool few = fib_percent(&c->c_rng, 30), clears = fib_percent(&c->c_rng, 50);
+    const struct sim_bus_config bus = {
+        .sb_adapter_id = 7, .sb_commands_max = few ? 2 : 0, .sb_clears_queue = clears};
     struct sim_disk_config disk = {.sd_id = HOT_ID,
                                    .sd_block_bytes = FIB_SECTOR,
                                    .sd_blocks = HOT_BLOCKS,
