@@ -80,6 +80,7 @@ struct fib_slot {
     struct fib_caller *sl_caller;
     bool sl_busy;
     bool sl_ended; /* of a pair: done, the other one is not */
+    bool sl_big;   /* its memory is the caller's large buffer */
     unsigned sl_disk;
     struct fib_slot *sl_pair;   /* the other of two writes to one place */
     bool sl_second;             /* sent after it */
@@ -100,13 +101,14 @@ struct fib_caller {
     unsigned c_steps;
     unsigned c_disk; /* opener, configurer, head: which */
     /* How it behaves. */
-    unsigned c_chain_max, c_resubmit, c_sequential, c_pairs;
+    unsigned c_chain_max, c_resubmit, c_sequential, c_pairs, c_bigs;
     bool c_tight; /* its buffers are neighbours in memory */
     /* The run. */
     struct file *c_files[FIB_DISKS_MAX];
     struct fib_slot c_slots[FIB_SLOTS];
     unsigned c_outstanding, c_resubmits;
     bool c_draining;
+    bool c_big;                                                   /* its large buffer is in use */
     uint8_t c_claims[FIB_DISKS_MAX][FIB_REGION_MAX / FIB_SECTOR]; /* readers, or 255: a writer */
     /* What it sleeps in, if anything. */
     const char *c_doing;

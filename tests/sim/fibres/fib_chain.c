@@ -40,6 +40,9 @@ static void judge(struct fib_slot *s)
     const int error = bp->b_flags & B_ERROR ? bp->b_error : 0;
     const uint64_t off = (uint64_t)bp->b_blkno << DEV_BSHIFT;
 
+    SCHED_CHECK(!(bp->b_flags & B_ERROR) == (bp->b_error == 0),
+                "contract: B_ERROR is%s set and b_error is %d", bp->b_flags & B_ERROR ? "" : " not",
+                bp->b_error);
     SCHED_CHECK(bp->b_flags & B_DONE, "contract: B_DONE is not set in iodone");
     SCHED_CHECK(bp->b_resid <= bp->b_bcount, "contract: residual %zu of %zu", bp->b_resid, bp->b_bcount);
     SCHED_CHECK(fib_trouble() || (error == 0 && bp->b_resid == s->sl_beyond),
@@ -68,6 +71,9 @@ static void slot_free(struct fib_slot *s)
     memset(&s->sl_buf, GIVEN_BACK, sizeof(s->sl_buf));
     s->sl_pair = NULL;
     s->sl_busy = s->sl_ended = false;
+    if (s->sl_big)
+        s->sl_caller->c_big = false;
+    s->sl_big = false;
 }
 
 /* b_iodone. Context: completion, on whatever fibre brought it back. */
@@ -248,6 +254,34 @@ static bool send_some(struct fib_caller *c)
     return head != NULL;
 }
 
+/* More than a command takes: the driver cuts it up. */
+static void send_big(struct fib_caller *c, unsigned disk)
+{
+    struct fib_rng *r = &c->c_rng;
+    const struct fib_disk *d = &fib_world.w_disks[disk];
+    const uint64_t base = (uint64_t)c->c_index * d->dk_region;
+    const uint32_t blocks = d->dk_region / d->dk_block, at = fib_below(r, blocks / 2);
+    const uint64_t off = base + (uint64_t)at * d->dk_block;
+    const size_t bytes = (size_t)(blocks - at) * d->dk_block;
+    const bool write = fib_percent(r, 70);
+    struct fib_slot *s;
+
+    if (c->c_big || !fib_claim(c, disk, write, off, bytes))
+        return;
+    s = slot_make(c, disk, write, off, d->dk_block, 0);
+    if (!s) {
+        fib_unclaim(c, disk, write, off, bytes);
+        return;
+    }
+    c->c_big = s->sl_big = true;
+    s->sl_buf.b_un.b_addr = fib_big(c) + 512u * fib_below(r, 8);
+    s->sl_buf.b_bcount = bytes;
+    fib_guard_set(s->sl_buf.b_un.b_addr, bytes);
+    if (write)
+        fib_fill(r, s->sl_buf.b_un.b_addr, bytes);
+    send_chain(c, &s->sl_buf);
+}
+
 /* How a caller finds the end of a disk: nothing is there, and that is no error. */
 static void send_end(struct fib_caller *c, unsigned disk)
 {
@@ -322,6 +356,8 @@ void fib_chain_run(void *arg)
             send_pair(c, disk);
         else if (fib_percent(&c->c_rng, 5))
             send_end(c, disk);
+        else if (fib_percent(&c->c_rng, c->c_bigs))
+            send_big(c, disk);
         else if (!send_some(c))
             wait_until(c, c->c_outstanding / 2);
         if (fib_percent(&c->c_rng, 25))

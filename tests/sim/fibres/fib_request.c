@@ -28,6 +28,9 @@ static void req_judge(struct fib_head *h, struct fib_head_req *rq)
               h->h_caller->c_name);
     SCHED_CHECK(shim_self()->self_nlocks == 0, "contract: iodone with %u locks held",
                 shim_self()->self_nlocks);
+    SCHED_CHECK(!(bp->b_flags & B_ERROR) == (bp->b_error == 0),
+                "contract: B_ERROR is%s set and b_error is %d", bp->b_flags & B_ERROR ? "" : " not",
+                bp->b_error);
     SCHED_CHECK(bp->b_resid <= bp->b_bcount, "contract: residual %zu of %zu", bp->b_resid, bp->b_bcount);
     /* What to do with a kept queue comes too late when another error has cleared it meanwhile. */
     SCHED_CHECK(error == 0 || error == EIO || error == ENXIO ||

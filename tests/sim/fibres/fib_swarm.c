@@ -53,6 +53,7 @@ static void choose_callers(struct fib_world *w)
         c->c_resubmit = fib_percent(r, 50) ? 40 : 0;
         c->c_sequential = fib_below(r, 101);
         c->c_pairs = fib_percent(r, 25) ? 30 : 0;
+        c->c_bigs = fib_percent(r, 25) ? 40 : 0;
         c->c_tight = fib_percent(r, 30);
         (void)shim_format(c->c_name, sizeof(c->c_name), "%s %u", fib_kind_names[kind], i);
     }
