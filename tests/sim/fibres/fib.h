@@ -9,10 +9,11 @@
  *
  * Contents: fib_swarm.c what a seed chooses; fib_world.c a run from building to taking down, time limits,
  * final checks; fib_memory.c buffers and shadows; fib_chain.c chains to strategy; fib_raw.c raw I/O and
- * ioctls; fib_head.c and fib_request.c a head of its own on an adapter; fib_hot.c an adapter that comes and
- * goes; fib_chip.c a chip without room; fib_cmds.c commands besides READ and WRITE; fib_guest.c somebody else
- * on a head's LUN; fib_life.c opening, closing, configuring; fib_faults.c misbehaviour; fib_batch.c many
- * seeds; fib_main.c the command line.
+ * ioctls; fib_limit.c how long
+ * things may take; fib_head.c and fib_request.c a head of its own on an adapter; fib_hot.c an adapter that
+ * comes and goes; fib_chip.c a chip without room; fib_cmds.c commands besides READ and WRITE; fib_guest.c
+ * somebody else on a head's LUN; fib_life.c opening, closing, configuring; fib_faults.c misbehaviour;
+ * fib_batch.c many seeds; fib_main.c the command line.
  */
 #ifndef FIB_H
 #define FIB_H
@@ -136,6 +137,10 @@ struct fib_world {
     /* In fib_chip.c: per cent of the commands for which the chip has no room, and of the maps that have to
      * wait; the most pieces a map may have, or 0. */
     unsigned w_busy, w_later, w_pieces;
+    /* Commands that the chip loses: FIB_LOST_*. */
+    unsigned w_lost;
+    bool w_dawdles; /* heads stay in their iodone routines for a while */
+    unsigned w_dawdlers;
     uint64_t w_limit_ns;
     /* The run. */
     struct scp *w_pair;
@@ -147,6 +152,8 @@ struct fib_world {
     uint64_t w_rules; /* faults set */
     bool w_cleared;   /* faults are over */
 };
+/* Until a reset of the bus; or for longer than that, on a head's own disk. */
+enum { FIB_LOST_NONE, FIB_LOST_RESET, FIB_LOST_LONG };
 #define FIB_FAULT_ATTENTION (1u << 24)
 #define FIB_FAULT_RESET     (1u << 25)
 #define FIB_FAULT_HALT      (1u << 26)
@@ -169,7 +176,10 @@ bool fib_looked_for(const char *kind);
     } while (0)
 
 /* Errors are possible. */
-static inline bool fib_trouble(void) { return fib_world.w_faults != 0 || fib_world.w_slow; }
+static inline bool fib_trouble(void)
+{
+    return fib_world.w_faults != 0 || fib_world.w_slow || fib_world.w_lost != FIB_LOST_NONE;
+}
 /* One of those a misbehaving bus may cause, to who asked for something valid. */
 bool fib_plausible(int error);
 /* And of an open, which may meet half an answer about what the device is. */
@@ -187,8 +197,6 @@ void fib_describe(const struct fib_world *w, const struct sched *s);
 extern const struct sched_program fib_program;
 extern bool fib_tracing; /* a line a point */
 extern bool fib_telling; /* say what the world is made of */
-/* The caller is about to sleep in something that has a limit; NULL: it has come back. */
-void fib_doing(struct fib_caller *c, const char *what);
 /* Sleep until something of this caller's ends. */
 void fib_sleep(struct fib_caller *c);
 /* This fibre begins and ends to look at what is the caller's: around its iodone routines, strategy and
@@ -210,6 +218,18 @@ void fib_inside(const struct fib_inside *in, bool enters);
 void fib_look(void);
 /* The first word of what went wrong. */
 const char *fib_failure_kind(const char *text);
+
+/* fib_limit.c */
+void fib_limits_begin(const struct det_strategy *st);
+void fib_limits(void);
+/* The caller is about to sleep in something that has a limit; NULL: it has come back. */
+void fib_doing(struct fib_caller *c, const char *what);
+/* A request is under way: its sc_buf, if it is one, and since when. Fails when that is too long. */
+void fib_late_request(const struct fib_caller *c, const struct sc_buf *sb, uint64_t since, uint64_t naps);
+/* The same of one that only a thread in iodone can hold up. */
+void fib_late_starved(const struct fib_caller *c, uint64_t since, uint64_t naps);
+/* At the end of an iodone routine. */
+void fib_dawdle(struct fib_caller *c);
 
 /* fib_memory.c */
 void fib_memory_prepare(struct fib_world *w);
@@ -245,13 +265,15 @@ void fib_guest_act(struct fib_caller *c, struct file *fp, const struct fib_disk 
 /* How often a head that has asked to be told of resets of this adapter was told, and 1; 0: it has not. */
 unsigned fib_head_told(const struct fib_caller *c, devno_t adapter);
 /* How long a head's oldest request has been under way; fails when too long. */
-void fib_head_limits(struct fib_caller *c, void (*check)(const char *what, uint64_t since, uint64_t naps));
+void fib_head_limits(const struct fib_caller *c);
 /* The same of the adapter that comes and goes. */
-void fib_hot_limits(void (*check)(const char *what, uint64_t since, uint64_t naps));
+void fib_hot_limits(const struct fib_caller *c);
 
 /* fib_chip.c: stand between the adapter driver and the bus, if the seed wants it, and go away. */
 void fib_chip_between(devno_t devno, uint64_t seed);
 void fib_chip_away(devno_t devno);
+/* Has a chip lost the command of this request, and not given it back? */
+bool fib_chip_keeps(const struct sc_buf *sb);
 
 /* fib_cmds.c: a well-formed command, and how much data goes which way. */
 struct fib_cdb {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fib_chip.c - a chip without room and a mapper that is short: what stands between the adapter driver and the
- * simulated bus in some seeds.
+ * fib_chip.c - a chip without room, or that loses commands, and a mapper that is short: what stands between
+ * the adapter driver and the simulated bus in some seeds.
  *
  * start() now and then says that there is no room, and the chip calls back later, or leaves it to the driver
  * to ask again; a map has to wait, or never fits because it has too many pieces. None of it is an error for
@@ -12,6 +12,7 @@
 #include "adapter/ad_impl.h"
 
 #define KICK_NS_MAX 20000000u
+#define LOST_NS     300000000000u
 
 /* map_host[1]: how far a map has come. */
 enum { CHIP_MAPPED = 1, CHIP_READY, CHIP_OVER };
@@ -23,6 +24,10 @@ static struct chip {
     struct shim_dev_ops ch_dev_own;
     struct fib_rng ch_rng;
     struct shim_timer ch_timer;
+    int (*ch_reset_bus)(void *hw);
+    struct ad_xfer *ch_lost; /* the one it has lost */
+    const struct sc_buf *ch_lost_sb;
+    struct shim_timer ch_found;
 } chips[FIB_ADAPTERS_MAX + 1u];
 
 static void kick(struct shim_timer *t)
@@ -32,12 +37,76 @@ static void kick(struct shim_timer *t)
     ad_hw_kick(ch->ch_ad);
 }
 
-static int chip_start(void *hw, struct ad_xfer *xfer)
+static struct chip *chip_of(const void *hw)
 {
     struct chip *ch = chips;
 
     while (!ch->ch_ad || ch->ch_ad->adp_hw != hw)
         ch++;
+    return ch;
+}
+
+/* What was lost comes back. */
+static void found(struct chip *ch, enum ad_result result)
+{
+    struct ad_xfer *xfer = ch->ch_lost;
+
+    if (!xfer)
+        return;
+    ch->ch_lost = NULL;
+    ch->ch_lost_sb = NULL;
+    xfer->xfer_result = (uint8_t)result;
+    xfer->xfer_scsi_status = 0;
+    xfer->xfer_resid = xfer->xfer_bytes;
+    ad_hw_done(ch->ch_ad, xfer);
+}
+
+static void found_at_last(struct shim_timer *t) { found(t->tm_arg, AD_RES_ABORTED); }
+
+static int chip_reset_bus(void *hw)
+{
+    struct chip *ch = chip_of(hw);
+
+    if (fib_world.w_lost == FIB_LOST_RESET)
+        found(ch, AD_RES_BUS_RESET);
+    return ch->ch_reset_bus(hw);
+}
+
+bool fib_chip_keeps(const struct sc_buf *sb)
+{
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(chips); i++)
+        if (chips[i].ch_lost_sb == sb)
+            return true;
+    return false;
+}
+
+/* One at a time, and the long way only where a head is alone. */
+static bool loses(struct chip *ch, const struct ad_xfer *xfer)
+{
+    const bool now = fib_world.w_lost != FIB_LOST_NONE && !ch->ch_lost && fib_percent(&ch->ch_rng, 4);
+    bool head = false;
+
+    for (unsigned i = 0; i < fib_world.w_ndisks; i++) {
+        const struct fib_disk *d = &fib_world.w_disks[i];
+
+        head |= d->dk_role == FIB_DISK_HEAD && d->dk_adapter == ch->ch_ad->adp_devno &&
+                d->dk_id == xfer->xfer_id && d->dk_lun == xfer->xfer_lun;
+    }
+    return now && (head || fib_world.w_lost == FIB_LOST_RESET);
+}
+
+static int chip_start(void *hw, struct ad_xfer *xfer)
+{
+    struct chip *ch = chip_of(hw);
+
+    if (loses(ch, xfer)) {
+        ch->ch_lost = xfer;
+        ch->ch_lost_sb = SC_CONTAINER_OF(xfer, struct ad_cmd, cmd_xfer)->cmd_sb;
+        shim_det_observe(xfer->xfer_tag);
+        if (fib_world.w_lost == FIB_LOST_LONG)
+            (void)shim_timer_arm(&ch->ch_found, shim_now_ns() + LOST_NS);
+        return AD_HW_PENDING;
+    }
     SCHED_CHECK(xfer->xfer_bytes == 0 || xfer->xfer_map->map_host[1] == CHIP_READY,
                 "manners: operation %02x was started with memory that was not synchronised",
                 xfer->xfer_cdb[0]);
@@ -89,7 +158,8 @@ void fib_chip_between(devno_t devno, uint64_t seed)
 {
     struct chip *ch = chips;
 
-    if (fib_world.w_busy == 0 && fib_world.w_later == 0 && fib_world.w_pieces == 0)
+    if (fib_world.w_busy == 0 && fib_world.w_later == 0 && fib_world.w_pieces == 0 &&
+        fib_world.w_lost == FIB_LOST_NONE)
         return;
     while (ch->ch_ad)
         ch++;
@@ -97,6 +167,9 @@ void fib_chip_between(devno_t devno, uint64_t seed)
     ch->ch_rng.state = seed;
     ch->ch_start = ch->ch_ad->adp_ops_own.start;
     ch->ch_ad->adp_ops_own.start = chip_start;
+    ch->ch_reset_bus = ch->ch_ad->adp_ops_own.reset_bus;
+    ch->ch_ad->adp_ops_own.reset_bus = chip_reset_bus;
+    shim_timer_init(&ch->ch_found, found_at_last, ch);
     ch->ch_dev = ch->ch_ad->adp_dev->dev_ops;
     ch->ch_dev_own = *ch->ch_dev;
     ch->ch_dev_own.dma_map = chip_map;
@@ -117,7 +190,10 @@ void fib_chip_away(devno_t devno)
         return;
     while (shim_timer_cancel(&ch->ch_timer) == SHIM_CANCEL_RUNNING)
         shim_delay_ns(1000);
+    while (shim_timer_cancel(&ch->ch_found) == SHIM_CANCEL_RUNNING)
+        shim_delay_ns(1000);
     ch->ch_ad->adp_ops_own.start = ch->ch_start;
+    ch->ch_ad->adp_ops_own.reset_bus = ch->ch_reset_bus;
     ch->ch_ad->adp_dev->dev_ops = ch->ch_dev;
     ch->ch_ad->adp_dma_sync = NULL;
     ch->ch_ad = NULL;

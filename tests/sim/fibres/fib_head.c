@@ -229,7 +229,7 @@ static void round_end(struct fib_head *h)
     h->h_cause = true;
     for (unsigned i = 0; i <= FIB_HEAD_REQS; i++)
         h->h_reqs[i].rq_must = h->h_reqs[i].rq_busy;
-    fib_doing(h->h_caller, "close");
+    fib_doing(h->h_caller, "adapter close");
     error = fp_close(h->h_fp);
     fib_doing(h->h_caller, NULL);
     SCHED_CHECK(error == 0, "error: %s: close: errno %d (%s)", h->h_caller->c_name, error,
@@ -346,11 +346,17 @@ void fib_head_join(struct fib_caller *c)
 
 /* ---------------------------------------------------------------- limits */
 
-void fib_head_limits(struct fib_caller *c, void (*check)(const char *what, uint64_t since, uint64_t naps))
+void fib_head_limits(const struct fib_caller *c)
 {
     const struct fib_head *h = fib_world.w_heads[c->c_index];
 
-    for (unsigned i = 0; h && i <= FIB_HEAD_REQS; i++)
-        if (h->h_reqs[i].rq_busy && !h->h_kept)
-            check("a request", h->h_reqs[i].rq_since, h->h_reqs[i].rq_naps);
+    for (unsigned i = 0; h && i <= FIB_HEAD_REQS; i++) {
+        const struct fib_head_req *rq = &h->h_reqs[i];
+
+        if (!rq->rq_busy || h->h_kept)
+            continue;
+        fib_late_request(c, &rq->rq_sb, rq->rq_since, rq->rq_naps);
+        if (rq->rq_sent)
+            fib_late_starved(c, rq->rq_since, rq->rq_naps);
+    }
 }

@@ -285,7 +285,7 @@ static void take_away(struct fib_caller *c)
         if (hot.o_started && fib_percent(&c->c_rng, 70))
             (void)hot_ioctl(c, SCIOSTOP, "SCIOSTOP");
         SCHED_CHECK(ad_detach(HOT_DEVNO) == EBUSY, "contract: an adapter was taken away while it was open");
-        fib_doing(c, "close");
+        fib_doing(c, "adapter close");
         error = fp_close(hot.o_fp);
         fib_doing(c, NULL);
         SCHED_CHECK(error == 0, "error: %s: close: errno %d (%s)", c->c_name, error, scp_strerror(error));
@@ -354,10 +354,14 @@ void fib_hot_run(void *arg)
     }
 }
 
-void fib_hot_limits(void (*check)(const char *what, uint64_t since, uint64_t naps))
+void fib_hot_limits(const struct fib_caller *c)
 {
-    for (unsigned t = 0; t < HOT_THREADS; t++)
-        for (unsigned i = 0; i < HOT_REQS; i++)
-            if (hot.o_threads[t].th_reqs[i].rq_busy)
-                check("a request", hot.o_threads[t].th_reqs[i].rq_since, hot.o_threads[t].th_reqs[i].rq_naps);
+    for (unsigned t = 0; t < HOT_THREADS; t++) {
+        for (unsigned i = 0; i < HOT_REQS; i++) {
+            const struct hot_req *rq = &hot.o_threads[t].th_reqs[i];
+
+            if (rq->rq_busy)
+                fib_late_request(c, &rq->rq_sb, rq->rq_since, rq->rq_naps);
+        }
+    }
 }

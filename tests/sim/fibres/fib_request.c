@@ -72,6 +72,7 @@ static void head_done(struct buf *bp)
     }
     fib_leave(c);
     shim_wake(&c->c_event);
+    fib_dawdle(c);
 }
 
 static void wrong_done(struct buf *bp)

@@ -130,6 +130,22 @@ static void choose_chip(struct fib_world *w)
         w->w_pieces = pieces[fib_below(r, SC_ARRAY_SIZE(pieces))];
 }
 
+/* Lost commands, and threads that stay in iodone. With nothing else, where others are judged by it. */
+static void choose_holding_up(struct fib_world *w)
+{
+    const unsigned which = fib_below(&w->w_rng, 100);
+
+    if (which < 6) {
+        w->w_lost = FIB_LOST_RESET;
+        w->w_faults &= ~FIB_FAULT_TIMER;
+    } else if (which < 12 && fib_looked_for("wedged")) {
+        w->w_lost = FIB_LOST_LONG;
+        w->w_faults = 0;
+    } else if (which < 24 && !fib_trouble() && fib_looked_for("starved")) {
+        w->w_dawdles = true;
+    }
+}
+
 void fib_choose(struct fib_world *w, uint64_t seed)
 {
     static const uint32_t openings[] = {1, 2, 4, 64, 64, 256};
@@ -153,7 +169,8 @@ void fib_choose(struct fib_world *w, uint64_t seed)
     w->w_openings = openings[fib_below(r, SC_ARRAY_SIZE(openings))];
     fib_choose_schedule(&s, seed);
     w->w_slow = s.s_kind == SCHED_SLOW;
-    w->w_limit_ns = fib_trouble() ? FIB_LIMIT_FAULT_NS : FIB_LIMIT_GOOD_NS;
+    choose_holding_up(w);
+    w->w_limit_ns = fib_trouble() || w->w_dawdles ? FIB_LIMIT_FAULT_NS : FIB_LIMIT_GOOD_NS;
 }
 
 /* ---------------------------------------------------------------- who goes on */
@@ -192,6 +209,10 @@ void fib_describe(const struct fib_world *w, const struct sched *s)
     if (w->w_busy || w->w_later || w->w_pieces)
         printf("  no room at %u%% of the commands, maps wait at %u%%, %u pieces at most (0: any)\n",
                w->w_busy, w->w_later, w->w_pieces);
+    if (w->w_lost || w->w_dawdles)
+        printf("  %s\n", w->w_dawdles                  ? "heads stay in iodone"
+                         : w->w_lost == FIB_LOST_RESET ? "commands are lost until a bus reset"
+                                                       : "commands are lost for long");
     for (unsigned i = 0; i < w->w_spec.nadapters; i++)
         printf("  scsi%u: %u disks, %s, %s, maximum transfer %llu\n", i, w->w_adapter_specs[i].ndisks,
                w->w_adapter_specs[i].no_gather ? "no gather" : "gather",
