@@ -385,6 +385,20 @@ static bool ad_dying_set(struct ad_adapter *adp, bool dying)
     return dying;
 }
 
+/*
+ * A LUN's timer may be on its way out, having brought the last command back by a reset: the chip that it goes
+ * on to use and the memory it runs in stay until then. All LUNs are stopped, so none is armed again.
+ */
+static void ad_timers_quiesce(struct ad_adapter *adp)
+{
+    for (unsigned i = 0; i < ad_lun_count(adp); i++) {
+        struct ad_lun *lun = ad_lun_at(adp, i);
+
+        while (lun != NULL && shim_timer_cancel(&lun->lun_timer) == SHIM_CANCEL_RUNNING)
+            shim_delay_ns(1000);
+    }
+}
+
 int ad_detach(devno_t devno)
 {
     struct ad_adapter *adp = ad_find(devno);
@@ -408,6 +422,7 @@ int ad_detach(devno_t devno)
     shim_sched_point();
     while (atomic_load_explicit(&ad_users[SC_MINOR(devno)], memory_order_seq_cst) != 0 || ad_has_runners(adp))
         (void)e_timedsleep(&never, NULL, AD_NS_PER_MS);
+    ad_timers_quiesce(adp);
     ad_bring_down(adp);
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_lun_at(adp, i);
@@ -415,8 +430,6 @@ int ad_detach(devno_t devno)
         if (lun == NULL)
             continue;
         SHIM_ASSERT(lun->lun_state == AD_LUN_STOPPED);
-        while (shim_timer_cancel(&lun->lun_timer) == SHIM_CANCEL_RUNNING)
-            shim_delay_ns(1000);
         shim_lock_fini(&lun->lun_lock);
         shim_free(lun, sizeof(*lun), 64, SHIM_TAG_AD);
     }
