@@ -322,6 +322,7 @@ static void round_run(struct fib_caller *c)
         fib_sleep(c);
     }
     fib_doing(c, NULL);
+    fib_enter(c); /* it may not have slept */
     while (!fib_looked_for("last-iodone") && hot.o_sending > 0)
         fib_sleep(c);
     if (!fib_trouble())

@@ -28,6 +28,7 @@ static void pause_some(struct fib_caller *c)
 
 static void use(struct fib_caller *c, struct file *fp)
 {
+    const uint64_t at = (uint64_t)c->c_index * SC_PAGE_SIZE; /* each his own */
     struct devinfo info;
     size_t done = 0;
     int error;
@@ -37,10 +38,10 @@ static void use(struct fib_caller *c, struct file *fp)
         error = fp_ioctl(fp, IOCINFO, (intptr_t)&info, 0);
         break;
     case 1:
-        error = scp_raw_read(fp, page[c->c_index], SC_PAGE_SIZE, 0, &done);
+        error = scp_raw_read(fp, page[c->c_index], SC_PAGE_SIZE, at, &done);
         break;
     case 2:
-        error = scp_raw_write(fp, page[c->c_index], SC_PAGE_SIZE, 0, 0, &done);
+        error = scp_raw_write(fp, page[c->c_index], SC_PAGE_SIZE, at, 0, &done);
         break;
     default:
         error = 0;

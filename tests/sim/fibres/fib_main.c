@@ -23,6 +23,7 @@ static const char help[] =
     "  scpair-sim --seed 17 --trace         a line for every point: number, virtual time, fibre, where\n"
     "  scpair-sim --file FILE               seeds that once failed, one a line: SEED [KIND] [# comment]\n"
     "  scpair-sim --seeds A-B --known FILE  good when exactly the seeds of FILE fail, each in its way\n"
+    "  scpair-sim --known FILE              the same of nothing but the seeds of FILE\n"
     "  --without KIND                       not to look for one kind of failure, to see what is behind it\n"
     "                                       (late-*, last-iodone, enxio-first, after-halt, disorder, order,\n"
     "                                       wedged, starved)\n"
@@ -44,8 +45,9 @@ static const char help[] =
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: scpair-sim --seeds A-B [--jobs N] [--known FILE] [--json] | --file FILE\n"
-                    "       scpair-sim --seed N [--shrink] [--trace]     (--help says more)\n");
+    fprintf(stderr,
+            "usage: scpair-sim --seeds A-B [--jobs N] [--known FILE] [--json] | --file FILE | --known FILE\n"
+            "       scpair-sim --seed N [--shrink] [--trace]     (--help says more)\n");
     return 2;
 }
 
@@ -130,7 +132,10 @@ int main(int argc, char **argv)
             return usage();
         }
     }
-    if (single + have + (b.b_file != NULL) != 1 || ((shrink || trace) && !single) || (b.b_known && !have))
+    if (b.b_known && !have && !single && !b.b_file)
+        b.b_file = b.b_known;
+    if (single + have + (b.b_file != NULL) != 1 || ((shrink || trace) && !single) ||
+        (b.b_known && !have && b.b_file != b.b_known))
         return usage();
     return single ? one(b.b_first, shrink, trace) : fib_batch_run(&b);
 }
