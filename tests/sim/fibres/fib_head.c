@@ -72,6 +72,10 @@ static void head_event(struct sc_event_info *info)
                 "contract: an event of %s says id %u, LUN %u, events %#x", h->h_caller->c_name, info->id,
                 info->lun, info->events);
     shim_det_observe(info->events);
+    for (unsigned i = 0; i < 4; i++)
+        shim_det_mark(); /* time for who stops the LUN: he waits for us */
+    FIB_CHECK("late-event", h->h_listens, "SCIOSTOP or close of %s returned inside its event function",
+              h->h_caller->c_name);
     h->h_told++;
     shim_wake(&h->h_caller->c_event);
 }
