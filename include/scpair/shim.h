@@ -88,6 +88,7 @@ enum shim_ctx {
 };
 
 #define SHIM_SELF_LOCKS  8 /* locks one thread may hold in checked mode */
+#define SHIM_SELF_TURNS  2 /* iodone routines on one stack that others may wait for */
 #define SHIM_IODONE_NEST 2 /* direct iodone nesting; deeper ones wait on the thread's list */
 
 /*
@@ -104,16 +105,16 @@ struct shim_self {
     uint64_t self_id;      /* non-zero, unique while the thread lives; set by the host */
     uint32_t self_nosleep; /* checked mode: strategy calls active on this stack (AIX-03) */
     uint32_t self_owner;   /* whom memory is put down to (shim_owner_enter) */
-    /* Turns: see src/shim/shim_self.c. */
-    SC_ATOMIC(uintptr_t) self_begun; /* written by the thread only */
-    SC_ATOMIC(uintptr_t) self_ended; /* the same */
-    uintptr_t self_mark;             /* what somebody who waits for it wants to see in self_ended */
-    struct shim_self *self_next;     /* all records */
-    uintptr_t self_flags;            /* SHIM_SELF_* */
-    uintptr_t self_reserved[1];      /* the wrappers', to come */
+    /* Turns, see src/shim/shim_self.c. */
+    SC_ATOMIC(uintptr_t)
+    self_turn[SHIM_SELF_TURNS];                   /* whose iodone routine runs here, and a number; 0 none */
+    uintptr_t self_mark[SHIM_SELF_TURNS];         /* those that somebody waits for */
+    struct shim_self *self_next;                  /* all records */
+    uint8_t self_turns;                           /* in use of self_turn */
+    uint8_t self_turn_no;                         /* the next number */
+    uint8_t self_listed;                          /* it is in the list of all records */
+    uint8_t self_reserved[sizeof(uintptr_t) - 3]; /* the wrappers', to come */
 };
-#define SHIM_SELF_LISTED  1u /* it is in the list of all records */
-#define SHIM_SELF_COVERED 2u /* what it begins is part of a turn below it on the stack */
 
 /* A lock; see sys/sclock.h. */
 #define shim_lock simple_lock_data
@@ -335,11 +336,20 @@ extern SC_ATOMIC(uint32_t) shim_hooks;
 static inline bool shim_checks_on(void) { return (SC_ATOMIC_PEEK(&shim_hooks) & SHIM_HOOK_CHECKS) != 0; }
 
 /*
- * Wait until every iodone routine that has begun, been put off or been promised (iodone_promise) on any
- * thread before this call has returned. Those that begin later are not waited for.
- * Context: process, no lock held that may not be slept under; not inside an iodone routine. [ours]
+ * A thread is about to call iodone() for something of `key`, which is 64-byte aligned, and others may want to
+ * wait until the routine has returned. The sequence is: begin; give back, with release, what says that the
+ * request is under way; iodone(); end. Whoever then takes what was given back, with acquire, and calls
+ * shim_turns_wait(key), waits for it. Begun and ended like brackets, on one thread, also by a timer on top of
+ * it. Returns the thread's record for shim_turn_end(); NULL when it cannot be: iodone() would put the call
+ * off, or the record is full. Context: any. [ours]
  */
-void shim_turns_wait(void);
+struct shim_self *shim_turn_begin(const void *key);
+void shim_turn_end(struct shim_self *self);
+/*
+ * Wait until all turns of this key that have begun are over. Context: process, no lock held that may not be
+ * slept under. [ours]
+ */
+void shim_turns_wait(const void *key);
 /*
  * A port says that the memory of a record which self() has returned is about to go: its thread ends.
  * Records that stay as long as the host need not be taken out. Context: any, no lock held; the thread is not

@@ -113,20 +113,6 @@ devno_t fp_getdevno(const struct file *fp);
 void iodone(struct buf *bp);
 
 /*
- * Who gives back what a request used before he calls iodone() for it, as a driver should, has nothing left by
- * which others could see that an iodone routine is still to run. So he promises it first, on the same thread,
- * and then calls iodone_promised() instead, with no other iodone in between: who has seen what he released
- * knows of it (shim_turns_wait() in scpair/shim.h). Any environment. [ours]
- */
-struct shim_self *iodone_promise(void);
-void iodone_promised(struct shim_self *self, struct buf *bp);
-/* There will be none after all: nothing was released. */
-void iodone_withdraw(struct shim_self *self);
-
-/* Would iodone() put the call off to the outermost one of this stack now? Any environment. [ours] */
-bool iodone_is_deep(void);
-
-/*
  * Wait for a request whose b_iodone is iodone_wakeup (or calls it). Process; no lock held; only
  * by whoever called strategy. 0, b_error, or EIO when B_ERROR is set without one.
  */

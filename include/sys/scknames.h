@@ -32,10 +32,6 @@
 #undef fp_getdevno
 /* kservices.h: block I/O */
 #undef iodone
-#undef iodone_promise
-#undef iodone_promised
-#undef iodone_withdraw
-#undef iodone_is_deep
 #undef iowait
 #undef iodone_wakeup
 /* kservices.h: locks, sleeping, timers */
@@ -93,10 +89,6 @@
 #define fp_getdevno           sck_fp_getdevno
 /* kservices.h: block I/O */
 #define iodone                sck_iodone
-#define iodone_promise        sck_iodone_promise
-#define iodone_promised       sck_iodone_promised
-#define iodone_withdraw       sck_iodone_withdraw
-#define iodone_is_deep        sck_iodone_is_deep
 #define iowait                sck_iowait
 #define iodone_wakeup         sck_iodone_wakeup
 /* kservices.h: locks, sleeping, timers */

@@ -31,6 +31,10 @@
  * Order of release (XEN-01): map, then slot, then iodone; there is no other resource. The slot's
  * return is one atomic step, which is why it needs no mutex around queue, release and push.
  *
+ * iodone comes after everything has been given back, when nothing in the LUN shows that it is still to come.
+ * So the thread notes in its own record that it is in a turn of this LUN (shim_turn_begin()), before it takes
+ * a slot; SCIOSTOP and SCIOHALT wait for such turns. A thread too deep in iodone routines has no lane.
+ *
  * Rejected: a lock-free queue. The lane needs none, because it is open only while there is nothing
  * to queue. Rejected: a reader-writer lock; its readers write the same word twice as well and
  * need the tag besides.
@@ -130,14 +134,15 @@ static inline bool ad_lane_release(struct ad_lun *lun, struct ad_cmd *cmd)
 }
 
 /* Not plain, or the lane is closed: go on as an ordinary command. */
-static void ad_lane_leave(struct ad_cmd *cmd, int mapped, int said)
+static void ad_lane_leave(struct shim_self *self, struct ad_cmd *cmd, int mapped, int said)
 {
     struct ad_lun *lun = cmd->cmd_lun;
 
     shim_lock_enter(&lun->lun_lock);
     ad_lane_close_locked(lun);
-    ad_enter_locked(lun);
+    ad_enter_locked(lun); /* counted from here on, as anybody */
     shim_lock_exit(&lun->lun_lock);
+    shim_turn_end(self);
     if (mapped != SHIM_MAP_OK)
         ad_exec_mapped_lock(cmd, mapped);
     else
@@ -158,11 +163,16 @@ bool ad_lane_submit(struct ad_lun *lun, struct sc_buf *sb)
     struct ad_cmd *cmd;
     int said;
 
-    if (SC_UNLIKELY(sb->flags != 0 || sb->q_tag_msg != SC_SIMPLE_Q))
+    if (SC_UNLIKELY(sb->flags != 0 || sb->q_tag_msg != SC_SIMPLE_Q) || !(lane & AD_LANE_OPEN))
+        return false;
+    self = shim_turn_begin(lun);
+    if (SC_UNLIKELY(self == NULL))
         return false;
     do {
-        if (!(lane & AD_LANE_OPEN) || !(lane & ~AD_LANE_OPEN))
+        if (!(lane & AD_LANE_OPEN) || !(lane & ~AD_LANE_OPEN)) {
+            shim_turn_end(self);
             return false;
+        }
         shim_sched_point();
     } while (SC_UNLIKELY(!atomic_compare_exchange_weak_explicit(&lun->lun_lane, &lane, lane & (lane - 1u),
                                                                 memory_order_acquire, memory_order_relaxed)));
@@ -172,7 +182,7 @@ bool ad_lane_submit(struct ad_lun *lun, struct sc_buf *sb)
         int mapped = ad_map(cmd);
 
         if (SC_UNLIKELY(mapped != SHIM_MAP_OK)) {
-            ad_lane_leave(cmd, mapped, 0);
+            ad_lane_leave(self, cmd, mapped, 0);
             return true;
         }
         ad_sync(adp, cmd, SHIM_SYNC_BEFORE);
@@ -182,18 +192,17 @@ bool ad_lane_submit(struct ad_lun *lun, struct sc_buf *sb)
     shim_sched_point();
     if (SC_UNLIKELY(said != AD_HW_DONE || cmd->cmd_xfer.xfer_result != AD_RES_GOOD ||
                     cmd->cmd_xfer.xfer_resid != 0 || cmd->cmd_long != 0 || sb->resvd1 != NULL)) {
-        ad_lane_leave(cmd, SHIM_MAP_OK, said);
+        ad_lane_leave(self, cmd, SHIM_MAP_OK, said);
         return true;
     }
     ad_unmap(cmd);
-    self = iodone_promise();
     shim_sched_point();
     if (SC_UNLIKELY(atomic_load_explicit(&adp->adp_map_wait, memory_order_relaxed)) ||
         SC_UNLIKELY(!ad_lane_release(lun, cmd))) {
-        iodone_withdraw(self);
-        ad_lane_leave(cmd, SHIM_MAP_OK, said);
+        ad_lane_leave(self, cmd, SHIM_MAP_OK, said);
         return true;
     }
-    iodone_promised(self, &sb->bufstruct);
+    iodone(&sb->bufstruct);
+    shim_turn_end(self);
     return true;
 }

@@ -181,7 +181,7 @@ static void ad_lun_pushed_locked(struct ad_lun *lun)
         (void)e_timedsleep(&lun->lun_event.ev_word, &lun->lun_lock, AD_STAGE_NS);
     lun->lun_sleepers--;
     shim_lock_exit(&lun->lun_lock);
-    shim_turns_wait();
+    shim_turns_wait(lun);
     shim_lock_enter(&lun->lun_lock);
 }
 
@@ -192,7 +192,7 @@ static void ad_lun_pushed_locked(struct ad_lun *lun)
 static bool ad_lun_left_locked(struct ad_lun *lun)
 {
     shim_lock_exit(&lun->lun_lock);
-    shim_turns_wait();
+    shim_turns_wait(lun);
     shim_lock_enter(&lun->lun_lock);
     return ad_lun_wait_locked(lun, AD_UNTIL_IDLE, AD_STAGE_NS);
 }

@@ -7,7 +7,7 @@
  * A thread that works on a LUN is counted in lun_users from the lock hold in which it finds the LUN
  * started to the one in which it finds nothing to do; after that it touches neither the LUN nor the
  * adapter. SCIOSTOP gives nothing back while anybody is counted. The lane's threads are not counted:
- * they are done with the LUN before they call iodone, and their iodone is promised (iodone_promise),
+ * they are done with the LUN before they call iodone, and note that in their own records (shim_turn_begin()),
  * so that SCIOSTOP and SCIOHALT can wait until it has returned.
  *
  * ---- Responses
@@ -18,7 +18,7 @@
  * with the queue. So responses leave in the order in which they were queued, whichever threads finished
  * them: an error before the ENXIO of those it took along (XEN-01 .. 08).
  *
- * A thread that is so deep in iodone routines that the next one would be put off (iodone_is_deep) must
+ * A thread that is so deep in iodone routines that the next one would be put off (ad_is_deep()) must
  * not push: between its putting off and the call others could overtake. It hangs the LUN itself on its
  * list of calls put off (lun_push_buf), with a reference. Until its turn comes anybody else may push.
  *
@@ -91,6 +91,9 @@ static struct ad_lun *ad_run_take(struct ad_adapter *adp, bool *runner)
 
 /* ---------------------------------------------------------------- responses */
 
+/* Would iodone() put the call off to the outermost one of this stack? */
+static bool ad_is_deep(void) { return shim_self()->self_iodone_depth >= SHIM_IODONE_NEST; }
+
 /* Another thread works on the LUN. Locks: lun_lock. */
 void ad_enter_locked(struct ad_lun *lun)
 {
@@ -113,7 +116,7 @@ void ad_resp_locked(struct ad_lun *lun, struct sc_buf *sb)
  */
 bool ad_push_begin_locked(struct ad_lun *lun, struct ad_list *out)
 {
-    if (lun->lun_resp.l_head == NULL || lun->lun_pushing || SC_UNLIKELY(iodone_is_deep()))
+    if (lun->lun_resp.l_head == NULL || lun->lun_pushing || SC_UNLIKELY(ad_is_deep()))
         return false;
     lun->lun_pushing = true;
     *out = lun->lun_resp;

@@ -224,21 +224,15 @@ void shim_timer_run(struct shim_timer *t)
     struct shim_self *self = shim_self();
     const uint32_t old = shim_ctx_enter(self, SHIM_CTX_COMPLETION);
     const uint32_t depth = self->self_iodone_depth;
-    const uintptr_t flags = self->self_flags;
     struct buf *const head = self->self_done_head;
     struct buf *const tail = self->self_done_tail;
 
     SHIM_ASSERT(self->self_nlocks == 0);
     self->self_iodone_depth = 0;
-    if (atomic_load_explicit(&self->self_begun, memory_order_relaxed) !=
-        atomic_load_explicit(&self->self_ended, memory_order_relaxed))
-        self->self_flags = flags | SHIM_SELF_COVERED;
     self->self_done_head = NULL;
     t->tm_fn(t);
     SHIM_ASSERT(self->self_nlocks == 0);
     SHIM_ASSERT(self->self_done_head == NULL && self->self_iodone_depth == 0);
-    if (!(flags & SHIM_SELF_COVERED))
-        self->self_flags &= ~(uintptr_t)SHIM_SELF_COVERED;
     self->self_iodone_depth = depth;
     self->self_done_head = head;
     self->self_done_tail = tail;

@@ -5,33 +5,28 @@
  * Whoever takes memory, a LUN or a whole adapter away must know that no iodone routine of it is
  * running any more. A count of calls under way, taken before the call and given back after it, would
  * say so at the price of two more exchanges per request on a line that all threads share. Instead each
- * thread counts in its own record, with plain stores, and whoever waits - rarely - looks at them all.
+ * thread notes in its own record, with plain stores, whose routine it is about to call, and whoever
+ * waits - rarely - looks at all records. Such a call is a *turn*; it has the key of who may be waited for.
  *
- * What is counted is a *turn*: the outermost iodone on a stack and whatever it calls before it returns.
- * Calls put off to the outermost one are a turn each and are served first in, first out. So
+ * The order is: note the turn; release what the request used; iodone; take the note back. Who takes what
+ * was released, with acquire, sees the note. A note has a number beside its key, in the bits that
+ * alignment leaves free, so that a waiter is not kept by younger turns of the same key on the same thread.
  *
- *     self_begun   turns begun or put off      written by the thread only
- *     self_ended   turns that have returned
+ * Turns nest like brackets. A timer or interrupt on top of a thread begins and ends its own above those
+ * of the thread: the place is reserved before it is written. There are as many places as a stack can have
+ * direct iodone calls; on top of a thread that uses them all there is none, and the caller has to do without.
  *
- * and every turn begun at some moment has returned when self_ended reaches the self_begun of that
- * moment, even if the thread never runs out of turns.
- *
- * Who gives something back before he calls iodone (the lane of the adapter driver) promises the turn
- * first: shim_turn_begin(), a release of what he holds, iodone_promised(). Whoever then takes what was
- * released, with acquire, sees the turn in shim_turns_wait().
- *
- * A timer that runs on top of a thread inside a turn is covered by that turn, which does not return
- * before the timer does; it does not count at all (shim_timer_run()).
- *
- * Rejected: epochs that a thread leaves when it is idle only (a thread that resubmits from iodone never
- * is); a thread per processor to carry a barrier around (a port may have neither).
+ * Rejected: counting turns begun and ended, without a key (who stops one LUN then waits for a routine of
+ * another, which the simulation holds against it); epochs that a thread leaves when it is idle only (a thread
+ * that resubmits from iodone never is); a thread per processor to carry a barrier around (a port may have
+ * neither).
  *
  * Does not contain: iodone itself (kern/kern_buf.c).
  */
 #include "shim_impl.h"
-#include "shim_turn.h"
 
-#define SHIM_TURN_NS 1000000u /* between two looks, should the wake-up be missed */
+#define SHIM_TURN_NS      1000000u /* between two looks, should the wake-up be missed */
+#define SHIM_TURN_NUMBERS 63u      /* the bits of a note beside its key */
 
 static struct {
     struct shim_lock rec_lock; /* rank SHIM_RANK_EVENT */
@@ -41,8 +36,8 @@ static struct {
     bool rec_ready;
 } shim_records;
 
-/* Threads that sleep in shim_turns_wait(). Read without the lock after each turn. */
-_Atomic uint32_t shim_turn_waiters;
+/* Threads in shim_turns_wait(). Read without the lock after each turn. */
+static _Atomic uint32_t shim_turn_waiters;
 
 /* Start. Context: process, single-threaded. 0 or errno. */
 int shim_records_init(void)
@@ -67,7 +62,7 @@ void shim_records_fini(void)
         struct shim_self *next = self->self_next;
 
         self->self_next = NULL;
-        self->self_flags &= ~SHIM_SELF_LISTED;
+        self->self_listed = 0;
         self = next;
     }
     shim_records.rec_first = NULL;
@@ -77,51 +72,90 @@ void shim_records_fini(void)
     shim_lock_fini(&shim_records.rec_lock);
 }
 
-/* A thread's first turn. Context: any, no lock held. Something on top of the thread may have been here
- * before. */
-void shim_self_list(struct shim_self *self)
+/* A thread's first turn. Something on top of the thread may have been here before. */
+static void shim_self_list(struct shim_self *self)
 {
     shim_lock_enter(&shim_records.rec_lock);
-    if (!(self->self_flags & SHIM_SELF_LISTED)) {
+    if (!self->self_listed) {
         self->self_next = shim_records.rec_first;
         shim_records.rec_first = self;
-        self->self_flags |= SHIM_SELF_LISTED;
+        self->self_listed = 1;
     }
     shim_lock_exit(&shim_records.rec_lock);
 }
 
-/* Its memory is about to go. Context: any, no lock held; not inside an iodone routine. */
+/* Its memory is about to go. Context: any, no lock held; not inside a turn. */
 void shim_self_gone(struct shim_self *self)
 {
     struct shim_self **at;
 
-    if (!(self->self_flags & SHIM_SELF_LISTED))
+    if (!self->self_listed)
         return;
-    SHIM_ASSERT(self->self_begun == self->self_ended);
+    SHIM_ASSERT(self->self_turns == 0);
     shim_lock_enter(&shim_records.rec_lock);
     for (at = &shim_records.rec_first; *at != self; at = &(*at)->self_next)
         SHIM_ASSERT(*at != NULL);
     *at = self->self_next;
-    self->self_flags &= ~SHIM_SELF_LISTED;
+    self->self_listed = 0;
     shim_lock_exit(&shim_records.rec_lock);
-    shim_wake(&shim_records.rec_event);
 }
 
-/* The slow half of shim_turn_end(): somebody waits. */
-void shim_turn_wake(void) { shim_wake(&shim_records.rec_event); }
+/* ---------------------------------------------------------------- turns */
 
-/* Has every thread reached its mark? Locks: rec_lock. */
-static bool shim_turns_over_locked(void)
+/* See scpair/shim.h. */
+struct shim_self *shim_turn_begin(const void *key)
 {
-    for (const struct shim_self *self = shim_records.rec_first; self != NULL; self = self->self_next) {
-        const uintptr_t ended = atomic_load_explicit(&self->self_ended, memory_order_acquire);
+    struct shim_self *self = shim_self();
+    uint8_t at;
 
-        /* None under way is as good, should the marked one have been withdrawn. */
-        if ((intptr_t)(self->self_mark - ended) > 0 &&
-            atomic_load_explicit(&self->self_begun, memory_order_relaxed) != ended)
-            return false;
+    SHIM_ASSERT(((uintptr_t)key & SHIM_TURN_NUMBERS) == 0);
+    if (SC_UNLIKELY(self->self_turns == SHIM_SELF_TURNS || self->self_iodone_depth >= SHIM_IODONE_NEST))
+        return NULL;
+    if (SC_UNLIKELY(!self->self_listed))
+        shim_self_list(self);
+    at = self->self_turns++; /* first: what comes on top of us takes the next one */
+    atomic_store_explicit(&self->self_turn[at], (uintptr_t)key | (self->self_turn_no++ & SHIM_TURN_NUMBERS),
+                          memory_order_relaxed);
+    return self;
+}
+
+/* It has returned. A wake-up missed for want of a barrier is made good by the waiter's own clock. */
+void shim_turn_end(struct shim_self *self)
+{
+    const uint8_t at = (uint8_t)(self->self_turns - 1u);
+
+    SHIM_ASSERT(self->self_turns > 0);
+    atomic_store_explicit(&self->self_turn[at], 0, memory_order_release);
+    self->self_turns = at;
+    if (SC_UNLIKELY(atomic_load_explicit(&shim_turn_waiters, memory_order_relaxed) != 0))
+        shim_wake(&shim_records.rec_event);
+}
+
+/* Note which turns there are of this key. Locks: rec_lock. */
+static void shim_turns_mark_locked(const void *key)
+{
+    for (struct shim_self *self = shim_records.rec_first; self != NULL; self = self->self_next) {
+        for (unsigned i = 0; i < SHIM_SELF_TURNS; i++) {
+            const uintptr_t turn = atomic_load_explicit(&self->self_turn[i], memory_order_acquire);
+
+            self->self_mark[i] = (turn & ~(uintptr_t)SHIM_TURN_NUMBERS) == (uintptr_t)key ? turn : 0;
+        }
     }
-    return true;
+}
+
+/* Is any of them still there? Locks: rec_lock. */
+static bool shim_turns_left_locked(void)
+{
+    for (struct shim_self *self = shim_records.rec_first; self != NULL; self = self->self_next) {
+        for (unsigned i = 0; i < SHIM_SELF_TURNS; i++) {
+            if (self->self_mark[i] == 0)
+                continue;
+            if (atomic_load_explicit(&self->self_turn[i], memory_order_acquire) == self->self_mark[i])
+                return true;
+            self->self_mark[i] = 0;
+        }
+    }
+    return false;
 }
 
 /* Sleep for a wake-up or a look. Locks: rec_lock, dropped meanwhile. */
@@ -130,17 +164,16 @@ static void shim_turns_sleep_locked(void)
     (void)shim_wait(&shim_records.rec_event, &shim_records.rec_lock, shim_now_ns() + SHIM_TURN_NS);
 }
 
-/* See scpair/shim.h. */
-void shim_turns_wait(void)
+/* See scpair/shim.h. One waits at a time: the marks are his. */
+void shim_turns_wait(const void *key)
 {
     shim_lock_enter(&shim_records.rec_lock);
     atomic_fetch_add(&shim_turn_waiters, 1u);
     while (shim_records.rec_busy)
         shim_turns_sleep_locked();
     shim_records.rec_busy = true;
-    for (struct shim_self *self = shim_records.rec_first; self != NULL; self = self->self_next)
-        self->self_mark = atomic_load_explicit(&self->self_begun, memory_order_relaxed);
-    while (!shim_turns_over_locked())
+    shim_turns_mark_locked(key);
+    while (shim_turns_left_locked())
         shim_turns_sleep_locked();
     shim_records.rec_busy = false;
     atomic_fetch_sub(&shim_turn_waiters, 1u);

@@ -17,7 +17,6 @@
  *
  * Does not contain: which thread finishes a pending command (the adapter), uphysio.
  */
-#include "../shim_turn.h"
 #include "kern_impl.h"
 
 /* Put off: behind those that wait already. The buf is nobody's but ours until b_iodone. */
@@ -43,42 +42,16 @@ static void kern_iodone_drain(struct shim_self *self)
         bp->av_forw = NULL;
         shim_sched_point();
         bp->b_iodone(bp);
-        shim_sched_point();
-        shim_turn_end(self);
     }
 }
 
-/* Is the next iodone on this stack a turn of its own? Else it is part of the one it is called in. */
-static inline bool kern_iodone_is_turn(const struct shim_self *self)
-{
-    return self->self_iodone_depth == 0 || self->self_iodone_depth >= SHIM_IODONE_NEST;
-}
-
-bool iodone_is_deep(void) { return shim_self()->self_iodone_depth >= SHIM_IODONE_NEST; }
-
-/* See sys/kservices.h. */
-struct shim_self *iodone_promise(void)
+/*
+ * A request is finished. Context: any. Locks: none held; none taken. Owns: bp goes back to whoever
+ * set b_iodone. Requirement: AIX-04, XEN-07 (asserted: no lock is held when others are told).
+ */
+void iodone(struct buf *bp)
 {
     struct shim_self *self = shim_self();
-
-    if (kern_iodone_is_turn(self))
-        shim_turn_begin(self);
-    return self;
-}
-
-void iodone_withdraw(struct shim_self *self)
-{
-    if (kern_iodone_is_turn(self))
-        shim_turn_withdraw(self);
-}
-
-/*
- * A request is finished, and iodone_promise() was called on this thread. Context: any. Locks: none held; none
- * taken. Owns: bp goes back to whoever set b_iodone. Requirement: AIX-04, XEN-07 (asserted: no lock is held
- * when others are told).
- */
-void iodone_promised(struct shim_self *self, struct buf *bp)
-{
     uint32_t old;
 
     KASSERT(bp->b_iodone != NULL);
@@ -94,17 +67,12 @@ void iodone_promised(struct shim_self *self, struct buf *bp)
     shim_sched_point();
     bp->b_iodone(bp);
     shim_sched_point();
-    if (self->self_iodone_depth == 1) {
-        shim_turn_end(self);
+    if (self->self_iodone_depth == 1)
         kern_iodone_drain(self);
-    }
     shim_sched_point();
     self->self_iodone_depth--;
     shim_ctx_leave(self, old);
 }
-
-/* A request is finished. As iodone_promised(). */
-void iodone(struct buf *bp) { iodone_promised(iodone_promise(), bp); }
 
 void iodone_wakeup(struct buf *bp) { shim_wake(kern_event(&bp->b_event)); }
 

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * small_turn.c - who waits until iodone routines have returned does wait for those that were promised
- * before he began, and for no others: shim_turns_wait(), and SCIOSTOP and SCIOHALT, which rest on it.
+ * small_turn.c - who waits until iodone routines have returned does wait for those whose turn had begun
+ * before, and for no others: shim_turns_wait(), and SCIOSTOP and SCIOHALT, which rest on it.
  *
- * "Promised before" is told as a driver tells it: something is given back between the promise and the call.
+ * "Begun before" is told as a driver tells it: something is given back between the begin and the call.
  */
 #include "small.h"
 
-static struct buf turn_bufs[3];
-static bool turn_out[3];       /* its routine has returned, or is about to */
+static struct buf turn_bufs[2];
+static bool turn_out[2];       /* its routine has returned, or is about to */
 static atomic_bool turn_given; /* given back: whoever sees it may rely on the promise */
 static struct shim_timer turn_timer;
+static _Alignas(64) char turn_key[64], turn_other[64];
 
 static void turn_up(const struct det_strategy *st, uint64_t seed)
 {
@@ -20,13 +21,13 @@ static void turn_up(const struct det_strategy *st, uint64_t seed)
     atomic_store(&turn_given, false);
 }
 
-/* The waiter: when `which` is promised, it is over afterwards. */
+/* The waiter: when the turn of `which` has begun, it is over afterwards. */
 static void turn_wait(uint32_t which)
 {
     shim_det_mark();
     if (!atomic_load_explicit(&turn_given, memory_order_acquire))
         return;
-    shim_turns_wait();
+    shim_turns_wait(turn_key);
     SCHED_CHECK(turn_out[which], "the wait is over, and iodone routine %u has not returned", which);
 }
 
@@ -36,15 +37,17 @@ static void turn_leaf(struct buf *bp)
     turn_out[bp - turn_bufs] = true;
 }
 
-/* Promise, give back, call. */
+/* Begin, give back, call, end. */
 static void turn_call(uint32_t i)
 {
-    struct shim_self *self = iodone_promise();
+    struct shim_self *self = shim_turn_begin(turn_key);
 
+    SCHED_CHECK(self != NULL, "no place for a turn");
     shim_det_mark();
     atomic_store_explicit(&turn_given, true, memory_order_release);
     shim_det_mark();
-    iodone_promised(self, &turn_bufs[i]);
+    iodone(&turn_bufs[i]);
+    shim_turn_end(self);
 }
 
 static void turn_thread(void *arg)
@@ -75,8 +78,12 @@ static void run_turn_wait(const struct det_strategy *st, uint64_t seed)
 /* On top of that thread a timer ends another one: that is no turn of the thread's. */
 static void turn_timer_fires(struct shim_timer *t)
 {
+    struct shim_self *self = shim_turn_begin(turn_key);
+
     (void)t;
+    SCHED_CHECK(self != NULL, "no place for a turn");
     iodone(&turn_bufs[1]);
+    shim_turn_end(self);
 }
 
 /* By the time it is due, the waiter waits. */
@@ -96,53 +103,40 @@ static void run_turn_timer(const struct det_strategy *st, uint64_t seed)
     turn_run(turn_thread, 0);
 }
 
-/* So deep that the call is put off. */
-static void turn_third(struct buf *bp)
-{
-    turn_call(2);
-    turn_leaf(bp);
-}
-static void turn_second(struct buf *bp)
-{
-    iodone(&turn_bufs[1]);
-    turn_leaf(bp);
-}
-static void turn_outermost(void *arg)
+/* The waiter is after another key, or a turn that is over: what runs on the thread now is not his. */
+static void turn_again(void *arg)
 {
     (void)arg;
-    iodone(&turn_bufs[0]);
-}
-
-static void run_turn_put_off(const struct det_strategy *st, uint64_t seed)
-{
-    turn_up(st, seed);
-    turn_bufs[0].b_iodone = turn_second;
-    turn_bufs[1].b_iodone = turn_third;
-    turn_bufs[2].b_iodone = turn_leaf;
-    turn_run(turn_outermost, 2);
-}
-
-/* The first promise is taken back; the second is kept. */
-static void turn_withdraws(void *arg)
-{
-    struct shim_self *self = iodone_promise();
-
-    (void)arg;
-    shim_det_mark();
-    iodone_withdraw(self);
-    shim_det_mark();
     turn_call(0);
+    turn_call(1);
 }
 
-static void run_turn_withdrawn(const struct det_strategy *st, uint64_t seed)
+static void turn_short(struct buf *bp)
+{
+    shim_delay_ns(10); /* the waiter comes at 1 and sleeps before this is over */
+    turn_leaf(bp);
+}
+static void turn_long(struct buf *bp)
+{
+    shim_delay_ns(1000000000);
+    turn_leaf(bp);
+}
+
+static void run_turn_younger(const struct det_strategy *st, uint64_t seed)
 {
     struct shim_thread t;
 
     turn_up(st, seed);
-    turn_bufs[0].b_iodone = turn_leaf;
-    SCHED_CHECK(shim_thread_start(&t, turn_withdraws, NULL, "completes") == 0, "no fibre");
-    shim_turns_wait(); /* comes back, whatever it has seen */
-    turn_wait(0);
+    turn_bufs[0].b_iodone = turn_short;
+    turn_bufs[1].b_iodone = turn_long;
+    SCHED_CHECK(shim_thread_start(&t, turn_again, NULL, "completes") == 0, "no fibre");
+    shim_delay_ns(1);
+    SCHED_CHECK(!turn_out[0], "the first is over already");
+    shim_turns_wait(turn_other);
+    SCHED_CHECK(!turn_out[0], "the wait was for another key");
+    shim_turns_wait(turn_key);
+    SCHED_CHECK(turn_out[0], "the wait is over, and the iodone routine has not returned");
+    SCHED_CHECK(!turn_out[1], "the wait was for a younger turn");
     shim_thread_join(&t);
     small_down();
 }
@@ -246,11 +240,10 @@ static void run_deep_order(const struct det_strategy *st, uint64_t seed)
 }
 
 static const struct sched_program programs[] = {
-    {"turn-wait", "a promised iodone routine is waited for", run_turn_wait, false, NULL},
+    {"turn-wait", "an iodone routine whose turn has begun is waited for", run_turn_wait, false, NULL},
     {"turn-timer", "the same, a timer beside the thread", run_turn_timer, false, NULL},
     {"turn-interrupt", "the same, the timer on top of the thread", run_turn_timer, true, NULL},
-    {"turn-put-off", "the same, of one that is put off to the outermost", run_turn_put_off, false, NULL},
-    {"turn-withdrawn", "a promise that is taken back keeps nobody", run_turn_withdrawn, false, NULL},
+    {"turn-younger", "younger turns, and those of another key, keep nobody", run_turn_younger, false, NULL},
     {"stop-back-lane", "SCIOSTOP returns after the last iodone of the lane", run_stop_back_lane, false, NULL},
     {"halt-back-lane", "SCIOHALT returns after the last iodone of the lane", run_halt_back_lane, false, NULL},
     {"deep-order", "an error is told first by a thread that must put it off, too", run_deep_order, false,

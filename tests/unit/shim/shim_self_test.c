@@ -5,31 +5,34 @@
  */
 #include "panic_host.h"
 
-#include "shim/shim_turn.h"
-
 #include <pthread.h>
 #include <stdatomic.h>
 
-static atomic_bool inside, waiter_back;
+static _Alignas(64) char key[64], other[64];
+static atomic_bool inside, waiter_comes, waiter_back;
 static atomic_uint returned;
 
-/* Stay until somebody waits for us. He must not be back before we are. */
+/* Stay until somebody is about to wait for us, and longer than he would need. He must not be back before we
+ * are. */
 static void on_done_slow(struct buf *bp)
 {
     (void)bp;
     atomic_store(&inside, true);
-    while (atomic_load(&shim_turn_waiters) == 0 && !atomic_load(&waiter_back))
+    while (!atomic_load(&waiter_comes))
         sched_yield();
-    /* Time for a waiter who does not wait to show himself. */
-    for (unsigned i = 0; i < 1000; i++)
-        sched_yield();
+    for (unsigned i = 0; i < 20; i++)
+        shim_delay_ns(1000000);
     ck_assert(!atomic_load(&waiter_back));
     atomic_fetch_add(&returned, 1);
 }
 
 static void *thread_iodone(void *arg)
 {
+    struct shim_self *self = shim_turn_begin(key);
+
+    ck_assert_ptr_eq(self, shim_self());
     iodone(arg);
+    shim_turn_end(self);
     return NULL;
 }
 
@@ -37,6 +40,7 @@ static void begin(void)
 {
     shim_test_begin_posix();
     atomic_store(&inside, false);
+    atomic_store(&waiter_comes, false);
     atomic_store(&waiter_back, false);
     atomic_store(&returned, 0);
 }
@@ -50,10 +54,12 @@ START_TEST(test_a_routine_on_another_thread_is_waited_for)
     ck_assert_int_eq(pthread_create(&t, NULL, thread_iodone, &bp), 0);
     while (!atomic_load(&inside))
         sched_yield();
-    shim_turns_wait();
+    shim_turns_wait(other); /* is nobody's: comes back although the routine runs */
+    ck_assert_uint_eq(atomic_load(&returned), 0);
+    atomic_store(&waiter_comes, true);
+    shim_turns_wait(key);
     atomic_store(&waiter_back, true);
     ck_assert_uint_eq(atomic_load(&returned), 1);
-    ck_assert_uint_eq(atomic_load(&shim_turn_waiters), 0);
     ck_assert_int_eq(pthread_join(t, NULL), 0);
     shim_test_end();
 }
@@ -62,7 +68,8 @@ END_TEST
 static void *thread_waits(void *arg)
 {
     (void)arg;
-    shim_turns_wait();
+    atomic_store(&waiter_comes, true);
+    shim_turns_wait(key);
     ck_assert_uint_eq(atomic_load(&returned), 1);
     return NULL;
 }
@@ -98,16 +105,16 @@ START_TEST(test_a_thread_that_has_ended_leaves_no_record)
     pthread_t t[3];
 
     begin();
-    iodone(&bp);
+    (void)thread_iodone(&bp);
     for (unsigned n = 0; n < 3; n++) {
         for (unsigned i = 0; i < 3; i++)
             ck_assert_int_eq(pthread_create(&t[i], NULL, thread_iodone, &bp), 0);
         for (unsigned i = 0; i < 3; i++)
             ck_assert_int_eq(pthread_join(t[(i + n) % 3], NULL), 0);
-        shim_turns_wait();
+        shim_turns_wait(key);
     }
     ck_assert_uint_eq(atomic_load(&returned), 10);
-    ck_assert_uint_eq(shim_self()->self_flags, SHIM_SELF_LISTED);
+    ck_assert_uint_eq(shim_self()->self_listed, 1);
     ck_assert_ptr_null(shim_self()->self_next); /* ours alone is left */
     shim_test_end();
 }
@@ -120,50 +127,68 @@ START_TEST(test_the_next_host_knows_no_records)
 
     for (unsigned n = 1; n <= 3; n++) {
         begin();
-        ck_assert_uint_eq(shim_self()->self_flags, 0);
-        iodone(&bp);
-        ck_assert_uint_eq(shim_self()->self_flags, SHIM_SELF_LISTED);
-        ck_assert_uint_eq(shim_self()->self_begun, n);
-        ck_assert_uint_eq(shim_self()->self_ended, n);
-        shim_turns_wait();
+        ck_assert_uint_eq(shim_self()->self_listed, 0);
+        (void)thread_iodone(&bp);
+        ck_assert_uint_eq(shim_self()->self_listed, 1);
+        ck_assert_ptr_null(shim_self()->self_next);
+        shim_turns_wait(key);
         shim_test_end();
     }
 }
 END_TEST
 
-static void on_done_promises(struct buf *bp)
+/* Each turn has a number beside its key, so that one is not taken for the next. */
+START_TEST(test_turns_nest_and_have_numbers)
 {
-    const uintptr_t begun = shim_self()->self_begun;
-    struct shim_self *self = iodone_promise(); /* part of this turn: not one of its own */
-
-    ck_assert_uint_eq(self->self_begun, begun);
-    ck_assert(!iodone_is_deep());
-    iodone_withdraw(self);
-    ck_assert_uint_eq(self->self_begun, begun);
-    on_done_quick(bp);
-}
-
-/* What counts: a promise, or a call without one, outermost or put off; each once. */
-START_TEST(test_what_is_a_turn)
-{
-    struct buf quick = {.b_iodone = on_done_quick};
-    struct buf promises = {.b_iodone = on_done_promises};
     struct shim_self *self;
+    uintptr_t first;
 
     begin();
-    self = iodone_promise();
-    ck_assert_uint_eq(self->self_begun, 1);
-    ck_assert_uint_eq(self->self_ended, 0);
-    iodone_promised(self, &quick);
-    ck_assert_uint_eq(self->self_begun, 1);
-    ck_assert_uint_eq(self->self_ended, 1);
-    ck_assert_ptr_eq(iodone_promise(), self);
-    iodone_withdraw(self);
-    ck_assert_uint_eq(self->self_begun, 1);
-    iodone(&promises);
-    ck_assert_uint_eq(self->self_begun, 2);
-    ck_assert_uint_eq(self->self_ended, 2);
-    ck_assert_uint_eq(atomic_load(&returned), 2);
+    self = shim_turn_begin(key);
+    ck_assert_ptr_eq(self, shim_self());
+    first = self->self_turn[0];
+    ck_assert_uint_eq(first & ~(uintptr_t)63, (uintptr_t)key);
+    ck_assert_ptr_eq(shim_turn_begin(other), self);
+    ck_assert_uint_eq(self->self_turn[1] & ~(uintptr_t)63, (uintptr_t)other);
+    ck_assert_ptr_null(shim_turn_begin(key)); /* the record is full */
+    shim_turn_end(self);
+    ck_assert_uint_eq(self->self_turn[1], 0);
+    ck_assert_uint_eq(self->self_turn[0], first);
+    shim_turn_end(self);
+    ck_assert_uint_eq(self->self_turn[0], 0);
+    ck_assert_ptr_eq(shim_turn_begin(key), self);
+    ck_assert_uint_ne(self->self_turn[0], first);
+    shim_turn_end(self);
+    shim_turns_wait(key);
+    shim_test_end();
+}
+END_TEST
+
+static bool deep_refused;
+static struct buf deep_bufs[2];
+
+static void on_done_deep(struct buf *bp)
+{
+    struct shim_self *self = shim_turn_begin(key);
+
+    if (bp == &deep_bufs[0]) {
+        ck_assert_ptr_nonnull(self);
+        iodone(&deep_bufs[1]);
+        shim_turn_end(self);
+    } else {
+        deep_refused = self == NULL;
+    }
+}
+
+/* Where the next iodone would be put off there is no turn: it would be over before the routine began. */
+START_TEST(test_no_turn_where_iodone_would_be_put_off)
+{
+    begin();
+    deep_refused = false;
+    deep_bufs[0].b_iodone = deep_bufs[1].b_iodone = on_done_deep;
+    iodone(&deep_bufs[0]);
+    ck_assert(deep_refused);
+    ck_assert_uint_eq(shim_self()->self_turns, 0);
     shim_test_end();
 }
 END_TEST
@@ -178,7 +203,8 @@ static Suite *self_suite(void)
     tcase_add_test(tc, test_two_wait_at_once);
     tcase_add_test(tc, test_a_thread_that_has_ended_leaves_no_record);
     tcase_add_test(tc, test_the_next_host_knows_no_records);
-    tcase_add_test(tc, test_what_is_a_turn);
+    tcase_add_test(tc, test_turns_nest_and_have_numbers);
+    tcase_add_test(tc, test_no_turn_where_iodone_would_be_put_off);
     suite_add_tcase(s, tc);
     return s;
 }
