@@ -141,6 +141,17 @@ static void run_turn_younger(const struct det_strategy *st, uint64_t seed)
     small_down();
 }
 
+/* The timer is due at once: on top of the thread it may run where that begins its turn. */
+static void run_turn_begin(const struct det_strategy *st, uint64_t seed)
+{
+    turn_up(st, seed);
+    turn_bufs[0].b_iodone = turn_short;
+    turn_bufs[1].b_iodone = turn_leaf;
+    shim_timer_init(&turn_timer, turn_timer_fires, NULL);
+    SCHED_CHECK(shim_timer_arm(&turn_timer, shim_now_ns()) == 0, "no timer");
+    turn_run(turn_thread, 0);
+}
+
 /* ---------------------------------------------------------------- down the lane against the end of a LUN */
 
 static bool turn_back;    /* the ioctl has returned */
@@ -243,6 +254,7 @@ static const struct sched_program programs[] = {
     {"turn-wait", "an iodone routine whose turn has begun is waited for", run_turn_wait, false, NULL},
     {"turn-timer", "the same, a timer beside the thread", run_turn_timer, false, NULL},
     {"turn-interrupt", "the same, the timer on top of the thread", run_turn_timer, true, NULL},
+    {"turn-begin", "the timer on top where the turn begins", run_turn_begin, true, NULL},
     {"turn-younger", "younger turns, and those of another key, keep nobody", run_turn_younger, false, NULL},
     {"stop-back-lane", "SCIOSTOP returns after the last iodone of the lane", run_stop_back_lane, false, NULL},
     {"halt-back-lane", "SCIOHALT returns after the last iodone of the lane", run_halt_back_lane, false, NULL},
