@@ -60,6 +60,7 @@ struct ad_xfer {
 };
 #define AD_XFER_NODISC 0x01 /* do not allow disconnection */
 #define AD_XFER_ASYNC  0x02 /* no synchronous negotiation */
+#define AD_XFER_PAST   0x04 /* start() takes it although the LUN is frozen */
 
 /*
  * How a command ended. One or none of SCSI status and adapter status is ever claimed (AIX-19). With
@@ -83,7 +84,8 @@ enum ad_result {
 enum ad_hw_start {
     AD_HW_DONE = 0,    /* finished already; the out fields are filled. ad_hw_done() is NOT called */
     AD_HW_PENDING = 1, /* ad_hw_done() will be called, perhaps before start() returns */
-    AD_HW_BUSY = 2     /* no room in the chip: nothing happened; the core tries again after ad_hw_kick() */
+    AD_HW_BUSY = 2,    /* no room in the chip: nothing happened; the core tries again after ad_hw_kick() */
+    AD_HW_FROZEN = 3 /* the LUN is frozen (see freeze): nothing happened; the core tries again after thaw() */
 };
 
 /* What a chip can do; filled by attach(). */
@@ -134,6 +136,19 @@ struct ad_hw_ops {
      * interrupt is never asked.
      */
     void (*poll)(void *hw);
+
+    /*
+     * The next two are both there or both NULL. A LUN is frozen while its count is not 0; then start() says
+     * AD_HW_FROZEN to every transfer without AD_XFER_PAST, and what it took before is not touched. The chip
+     * adds one itself for every transfer of the LUN that ends with another result than AD_RES_GOOD, before it
+     * reports that; freeze() adds one, thaw() takes `n` off. What one thread is about to start is so never
+     * started after another one has learned that the queue is halted. When freeze() returns, and when such a
+     * result is reported, no start() that said otherwise is still under way. A chip without them may be given
+     * a command that was chosen just before. Any context; a lock of the core of a smaller rank than
+     * SHIM_RANK_HW is held: no callback from here.
+     */
+    void (*freeze)(void *hw, unsigned id, unsigned lun);
+    void (*thaw)(void *hw, unsigned id, unsigned lun, unsigned n);
 };
 
 /*

@@ -82,11 +82,13 @@ static void ad_requeue_lock(struct ad_cmd *cmd, uint32_t gate)
 {
     struct ad_lun *lun = cmd->cmd_lun;
     struct sc_buf *sb = cmd->cmd_sb;
-    uint32_t seq = cmd->cmd_seq;
-    uint16_t flags = cmd->cmd_flags;
+    uint32_t seq;
+    uint16_t flags;
 
     ad_unmap(cmd);
     shim_lock_enter(&lun->lun_lock);
+    seq = cmd->cmd_seq;
+    flags = cmd->cmd_flags; /* not before: a halt may want it back */
     ad_release_locked(lun, cmd);
     if (flags & AD_CMD_CANCEL) {
         ad_flush_add_locked(lun, sb, seq);
@@ -104,7 +106,7 @@ static void ad_requeue_lock(struct ad_cmd *cmd, uint32_t gate)
     if (gate == AD_GATE_SEGS && lun->lun_long_free != 0)
         gate = 0;
     /* We have set this one ourselves before we looked again: who made room since has taken it away. */
-    if (gate == AD_GATE_HW && !(lun->lun_gate & AD_GATE_HW))
+    if (gate != AD_GATE_SEGS && !(lun->lun_gate & gate))
         gate = 0;
     if (gate != 0)
         ad_gate_set_locked(lun, gate);
@@ -153,25 +155,37 @@ static void ad_started_lock(struct ad_cmd *cmd)
         (void)ad_timer_want_locked(lun, shim_now_ns() + AD_POLL_NS);
 }
 
-/* No room. Note that we wait, then look once more: room made in between would kick nobody. */
-static int ad_start_again(struct ad_cmd *cmd)
+/* What keeps a command back that start() would not have; 0: it took it. */
+static uint32_t ad_said_gate(int said)
+{
+    return said == AD_HW_BUSY ? AD_GATE_HW : said == AD_HW_FROZEN ? AD_GATE_FROZEN : 0;
+}
+
+/*
+ * No room, or frozen. Note that we wait, then look once more: room made in between would kick nobody. Returns
+ * the gate that stays, 0 when start() has taken the command; *said is its last word.
+ */
+static uint32_t ad_start_again(struct ad_cmd *cmd, int *said)
 {
     struct ad_lun *lun = cmd->cmd_lun;
     struct ad_adapter *adp = lun->lun_adp;
-    int said;
+    uint32_t gate, noted = 0;
 
-    shim_lock_enter(&lun->lun_lock);
-    ad_gate_set_locked(lun, AD_GATE_HW);
-    shim_lock_exit(&lun->lun_lock);
-    shim_sched_point();
-    said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
-    shim_sched_point();
-    if (said != AD_HW_BUSY) {
+    while ((gate = ad_said_gate(*said)) != 0 && !(noted & gate)) {
+        noted |= gate;
         shim_lock_enter(&lun->lun_lock);
-        lun->lun_gate &= ~AD_GATE_HW;
+        ad_gate_set_locked(lun, gate);
+        shim_lock_exit(&lun->lun_lock);
+        shim_sched_point();
+        *said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
+        shim_sched_point();
+    }
+    if ((noted & ~gate) != 0) {
+        shim_lock_enter(&lun->lun_lock);
+        lun->lun_gate &= ~(noted & ~gate);
         shim_lock_exit(&lun->lun_lock);
     }
-    return said;
+    return gate;
 }
 
 /*
@@ -221,15 +235,17 @@ static bool ad_map_failed(struct ad_cmd *cmd, int mapped)
  */
 void ad_exec_said_lock(struct ad_cmd *cmd, int said)
 {
-    if (SC_UNLIKELY(said == AD_HW_BUSY))
-        said = ad_start_again(cmd);
-    if (SC_LIKELY(said == AD_HW_DONE)) {
+    uint32_t gate = 0;
+
+    if (SC_UNLIKELY(said >= AD_HW_BUSY))
+        gate = ad_start_again(cmd, &said);
+    if (SC_UNLIKELY(gate != 0)) {
+        ad_requeue_lock(cmd, gate);
+    } else if (SC_LIKELY(said == AD_HW_DONE)) {
         ad_complete_lock(cmd);
-    } else if (said == AD_HW_PENDING) {
-        ad_started_lock(cmd);
     } else {
-        SHIM_ASSERT(said == AD_HW_BUSY);
-        ad_requeue_lock(cmd, AD_GATE_HW);
+        SHIM_ASSERT(said == AD_HW_PENDING);
+        ad_started_lock(cmd);
     }
 }
 
@@ -300,6 +316,31 @@ void ad_clear_locked(struct ad_lun *lun)
         lun->lun_queued--;
     }
     SHIM_ASSERT(lun->lun_queued == 0);
+}
+
+/* The chip starts nothing more of this LUN, whoever has picked it. Locks: lun_lock. */
+void ad_freeze_locked(struct ad_lun *lun)
+{
+    struct ad_adapter *adp = lun->lun_adp;
+
+    if (adp->adp_ops->freeze == NULL)
+        return;
+    adp->adp_ops->freeze(adp->adp_hw, lun->lun_id, lun->lun_lun);
+    lun->lun_frozen++;
+}
+
+/*
+ * The queue runs, or has ended: undo all freezes we know of. Those of commands that have failed meanwhile,
+ * and are still on their way to us, stay. What was turned away looks again. Locks: lun_lock.
+ */
+void ad_thaw_locked(struct ad_lun *lun)
+{
+    struct ad_adapter *adp = lun->lun_adp;
+    const uint32_t n = lun->lun_frozen;
+
+    lun->lun_frozen = 0;
+    adp->adp_ops->thaw(adp->adp_hw, lun->lun_id, lun->lun_lun, n);
+    lun->lun_gate &= ~AD_GATE_FROZEN;
 }
 
 /* When the last cancelled command is home, everything on the flush list may go. Locks: lun_lock. */
@@ -394,6 +435,9 @@ static bool ad_settle_locked(struct ad_lun *lun, struct ad_cmd *cmd)
     const uint16_t flags = cmd->cmd_flags;
     const uint32_t seq = cmd->cmd_seq;
 
+    if (lun->lun_adp->adp_ops->freeze != NULL && !(flags & AD_CMD_REFUSED) &&
+        cmd->cmd_xfer.xfer_result != AD_RES_GOOD)
+        lun->lun_frozen++; /* the chip has done it */
     if (flags & AD_CMD_REFUSED)
         ad_status_refused(sb, cmd->cmd_errno);
     else
@@ -449,6 +493,7 @@ void ad_expire_locked(struct ad_lun *lun, struct sc_buf *sb)
     lun->lun_timeouts++;
     ad_status_result(sb, &xfer, true);
     ad_resp_locked(lun, sb);
+    ad_freeze_locked(lun); /* the chip has not, which never had it */
     ad_halt_locked(lun, sb, flags);
     ad_flush_push_locked(lun);
 }

@@ -85,6 +85,7 @@ enum ad_cmd_state {
 #define AD_GATE_UNTAGGED 0x08u /* an untagged command is at the device */
 #define AD_GATE_ORDERED  0x10u /* an ordered command is on its way to the chip */
 #define AD_GATE_SEGS     0x20u /* no long segment list */
+#define AD_GATE_FROZEN   0x40u /* the chip says so: an error is on its way to us, or with its owner */
 
 struct ad_lun;
 struct ad_adapter;
@@ -168,6 +169,7 @@ struct ad_lun {
     bool lun_pushing;        /* one of them calls iodone */
     bool lun_push_listed;    /* lun_push_buf is on some thread's list of iodone calls put off */
     struct buf lun_push_buf;
+    uint32_t lun_frozen;   /* freezes of this LUN in the chip that we know of, and must undo */
     uint32_t lun_holds;    /* ioctls behind AD_GATE_HOLD */
     uint32_t lun_sleepers; /* ioctls in shim_wait on lun_event */
 
@@ -321,6 +323,9 @@ void ad_abort_one_locked(struct ad_lun *lun);
 void ad_clear_locked(struct ad_lun *lun);
 /* The time of a request that is still queued is up: end it as a command that timed out. */
 void ad_expire_locked(struct ad_lun *lun, struct sc_buf *sb);
+/* The chip is to start nothing more of the LUN; it may again. The second only with lun_frozen. */
+void ad_freeze_locked(struct ad_lun *lun);
+void ad_thaw_locked(struct ad_lun *lun);
 /* When the last cancelled command is home, what waits for it may be given back. */
 void ad_flush_push_locked(struct ad_lun *lun);
 /* Insert by sequence number. */

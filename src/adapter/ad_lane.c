@@ -62,8 +62,9 @@ void ad_lane_open_locked(struct ad_lun *lun)
     SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
     lun->lun_lane_streak = 0;
     if (lun->lun_state != AD_LUN_RUN || lun->lun_gate != 0 || lun->lun_queued != 0 ||
-        lun->lun_flushing != 0 || lun->lun_shared || !lun->lun_can_tag || lun->lun_lane_left != 0 ||
-        lun->lun_timer_lost || (atomic_load_explicit(&lun->lun_lane, memory_order_relaxed) & AD_LANE_OPEN))
+        lun->lun_flushing != 0 || lun->lun_frozen != 0 || lun->lun_shared || !lun->lun_can_tag ||
+        lun->lun_lane_left != 0 || lun->lun_timer_lost ||
+        (atomic_load_explicit(&lun->lun_lane, memory_order_relaxed) & AD_LANE_OPEN))
         return;
     for (uint32_t i = 0; i < lun->lun_nfree; i++) {
         if (lun->lun_free[i] < AD_LANE_SLOTS)

@@ -134,10 +134,15 @@ static bool ad_config_ok(const struct ad_config *cfg)
                  ops->version, ops->size, AD_HW_VERSION, (unsigned)SHIM_TABLE_BYTES(ad_hw_ops, reset_bus));
         return false;
     }
-    if (ops->attach && ops->detach && ops->start && ops->abort && ops->reset_target && ops->reset_bus)
+    if (!(ops->attach && ops->detach && ops->start && ops->abort && ops->reset_target && ops->reset_bus)) {
+        shim_log(SHIM_LOG_ERROR,
+                 "ad: ad_hw_ops of %s: attach, detach, start, abort, reset_target and reset_bus must be set",
+                 ops->name ? ops->name : "a chip without a name");
+        return false;
+    }
+    if (SHIM_TABLE_HAS(ops, ad_hw_ops, freeze) == SHIM_TABLE_HAS(ops, ad_hw_ops, thaw))
         return true;
-    shim_log(SHIM_LOG_ERROR,
-             "ad: ad_hw_ops of %s: attach, detach, start, abort, reset_target and reset_bus must be set",
+    shim_log(SHIM_LOG_ERROR, "ad: ad_hw_ops of %s: freeze and thaw must both be set, or both be NULL",
              ops->name ? ops->name : "a chip without a name");
     return false;
 }

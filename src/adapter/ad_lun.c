@@ -218,6 +218,7 @@ int ad_lun_halt(struct ad_lun *lun, long owner)
     shim_lock_enter(&lun->lun_lock);
     error = ad_lun_owned_locked(lun, owner);
     if (error == 0) {
+        ad_freeze_locked(lun);
         ad_clear_locked(lun);
         ad_state_set_locked(lun, AD_LUN_HALT);
         ad_lun_push_locked(lun);
@@ -240,6 +241,8 @@ static void ad_lun_release_unlock(struct ad_lun *lun)
 
     SHIM_ASSERT(lun->lun_nfree == lun->lun_openings && lun->lun_responses == 0 && lun->lun_users == 0);
     SHIM_ASSERT(lun->lun_long_free == (1u << AD_LONG_LISTS) - 1u);
+    if (lun->lun_frozen != 0)
+        ad_thaw_locked(lun);
     ad_stats_keep_locked(lun);
     ad_state_set_locked(lun, AD_LUN_STOPPED);
     lun->lun_async_func = NULL;

@@ -195,6 +195,10 @@ static bool ad_step_locked(struct ad_lun *lun)
         shim_lock_enter(&lun->lun_lock);
         return true;
     }
+    /* While the LUN stops its queue still runs, unless an error has emptied it. */
+    if (SC_UNLIKELY(lun->lun_frozen != 0) && lun->lun_holds == 0 &&
+        (lun->lun_state == AD_LUN_RUN || lun->lun_state == AD_LUN_STOPPING))
+        ad_thaw_locked(lun);
     if (SC_UNLIKELY(lun->lun_aborts != 0)) {
         ad_abort_one_locked(lun);
         return true;

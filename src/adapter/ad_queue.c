@@ -69,6 +69,13 @@
  * recovery of the first error, whose owner waits for it. Rejected: giving queued ones back at
  * once. It is sooner, but a device driver would get the younger half first.
  *
+ * *The chip's part.* A thread picks under the lock and starts without it, so that another one may halt the
+ * queue in between. A chip that can freeze a LUN does so with every command that fails, before it says so,
+ * and when we ask (SCIOHALT): a start() that comes later is turned away, and its request goes back to where
+ * it was, or to the flush list. We undo it when the queue runs again (ad_thaw_locked()). The recovery
+ * command and an ioctl's REQUEST SENSE pass. Rejected: a lock around start(); a chip that ends commands
+ * inside would have the LUN to itself.
+ *
  * A command sent by an adapter ioctl never halts the queue: a tool's failing TEST UNIT READY must
  * not make a mounted disk's next request fail. It holds the queue (AD_GATE_HOLD) until the ioctl
  * has fetched sense, for which the hold lets it pass, or said that it will not.
@@ -261,7 +268,8 @@ void ad_submit(struct ad_lun *lun, struct sc_buf *sb)
     ad_enter_locked(lun);
     ad_flush_push_locked(lun);
     /* Responses first, if there are any: then the loop does both. */
-    cmd = lun->lun_resp.l_head == NULL && !lun->lun_timer_lost ? ad_pick_locked(lun) : NULL;
+    cmd = lun->lun_resp.l_head == NULL && !lun->lun_timer_lost && lun->lun_frozen == 0 ? ad_pick_locked(lun)
+                                                                                       : NULL;
     if (SC_LIKELY(cmd != NULL)) {
         shim_lock_exit(&lun->lun_lock);
         ad_exec_lock(cmd);
@@ -371,6 +379,7 @@ static struct ad_cmd *ad_pick_recovery_locked(struct ad_lun *lun)
     lun->lun_rec_sb = NULL;
     ad_cmd_take_locked(lun, cmd, sb, SC_NO_Q);
     cmd->cmd_flags |= AD_CMD_REC;
+    cmd->cmd_xfer.xfer_flags |= AD_XFER_PAST;
     return cmd;
 }
 
@@ -380,12 +389,13 @@ static struct ad_cmd *ad_pick_sense_locked(struct ad_lun *lun)
     struct ad_cmd *cmd = &lun->lun_cmds[lun->lun_openings];
 
     if (lun->lun_sense.l_head == NULL || cmd->cmd_state != AD_CMD_FREE ||
-        (lun->lun_gate & ~(AD_GATE_HOLD | AD_GATE_ORDERED)))
+        (lun->lun_gate & ~(AD_GATE_HOLD | AD_GATE_ORDERED | AD_GATE_FROZEN)))
         return NULL;
     if (SC_UNLIKELY(lun->lun_shared) && !ad_credit_take_locked(lun))
         return NULL;
     ad_cmd_take_locked(lun, cmd, ad_list_take(&lun->lun_sense), SC_NO_Q);
     cmd->cmd_flags |= AD_CMD_REC | AD_CMD_SENSE;
+    cmd->cmd_xfer.xfer_flags |= AD_XFER_PAST;
     return cmd;
 }
 

@@ -175,6 +175,24 @@ static void sim_tell_watcher(struct sim_disk *disk, const struct ad_xfer *xfer)
 }
 
 /*
+ * A command arrives, unless the LUN is frozen: between the look and the arrival sim_freeze() waits for us.
+ * The odd bits of that moment go to *odd.
+ */
+static bool sim_arrive(struct sim_disk *disk, const struct ad_xfer *xfer, uint32_t *odd)
+{
+    bool frozen;
+
+    atomic_fetch_add_explicit(&disk->dk_arriving, 1, memory_order_seq_cst);
+    shim_sched_point();
+    *odd = atomic_load_explicit(&disk->dk_odd, memory_order_seq_cst);
+    frozen = (*odd & SIM_ODD_FROZEN) && !(xfer->xfer_flags & AD_XFER_PAST);
+    if (!frozen && (*odd & (SIM_ODD_WATCH | SIM_ODD_GONE)) == SIM_ODD_WATCH)
+        sim_tell_watcher(disk, xfer);
+    atomic_fetch_sub_explicit(&disk->dk_arriving, 1, memory_order_seq_cst);
+    return !frozen;
+}
+
+/*
  * Take a command that has arrived into the task set and run it, unless it has to wait.
  * Context: any. Locks: none held. Owns: as sim_start_odd().
  */
@@ -207,13 +225,13 @@ static int sim_start_odd(struct sim_bus *bus, struct sim_disk *disk, struct ad_x
 {
     struct sim_cmd c;
     uint64_t delay_ns = disk->dk_latency_ns;
-    uint32_t odd = atomic_load_explicit(&disk->dk_odd, memory_order_acquire);
+    uint32_t odd;
     int started = -1;
 
+    if (!sim_arrive(disk, xfer, &odd))
+        return AD_HW_FROZEN;
     if (odd & SIM_ODD_GONE)
         return sim_transport_failed(xfer, AD_RES_SELECT_TIMEOUT);
-    if (odd & SIM_ODD_WATCH)
-        sim_tell_watcher(disk, xfer);
     sim_cmd_init(&c, bus, disk, xfer, SIM_NEXUS_ADAPTER);
     if ((odd & SIM_ODD_SENSE) && xfer->xfer_qmsg == SC_NO_Q)
         sim_allegiance_told(disk, SIM_NEXUS_ADAPTER);
@@ -237,6 +255,7 @@ static int sim_start(void *hw, struct ad_xfer *xfer)
 {
     struct sim_bus *bus = hw;
     struct sim_disk *disk = NULL;
+    int said;
 
     if (SC_LIKELY(xfer->xfer_id < SC_IDS_MAX && xfer->xfer_lun < SC_LUNS_MAX))
         disk = atomic_load_explicit(&bus->bus_disk[xfer->xfer_id][xfer->xfer_lun], memory_order_acquire);
@@ -244,7 +263,10 @@ static int sim_start(void *hw, struct ad_xfer *xfer)
         return sim_start_absent(bus, xfer);
     if (SC_LIKELY(sim_rw_fast(disk, xfer)))
         return AD_HW_DONE;
-    return sim_start_odd(bus, disk, xfer);
+    said = sim_start_odd(bus, disk, xfer);
+    if (said == AD_HW_DONE && xfer->xfer_result != AD_RES_GOOD)
+        sim_freeze(disk);
+    return said;
 }
 
 /* ---------------------------------------------------------------- abort and reset */
@@ -289,6 +311,23 @@ static int sim_reset_bus(void *hw)
     return 0;
 }
 
+/* ---------------------------------------------------------------- freezing */
+
+static struct sim_disk *sim_disk_at(struct sim_bus *bus, unsigned id, unsigned lun)
+{
+    return id < SC_IDS_MAX && lun < SC_LUNS_MAX
+               ? atomic_load_explicit(&bus->bus_disk[id][lun], memory_order_acquire)
+               : NULL;
+}
+
+/* A LUN without a disk is not frozen: whatever is started there fails, and does nothing. */
+static void sim_hw_freeze(void *hw, unsigned id, unsigned lun) { sim_freeze(sim_disk_at(hw, id, lun)); }
+
+static void sim_hw_thaw(void *hw, unsigned id, unsigned lun, unsigned n)
+{
+    sim_thaw(sim_disk_at(hw, id, lun), n);
+}
+
 /* ---------------------------------------------------------------- the chip table */
 
 static int sim_attach(void *hw, struct ad_adapter *ad, struct ad_hw_caps *caps)
@@ -329,4 +368,6 @@ const struct ad_hw_ops sim_hw_ops = {
     .abort = sim_abort,
     .reset_target = sim_reset_target,
     .reset_bus = sim_reset_bus,
+    .freeze = sim_hw_freeze,
+    .thaw = sim_hw_thaw,
 };

@@ -31,6 +31,7 @@ void sim_disk_odd_update_locked(struct sim_disk *disk)
     odd |= disk->dk_read_only || sim_mode_protected(disk) ? SIM_ODD_PROTECT : 0;
     odd |= sim_mode_wce(disk) ? 0 : SIM_ODD_WRITE_THROUGH;
     odd |= disk->dk_gate ? SIM_ODD_GATE : 0;
+    odd |= disk->dk_frozen ? SIM_ODD_FROZEN : 0;
     atomic_store_explicit(&disk->dk_odd, odd, memory_order_release);
 }
 

@@ -95,7 +95,8 @@ enum {
     SIM_ODD_GONE = 0x100,
     SIM_ODD_PROTECT = 0x200,
     SIM_ODD_WRITE_THROUGH = 0x400,
-    SIM_ODD_GATE = 0x800 /* something has to run alone, or in order */
+    SIM_ODD_GATE = 0x800,   /* something has to run alone, or in order */
+    SIM_ODD_FROZEN = 0x1000 /* the core is to hear of an error, or has asked for it */
 };
 #define SIM_ODD_WRITE_ONLY (SIM_ODD_PROTECT | SIM_ODD_WRITE_THROUGH)
 
@@ -160,6 +161,9 @@ struct sim_disk {
     struct shim_lock dk_turn; /* see above */
     struct shim_lock dk_lock; /* everything below */
     uint32_t dk_gate;         /* reasons to keep the hot path closed */
+    uint32_t dk_frozen;       /* freezes of the chip's contract that have not been undone */
+    _Atomic uint32_t
+        dk_arriving; /* threads between the look whether it is frozen and the command's arrival */
     struct sim_nexus dk_nexus[SIM_NEXUS_COUNT];
     struct sim_fault_slot dk_fault[SIM_FAULTS_MAX];
     uint32_t dk_faults;
@@ -324,6 +328,9 @@ void sim_task_abort(struct sim_bus *bus, const struct ad_xfer *xfer);
 void sim_tasks_take(struct sim_bus *bus, int id, const struct sim_disk *disk, enum ad_result result);
 void sim_tasks_release(struct sim_bus *bus, struct sim_disk *disk);
 void sim_tasks_run_due(struct sim_bus *bus);
+/* One freeze more: nothing arrives any more that may not pass. n less. disk may be NULL. */
+void sim_freeze(struct sim_disk *disk);
+void sim_thaw(struct sim_disk *disk, uint32_t n);
 
 /* sim_ops.c: the table. */
 extern const struct sim_op sim_ops[];

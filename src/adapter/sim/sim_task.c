@@ -37,6 +37,7 @@
 #include "sim_impl.h"
 
 #define SIM_SETTLE_NS     2000u
+#define SIM_PATIENCE_NS   1000000u /* between two looks at a thread that has lost its processor */
 /* An initiator that has not asked for sense after so long will not: what was held back goes on. */
 #define SIM_ALLEGIANCE_NS 1000000000u
 
@@ -52,6 +53,9 @@ static void sim_gate_move(struct sim_disk *disk, int by)
     shim_lock_exit(&disk->dk_lock);
 }
 
+/* Wait for somebody who is quick, unless he has lost his processor. */
+static uint64_t sim_longer(uint64_t ns) { return ns < SIM_PATIENCE_NS ? 2 * ns : ns; }
+
 /* The gate is closed: wait for those who went through before. */
 static void sim_gate_drain(struct sim_disk *disk)
 {
@@ -59,9 +63,40 @@ static void sim_gate_drain(struct sim_disk *disk)
     (void)atomic_fetch_add_explicit(&disk->dk_odd, 0, memory_order_seq_cst);
     shim_delay_ns(SIM_SETTLE_NS);
     for (unsigned i = 0; i < SC_ARRAY_SIZE(disk->dk_stripe); i++) {
-        while (atomic_load_explicit(&disk->dk_stripe[i].sp_busy, memory_order_acquire) == SIM_BUSY_HOT)
-            shim_delay_ns(1000);
+        for (uint64_t ns = 1000;
+             atomic_load_explicit(&disk->dk_stripe[i].sp_busy, memory_order_acquire) == SIM_BUSY_HOT;
+             ns = sim_longer(ns))
+            shim_delay_ns(ns);
     }
+}
+
+/*
+ * Freeze. Who looked before has arrived when this returns: on the hot path he is done. Nobody waits for a
+ * lock of the core there. Context: any. Locks: takes dk_lock; one of the core may be held.
+ */
+void sim_freeze(struct sim_disk *disk)
+{
+    if (!disk)
+        return;
+    shim_lock_enter(&disk->dk_lock);
+    disk->dk_frozen++;
+    sim_disk_odd_update_locked(disk);
+    shim_lock_exit(&disk->dk_lock);
+    sim_gate_drain(disk);
+    for (uint64_t ns = 1000; atomic_load_explicit(&disk->dk_arriving, memory_order_seq_cst) != 0;
+         ns = sim_longer(ns))
+        shim_delay_ns(ns);
+}
+
+/* Undo n freezes; of a disk that has been exchanged there are fewer. */
+void sim_thaw(struct sim_disk *disk, uint32_t n)
+{
+    if (!disk)
+        return;
+    shim_lock_enter(&disk->dk_lock);
+    disk->dk_frozen -= n < disk->dk_frozen ? n : disk->dk_frozen;
+    sim_disk_odd_update_locked(disk);
+    shim_lock_exit(&disk->dk_lock);
 }
 
 struct sim_stripe *sim_stripe_of(struct sim_disk *disk, const struct ad_xfer *x)
@@ -424,6 +459,7 @@ static void sim_tasks_complete(struct sim_bus *bus, struct sim_task *chain, enum
     while (chain) {
         struct sim_task *t = chain;
         struct ad_xfer *xfer = t->tk_xfer;
+        struct sim_disk *disk = t->tk_disk;
 
         chain = t->tk_next;
         t->tk_next = NULL;
@@ -436,6 +472,8 @@ static void sim_tasks_complete(struct sim_bus *bus, struct sim_task *chain, enum
             xfer->xfer_resid = xfer->xfer_bytes;
             kick = sim_task_leave(bus, t) || kick;
         }
+        if (xfer->xfer_result != AD_RES_GOOD)
+            sim_freeze(disk);
         ad_hw_done(bus->bus_ad, xfer);
     }
     if (kick)

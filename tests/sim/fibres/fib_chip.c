@@ -58,6 +58,7 @@ static void found(struct chip *ch, enum ad_result result)
     xfer->xfer_result = (uint8_t)result;
     xfer->xfer_scsi_status = 0;
     xfer->xfer_resid = xfer->xfer_bytes;
+    ch->ch_ad->adp_ops_own.freeze(ch->ch_ad->adp_hw, xfer->xfer_id, xfer->xfer_lun); /* as a chip does */
     ad_hw_done(ch->ch_ad, xfer);
 }
 

@@ -37,12 +37,13 @@ struct small_chip {
     uint32_t ch_nkept;
     uint8_t ch_started[64]; /* operation codes in the order in which they reached the chip */
     uint32_t ch_nstarted;
-    uint32_t ch_room;     /* commands it keeps at once; 0: as many as there is space for */
-    uint32_t ch_map_room; /* commands whose memory is mapped at once; 0: any number */
-    uint32_t ch_maps;     /* that many are */
-    bool ch_map_never;    /* no memory is to its mapper's liking */
-    uint32_t ch_inside;   /* threads inside start() */
-    uint32_t ch_single;   /* of them: with commands that are to be there alone */
+    uint32_t ch_room;      /* commands it keeps at once; 0: as many as there is space for */
+    uint32_t ch_map_room;  /* commands whose memory is mapped at once; 0: any number */
+    uint32_t ch_maps;      /* that many are */
+    bool ch_map_never;     /* no memory is to its mapper's liking */
+    uint32_t ch_inside;    /* threads inside start() */
+    uint32_t ch_single;    /* of them: with commands that are to be there alone */
+    uint32_t ch_frozen[8]; /* by LUN, all of one id */
     bool ch_checks_single;
     uint8_t ch_heeds; /* the first rung of the ladder that brings a command back; those before do nothing */
     void (*ch_on_start)(struct ad_xfer *x); /* or NULL */

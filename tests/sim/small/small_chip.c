@@ -85,10 +85,18 @@ static void chip_fill(struct ad_xfer *x)
     x->xfer_resid = x->xfer_result == AD_RES_GOOD ? 0 : x->xfer_bytes;
 }
 
+/* A result that freezes the LUN, before anybody hears of it. */
+static void chip_fails(const struct ad_xfer *x)
+{
+    chip.ch_frozen[x->xfer_lun] += x->xfer_result != AD_RES_GOOD;
+}
+
 static int chip_do(struct ad_xfer *x)
 {
     const bool keep = chip.ch_pends || (!chip.ch_serve && x->xfer_cdb[0] == SMALL_LATER);
 
+    if (chip.ch_frozen[x->xfer_lun] != 0 && !(x->xfer_flags & AD_XFER_PAST))
+        return AD_HW_FROZEN;
     if (keep && chip.ch_room != 0 && chip.ch_nkept == chip.ch_room)
         return AD_HW_BUSY;
     if (chip.ch_nstarted < SC_ARRAY_SIZE(chip.ch_started))
@@ -100,6 +108,7 @@ static int chip_do(struct ad_xfer *x)
             chip.ch_serve(x);
         else
             chip_fill(x);
+        chip_fails(x);
         return AD_HW_DONE;
     }
     SCHED_CHECK(chip.ch_nkept < SMALL_KEPT_MAX, "the chip is full");
@@ -145,6 +154,7 @@ bool small_end(void)
         chip.ch_serve(x);
     else
         chip_fill(x);
+    chip_fails(x);
     ad_hw_done(chip.ch_ad, x);
     return true;
 }
@@ -156,6 +166,7 @@ static void chip_give_back(uint32_t i, uint8_t result)
     x->xfer_result = result;
     x->xfer_scsi_status = SC_GOOD_STATUS;
     x->xfer_resid = x->xfer_bytes;
+    chip_fails(x);
     ad_hw_done(chip.ch_ad, x);
 }
 
@@ -188,6 +199,21 @@ static int chip_reset_bus(void *hw)
     return 0;
 }
 
+static void chip_freeze(void *hw, unsigned id, unsigned lun)
+{
+    (void)hw;
+    (void)id;
+    chip.ch_frozen[lun]++;
+}
+
+static void chip_thaw(void *hw, unsigned id, unsigned lun, unsigned n)
+{
+    (void)hw;
+    (void)id;
+    SCHED_CHECK(n <= chip.ch_frozen[lun], "%u freezes are undone, and there are %u", n, chip.ch_frozen[lun]);
+    chip.ch_frozen[lun] -= n;
+}
+
 static const struct ad_hw_ops chip_ops = {
     .version = AD_HW_VERSION,
     .size = sizeof(struct ad_hw_ops),
@@ -198,6 +224,8 @@ static const struct ad_hw_ops chip_ops = {
     .abort = chip_abort,
     .reset_target = chip_reset_target,
     .reset_bus = chip_reset_bus,
+    .freeze = chip_freeze,
+    .thaw = chip_thaw,
 };
 
 /* ---------------------------------------------------------------- a run */

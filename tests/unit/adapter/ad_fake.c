@@ -89,6 +89,12 @@ static void fake_hw_detach(void *hw)
     f->detaches++;
 }
 
+/* What ends badly freezes its LUN before anybody hears of it. */
+static void fake_freeze(struct fake *f, const struct ad_xfer *xfer)
+{
+    f->frozen[xfer->xfer_id][xfer->xfer_lun] += xfer->xfer_result != AD_RES_GOOD;
+}
+
 /* Fill in the out fields from the script. */
 static void fake_fill(struct fake *f, struct ad_xfer *xfer)
 {
@@ -105,6 +111,7 @@ static void fake_fill(struct fake *f, struct ad_xfer *xfer)
         memcpy((void *)(uintptr_t)xfer->xfer_map->map_segs[0].seg_addr, f->data_in, n);
         xfer->xfer_resid = xfer->xfer_bytes - n;
     }
+    fake_freeze(f, xfer);
     f->dones++;
 }
 
@@ -143,6 +150,10 @@ static int fake_hw_start(void *hw, struct ad_xfer *xfer)
     if (f->busy > 0) {
         f->busy--;
         return AD_HW_BUSY;
+    }
+    if (f->frozen[xfer->xfer_id][xfer->xfer_lun] != 0 && !(xfer->xfer_flags & AD_XFER_PAST)) {
+        f->turned_away++;
+        return AD_HW_FROZEN;
     }
     fake_record(f, xfer);
     if (f->on_start)
@@ -193,6 +204,7 @@ static void fake_give_back(struct fake *f, struct ad_xfer *xfer, uint8_t result)
     xfer->xfer_result = result;
     xfer->xfer_scsi_status = SC_GOOD_STATUS;
     xfer->xfer_resid = xfer->xfer_bytes;
+    fake_freeze(f, xfer);
     ad_hw_done(f->ad, xfer);
 }
 
@@ -241,6 +253,22 @@ static int fake_hw_reset_bus(void *hw)
     return 0;
 }
 
+static void fake_hw_freeze(void *hw, unsigned id, unsigned lun)
+{
+    struct fake *f = hw;
+
+    f->frozen[id][lun]++;
+}
+
+static void fake_hw_thaw(void *hw, unsigned id, unsigned lun, unsigned n)
+{
+    struct fake *f = hw;
+
+    ck_assert_uint_gt(n, 0);
+    ck_assert_uint_ge(f->frozen[id][lun], n); /* a ledger: never more than there are */
+    f->frozen[id][lun] -= n;
+}
+
 const struct ad_hw_ops fake_ops = {
     .version = AD_HW_VERSION,
     .size = sizeof(struct ad_hw_ops),
@@ -251,6 +279,8 @@ const struct ad_hw_ops fake_ops = {
     .abort = fake_hw_abort,
     .reset_target = fake_hw_reset_target,
     .reset_bus = fake_hw_reset_bus,
+    .freeze = fake_hw_freeze,
+    .thaw = fake_hw_thaw,
 };
 
 /* ---------------------------------------------------------------- setting up */
@@ -307,6 +337,10 @@ void fake_down(void)
     ck_assert_int_eq(ad_detach(FAKE_DEVNO), 0);
     ck_assert_uint_eq(fake.detaches, 1);
     ck_assert_uint_eq(fake.maps_live, 0);
+    for (unsigned id = 0; id < SC_ARRAY_SIZE(fake.frozen); id++)
+        for (unsigned lun = 0; lun < SC_ARRAY_SIZE(fake.frozen[0]); lun++)
+            ck_assert_msg(fake.frozen[id][lun] == 0, "%u,%u is left frozen %u times", id, lun,
+                          fake.frozen[id][lun]);
     shim_test_end();
 }
 

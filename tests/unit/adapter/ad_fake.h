@@ -42,6 +42,8 @@ struct fake {
     bool map_pages; /* a mapper without an IOMMU: every page is a segment */
     bool reset_works;
     bool bus_dead; /* a bus reset brings nothing back */
+    unsigned frozen[16][32]; /* by id and LUN: freezes not undone */
+    unsigned turned_away;    /* start() has said FROZEN so often */
     struct fake_result script[64];
     unsigned script_n, script_at;
     struct ad_xfer *kept[FAKE_KEPT_MAX]; /* pending, oldest first */

@@ -166,6 +166,7 @@ START_TEST(test_AIX_20_tagged_commands_at_the_device_are_taken_back_first)
         fake.nkept--;
         xfer->xfer_result = left == 10 ? AD_RES_GOOD : left == 20 ? AD_RES_BUS_FAULT : AD_RES_ABORTED;
         xfer->xfer_resid = left == 10 ? 0 : 512;
+        fake.frozen[xfer->xfer_id][xfer->xfer_lun] += xfer->xfer_result != AD_RES_GOOD;
         ad_hw_done(fake.ad, xfer);
         fake_check(fake_lun);
     }

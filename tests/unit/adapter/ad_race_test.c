@@ -175,7 +175,7 @@ static int race_reset_bus(void *hw)
 
 static const struct ad_hw_ops race_ops = {
     AD_HW_VERSION, sizeof(struct ad_hw_ops), "race", race_attach, race_detach, race_start, race_abort,
-    race_reset,    race_reset_bus,           NULL};
+    race_reset,    race_reset_bus,           NULL,   NULL,        NULL};
 
 /* One of the chip's threads. */
 static void *race_worker(void *arg)

@@ -80,6 +80,7 @@ static bool start_io(struct fx_cmd *c, unsigned who, bool write, uint64_t lba, u
     c->x.xfer_id = FX_ID;
     c->x.xfer_lun = start_lun;
     c->x.xfer_qmsg = SC_SIMPLE_Q;
+    c->x.xfer_flags = AD_XFER_PAST;
     c->x.xfer_tag = (uint16_t)who;
     c->x.xfer_dir = write ? FX_OUT : FX_IN;
     c->x.xfer_map = &c->map;
@@ -227,6 +228,7 @@ static unsigned fetch_sense(const struct fx_cmd *failed, unsigned who)
                            .xfer_cdb_len = 6,
                            .xfer_id = FX_ID,
                            .xfer_qmsg = SC_SIMPLE_Q,
+                           .xfer_flags = AD_XFER_PAST,
                            .xfer_tag = (uint16_t)who,
                            .xfer_dir = FX_IN,
                            .xfer_map = &c.map,
@@ -321,6 +323,7 @@ static void *counting(void *arg)
                                .xfer_cdb_len = 16,
                                .xfer_id = FX_ID,
                                .xfer_qmsg = SC_SIMPLE_Q,
+                               .xfer_flags = AD_XFER_PAST,
                                .xfer_tag = (uint16_t)who,
                                .xfer_dir = FX_OUT,
                                .xfer_map = &c.map,

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ad_freeze_test.c - the chip's freeze: what has been chosen is not started once its queue is halted, and
+ * goes back to where it was. The fake chip freezes as the contract says, in every test of this folder, and
+ * fake_down() wants all of it undone.
+ */
+#include "ad_fake.h"
+
+static struct req q[8];
+
+static void flags(struct req *r, uint8_t f)
+{
+    req_init(r);
+    r->sb.flags = f;
+}
+
+START_TEST(test_AIX_20_what_was_chosen_before_a_halt_comes_back_enxio)
+{
+    fake_up(_i != 0, FAKE_PEND);
+    req_init(&q[0]);
+    req_send(&q[0]);
+    /* The chip has frozen the LUN, and we have not heard of it: as if another thread were on its way to tell.
+     */
+    fake.frozen[FAKE_ID][0]++;
+    req_init(&q[1]);
+    req_send(&q[1]);
+    ck_assert_uint_eq(fake.starts, 1);
+    ck_assert_uint_eq(fake.turned_away, 2); /* the second look */
+    ck_assert_uint_eq(q[1].done, 0);
+    ck_assert_uint_eq(fake_lun->lun_gate & AD_GATE_FROZEN, AD_GATE_FROZEN);
+    fake.frozen[FAKE_ID][0]--;
+    fake_script(AD_RES_STATUS, SC_BUSY_STATUS, 512);
+    fake_end(0);
+    ck_assert_uint_eq(fake.starts, 1);
+    ck_assert_uint_eq(q[0].order, 1);
+    ck_assert_uint_eq(q[1].order, 2);
+    ck_assert_int_eq(q[1].sb.bufstruct.b_error, ENXIO);
+    ck_assert_uint_eq(fake.frozen[FAKE_ID][0], 1); /* as long as the queue is halted */
+    fake_check(fake_lun);
+    flags(&q[2], SC_RESUME);
+    req_send(&q[2]);
+    ck_assert_uint_eq(fake.starts, 2);
+    ck_assert_uint_eq(fake.frozen[FAKE_ID][0], 0);
+    fake_end_all();
+    ck_assert_uint_eq(q[2].done, 1);
+    fake_down();
+}
+END_TEST
+
+START_TEST(test_AIX_26_halt_freezes_the_chip_and_resume_undoes_it)
+{
+    fake_up(true, FAKE_INLINE);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(fp_ioctl(fake_fp, SCIOHALT, SC_ARG(FAKE_ID, 0), 0), 0);
+    ck_assert_uint_eq(fake.frozen[FAKE_ID][0], 3);
+    req_init(&q[0]);
+    req_expect(&q[0], ENXIO);
+    flags(&q[1], SC_RESUME);
+    req_expect(&q[1], 0);
+    ck_assert_uint_eq(fake.frozen[FAKE_ID][0], 0);
+    req_init(&q[0]);
+    req_expect(&q[0], 0);
+    ck_assert_uint_eq(fake.turned_away, 0);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOHALT, SC_ARG(FAKE_ID, 0), 0), 0);
+    fake_down(); /* SCIOSTOP undoes it, too */
+}
+END_TEST
+
+/* The recovery command passes; what was kept follows when the queue is resumed. */
+START_TEST(test_AIX_21_the_recovery_command_passes_a_freeze)
+{
+    fake_up(true, FAKE_PEND);
+    for (unsigned i = 0; i < 2; i++) {
+        req_init(&q[i]);
+        req_send(&q[i]);
+    }
+    fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 512);
+    fake_end(0);
+    ck_assert_uint_eq(q[0].done, 1);
+    ck_assert_uint_eq(fake.frozen[FAKE_ID][0], 1);
+    flags(&q[2], SC_RESUME);
+    q[2].sb.q_tag_msg = SC_NO_Q;
+    req_send(&q[2]);
+    ck_assert_uint_eq(fake.starts, 3);
+    ck_assert_uint_eq(fake.xflags[2] & AD_XFER_PAST, AD_XFER_PAST);
+    ck_assert_uint_eq(fake.xflags[1] & AD_XFER_PAST, 0);
+    ck_assert_uint_eq(fake.frozen[FAKE_ID][0], 1);
+    fake_end(1);
+    flags(&q[3], SC_Q_RESUME);
+    req_send(&q[3]);
+    ck_assert_uint_eq(fake.frozen[FAKE_ID][0], 0);
+    ck_assert_uint_eq(fake.turned_away, 0);
+    fake_end_all();
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert_uint_eq(q[i].done, 1);
+    fake_down();
+}
+END_TEST
+
+/* What keeps a command back changes between the two looks. */
+START_TEST(test_AIX_18_no_room_then_frozen_then_room)
+{
+    fake_up(false, FAKE_PEND);
+    fake.busy = 1;
+    fake.frozen[FAKE_ID][0] = 1; /* found at the second look */
+    req_init(&q[0]);
+    req_send(&q[0]);
+    ck_assert_uint_eq(fake.starts, 0);
+    ck_assert_uint_eq(fake.turned_away, 2);
+    ck_assert_uint_eq(fake_lun->lun_gate, AD_GATE_FROZEN); /* there is room */
+    /* Whose failure it was is told now, and halts nothing: it was an ioctl's. */
+    shim_lock_enter(&fake_lun->lun_lock);
+    fake_lun->lun_frozen = 1;
+    ad_enter_locked(fake_lun);
+    ad_work_unlock(fake_lun);
+    ck_assert_uint_eq(fake.frozen[FAKE_ID][0], 0);
+    ck_assert_uint_eq(fake.starts, 1);
+    ck_assert_uint_eq(fake_lun->lun_gate, 0);
+    fake_end_all();
+    ck_assert_uint_eq(q[0].done, 1);
+    ck_assert_uint_eq(q[0].sb.bufstruct.b_flags & B_ERROR, 0);
+    fake_down();
+}
+END_TEST
+
+/* Half a pair is no pair. */
+START_TEST(test_freeze_and_thaw_come_together)
+{
+    struct ad_hw_ops half = fake_ops;
+    struct ad_config cfg = {.cfg_ops = &half, .cfg_hw = &fake, .cfg_dev = &fake.dev};
+
+    shim_test_begin_det(1);
+    fake_prepare();
+    half.thaw = NULL;
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), EINVAL);
+    half = fake_ops;
+    half.freeze = NULL;
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), EINVAL);
+    half.thaw = NULL;
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), 0);
+    ck_assert_int_eq(ad_detach(FAKE_DEVNO), 0);
+    shim_test_end();
+}
+END_TEST
+
+static Suite *freeze_suite(void)
+{
+    Suite *s = suite_create("ad_freeze");
+    TCase *tc = tcase_create("freeze");
+
+    tcase_add_loop_test(tc, test_AIX_20_what_was_chosen_before_a_halt_comes_back_enxio, 0, 2);
+    tcase_add_test(tc, test_AIX_26_halt_freezes_the_chip_and_resume_undoes_it);
+    tcase_add_test(tc, test_AIX_21_the_recovery_command_passes_a_freeze);
+    tcase_add_test(tc, test_AIX_18_no_room_then_frozen_then_room);
+    tcase_add_test(tc, test_freeze_and_thaw_come_together);
+    suite_add_tcase(s, tc);
+    return s;
+}
+
+int main(int argc, char **argv) { return test_run(freeze_suite(), argc, argv); }
