@@ -93,7 +93,8 @@ enum shim_ctx {
 
 /*
  * One per thread, found by self(). The host only provides zeroed storage that stays with the
- * thread; the other fields belong to the wrappers and to the kernel services.
+ * thread; the other fields belong to the wrappers and to the kernel services. They keep a list of
+ * records: storage that goes earlier than the host says so, shim_self_gone().
  */
 struct shim_self {
     uint32_t self_ctx;          /* enum shim_ctx */
@@ -203,7 +204,10 @@ struct shim_host {
     int (*thread_start)(struct shim_thread *t, void (*fn)(void *arg), void *arg, const char *name);
     /* 10. Wait until it has returned. */
     void (*thread_join)(struct shim_thread *t);
-    /* 11. The calling thread's record. */
+    /*
+     * 11. The calling thread's record. Asked in every context; docs/porting.md says what an interrupt on
+     * top of a thread gets. A record that goes with its thread is taken out with shim_self_gone() first.
+     */
     struct shim_self *(*self)(void);
     /* 12. Monotonic nanoseconds. */
     uint64_t (*now_ns)(void);
