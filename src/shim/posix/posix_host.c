@@ -38,12 +38,17 @@ static __thread struct shim_posix_thread posix_me __attribute__((tls_model("init
 static pthread_key_t posix_end_key;
 static pthread_once_t posix_end_once = PTHREAD_ONCE_INIT;
 
-/* A thread ends: its record goes with it. */
+/*
+ * A thread ends: its record goes with it. What ends after us, another key's value say, may still do
+ * I/O; it then finds a thread that is not set up, and we are called once more.
+ */
 static void posix_thread_end(void *p)
 {
     struct shim_posix_thread *me = p;
 
     shim_self_gone(&me->pt_self);
+    me->pt_ready = false;
+    shim_posix_must(pthread_cond_destroy(&me->pt_cond), "cond_destroy");
 }
 
 static void posix_end_key_make(void)
@@ -62,7 +67,8 @@ static void posix_thread_setup(struct shim_posix_thread *me)
     shim_posix_must(pthread_condattr_destroy(&attr), "condattr_destroy");
     shim_posix_must(pthread_once(&posix_end_once, posix_end_key_make), "once");
     shim_posix_must(pthread_setspecific(posix_end_key, me), "setspecific");
-    me->pt_self.self_id = atomic_fetch_add(&ids, 1) + 1;
+    if (me->pt_self.self_id == 0)
+        me->pt_self.self_id = atomic_fetch_add(&ids, 1) + 1;
     me->pt_ready = true;
 }
 

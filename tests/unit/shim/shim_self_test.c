@@ -120,6 +120,38 @@ START_TEST(test_a_thread_that_has_ended_leaves_no_record)
 }
 END_TEST
 
+static pthread_key_t ends_late;
+
+static void late_iodone(void *bp) { (void)thread_iodone(bp); }
+
+static void *thread_ends_late(void *bp)
+{
+    (void)thread_iodone(bp);
+    ck_assert_int_eq(pthread_setspecific(ends_late, bp), 0);
+    return NULL;
+}
+
+/* A key made after the host's: its value goes after the host has seen the thread end, and does I/O. */
+START_TEST(test_a_thread_that_does_io_while_it_ends_leaves_no_record)
+{
+    struct buf bp = {.b_iodone = on_done_quick};
+    pthread_t t;
+
+    begin();
+    ck_assert_ptr_nonnull(shim_self());
+    ck_assert_int_eq(pthread_key_create(&ends_late, late_iodone), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(pthread_create(&t, NULL, thread_ends_late, &bp), 0);
+        ck_assert_int_eq(pthread_join(t, NULL), 0);
+    }
+    ck_assert_uint_eq(atomic_load(&returned), 6);
+    (void)thread_iodone(&bp);
+    ck_assert_ptr_null(shim_self()->self_next);
+    ck_assert_int_eq(pthread_key_delete(ends_late), 0);
+    shim_test_end();
+}
+END_TEST
+
 /* The record outlives the host; the next host begins with an empty list. */
 START_TEST(test_the_next_host_knows_no_records)
 {
@@ -202,6 +234,7 @@ static Suite *self_suite(void)
     tcase_add_test(tc, test_a_routine_on_another_thread_is_waited_for);
     tcase_add_test(tc, test_two_wait_at_once);
     tcase_add_test(tc, test_a_thread_that_has_ended_leaves_no_record);
+    tcase_add_test(tc, test_a_thread_that_does_io_while_it_ends_leaves_no_record);
     tcase_add_test(tc, test_the_next_host_knows_no_records);
     tcase_add_test(tc, test_turns_nest_and_have_numbers);
     tcase_add_test(tc, test_no_turn_where_iodone_would_be_put_off);
