@@ -356,8 +356,8 @@ void shim_turn_end(struct shim_self *self);
 void shim_turns_wait(const void *key);
 /*
  * A port says that the memory of a record which self() has returned is about to go: its thread ends.
- * Records that stay as long as the host need not be taken out. Context: any, no lock held; the thread is not
- * inside an iodone routine, and shim_fini() has not begun. [ours]
+ * Records that stay as long as the host need not be taken out. Also when no host is installed any more, or
+ * while shim_fini() runs. Context: any, no lock held; the thread is not inside an iodone routine. [ours]
  */
 void shim_self_gone(struct shim_self *self);
 

@@ -32,8 +32,9 @@ static struct {
     struct shim_lock rec_lock; /* rank SHIM_RANK_EVENT */
     struct shim_self *rec_first;
     struct shim_event rec_event;
-    bool rec_busy; /* somebody waits: the marks are his */
-    bool rec_ready;
+    bool rec_busy;                /* somebody waits: the marks are his */
+    _Atomic bool rec_ready;       /* there is a host; becomes false under rec_lock */
+    _Atomic uint32_t rec_leaving; /* threads in shim_self_gone() */
 } shim_records;
 
 /* Threads in shim_turns_wait(). Read without the lock after each turn. */
@@ -51,13 +52,19 @@ int shim_records_init(void)
     return 0;
 }
 
-/* Forget all records; their memory may outlive this host. Context: process, the only thread left. */
+/*
+ * Forget all records; their memory may outlive this host. Context: process, nobody else uses the host.
+ * Threads that used it may end just now: who sees rec_ready is waited for, who does not finds that
+ * nobody looks at his record any more.
+ */
 void shim_records_fini(void)
 {
-    struct shim_self *self = shim_records.rec_first;
+    struct shim_self *self;
 
     if (!shim_records.rec_ready)
         return;
+    shim_lock_enter(&shim_records.rec_lock);
+    self = shim_records.rec_first;
     while (self != NULL) {
         struct shim_self *next = self->self_next;
 
@@ -66,7 +73,10 @@ void shim_records_fini(void)
         self = next;
     }
     shim_records.rec_first = NULL;
-    shim_records.rec_ready = false;
+    atomic_store(&shim_records.rec_ready, false);
+    shim_lock_exit(&shim_records.rec_lock);
+    while (atomic_load(&shim_records.rec_leaving) != 0)
+        (void)shim_wait(&shim_records.rec_event, NULL, shim_now_ns() + SHIM_TURN_NS);
     atomic_store(&shim_records.rec_event.ev_word, 0u);
     shim_account_lock(true);
     shim_lock_fini(&shim_records.rec_lock);
@@ -84,20 +94,29 @@ static void shim_self_list(struct shim_self *self)
     shim_lock_exit(&shim_records.rec_lock);
 }
 
-/* Its memory is about to go. Context: any, no lock held; not inside a turn. */
-void shim_self_gone(struct shim_self *self)
+/* Take a record that is listed out of the list. Locks: rec_lock. */
+static void shim_self_unlist_locked(struct shim_self *self)
 {
     struct shim_self **at;
 
-    if (!self->self_listed)
-        return;
     SHIM_ASSERT(self->self_turns == 0);
-    shim_lock_enter(&shim_records.rec_lock);
     for (at = &shim_records.rec_first; *at != self; at = &(*at)->self_next)
         SHIM_ASSERT(*at != NULL);
     *at = self->self_next;
     self->self_listed = 0;
-    shim_lock_exit(&shim_records.rec_lock);
+}
+
+/* Its memory is about to go; perhaps the host is, too. Context: any, no lock held; not inside a turn. */
+void shim_self_gone(struct shim_self *self)
+{
+    atomic_fetch_add(&shim_records.rec_leaving, 1u);
+    if (atomic_load(&shim_records.rec_ready)) {
+        shim_lock_enter(&shim_records.rec_lock);
+        if (self->self_listed)
+            shim_self_unlist_locked(self);
+        shim_lock_exit(&shim_records.rec_lock);
+    }
+    atomic_fetch_sub(&shim_records.rec_leaving, 1u);
 }
 
 /* ---------------------------------------------------------------- turns */

@@ -152,6 +152,45 @@ START_TEST(test_a_thread_that_does_io_while_it_ends_leaves_no_record)
 }
 END_TEST
 
+#define ENDING 8u
+
+static atomic_uint ending;
+
+static void *thread_ends_soon(void *arg)
+{
+    struct buf bp = {.b_iodone = on_done_quick};
+
+    (void)thread_iodone(&bp);
+    atomic_fetch_add(&ending, 1);
+    for (volatile uintptr_t i = 0; i < (uintptr_t)arg; i++)
+        continue;
+    return NULL;
+}
+
+/* The host goes as soon as the last thread is done with it; the threads end when they like. */
+START_TEST(test_threads_end_while_the_host_goes)
+{
+    pthread_t t[ENDING];
+
+    for (unsigned n = 0; n < 500; n++) {
+        ck_assert_int_eq(shim_init(shim_posix_host()), 0);
+        atomic_store(&ending, 0);
+        for (unsigned i = 0; i < ENDING; i++)
+            ck_assert_int_eq(pthread_create(&t[i], NULL, thread_ends_soon,
+                                            (void *)(uintptr_t)((n * 7 + i * 13) % 97 * 40)),
+                             0);
+        while (atomic_load(&ending) < ENDING)
+            sched_yield();
+        for (volatile unsigned i = 0; i < n % 16 * 100; i++)
+            continue;
+        ck_assert_uint_eq(shim_fini(), 0);
+        for (unsigned i = 0; i < ENDING; i++)
+            ck_assert_int_eq(pthread_join(t[i], NULL), 0);
+    }
+    shim_posix_stop();
+}
+END_TEST
+
 /* The record outlives the host; the next host begins with an empty list. */
 START_TEST(test_the_next_host_knows_no_records)
 {
@@ -235,6 +274,7 @@ static Suite *self_suite(void)
     tcase_add_test(tc, test_two_wait_at_once);
     tcase_add_test(tc, test_a_thread_that_has_ended_leaves_no_record);
     tcase_add_test(tc, test_a_thread_that_does_io_while_it_ends_leaves_no_record);
+    tcase_add_test(tc, test_threads_end_while_the_host_goes);
     tcase_add_test(tc, test_the_next_host_knows_no_records);
     tcase_add_test(tc, test_turns_nest_and_have_numbers);
     tcase_add_test(tc, test_no_turn_where_iodone_would_be_put_off);
