@@ -6,9 +6,12 @@
 #include "schedule.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,6 +28,38 @@ struct sched_result *sched_result_new(void)
     }
     return r;
 }
+
+/* ---------------------------------------------------------------- what is printed */
+
+void sched_progress(const char *text)
+{
+    struct winsize size;
+    int width = 80;
+
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1)
+        width = size.ws_col;
+    printf("\r\033[K%.*s", width - 1, text);
+    fflush(stdout);
+}
+
+bool sched_output_open(const char *program)
+{
+    /* A closed one would be the next file that is opened, and get what is printed. */
+    if (fcntl(STDOUT_FILENO, F_GETFD) >= 0)
+        return true;
+    fprintf(stderr, "%s: standard output is closed: give it one, /dev/null will do\n", program);
+    return false;
+}
+
+int sched_output_done(const char *program, int code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    fprintf(stderr, "%s: standard output: %s: the report is not complete\n", program, strerror(errno));
+    return 2;
+}
+
+/* ---------------------------------------------------------------- one run */
 
 /* A child has died of something: say of what. Its last decisions are in the result. */
 static void crashed(struct sched_result *r, int status)
@@ -122,12 +157,13 @@ static bool search_progress;
 static void run_all(struct sched *s, const struct sched_program *p)
 {
     uint64_t n = 0;
+    char text[128];
 
     do {
         run_once(s, p);
         if (search_progress && ++n % 4096 == 0) {
-            printf("\r%-28s %llu schedules", p->p_name, (unsigned long long)n);
-            fflush(stdout);
+            (void)snprintf(text, sizeof(text), "%-28s %llu schedules", p->p_name, (unsigned long long)n);
+            sched_progress(text);
         }
     } while (sched_next(s));
     s->s_result->r_exhausted = true;
@@ -144,7 +180,7 @@ bool sched_search(struct sched *s, const struct sched_program *p, bool progress)
     search_progress = progress;
     ok = in_child(s, p, run_all);
     if (progress)
-        printf("\r%78s\r", "");
+        sched_progress("");
     return ok;
 }
 
@@ -219,13 +255,15 @@ uint32_t sched_shrink(const struct sched *s, const struct sched_program *p, stru
                 at += cut;
             }
             if (progress && runs % 16 == 0) {
-                printf("\rshrinking: %u deviations left, %u runs", n, runs);
-                fflush(stdout);
+                char text[80];
+
+                (void)snprintf(text, sizeof(text), "shrinking: %u deviations left, %u runs", n, runs);
+                sched_progress(text);
             }
         }
     }
     if (progress)
-        printf("\r%78s\r", "");
+        sched_progress("");
     memcpy(r->r_deviations, list, n * sizeof(*list));
     r->r_ndeviations = n;
     free(list);

@@ -114,6 +114,13 @@ uint32_t sched_shrink(const struct sched *s, const struct sched_program *p, stru
 void sched_tell(const struct sched *s, const struct sched_program *p, const struct sched_result *r);
 struct sched_result *sched_result_new(void);
 
+/* For commands: one line on a terminal, cut to its width, written over the one before; "" takes it away. */
+void sched_progress(const char *text);
+/* Is there a standard output? Says so if not. */
+bool sched_output_open(const char *program);
+/* All of it is written: the exit status; else 2, after a word about it. */
+int sched_output_done(const char *program, int code);
+
 /* The oracle: our program says that something is wrong. Does not return. */
 _Noreturn void sched_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 #define SCHED_CHECK(cond, ...)                                                                               \

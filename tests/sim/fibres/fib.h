@@ -169,6 +169,12 @@ extern struct fib_world fib_world;
 #define FIB_WITHOUT_MAX 16u
 extern const char *fib_without[FIB_WITHOUT_MAX];
 bool fib_looked_for(const char *kind);
+/* Is it one of those that can be left out? */
+bool fib_can_do_without(const char *kind);
+/* Is it a kind of failure at all? */
+bool fib_is_kind(const char *kind);
+/* A number of 64 bits at the beginning of a text. Where it ends; NULL: there is none. */
+const char *fib_number(const char *text, uint64_t *out);
 #define FIB_CHECK(kind, cond, ...)                                                                           \
     do {                                                                                                     \
         if (!(cond) && fib_looked_for(kind))                                                                 \

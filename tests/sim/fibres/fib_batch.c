@@ -12,6 +12,7 @@
 #define _GNU_SOURCE
 #include "fib.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,30 +62,64 @@ bool fib_seed_run(uint64_t seed, struct sched *s, bool story)
 
 /* ---------------------------------------------------------------- files of seeds */
 
+const char *fib_number(const char *text, uint64_t *out)
+{
+    char *end;
+
+    if (*text < '0' || *text > '9')
+        return NULL;
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return errno == 0 ? end : NULL;
+}
+
+/* SEED [KIND], without the comment. False: it is neither that nor empty. */
+static bool read_line(char *text)
+{
+    struct line line = {.ln_seed = 0};
+    const char *kind;
+
+    text[strcspn(text, "#\r\n")] = '\0';
+    for (size_t n = strlen(text); n > 0 && strchr(" \t", text[n - 1]); n--)
+        text[n - 1] = '\0';
+    text += strspn(text, " \t");
+    if (!*text)
+        return true;
+    kind = fib_number(text, &line.ln_seed);
+    if (!kind || !strchr(" \t", *kind))
+        return false;
+    kind += strspn(kind, " \t");
+    if (*kind && !fib_is_kind(kind))
+        return false;
+    (void)snprintf(line.ln_kind, sizeof(line.ln_kind), "%s", kind);
+    batch.lines = realloc(batch.lines, (batch.nlines + 1) * sizeof(*batch.lines));
+    if (!batch.lines)
+        abort();
+    batch.lines[batch.nlines++] = line;
+    return true;
+}
+
 static bool read_lines(const char *path)
 {
     FILE *f = fopen(path, "r");
     char text[512];
+    unsigned n = 0;
+    bool ok = f != NULL;
 
-    if (!f) {
+    while (ok && ++n && fgets(text, sizeof(text), f)) {
+        ok = read_line(text);
+        if (!ok)
+            fprintf(stderr,
+                    "scpair-sim: %s:%u: %s: a line is SEED [KIND] [# comment]; --help has the kinds\n", path,
+                    n, text);
+    }
+    if (!f || ferror(f)) {
         fprintf(stderr, "scpair-sim: %s: %s\n", path, strerror(errno));
-        return false;
+        ok = false;
     }
-    while (fgets(text, sizeof(text), f)) {
-        unsigned long long seed;
-        char kind[24] = "";
-
-        text[strcspn(text, "#\n")] = '\0';
-        if (sscanf(text, "%llu %23s", &seed, kind) < 1)
-            continue;
-        batch.lines = realloc(batch.lines, (batch.nlines + 1) * sizeof(*batch.lines));
-        if (!batch.lines)
-            abort();
-        batch.lines[batch.nlines] = (struct line){.ln_seed = seed};
-        memcpy(batch.lines[batch.nlines++].ln_kind, kind, sizeof(kind));
-    }
-    fclose(f);
-    return true;
+    if (f)
+        fclose(f);
+    return ok;
 }
 
 static struct line *line_of(uint64_t seed)
@@ -138,8 +173,12 @@ static void hear(const struct fib_batch *b, const struct said *said)
         return;
     if (!b->b_json && !expected) {
         if (b->b_progress)
-            printf("\r%60s\r", "");
-        printf("rerun: scpair-sim --seed %llu --shrink\n", (unsigned long long)said->sa_seed);
+            sched_progress("");
+        printf("rerun: scpair-sim --seed %llu --shrink", (unsigned long long)said->sa_seed);
+        /* What is not looked for is left out of some worlds, too: without this it is another run. */
+        for (unsigned i = 0; i < FIB_WITHOUT_MAX && fib_without[i]; i++)
+            printf(" --without %s", fib_without[i]);
+        putchar('\n');
         printf("FAIL seed %llu [%s]: %s\n", (unsigned long long)said->sa_seed, said->sa_kind, said->sa_text);
         fflush(stdout);
     }
@@ -173,13 +212,13 @@ static bool run_all(const struct fib_batch *b)
     while (read(ends[0], &said, sizeof(said)) == (ssize_t)sizeof(said)) {
         hear(b, &said);
         if (b->b_progress && ++done % 16 == 0) {
-            printf("\r%llu of %llu seeds, %zu failed", (unsigned long long)done,
-                   (unsigned long long)batch.nseeds, batch.nfailures);
-            fflush(stdout);
+            (void)snprintf(said.sa_text, sizeof(said.sa_text), "%llu of %llu seeds, %zu failed",
+                           (unsigned long long)done, (unsigned long long)batch.nseeds, batch.nfailures);
+            sched_progress(said.sa_text);
         }
     }
     if (b->b_progress)
-        printf("\r%60s\r", "");
+        sched_progress("");
     close(ends[0]);
     for (unsigned i = 0; i < b->b_jobs; i++)
         ok &= wait(&status) > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;

@@ -41,7 +41,7 @@ static const char help[] =
     "  late-halt, late-stop, late-close, late-open, late-ioctl, late-request: it takes too long\n"
     "  counters, manners (against the bus), leak, contract, progress, deadlock, livelock, panic (an\n"
     "  assertion), crash, sanitizer\n"
-    "Exit status: 0 good, 1 a failure, 2 wrong usage.\n";
+    "Exit status: 0 good, 1 a failure, 2 wrong usage, or the report could not be written.\n";
 
 static int usage(void)
 {
@@ -49,6 +49,23 @@ static int usage(void)
             "usage: scpair-sim --seeds A-B [--jobs N] [--known FILE] [--json] | --file FILE | --known FILE\n"
             "       scpair-sim --seed N [--shrink] [--trace]     (--help says more)\n");
     return 2;
+}
+
+/* One line that names what is wrong and what would be right. */
+static int wrong(const char *arg, const char *value, const char *right)
+{
+    fprintf(stderr, "scpair-sim: %s%s%s: %s\n", arg, *value ? " " : "", value, right);
+    return 2;
+}
+
+/* "5" or, with a second place, "5-10"; nothing besides. */
+static bool numbers(const char *text, uint64_t *first, uint64_t *last)
+{
+    const char *end = fib_number(text, first);
+
+    if (end && last)
+        end = *end == '-' ? fib_number(end + 1, last) : NULL;
+    return end && *end == '\0' && (!last || *first <= *last);
 }
 
 /* One seed, in detail. */
@@ -81,61 +98,109 @@ static int one(uint64_t seed, bool shrink, bool trace)
     return 1;
 }
 
+/* What the command line says. */
+struct said {
+    struct fib_batch b;
+    bool single, many, shrink, trace;
+    unsigned without;
+};
+
+/* An option with a value. 0, or 2 after a word about it. */
+static int take_value(struct said *said, const char *arg, const char *value)
+{
+    struct fib_batch *b = &said->b;
+    uint64_t jobs;
+
+    if (strcmp(arg, "--seed") == 0) {
+        said->single = true;
+        return numbers(value, &b->b_first, NULL) ? 0
+                                                 : wrong(arg, value, "a seed is a number of 64 bits, as 17");
+    }
+    if (strcmp(arg, "--seeds") == 0) {
+        said->many = true;
+        return numbers(value, &b->b_first, &b->b_last) && b->b_last - b->b_first != UINT64_MAX
+                   ? 0
+                   : wrong(arg, value, "say A-B, the smaller one first, as 1-200");
+    }
+    if (strcmp(arg, "--jobs") == 0) {
+        if (!numbers(value, &jobs, NULL) || jobs < 1 || jobs > 256)
+            return wrong(arg, value, "say 1 to 256");
+        b->b_jobs = (unsigned)jobs;
+    } else if (strcmp(arg, "--without") == 0) {
+        if (!fib_can_do_without(value))
+            return wrong(arg, value, "no kind that can be left out; --help lists them");
+        if (fib_looked_for(value))
+            fib_without[said->without++] = value;
+    } else if (strcmp(arg, "--known") == 0) {
+        b->b_known = value;
+    } else {
+        b->b_file = value;
+    }
+    return 0;
+}
+
+static bool has_value(const char *arg)
+{
+    static const char *const names[] = {"--seed", "--seeds", "--jobs", "--without", "--known", "--file"};
+
+    for (size_t i = 0; i < SC_ARRAY_SIZE(names); i++)
+        if (strcmp(arg, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* What does not go together. 0 or 2. */
+static int check(struct said *said)
+{
+    struct fib_batch *b = &said->b;
+
+    if (b->b_known && !said->many && !said->single && !b->b_file)
+        b->b_file = b->b_known;
+    if (!said->single && !said->many && !b->b_file)
+        return usage();
+    if (said->single + said->many + (b->b_file != NULL) != 1)
+        return wrong("--seed, --seeds, --file", "", "say one of them");
+    if ((said->shrink || said->trace) && !said->single)
+        return wrong(said->shrink ? "--shrink" : "--trace", "", "goes with one seed, as --seed 17");
+    if (b->b_json && said->single)
+        return wrong("--json", "", "goes with --seeds, --file or --known; one seed is --seeds 17-17");
+    if (b->b_known && !said->many && b->b_file != b->b_known)
+        return wrong("--known", b->b_known, "goes with --seeds, or stands alone");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
-    struct fib_batch b = {.b_jobs = 2, .b_progress = isatty(STDOUT_FILENO) != 0};
-    bool single = false, shrink = false, trace = false, have = false;
-    unsigned without = 0;
+    static struct said said = {.b = {.b_jobs = 2}};
+    int code = 0;
 
-    for (int i = 1; i < argc; i++) {
-        const char *arg = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
-        unsigned long long first, last;
-        char end;
+    if (!sched_output_open("scpair-sim"))
+        return 2;
+    for (int i = 1; i < argc && code == 0; i++) {
+        const char *arg = argv[i];
 
         if (strcmp(arg, "--help") == 0) {
             fputs(help, stdout);
-            return 0;
+            return sched_output_done("scpair-sim", 0);
         }
-        if (strcmp(arg, "--shrink") == 0) {
-            shrink = true;
-        } else if (strcmp(arg, "--trace") == 0) {
-            trace = true;
-        } else if (strcmp(arg, "--json") == 0) {
-            b.b_json = true;
-            b.b_progress = false;
-        } else if (!*value) {
-            return usage();
-        } else if (strcmp(arg, "--seed") == 0 && sscanf(value, "%llu%c", &first, &end) == 1) {
-            b.b_first = first;
-            single = true;
-            i++;
-        } else if (strcmp(arg, "--seeds") == 0 && sscanf(value, "%llu-%llu%c", &first, &last, &end) == 2 &&
-                   first <= last) {
-            b.b_first = first;
-            b.b_last = last;
-            have = true;
-            i++;
-        } else if (strcmp(arg, "--jobs") == 0 && sscanf(value, "%llu%c", &first, &end) == 1 && first > 0 &&
-                   first <= 256) {
-            b.b_jobs = (unsigned)first;
-            i++;
-        } else if (strcmp(arg, "--without") == 0 && without < FIB_WITHOUT_MAX) {
-            fib_without[without++] = value;
-            i++;
-        } else if (strcmp(arg, "--known") == 0) {
-            b.b_known = value;
-            i++;
-        } else if (strcmp(arg, "--file") == 0) {
-            b.b_file = value;
-            i++;
-        } else {
-            return usage();
-        }
+        if (strcmp(arg, "--shrink") == 0)
+            said.shrink = true;
+        else if (strcmp(arg, "--trace") == 0)
+            said.trace = true;
+        else if (strcmp(arg, "--json") == 0)
+            said.b.b_json = true;
+        else if (!has_value(arg))
+            code = wrong(arg, "", "no such option; --help lists them");
+        else if (i + 1 == argc || !*argv[i + 1])
+            code = wrong(arg, "", "its value is missing; --help says which");
+        else
+            code = take_value(&said, arg, argv[++i]);
     }
-    if (b.b_known && !have && !single && !b.b_file)
-        b.b_file = b.b_known;
-    if (single + have + (b.b_file != NULL) != 1 || ((shrink || trace) && !single) ||
-        (b.b_known && !have && b.b_file != b.b_known))
-        return usage();
-    return single ? one(b.b_first, shrink, trace) : fib_batch_run(&b);
+    if (code == 0)
+        code = check(&said);
+    if (code != 0)
+        return code;
+    said.b.b_progress = !said.b.b_json && isatty(STDOUT_FILENO) != 0;
+    code = said.single ? one(said.b.b_first, said.shrink, said.trace) : fib_batch_run(&said.b);
+    return sched_output_done("scpair-sim", code);
 }

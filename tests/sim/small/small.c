@@ -21,6 +21,8 @@ static const struct small_group *const groups[] = {&small_park,  &small_nest, &s
                                                    &small_queue, &small_lane, &small_time,
                                                    &small_life,  &small_disk, &small_pair};
 
+#define PREEMPTIONS_MAX 9u
+
 static const char help[] =
     "sim_small: small closed programs under every schedule with so many preemptions.\n"
     "\n"
@@ -116,7 +118,7 @@ static bool search(const struct sched_program *p, uint32_t preemptions)
 }
 
 /* Every program of that name or of the group of that name; NULL: all. False: one is not as it should be. */
-static bool search_named(const char *name, uint32_t preemptions, unsigned *found)
+static bool search_named(const char *name, uint32_t preemptions)
 {
     bool ok = true;
 
@@ -126,7 +128,6 @@ static bool search_named(const char *name, uint32_t preemptions, unsigned *found
 
             if (name && strcmp(name, groups[g]->sg_name) != 0 && strcmp(name, p->p_name) != 0)
                 continue;
-            ++*found;
             ok &= search(p, preemptions);
         }
     }
@@ -143,38 +144,77 @@ static int list(void)
     return 0;
 }
 
-int main(int argc, char **argv)
+/* A program or a group. */
+static bool is_name(const char *name)
 {
-    uint32_t preemptions = 2;
-    unsigned found = 0;
-    int names = 1;
+    for (unsigned g = 0; g < SC_ARRAY_SIZE(groups); g++) {
+        if (strcmp(name, groups[g]->sg_name) == 0)
+            return true;
+        for (unsigned i = 0; i < groups[g]->sg_n; i++)
+            if (strcmp(name, groups[g]->sg_programs[i].p_name) == 0)
+                return true;
+    }
+    return false;
+}
+
+/* --preemptions N. False, after a word about it: N is no such number. */
+static bool take_preemptions(const char *value, uint32_t *out)
+{
+    char *end = NULL;
+    const unsigned long n = value && *value >= '0' && *value <= '9' ? strtoul(value, &end, 10) : 0;
+
+    if (end && !*end && n <= PREEMPTIONS_MAX) {
+        *out = (uint32_t)n;
+        return true;
+    }
+    fprintf(stderr, "sim_small: --preemptions %s: say 0 to %u; 3 takes minutes, more takes for ever\n",
+            value ? value : "without a number", PREEMPTIONS_MAX);
+    return false;
+}
+
+/* All that argv names, from 1 to n - 1; nothing: all there is. */
+static int search_all(char **argv, int n, uint32_t preemptions)
+{
     bool ok = true;
 
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--preemptions") == 0 && i + 1 < argc)
-            preemptions = (uint32_t)strtoul(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--json") == 0)
-            as_json = true;
-        else if (strcmp(argv[i], "--list") == 0)
-            return list();
-        else if (strcmp(argv[i], "--help") == 0)
-            return fputs(help, stdout) == EOF;
-        else
-            argv[names++] = argv[i];
-    }
     if (as_json)
         printf("[");
-    if (names == 1)
-        ok = search_named(NULL, preemptions, &found);
-    for (int i = 1; i < names; i++) {
-        found = 0;
-        ok &= search_named(argv[i], preemptions, &found);
-        if (found == 0) {
-            fprintf(stderr, "sim_small: no program or group '%s'; see sim_small --list\n", argv[i]);
-            return 2;
-        }
-    }
+    if (n == 1)
+        ok = search_named(NULL, preemptions);
+    for (int i = 1; i < n; i++)
+        ok &= search_named(argv[i], preemptions);
     if (as_json)
         printf("\n]\n");
     return ok ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    uint32_t preemptions = 2;
+    int names = 1;
+
+    if (!sched_output_open("sim_small"))
+        return 2;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--preemptions") == 0) {
+            if (!take_preemptions(argv[++i], &preemptions))
+                return 2;
+        } else if (strcmp(argv[i], "--json") == 0) {
+            as_json = true;
+        } else if (strcmp(argv[i], "--list") == 0) {
+            return sched_output_done("sim_small", list());
+        } else if (strcmp(argv[i], "--help") == 0) {
+            fputs(help, stdout);
+            return sched_output_done("sim_small", 0);
+        } else if (argv[i][0] == '-') {
+            fprintf(stderr, "sim_small: %s: no such option; --help lists them\n", argv[i]);
+            return 2;
+        } else if (!is_name(argv[i])) {
+            fprintf(stderr, "sim_small: no program or group '%s'; see sim_small --list\n", argv[i]);
+            return 2;
+        } else {
+            argv[names++] = argv[i];
+        }
+    }
+    return sched_output_done("sim_small", search_all(argv, names, preemptions));
 }
