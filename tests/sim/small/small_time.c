@@ -269,6 +269,28 @@ static void run_credit_halt_stop(const struct det_strategy *st, uint64_t seed)
     run_credit_end(st, seed, true, true);
 }
 
+/*
+ * Who gives the credit back looks after the LUN that waits for it, when nothing in that LUN shows it any more:
+ * its request has been thrown back meanwhile. The adapter goes only after him.
+ */
+static void run_credit_detach(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t;
+
+    credits_up(st, seed, 1, 2);
+    small_send(small_req(0, 0, SMALL_LATER));
+    small_send(small_req(1, 1, SMALL_GOOD));
+    SCHED_CHECK(shim_thread_start(&t, end_one, NULL, "chip") == 0, "no fibre");
+    SCHED_CHECK(fp_ioctl(small_fp, SCIOHALT, SC_ARG(1, 1), 0) == 0, "SCIOHALT failed");
+    small_wait_done(2);
+    SCHED_CHECK(fp_close(small_fp) == 0, "close failed");
+    small_fp = NULL;
+    SCHED_CHECK(ad_detach(SMALL_DEVNO) == 0, "detach failed");
+    small_attached = false;
+    shim_thread_join(&t);
+    small_down();
+}
+
 #define PASSED_MAX 4u
 static uint32_t passed; /* younger requests that have started before the one that waits */
 
@@ -332,6 +354,8 @@ static const struct sched_program programs[] = {
     {"credit-halt", "a LUN that waits for a credit is halted", run_credit_halt, false, NULL},
     {"credit-halt-stop", "a LUN that waits for a credit is halted and stopped", run_credit_halt_stop, false,
      NULL},
+    {"credit-detach", "an adapter goes behind who looks after a LUN that was granted a credit",
+     run_credit_detach, false, NULL},
     {"credit-passed", "a granted LUN does not starve behind a thread in iodone", run_credit_passed, false,
      NULL},
 };

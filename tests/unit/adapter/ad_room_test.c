@@ -290,6 +290,38 @@ START_TEST(test_NB_05_a_stopped_lun_leaves_the_line)
 }
 END_TEST
 
+/* LUNs that are owed a look and are stopped leave that list, too, from its head, middle and tail. */
+START_TEST(test_NB_05_a_stopped_lun_leaves_those_to_look_at)
+{
+    struct ad_adapter *adp;
+
+    for (unsigned leaver = 1; leaver <= 3; leaver++) {
+        struct ad_lun *at;
+
+        shim_test_begin_det(1);
+        fake_prepare();
+        fake_attach(NULL);
+        adp = ad_find(FAKE_DEVNO);
+        for (unsigned i = 1; i <= 4; i++)
+            ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(FAKE_ID, i), 0), 0);
+        shim_lock_enter(&adp->adp_lock);
+        for (unsigned i = 1; i <= 4; i++) {
+            if (i == 4) /* before the last of them comes */
+                ad_run_remove_locked(adp, ad_lun_find(adp, FAKE_ID, leaver));
+            ad_run_append_locked(adp, ad_lun_find(adp, FAKE_ID, i));
+        }
+        at = adp->adp_run_head;
+        for (unsigned n = 1; n <= 3; n++, at = at->lun_run_next)
+            ck_assert_ptr_eq(at, ad_lun_find(adp, FAKE_ID, n + (n >= leaver)));
+        ck_assert_ptr_null(at);
+        shim_lock_exit(&adp->adp_lock);
+        ad_serve(adp);
+        ck_assert_ptr_null(adp->adp_run_head);
+        fake_down();
+    }
+}
+END_TEST
+
 START_TEST(test_AIX_10_lun_memory_stays_within_128_KiB)
 {
     struct shim_account before, after;
@@ -319,6 +351,7 @@ static Suite *ad_room_suite(void)
     tcase_add_test(room, test_AIX_18_a_long_list_survives_a_mapper_that_says_later_twice);
     tcase_add_test(room, test_NB_05_a_stop_gives_back_what_the_lun_was_granted);
     tcase_add_test(room, test_NB_05_a_stopped_lun_leaves_the_line);
+    tcase_add_test(room, test_NB_05_a_stopped_lun_leaves_those_to_look_at);
     tcase_add_test(room, test_AIX_10_lun_memory_stays_within_128_KiB);
     suite_add_tcase(s, room);
     return s;
