@@ -206,6 +206,48 @@ static void run_map_inside(const struct det_strategy *st, uint64_t seed, uint8_t
 static void run_map_inside_one(const struct det_strategy *st, uint64_t seed) { run_map_inside(st, seed, 1); }
 static void run_map_inside_two(const struct det_strategy *st, uint64_t seed) { run_map_inside(st, seed, 2); }
 
+#define LONG_PIECES 10u /* more than a command has room for */
+
+static struct buf long_bufs[2][LONG_PIECES];
+
+/* Request `i` becomes a span of pages that are no neighbours. */
+static void make_long(uint32_t i)
+{
+    struct sc_buf *sb = &small_req(i, 0, SMALL_GOOD)->rq_sb;
+
+    memset(long_bufs[i], 0, sizeof(long_bufs[i]));
+    for (uint32_t k = 0; k < LONG_PIECES; k++) {
+        struct buf *bp = &long_bufs[i][k];
+
+        bp->b_flags = B_READ;
+        bp->b_un.b_addr = (void *)((uintptr_t)(2u * k + 2u) * SC_PAGE_SIZE);
+        bp->b_bcount = SC_PAGE_SIZE;
+        bp->av_forw = k + 1u < LONG_PIECES ? bp + 1 : NULL;
+    }
+    sb->bp = long_bufs[i];
+    sb->bufstruct.b_bcount = LONG_PIECES * SC_PAGE_SIZE;
+}
+
+/* Two commands that need a long list, and there is one: who finds none does not miss that it has come back. */
+static void run_long_lists(const struct det_strategy *st, uint64_t seed)
+{
+    const uint32_t others = (1u << AD_LONG_LISTS) - 2u;
+    struct shim_thread t[2];
+
+    small_chip_prepare();
+    small_up(st, seed);
+    lane_lun()->lun_long_free &= ~others;
+    make_long(0);
+    make_long(1);
+    start_threads(t, 2);
+    for (uint32_t i = 0; i < 2; i++)
+        shim_thread_join(&t[i]);
+    for (uint32_t i = 0; i < 2; i++)
+        SCHED_CHECK(reqs[i].rq_done == 1 && small_errno(&reqs[i]) == 0, "request %u waits for a list", i);
+    lane_lun()->lun_long_free |= others;
+    finish(t, 0);
+}
+
 static void halt(void *arg)
 {
     const uint64_t since = shim_now_ns();
@@ -256,6 +298,7 @@ static const struct sched_program programs[] = {
     {"map-room-other", "the same, and one more for another LUN", run_room_map_other, false, NULL},
     {"map-room-inside", "the same, both end inside start()", run_map_inside_one, false, NULL},
     {"map-room-luns", "the same with a LUN each", run_map_inside_two, false, NULL},
+    {"long-lists", "two long spans and one list of segments", run_long_lists, false, NULL},
     {"map-refused", "a request that cannot be mapped against SCIOHALT", run_map_refused_queue, false, NULL},
     {"map-refused-lane", "the same through the lane", run_map_refused_lane, false, NULL},
 };
