@@ -149,6 +149,8 @@ static int fake_hw_start(void *hw, struct ad_xfer *xfer)
 
     if (f->busy > 0) {
         f->busy--;
+        if (f->on_busy)
+            f->on_busy(f, xfer);
         return AD_HW_BUSY;
     }
     if (f->frozen[xfer->xfer_id][xfer->xfer_lun] != 0 && !(xfer->xfer_flags & AD_XFER_PAST)) {

@@ -61,6 +61,7 @@ struct fake {
     const void *data_in; /* copied into the first segment of a read */
     size_t data_in_bytes;
     void (*on_start)(struct fake *f, struct ad_xfer *xfer);
+    void (*on_busy)(struct fake *f, struct ad_xfer *xfer); /* while it says BUSY */
 };
 extern struct fake fake;
 extern const struct ad_hw_ops fake_ops;

@@ -246,6 +246,43 @@ START_TEST(test_NB_05_a_stop_gives_back_what_the_lun_was_granted)
 }
 END_TEST
 
+/* Another command fails while this one is inside start(), which finds no room. */
+static void fail_the_other(struct fake *f, struct ad_xfer *xfer)
+{
+    (void)xfer;
+    f->on_busy = NULL;
+    fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 0);
+    fake_end(0);
+}
+
+/* What was wanted back and had not got to the chip gives its credit back, too. */
+START_TEST(test_NB_05_a_command_thrown_back_on_its_way_returns_its_credit)
+{
+    struct ad_config more = {.cfg_commands_max = 2};
+
+    shim_test_begin_det(1);
+    fake_prepare();
+    fake.caps.cap_keeps_queue = false;
+    fake.mode = FAKE_PEND;
+    fake_attach(&more);
+    ck_assert(fake_lun->lun_shared);
+    req_init(&q[0]);
+    req_init(&q[1]);
+    req_send(&q[0]);
+    fake.on_busy = fail_the_other;
+    fake.busy = 2;
+    req_send(&q[1]);
+    ck_assert_uint_eq(q[0].done, 1);
+    ck_assert_uint_eq(q[1].done, 1);
+    ck_assert_int_eq(q[0].sb.bufstruct.b_error, EIO);
+    ck_assert_int_eq(q[1].sb.bufstruct.b_error, ENXIO);
+    ck_assert_uint_eq(q[1].order, 2);
+    ck_assert_uint_eq(ad_find(FAKE_DEVNO)->adp_credits_free, 2);
+    fake_check(fake_lun);
+    fake_down();
+}
+END_TEST
+
 /* LUNs that wait for a credit and are stopped leave the line, from its head, middle and tail. */
 START_TEST(test_NB_05_a_stopped_lun_leaves_the_line)
 {
@@ -350,6 +387,7 @@ static Suite *ad_room_suite(void)
     tcase_add_test(room, test_AIX_05_long_spans_beyond_the_lists_wait);
     tcase_add_test(room, test_AIX_18_a_long_list_survives_a_mapper_that_says_later_twice);
     tcase_add_test(room, test_NB_05_a_stop_gives_back_what_the_lun_was_granted);
+    tcase_add_test(room, test_NB_05_a_command_thrown_back_on_its_way_returns_its_credit);
     tcase_add_test(room, test_NB_05_a_stopped_lun_leaves_the_line);
     tcase_add_test(room, test_NB_05_a_stopped_lun_leaves_those_to_look_at);
     tcase_add_test(room, test_AIX_10_lun_memory_stays_within_128_KiB);
