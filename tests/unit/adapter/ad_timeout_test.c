@@ -124,6 +124,36 @@ START_TEST(test_AIX_18_ladder_target_reset_after_5_s_bus_reset_after_10)
 }
 END_TEST
 
+/* The first one fails while this one is inside start(). */
+static void fail_the_first(struct fake *f, struct ad_xfer *xfer)
+{
+    (void)xfer;
+    f->on_start = NULL;
+    fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 0);
+    fake_end(0);
+}
+
+/* A command that was wanted back before the chip had it climbs the ladder like one that was there already. */
+START_TEST(test_AIX_18_the_ladder_of_a_command_wanted_back_inside_start)
+{
+    fake_up(false, FAKE_PEND);
+    fake.abort_mode = FAKE_ABORT_NEVER;
+    send(0, 0);
+    fake.on_start = fail_the_first;
+    send(1, 0);
+    ck_assert_int_eq(r[0].sb.bufstruct.b_error, EIO);
+    ck_assert_uint_eq(r[1].done, 0);
+    ck_assert_uint_eq(fake.aborts, 1);
+    run_s(4);
+    ck_assert_uint_eq(fake.target_resets, 0);
+    run_s(2);
+    ck_assert_uint_eq(fake.target_resets, 1);
+    ck_assert_uint_eq(r[1].done, 1);
+    ck_assert_int_eq(r[1].sb.bufstruct.b_error, ENXIO);
+    fake_down();
+}
+END_TEST
+
 START_TEST(test_AIX_18_each_deadline_of_several_is_kept)
 {
     fake_up(false, FAKE_PEND);
@@ -458,6 +488,7 @@ static Suite *ad_timeout_suite(void)
     tcase_add_test(timeouts, test_AIX_18_memory_is_not_returned_before_the_chip_lets_go);
     tcase_add_test(timeouts, test_AIX_18_command_that_ends_while_being_aborted_is_reported_as_it_ended);
     tcase_add_test(timeouts, test_AIX_18_ladder_target_reset_after_5_s_bus_reset_after_10);
+    tcase_add_test(timeouts, test_AIX_18_the_ladder_of_a_command_wanted_back_inside_start);
     tcase_add_test(timeouts, test_AIX_18_each_deadline_of_several_is_kept);
     tcase_add_test(timeouts, test_AIX_18_kept_queue_still_times_out);
     tcase_add_test(timeouts, test_AIX_27_a_chip_that_keeps_a_command_for_ever_is_a_fatal_event);
