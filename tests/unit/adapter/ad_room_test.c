@@ -99,6 +99,26 @@ START_TEST(test_AIX_18_kicks_go_round)
 }
 END_TEST
 
+/* The chip has room at the second look: nothing is left that keeps the next one away, however it ends. */
+START_TEST(test_AIX_18_second_look_at_the_chip)
+{
+    for (unsigned mode = FAKE_INLINE; mode <= FAKE_EARLY; mode++) {
+        fake_up(true, (enum fake_mode)mode);
+        req_init(&q[0]);
+        req_init(&q[1]);
+        fake.busy = 1;
+        req_send(&q[0]);
+        ck_assert_uint_eq(fake_lun->lun_gate, 0);
+        req_send(&q[1]);
+        ck_assert_uint_eq(fake.starts, 2);
+        fake_end_all();
+        ck_assert_uint_eq(q[0].done + q[1].done, 2);
+        fake_check(fake_lun);
+        fake_down();
+    }
+}
+END_TEST
+
 /* It has room after all when it is asked once more: nobody is held back. */
 START_TEST(test_AIX_18_second_look_at_the_mapper)
 {
@@ -381,6 +401,7 @@ static Suite *ad_room_suite(void)
     tcase_add_test(room, test_AIX_18_chip_that_forgets_to_kick_is_tried_again);
     tcase_add_test(room, test_AIX_18_map_without_room_waits_for_an_unmap);
     tcase_add_test(room, test_AIX_18_kicks_go_round);
+    tcase_add_test(room, test_AIX_18_second_look_at_the_chip);
     tcase_add_test(room, test_AIX_18_second_look_at_the_mapper);
     tcase_add_test(room, test_AIX_18_an_unmap_in_the_lane_helps);
     tcase_add_test(room, test_AIX_18_memory_that_never_maps_is_EINVAL_and_does_not_halt);
