@@ -236,6 +236,53 @@ START_TEST(test_AIX_22_kept_command_that_fails_too)
 }
 END_TEST
 
+/* The same while the recovery command is out, and after it: the queue stays kept, and recovery goes on. */
+START_TEST(test_AIX_22_a_kept_command_that_fails_during_recovery)
+{
+    for (unsigned after = 0; after < 2; after++) {
+        keep_up(4);
+        sense_init();
+        req_send(&sense);
+        if (after)
+            fake_end(1);
+        fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 512);
+        fake_end(0); /* request 1 */
+        checked(&q[1]);
+        ck_assert_uint_eq(q[1].sb.adap_q_status, SC_DID_NOT_CLEAR_Q);
+        ck_assert_uint_eq(fake_lun->lun_state, after ? AD_LUN_REC_DONE : AD_LUN_REC);
+        if (!after)
+            fake_end(0);
+        came_back(&sense, 0, 0, 0, 0);
+        control_init(SC_Q_RESUME);
+        req_expect(&control, 0);
+        fake_end_all();
+        for (unsigned i = 2; i < 6; i++)
+            came_back(&q[i], 0, 0, 0, 0);
+        fake_check(fake_lun);
+        fake_down();
+    }
+}
+END_TEST
+
+/* A recovery command that waits for room is thrown back like the others. */
+START_TEST(test_AIX_26_a_recovery_command_without_room_is_halted)
+{
+    keep_up(4);
+    sense_init();
+    fake.busy = 2;
+    req_send(&sense);
+    ck_assert_uint_eq(fake.nkept, 1);
+    ck_assert_uint_eq(sense.done, 0);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOHALT, SC_ARG(FAKE_ID, 0), 0), 0);
+    flushed(&sense);
+    for (unsigned i = 1; i < 6; i++)
+        flushed(&q[i]);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_HALT);
+    fake_check(fake_lun);
+    fake_down();
+}
+END_TEST
+
 /* A RESERVE or REQUEST SENSE waits behind tagged commands, one of which fails: its owner gets it back. */
 START_TEST(test_AIX_22_untagged_requests_are_not_kept)
 {
@@ -291,6 +338,8 @@ static Suite *ad_keep_suite(void)
     tcase_add_test(kept, test_AIX_22_resume_with_a_command_runs_it_first);
     tcase_add_test(kept, test_AIX_22_failing_recovery_command_keeps_the_queue_halted);
     tcase_add_test(kept, test_AIX_22_kept_command_that_fails_too);
+    tcase_add_test(kept, test_AIX_22_a_kept_command_that_fails_during_recovery);
+    tcase_add_test(kept, test_AIX_26_a_recovery_command_without_room_is_halted);
     tcase_add_test(kept, test_AIX_22_untagged_requests_are_not_kept);
     tcase_add_test(kept, test_AIX_23_control_transactions_do_not_touch_the_bus);
     suite_add_tcase(s, kept);
