@@ -264,6 +264,29 @@ START_TEST(test_AIX_22_a_kept_command_that_fails_during_recovery)
 }
 END_TEST
 
+/* A recovery command that cannot be sent has failed: the next one may be tried. */
+START_TEST(test_AIX_22_a_recovery_command_that_cannot_be_mapped)
+{
+    keep_up(4);
+    sense_init();
+    fake.map_never = true;
+    req_expect(&sense, EINVAL);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_KEEP);
+    fake.map_never = false;
+    sense_init();
+    req_send(&sense);
+    fake_end(1);
+    came_back(&sense, 0, 0, 0, 0);
+    control_init(SC_Q_RESUME);
+    req_expect(&control, 0);
+    fake_end_all();
+    for (unsigned i = 1; i < 6; i++)
+        came_back(&q[i], 0, 0, 0, 0);
+    fake_check(fake_lun);
+    fake_down();
+}
+END_TEST
+
 /* A recovery command that waits for room is thrown back like the others. */
 START_TEST(test_AIX_26_a_recovery_command_without_room_is_halted)
 {
@@ -340,6 +363,7 @@ static Suite *ad_keep_suite(void)
     tcase_add_test(kept, test_AIX_22_kept_command_that_fails_too);
     tcase_add_test(kept, test_AIX_22_a_kept_command_that_fails_during_recovery);
     tcase_add_test(kept, test_AIX_26_a_recovery_command_without_room_is_halted);
+    tcase_add_test(kept, test_AIX_22_a_recovery_command_that_cannot_be_mapped);
     tcase_add_test(kept, test_AIX_22_untagged_requests_are_not_kept);
     tcase_add_test(kept, test_AIX_23_control_transactions_do_not_touch_the_bus);
     suite_add_tcase(s, kept);
