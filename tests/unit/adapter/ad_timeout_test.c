@@ -261,6 +261,19 @@ START_TEST(test_AIX_21_SC_DELAY_CMD_is_held_back_and_others_behind_it)
     ck_assert_uint_eq(r[0].done, 0);
     run_s(2);
     ck_assert_uint_eq(r[0].done, 1);
+    /* And when one was thrown back before its time was over. */
+    req_init(&r[0]);
+    r[0].sb.flags = SC_DELAY_CMD;
+    req_send(&r[0]);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOHALT, SC_ARG(FAKE_ID, 0), 0), 0);
+    ck_assert_int_eq(r[0].sb.bufstruct.b_error, ENXIO);
+    run_s(2);
+    req_init(&r[0]);
+    r[0].sb.flags = SC_DELAY_CMD | SC_RESUME;
+    req_send(&r[0]);
+    ck_assert_uint_eq(r[0].done, 0);
+    run_s(2);
+    ck_assert_uint_eq(r[0].done, 1);
     /* Without a timer it goes at once rather than never. */
     shim_fail_set(SHIM_FAIL_TIMER, 1, true);
     req_init(&r[0]);
