@@ -287,6 +287,49 @@ START_TEST(test_AIX_22_a_recovery_command_that_cannot_be_mapped)
 }
 END_TEST
 
+/* Give a request ten pages that are no neighbours: more segments than a command has room for. */
+static void make_long(struct req *r, struct buf *b)
+{
+    memset(b, 0, 10 * sizeof(*b));
+    for (unsigned i = 0; i < 10; i++) {
+        b[i].b_flags = B_READ;
+        b[i].b_un.b_addr = (void *)(uintptr_t)((2 * i + 2) * SC_PAGE_SIZE);
+        b[i].b_bcount = SC_PAGE_SIZE;
+        b[i].av_forw = i < 9 ? &b[i + 1] : NULL;
+    }
+    r->sb.bp = b;
+    r->sb.bufstruct.b_bcount = 10 * SC_PAGE_SIZE;
+}
+
+/* A long recovery command for which there is no list of segments waits for one like anybody. */
+START_TEST(test_AIX_22_a_long_recovery_command_waits_for_a_list)
+{
+    static struct buf b[AD_LONG_LISTS + 1][10];
+
+    fake_up(true, FAKE_PEND);
+    reqs_init(AD_LONG_LISTS + 1);
+    req_send(&q[AD_LONG_LISTS]);
+    for (unsigned k = 0; k < AD_LONG_LISTS; k++) {
+        make_long(&q[k], b[k]);
+        req_send(&q[k]);
+    }
+    fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 512);
+    fake_end(0);
+    checked(&q[AD_LONG_LISTS]);
+    sense_init();
+    make_long(&sense, b[AD_LONG_LISTS]);
+    req_send(&sense);
+    ck_assert_uint_eq(fake.nkept, AD_LONG_LISTS);
+    fake_end(0);
+    ck_assert_uint_eq(fake.nkept, AD_LONG_LISTS); /* it has taken the place of that one */
+    fake_end_all();
+    came_back(&sense, 0, 0, 0, 0);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_REC_DONE);
+    fake_check(fake_lun);
+    fake_down();
+}
+END_TEST
+
 /* A recovery command that waits for room is thrown back like the others. */
 START_TEST(test_AIX_26_a_recovery_command_without_room_is_halted)
 {
@@ -363,6 +406,7 @@ static Suite *ad_keep_suite(void)
     tcase_add_test(kept, test_AIX_22_kept_command_that_fails_too);
     tcase_add_test(kept, test_AIX_22_a_kept_command_that_fails_during_recovery);
     tcase_add_test(kept, test_AIX_26_a_recovery_command_without_room_is_halted);
+    tcase_add_test(kept, test_AIX_22_a_long_recovery_command_waits_for_a_list);
     tcase_add_test(kept, test_AIX_22_a_recovery_command_that_cannot_be_mapped);
     tcase_add_test(kept, test_AIX_22_untagged_requests_are_not_kept);
     tcase_add_test(kept, test_AIX_23_control_transactions_do_not_touch_the_bus);
