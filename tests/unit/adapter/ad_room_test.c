@@ -303,6 +303,33 @@ START_TEST(test_NB_05_a_command_thrown_back_on_its_way_returns_its_credit)
 }
 END_TEST
 
+/* And whoever waits for them goes on at once. */
+START_TEST(test_NB_05_what_a_stopped_lun_had_reserved_starts_others)
+{
+    struct ad_config more = {.cfg_commands_max = 6};
+
+    shim_test_begin_det(1);
+    fake_prepare();
+    shim_det_tunable_set("ad_openings", 2);
+    fake.mode = FAKE_PEND;
+    fake_attach(&more);
+    ck_assert_uint_eq(fake_lun->lun_reserved, 3);
+    for (unsigned i = 1; i <= 2; i++)
+        ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(FAKE_ID, i), 0), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        req_init(&q[i]);
+        q[i].sb.lun = (uint8_t)(i < 2 ? 1 : 2);
+        req_send(&q[i]);
+    }
+    ck_assert_uint_eq(fake.nkept, 3); /* all that are shared */
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTOP, SC_ARG(FAKE_ID, 0), 0), 0);
+    ck_assert_uint_eq(fake.nkept, 4);
+    fake_end_all();
+    ck_assert_uint_eq(ad_find(FAKE_DEVNO)->adp_credits_free, 6);
+    fake_down();
+}
+END_TEST
+
 /* LUNs that wait for a credit and are stopped leave the line, from its head, middle and tail. */
 START_TEST(test_NB_05_a_stopped_lun_leaves_the_line)
 {
@@ -409,6 +436,7 @@ static Suite *ad_room_suite(void)
     tcase_add_test(room, test_AIX_18_a_long_list_survives_a_mapper_that_says_later_twice);
     tcase_add_test(room, test_NB_05_a_stop_gives_back_what_the_lun_was_granted);
     tcase_add_test(room, test_NB_05_a_command_thrown_back_on_its_way_returns_its_credit);
+    tcase_add_test(room, test_NB_05_what_a_stopped_lun_had_reserved_starts_others);
     tcase_add_test(room, test_NB_05_a_stopped_lun_leaves_the_line);
     tcase_add_test(room, test_NB_05_a_stopped_lun_leaves_those_to_look_at);
     tcase_add_test(room, test_AIX_10_lun_memory_stays_within_128_KiB);
