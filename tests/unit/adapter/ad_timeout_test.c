@@ -449,6 +449,33 @@ START_TEST(test_NB_02_a_timer_of_another_lun_helps)
 }
 END_TEST
 
+/* Its timer cannot be had then, either: the next one comes to its help. */
+START_TEST(test_NB_02_a_later_timer_of_another_lun_helps)
+{
+    fake_up(true, FAKE_PEND);
+    for (unsigned i = 1; i <= 2; i++) {
+        ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(FAKE_ID, i), 0), 0);
+        req_init(&r[i]);
+        r[i].sb.lun = (uint8_t)i;
+        r[i].sb.timeout_value = 2 * i;
+        req_send(&r[i]);
+    }
+    shim_fail_set(SHIM_FAIL_TIMER, 1, true);
+    send(0, 5);
+    shim_fail_set(SHIM_FAIL_TIMER, 2, true); /* one for the LUN whose timer fires, none for this one */
+    run_s(3);
+    timed_out(&r[1]);
+    ck_assert(fake_lun->lun_timer_lost);
+    shim_fail_set(SHIM_FAIL_TIMER, 0, false);
+    run_s(2);
+    timed_out(&r[2]);
+    ck_assert(!fake_lun->lun_timer_lost);
+    run_s(1);
+    timed_out(&r[0]);
+    fake_down();
+}
+END_TEST
+
 START_TEST(test_AIX_27_a_chip_that_keeps_a_command_for_ever_is_a_fatal_event)
 {
     struct sc_event_struct ev = {.id = FAKE_ID, .mode = SC_IM_MODE, .async_func = on_lost};
@@ -490,6 +517,7 @@ static Suite *ad_timeout_suite(void)
     TCase *timers = tcase_create("timers");
 
     tcase_add_test(timeouts, test_NB_02_a_timer_of_another_lun_helps);
+    tcase_add_test(timeouts, test_NB_02_a_later_timer_of_another_lun_helps);
     tcase_add_test(timeouts, test_NB_02_a_delay_without_a_timer_does_not_hide_a_timeout_without_one);
     tcase_add_test(timeouts, test_NB_02_a_timer_that_cannot_be_armed_is_asked_for_again);
     tcase_add_test(timeouts, test_AIX_22_time_of_a_recovery_command_runs_while_there_is_no_room);
