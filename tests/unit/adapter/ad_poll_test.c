@@ -179,6 +179,28 @@ START_TEST(test_a_shorter_table_has_no_poll)
 }
 END_TEST
 
+static unsigned polls_at_detach;
+
+/* Takes its time, and sleeps. */
+static void slow_detach(void *hw)
+{
+    event_t never = EVENT_NULL;
+
+    polls_at_detach = polls;
+    (void)e_timedsleep(&never, NULL, 10 * AD_NS_PER_MS);
+    fake_ops.detach(hw);
+}
+
+/* A chip that is being taken down is asked nothing any more, whoever sleeps meanwhile. */
+START_TEST(test_a_chip_that_goes_is_not_asked)
+{
+    polled_up(false);
+    ad_find(FAKE_DEVNO)->adp_ops_own.detach = slow_detach;
+    fake_down();
+    ck_assert_uint_eq(polls, polls_at_detach);
+}
+END_TEST
+
 static Suite *ad_poll_suite(void)
 {
     Suite *s = suite_create("ad_poll");
@@ -190,6 +212,7 @@ static Suite *ad_poll_suite(void)
     tcase_add_test(polled, test_AIX_18_a_command_that_has_ended_unseen_is_not_late);
     tcase_add_test(polled, test_a_chip_with_an_interrupt_is_not_asked);
     tcase_add_test(polled, test_a_shorter_table_has_no_poll);
+    tcase_add_test(polled, test_a_chip_that_goes_is_not_asked);
     suite_add_tcase(s, polled);
     return s;
 }
