@@ -75,6 +75,28 @@ static void run_turn_wait(const struct det_strategy *st, uint64_t seed)
     turn_run(turn_thread, 0);
 }
 
+/* Somebody else waits at the same time, for nobody: that is not the first one's answer. */
+static void turn_waits_other(void *arg)
+{
+    (void)arg;
+    shim_turns_wait(turn_other);
+}
+
+static void run_turn_waiters(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t[2];
+
+    turn_up(st, seed);
+    turn_bufs[0].b_iodone = turn_leaf;
+    SCHED_CHECK(shim_thread_start(&t[0], turn_thread, NULL, "completes") == 0, "no fibre");
+    SCHED_CHECK(shim_thread_start(&t[1], turn_waits_other, NULL, "waits, too") == 0, "no fibre");
+    shim_det_mark();
+    turn_wait(0);
+    for (uint32_t i = 0; i < 2; i++)
+        shim_thread_join(&t[i]);
+    small_down();
+}
+
 /* On top of that thread a timer ends another one: that is no turn of the thread's. */
 static void turn_timer_fires(struct shim_timer *t)
 {
@@ -252,6 +274,7 @@ static void run_deep_order(const struct det_strategy *st, uint64_t seed)
 
 static const struct sched_program programs[] = {
     {"turn-wait", "an iodone routine whose turn has begun is waited for", run_turn_wait, false, NULL},
+    {"turn-waiters", "the same, and somebody else waits for another key", run_turn_waiters, false, NULL},
     {"turn-timer", "the same, a timer beside the thread", run_turn_timer, false, NULL},
     {"turn-interrupt", "the same, the timer on top of the thread", run_turn_timer, true, NULL},
     {"turn-begin", "the timer on top where the turn begins", run_turn_begin, true, NULL},
