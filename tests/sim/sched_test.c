@@ -674,6 +674,30 @@ static bool replay_holds(const struct sched_deviation *list, uint32_t n)
     return sched_run(&s, &p);
 }
 
+/* What is written down of a run is all of it, naps included: replayed it is the same run. */
+START_TEST(a_replay_is_the_same_run)
+{
+    static const enum sched_kind kinds[] = {SCHED_WALK, SCHED_PCT, SCHED_STARVED, SCHED_SLOW};
+    static struct sched_deviation list[256];
+
+    for (unsigned k = 0; k < SC_ARRAY_SIZE(kinds); k++) {
+        sched.s_one_in = 2;
+        sched.s_length = 20;
+        for (sched.s_seed = 1; sched.s_seed <= 40; sched.s_seed++) {
+            const bool ok = run(needs_order, kinds[k]);
+            const uint64_t digest = result->r_digest;
+
+            ck_assert_uint_le(result->r_ndeviations, SC_ARRAY_SIZE(list));
+            memcpy(list, result->r_deviations, result->r_ndeviations * sizeof(*list));
+            sched.s_replay = list;
+            sched.s_nreplay = result->r_ndeviations;
+            ck_assert_int_eq(run(needs_order, SCHED_REPLAY), ok);
+            ck_assert_uint_eq(result->r_digest, digest);
+        }
+    }
+}
+END_TEST
+
 START_TEST(every_strategy_finds_it_and_shrinking_keeps_one)
 {
     static const enum sched_kind kinds[] = {SCHED_WALK, SCHED_PCT, SCHED_STARVED, SCHED_SLOW};
@@ -869,6 +893,7 @@ static Suite *sched_suite(void)
                             a_deadlock_names_the_locks,
                             a_livelock_is_one_after_so_many_points,
                             a_search_runs_each_schedule_once,
+                            a_replay_is_the_same_run,
                             every_strategy_finds_it_and_shrinking_keeps_one,
                             shrinking_keeps_the_failure,
                             a_story_tells_of_a_timer_on_top,
