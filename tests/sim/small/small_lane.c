@@ -228,7 +228,8 @@ static void make_long(uint32_t i)
     sb->bufstruct.b_bcount = LONG_PIECES * SC_PAGE_SIZE;
 }
 
-/* Two commands that need a long list, and there is one: who finds none does not miss that it has come back. */
+/* Two commands that need a long list, and there is one: who finds none does not miss that it has come back.
+ */
 static void run_long_lists(const struct det_strategy *st, uint64_t seed)
 {
     const uint32_t others = (1u << AD_LONG_LISTS) - 2u;

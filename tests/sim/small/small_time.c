@@ -270,8 +270,8 @@ static void run_credit_halt_stop(const struct det_strategy *st, uint64_t seed)
 }
 
 /*
- * Who gives the credit back looks after the LUN that waits for it, when nothing in that LUN shows it any more:
- * its request has been thrown back meanwhile. The adapter goes only after him.
+ * Who gives the credit back looks after the LUN that waits for it, when nothing in that LUN shows it any
+ * more: its request has been thrown back meanwhile. The adapter goes only after him.
  */
 static void run_credit_detach(const struct det_strategy *st, uint64_t seed)
 {
