@@ -284,6 +284,36 @@ static void run_submit_close_lane(const struct det_strategy *st, uint64_t seed)
     run_submit_end(st, seed, END_CLOSE, SC_SIMPLE_Q, SMALL_GOOD);
 }
 
+/* The mapper has no room, so the request goes back to the queue: of a LUN that is halted meanwhile. */
+static void run_halt_no_map(const struct det_strategy *st, uint64_t seed, uint8_t qmsg)
+{
+    struct shim_thread t;
+    int error;
+
+    small_chip_prepare();
+    chip.ch_map_room = chip.ch_maps = 1;
+    small_up(st, seed);
+    small_req(0, 0, SMALL_GOOD)->rq_sb.q_tag_msg = qmsg;
+    SCHED_CHECK(shim_thread_start(&t, small_submit, &reqs[0], "submits") == 0, "no fibre");
+    error = fp_ioctl(small_fp, SCIOHALT, SC_ARG(1, 0), 0);
+    SCHED_CHECK(error == 0, "SCIOHALT failed with %d", error);
+    shim_thread_join(&t);
+    SCHED_CHECK(reqs[0].rq_done == 1, "the queue is halted, and the request is not back");
+    SCHED_CHECK(small_errno(&reqs[0]) == ENXIO, "errno %d", small_errno(&reqs[0]));
+    chip.ch_maps = 0;
+    small_check();
+    small_down();
+}
+
+static void run_halt_no_map_lane(const struct det_strategy *st, uint64_t seed)
+{
+    run_halt_no_map(st, seed, SC_SIMPLE_Q);
+}
+static void run_halt_no_map_queue(const struct det_strategy *st, uint64_t seed)
+{
+    run_halt_no_map(st, seed, SC_NO_Q);
+}
+
 /* ---------------------------------------------------------------- the last close against a newcomer */
 
 static void close_file(void *fp) { SCHED_CHECK(fp_close(fp) == 0, "close failed"); }
@@ -384,6 +414,9 @@ static const struct sched_program programs[] = {
     {"submit-stop-later", "the same with a chip that ends it later", run_submit_stop_later, false, NULL},
     {"submit-close-lane", "nothing reaches the chip after the last close", run_submit_close_lane, false,
      NULL},
+    {"halt-no-map", "SCIOHALT takes a request that found no room in the mapper along", run_halt_no_map_queue,
+     false, NULL},
+    {"halt-no-map-lane", "the same through the lane", run_halt_no_map_lane, false, NULL},
     {"open-detach-last", "open against ad_detach of the only adapter", run_open_detach_last, false, NULL},
     {"open-detach-one", "open against ad_detach of one of two adapters", run_open_detach_one, false, NULL},
     {"newcomer", "the last close leaves what another file started alone", run_newcomer, false, NULL},
