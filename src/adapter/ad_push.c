@@ -224,16 +224,21 @@ void ad_work_unlock(struct ad_lun *lun)
     struct ad_lun *next;
 
     do {
+        /* Who holds the adapter lets go of it last: this LUN may be stopped, and gone with the adapter. */
+        const bool held = runner;
+
         while (ad_step_locked(lun))
             ;
         next = NULL;
-        if (SC_UNLIKELY(runner || atomic_load_explicit(&adp->adp_run_head, memory_order_relaxed) != NULL))
+        if (SC_UNLIKELY(!held && atomic_load_explicit(&adp->adp_run_head, memory_order_relaxed) != NULL))
             next = ad_run_take(adp, &runner);
         SHIM_ASSERT(lun->lun_users > 0);
         lun->lun_users--;
         if (SC_UNLIKELY(lun->lun_sleepers != 0))
             shim_wake(&lun->lun_event);
         shim_lock_exit(&lun->lun_lock);
+        if (SC_UNLIKELY(held))
+            next = ad_run_take(adp, &runner);
         lun = next;
         if (SC_UNLIKELY(lun != NULL)) {
             shim_lock_enter(&lun->lun_lock);

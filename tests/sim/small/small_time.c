@@ -330,6 +330,44 @@ static void run_credit_passed(const struct det_strategy *st, uint64_t seed)
     credits_down();
 }
 
+/* While the one credit is in use, the other LUN begins to wait for it. */
+static void other_waits(struct ad_xfer *x)
+{
+    if (x->xfer_lun == 0)
+        small_send(&reqs[1]);
+}
+
+static void take_away(void *arg)
+{
+    (void)arg;
+    SCHED_CHECK(ad_detach(SMALL_DEVNO) == 0, "detach failed");
+    small_attached = false;
+}
+
+/*
+ * A thread ends its command, and with the credit goes on to another LUN. It finds that stopped, and then its
+ * own is, and the adapter is taken away: which stays until the thread is out of it.
+ */
+static void run_credit_detach(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t[2];
+
+    credits_up(st, seed, 1, 2);
+    chip.ch_on_start = other_waits;
+    (void)small_req(0, 0, SMALL_GOOD);
+    (void)small_req(1, 1, SMALL_GOOD);
+    SCHED_CHECK(shim_thread_start(&t[0], small_submit, &reqs[0], "lun 0") == 0, "no fibre");
+    small_wait_done(1);
+    SCHED_CHECK(fp_ioctl(small_fp, SCIOHALT, SC_ARG(1, 1), 0) == 0, "SCIOHALT failed");
+    SCHED_CHECK(fp_close(small_fp) == 0, "close failed");
+    small_fp = NULL;
+    SCHED_CHECK(shim_thread_start(&t[1], take_away, NULL, "detach") == 0, "no fibre");
+    for (uint32_t i = 2; i-- > 0;)
+        shim_thread_join(&t[i]);
+    small_wait_done(2);
+    small_down();
+}
+
 /* ---------------------------------------------------------------- the list */
 
 #define NEVER "a command that no reset brings back is never given up: a bus reset a minute, for ever"
@@ -349,6 +387,7 @@ static const struct sched_program programs[] = {
     {"lost-stop", "the same with SCIOSTOP", run_lost_stop, false, NEVER},
     {"lost-close", "the same with close", run_lost_close, false, NEVER},
     {"credit-three", "three LUNs share a credit", run_credit_three, false, NULL},
+    {"credit-detach", "a LUN that was given a credit, and its adapter, go", run_credit_detach, false, NULL},
     {"credit-later", "a credit comes back while two LUNs ask for it", run_credit_later, false, NULL},
     {"credit-stop", "a LUN that waits for a credit is stopped", run_credit_stop, false, NULL},
     {"credit-halt", "a LUN that waits for a credit is halted", run_credit_halt, false, NULL},
