@@ -28,11 +28,17 @@
 #define SHIM_TURN_NS      1000000u /* between two looks, should the wake-up be missed */
 #define SHIM_TURN_NUMBERS 63u      /* the bits of a note beside its key */
 
+/* A thread in shim_turns_wait() whose turn it is to look. No two of the same key: the marks of a key are his. */
+struct shim_turn_waiter {
+    const void *tw_key;
+    struct shim_turn_waiter *tw_next;
+};
+
 static struct {
     struct shim_lock rec_lock; /* rank SHIM_RANK_EVENT */
     struct shim_self *rec_first;
     struct shim_event rec_event;
-    bool rec_busy;                /* somebody waits: the marks are his */
+    struct shim_turn_waiter *rec_waiters;
     _Atomic bool rec_ready;       /* there is a host; becomes false under rec_lock */
     _Atomic uint32_t rec_leaving; /* threads in shim_self_gone() */
 } shim_records;
@@ -150,24 +156,33 @@ void shim_turn_end(struct shim_self *self)
         shim_wake(&shim_records.rec_event);
 }
 
-/* Note which turns there are of this key. Locks: rec_lock. */
+/* Whose turn is it? */
+static const void *shim_turn_key(uintptr_t turn) { return (const void *)(turn & ~(uintptr_t)SHIM_TURN_NUMBERS); }
+
+/*
+ * Note which turns there are of this key. What another waiter has marked stays, unless that turn is over.
+ * Locks: rec_lock.
+ */
 static void shim_turns_mark_locked(const void *key)
 {
     for (struct shim_self *self = shim_records.rec_first; self != NULL; self = self->self_next) {
         for (unsigned i = 0; i < SHIM_SELF_TURNS; i++) {
             const uintptr_t turn = atomic_load_explicit(&self->self_turn[i], memory_order_acquire);
 
-            self->self_mark[i] = (turn & ~(uintptr_t)SHIM_TURN_NUMBERS) == (uintptr_t)key ? turn : 0;
+            if (shim_turn_key(turn) == key)
+                self->self_mark[i] = turn;
+            else if (shim_turn_key(self->self_mark[i]) == key)
+                self->self_mark[i] = 0;
         }
     }
 }
 
 /* Is any of them still there? Locks: rec_lock. */
-static bool shim_turns_left_locked(void)
+static bool shim_turns_left_locked(const void *key)
 {
     for (struct shim_self *self = shim_records.rec_first; self != NULL; self = self->self_next) {
         for (unsigned i = 0; i < SHIM_SELF_TURNS; i++) {
-            if (self->self_mark[i] == 0)
+            if (shim_turn_key(self->self_mark[i]) != key)
                 continue;
             if (atomic_load_explicit(&self->self_turn[i], memory_order_acquire) == self->self_mark[i])
                 return true;
@@ -177,24 +192,40 @@ static bool shim_turns_left_locked(void)
     return false;
 }
 
+/* Does somebody look at the turns of this key? Locks: rec_lock. */
+static bool shim_turns_waited_locked(const void *key)
+{
+    const struct shim_turn_waiter *w = shim_records.rec_waiters;
+
+    while (w != NULL && w->tw_key != key)
+        w = w->tw_next;
+    return w != NULL;
+}
+
 /* Sleep for a wake-up or a look. Locks: rec_lock, dropped meanwhile. */
 static void shim_turns_sleep_locked(void)
 {
     (void)shim_wait(&shim_records.rec_event, &shim_records.rec_lock, shim_now_ns() + SHIM_TURN_NS);
 }
 
-/* See scpair/shim.h. One waits at a time: the marks are his. */
+/* See scpair/shim.h. Of each key one waits at a time. */
 void shim_turns_wait(const void *key)
 {
+    struct shim_turn_waiter me = {.tw_key = key};
+    struct shim_turn_waiter **at;
+
     shim_lock_enter(&shim_records.rec_lock);
     atomic_fetch_add(&shim_turn_waiters, 1u);
-    while (shim_records.rec_busy)
+    while (shim_turns_waited_locked(key))
         shim_turns_sleep_locked();
-    shim_records.rec_busy = true;
+    me.tw_next = shim_records.rec_waiters;
+    shim_records.rec_waiters = &me;
     shim_turns_mark_locked(key);
-    while (shim_turns_left_locked())
+    while (shim_turns_left_locked(key))
         shim_turns_sleep_locked();
-    shim_records.rec_busy = false;
+    for (at = &shim_records.rec_waiters; *at != &me; at = &(*at)->tw_next)
+        continue;
+    *at = me.tw_next;
     atomic_fetch_sub(&shim_turn_waiters, 1u);
     shim_lock_exit(&shim_records.rec_lock);
     shim_wake(&shim_records.rec_event);

@@ -174,6 +174,37 @@ static void run_turn_begin(const struct det_strategy *st, uint64_t seed)
     turn_run(turn_thread, 0);
 }
 
+static void turn_stays(struct buf *bp)
+{
+    shim_delay_ns(1500000); /* a waiter looks twice */
+    turn_leaf(bp);
+}
+
+/* Somebody waits for a routine that stays: who waits for another key is not kept by the two. */
+static void turn_waits(void *arg)
+{
+    (void)arg;
+    shim_turns_wait(turn_key);
+    SCHED_CHECK(turn_out[0], "the wait is over, and the iodone routine has not returned");
+}
+
+static void run_turn_neighbour(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t[2];
+
+    turn_up(st, seed);
+    turn_bufs[0].b_iodone = turn_stays;
+    SCHED_CHECK(shim_thread_start(&t[0], turn_thread, NULL, "completes") == 0, "no fibre");
+    shim_delay_ns(1);
+    SCHED_CHECK(shim_thread_start(&t[1], turn_waits, NULL, "waits") == 0, "no fibre");
+    shim_delay_ns(1);
+    shim_turns_wait(turn_other);
+    SCHED_CHECK(!turn_out[0], "who waits for another key has kept us");
+    for (uint32_t i = 0; i < 2; i++)
+        shim_thread_join(&t[i]);
+    small_down();
+}
+
 /* ---------------------------------------------------------------- down the lane against the end of a LUN */
 
 static bool turn_back;    /* the ioctl has returned */
@@ -279,6 +310,7 @@ static const struct sched_program programs[] = {
     {"turn-interrupt", "the same, the timer on top of the thread", run_turn_timer, true, NULL},
     {"turn-begin", "the timer on top where the turn begins", run_turn_begin, true, NULL},
     {"turn-younger", "younger turns, and those of another key, keep nobody", run_turn_younger, false, NULL},
+    {"turn-neighbour", "who waits for another key keeps nobody", run_turn_neighbour, false, NULL},
     {"stop-back-lane", "SCIOSTOP returns after the last iodone of the lane", run_stop_back_lane, false, NULL},
     {"halt-back-lane", "SCIOHALT returns after the last iodone of the lane", run_halt_back_lane, false, NULL},
     {"deep-order", "an error is told first by a thread that must put it off, too", run_deep_order, false,
