@@ -148,7 +148,8 @@ struct fib_world {
     struct fib_disk w_disks[FIB_DISKS_MAX];
     struct fib_caller w_callers[FIB_CALLERS_MAX];
     struct fib_head *w_heads[FIB_CALLERS_MAX];
-    uint64_t w_naps;  /* virtual time that fibres were kept off their processor */
+    uint64_t w_naps;    /* virtual time that fibres were kept off their processor */
+    uint64_t w_nap_end; /* when the last of them is back */
     uint64_t w_rules; /* faults set */
     bool w_cleared;   /* faults are over */
 };
@@ -230,6 +231,8 @@ void fib_limits_begin(const struct det_strategy *st);
 void fib_limits(void);
 /* The caller is about to sleep in something that has a limit; NULL: it has come back. */
 void fib_doing(struct fib_caller *c, const char *what);
+/* What w_naps would be had each nap been counted as it passes: from where to count on. */
+uint64_t fib_naps(void);
 /* A request is under way: its sc_buf, if it is one, and since when. Fails when that is too long. */
 void fib_late_request(const struct fib_caller *c, const struct sc_buf *sb, uint64_t since, uint64_t naps);
 /* The same of one that only a thread in iodone can hold up. */

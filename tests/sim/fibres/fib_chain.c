@@ -168,7 +168,7 @@ static void send_chain(struct fib_caller *c, struct buf *head)
         struct fib_slot *s = SC_CONTAINER_OF(bp, struct fib_slot, sl_buf);
 
         s->sl_since = shim_now_ns();
-        s->sl_naps = fib_world.w_naps;
+        s->sl_naps = fib_naps();
         c->c_outstanding++;
         c->c_requests++;
     }

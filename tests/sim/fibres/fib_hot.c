@@ -64,7 +64,7 @@ static void req_send(struct hot_req *rq)
 
     rq->rq_busy = true;
     rq->rq_since = shim_now_ns();
-    rq->rq_naps = fib_world.w_naps;
+    rq->rq_naps = fib_naps();
     hot.o_caller->c_requests++;
     hot.o_sending++;
     hot.o_sent++;

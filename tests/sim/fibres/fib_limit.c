@@ -9,7 +9,8 @@
  * for its neighbours: its timeout, the ladder, a minute. Itself: when the chip gives it back a thread stays
  * in iodone  5 s for a head's request whose strategy has returned (starved)
  *
- * Time for which fibres were kept off their processor is added to each.
+ * Time for which fibres were kept off their processor is added to each, and so is the rest of a time that had
+ * begun before.
  */
 #include "fib.h"
 
@@ -20,6 +21,13 @@
 #define SECOND_NS 1000000000u
 
 static const struct det_strategy *told; /* of a failure */
+
+uint64_t fib_naps(void)
+{
+    const uint64_t now = shim_now_ns();
+
+    return fib_world.w_naps - (fib_world.w_nap_end > now ? fib_world.w_nap_end - now : 0);
+}
 
 void fib_limits_begin(const struct det_strategy *st) { told = st; }
 
@@ -102,7 +110,7 @@ void fib_doing(struct fib_caller *c, const char *what)
 {
     c->c_doing = what;
     c->c_since = shim_now_ns();
-    c->c_naps = fib_world.w_naps;
+    c->c_naps = fib_naps();
 }
 
 /* Who runs iodone may take his time, unless all timers wait for him. */

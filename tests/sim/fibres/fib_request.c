@@ -123,7 +123,7 @@ void fib_req_send(struct fib_head *h, struct fib_head_req *rq)
     rq->rq_sent = rq->rq_must = rq->rq_queued = false;
     rq->rq_began = ++h->h_stamp;
     rq->rq_since = shim_now_ns();
-    rq->rq_naps = fib_world.w_naps;
+    rq->rq_naps = fib_naps();
     h->h_outstanding++;
     h->h_sending++;
     h->h_caller->c_requests++;

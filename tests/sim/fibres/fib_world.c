@@ -152,6 +152,8 @@ static uint64_t on_point(void *arg, const struct det_choice *ch)
     const uint64_t slow = behind->st_slow ? behind->st_slow(arg, ch) : 0;
 
     fib_world.w_naps += slow;
+    if (slow != 0 && shim_now_ns() + slow > fib_world.w_nap_end)
+        fib_world.w_nap_end = shim_now_ns() + slow;
     if (fib_world.w_pair)
         fib_limits();
     look_inside(ch);
