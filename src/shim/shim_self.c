@@ -28,7 +28,8 @@
 #define SHIM_TURN_NS      1000000u /* between two looks, should the wake-up be missed */
 #define SHIM_TURN_NUMBERS 63u      /* the bits of a note beside its key */
 
-/* A thread in shim_turns_wait() whose turn it is to look. No two of the same key: the marks of a key are his. */
+/* A thread in shim_turns_wait() whose turn it is to look. No two of the same key: the marks of a key are his.
+ */
 struct shim_turn_waiter {
     const void *tw_key;
     struct shim_turn_waiter *tw_next;
@@ -157,7 +158,10 @@ void shim_turn_end(struct shim_self *self)
 }
 
 /* Whose turn is it? */
-static const void *shim_turn_key(uintptr_t turn) { return (const void *)(turn & ~(uintptr_t)SHIM_TURN_NUMBERS); }
+static const void *shim_turn_key(uintptr_t turn)
+{
+    return (const void *)(turn & ~(uintptr_t)SHIM_TURN_NUMBERS);
+}
 
 /*
  * Note which turns there are of this key. What another waiter has marked stays, unless that turn is over.

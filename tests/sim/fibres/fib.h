@@ -150,8 +150,8 @@ struct fib_world {
     struct fib_head *w_heads[FIB_CALLERS_MAX];
     uint64_t w_naps;    /* virtual time that fibres were kept off their processor */
     uint64_t w_nap_end; /* when the last of them is back */
-    uint64_t w_rules; /* faults set */
-    bool w_cleared;   /* faults are over */
+    uint64_t w_rules;   /* faults set */
+    bool w_cleared;     /* faults are over */
 };
 /* Until a reset of the bus; or for longer than that, on a head's own disk. */
 enum { FIB_LOST_NONE, FIB_LOST_RESET, FIB_LOST_LONG };
