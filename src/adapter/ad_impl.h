@@ -27,7 +27,6 @@
 #define AD_SEGS_INLINE      8u   /* segments inside every command: enough for raw I/O and short spans */
 #define AD_SEGS_LONG        258u /* 1 MiB in pages, and one part page at either end */
 #define AD_LONG_LISTS       8u   /* long lists per LUN: long spans are few because they are long */
-#define AD_ARM_TRIES        3u   /* a host's timer may be short for a moment */
 #define AD_BOUNCES          1u /* software gathers under way at once, per adapter: each is a whole transfer */
 
 #define AD_NS_PER_MS        1000000ull

@@ -24,19 +24,6 @@ struct ad_due {
     bool due_lost;
 };
 
-/* Ask the host, more than once: being short of timers may pass. ENOSYS does not. 0 or errno. */
-static int ad_timer_arm(struct ad_lun *lun, uint64_t when_ns)
-{
-    int error = ENOSYS;
-
-    for (unsigned i = 0; i < AD_ARM_TRIES; i++) {
-        error = shim_timer_arm(&lun->lun_timer, when_ns);
-        if (error == 0 || error == ENOSYS)
-            break;
-    }
-    return error;
-}
-
 /*
  * Fire no later than when_ns. False when no timer could be had; then lun_timer_lost makes the
  * next activity on this LUN, or the next timer of another, try again. Locks: lun_lock.
@@ -46,7 +33,7 @@ bool ad_timer_want_locked(struct ad_lun *lun, uint64_t when_ns)
     SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
     if (lun->lun_timer_at_ns <= when_ns)
         return true;
-    if (ad_timer_arm(lun, when_ns) != 0) {
+    if (shim_timer_arm(&lun->lun_timer, when_ns) != 0) {
         ad_lane_close_locked(lun); /* what passes there would not look */
         lun->lun_timer_lost = true;
         atomic_store(&lun->lun_adp->adp_timer_lost, true);

@@ -273,7 +273,7 @@ static void run_credit_halt_stop(const struct det_strategy *st, uint64_t seed)
  * Who gives the credit back looks after the LUN that waits for it, when nothing in that LUN shows it any
  * more: its request has been thrown back meanwhile. The adapter goes only after him.
  */
-static void run_credit_detach(const struct det_strategy *st, uint64_t seed)
+static void run_credit_gone(const struct det_strategy *st, uint64_t seed)
 {
     struct shim_thread t;
 
@@ -393,8 +393,8 @@ static const struct sched_program programs[] = {
     {"credit-halt", "a LUN that waits for a credit is halted", run_credit_halt, false, NULL},
     {"credit-halt-stop", "a LUN that waits for a credit is halted and stopped", run_credit_halt_stop, false,
      NULL},
-    {"credit-detach", "an adapter goes behind who looks after a LUN that was granted a credit",
-     run_credit_detach, false, NULL},
+    {"credit-gone", "an adapter goes behind who looks after a LUN that was granted a credit", run_credit_gone,
+     false, NULL},
     {"credit-passed", "a granted LUN does not starve behind a thread in iodone", run_credit_passed, false,
      NULL},
 };
