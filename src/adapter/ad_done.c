@@ -110,7 +110,8 @@ static void ad_requeue_lock(struct ad_cmd *cmd, uint32_t gate)
         gate = 0;
     if (gate != 0)
         ad_gate_set_locked(lun, gate);
-    if (gate == AD_GATE_HW) {
+    /* Also where a thaw is to come: a chip that has lost count must not keep a request for ever. */
+    if (gate & (AD_GATE_HW | AD_GATE_FROZEN)) {
         lun->lun_retry_at_ns = shim_now_ns() + AD_RETRY_NS;
         (void)ad_timer_want_locked(lun, lun->lun_retry_at_ns);
         if (!(flags & AD_CMD_CANCEL))

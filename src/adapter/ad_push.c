@@ -284,8 +284,9 @@ void ad_kick_waiting(struct ad_adapter *adp)
             shim_lock_enter(&adp->adp_lock);
             ad_run_append_locked(adp, lun);
             shim_lock_exit(&adp->adp_lock);
+            if (!(lun->lun_gate & AD_GATE_FROZEN))
+                lun->lun_retry_at_ns = 0;
         }
-        lun->lun_retry_at_ns = 0;
         shim_lock_exit(&lun->lun_lock);
     }
 }

@@ -98,7 +98,8 @@ void ad_timer_rearm_locked(struct ad_lun *lun)
     }
     if (SC_UNLIKELY(lun->lun_adp->adp_polled) && lun->lun_active != 0 && now + AD_POLL_NS < when)
         when = now + AD_POLL_NS;
-    if ((lun->lun_gate & AD_GATE_HW) && lun->lun_retry_at_ns != 0 && lun->lun_retry_at_ns < when)
+    if ((lun->lun_gate & (AD_GATE_HW | AD_GATE_FROZEN)) && lun->lun_retry_at_ns != 0 &&
+        lun->lun_retry_at_ns < when)
         when = lun->lun_retry_at_ns;
     if (ad_turned_away_locked(lun) != NULL && lun->lun_wait_until_ns < when)
         when = lun->lun_wait_until_ns;
@@ -204,7 +205,7 @@ void ad_timer_fire(struct shim_timer *t)
             ad_cmd_overdue_locked(lun, cmd, now, &due);
     }
     if (lun->lun_retry_at_ns != 0 && lun->lun_retry_at_ns <= now) {
-        lun->lun_gate &= ~AD_GATE_HW;
+        lun->lun_gate &= ~(AD_GATE_HW | AD_GATE_FROZEN);
         lun->lun_retry_at_ns = 0;
     }
     late = ad_turned_away_locked(lun);

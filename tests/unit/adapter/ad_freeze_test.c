@@ -123,6 +123,28 @@ START_TEST(test_AIX_18_no_room_then_frozen_then_room)
 }
 END_TEST
 
+/* The chip says frozen and we know of no failure: the request's time runs, and then it is back. */
+START_TEST(test_AIX_18_a_chip_that_has_lost_count_keeps_nothing_for_ever)
+{
+    fake_up(false, FAKE_INLINE);
+    fake.frozen[FAKE_ID][0] = 1;
+    req_init(&q[0]);
+    q[0].sb.timeout_value = 5;
+    req_send(&q[0]);
+    shim_det_run(shim_now_ns() + 4 * AD_NS_PER_S);
+    ck_assert_uint_eq(q[0].done, 0);
+    ck_assert_uint_gt(fake.turned_away, 100); /* asked again and again */
+    shim_det_run(shim_now_ns() + 2 * AD_NS_PER_S);
+    ck_assert_uint_eq(q[0].done, 1);
+    ck_assert(q[0].sb.bufstruct.b_flags & B_ERROR);
+    ck_assert_uint_eq(fake.starts, 0);
+    fake.frozen[FAKE_ID][0]--; /* found again */
+    flags(&q[1], SC_RESUME);
+    req_expect(&q[1], 0);
+    fake_down();
+}
+END_TEST
+
 /* Half a pair is no pair. */
 START_TEST(test_freeze_and_thaw_come_together)
 {
@@ -152,6 +174,7 @@ static Suite *freeze_suite(void)
     tcase_add_test(tc, test_AIX_26_halt_freezes_the_chip_and_resume_undoes_it);
     tcase_add_test(tc, test_AIX_21_the_recovery_command_passes_a_freeze);
     tcase_add_test(tc, test_AIX_18_no_room_then_frozen_then_room);
+    tcase_add_test(tc, test_AIX_18_a_chip_that_has_lost_count_keeps_nothing_for_ever);
     tcase_add_test(tc, test_freeze_and_thaw_come_together);
     suite_add_tcase(s, tc);
     return s;
