@@ -4,16 +4,16 @@
  *
  * Outline: slots and requeue, start, take back, end, the chip's callback.
  *
- * The end of a command has one order, in one function, ad_complete() (XEN-01..07); ad_lane.c says
+ * The end of a command has one order, in one function, ad_complete_lock() (XEN-01..07); ad_lane.c says
  * how a command may end without it and still keep the order:
  *
  *   1. the memory is unmapped, the tag, the opening, the segment list are free again
  *   2. the response is queued: lun_responses counts it
- *   3. the responses are pushed: taken off the LUN as one list, lun_responses is 0
- *   4. the lock is dropped, the credit goes to whoever waits for one
- *   5. sleepers are woken and iodone called, with no lock held
+ *   3. the credit goes to whoever waits for one
+ *   4. the responses are pushed, unless another thread pushes: taken off the LUN as one list (ad_push.c)
+ *   5. the lock is dropped and iodone called, with no lock held
  *
- * so that whoever resubmits from iodone finds everything its request used. 1 to 3 are one hold of
+ * so that whoever resubmits from iodone finds everything its request used. 1 to 4 are one hold of
  * lun_lock: nobody can push in between.
  *
  * A chip may call ad_hw_done() before start() has returned AD_HW_PENDING. cmd_state, under

@@ -18,7 +18,7 @@
  * (ad_lane_close_locked). From the bits missing at that moment he knows exactly which slots are in
  * use, and turns each into an ordinary command in AD_CMD_STARTING, older than anything queued
  * after. Its thread finds the lane closed when it comes back and ends it under the lock, in
- * ad_complete(), like any other. The closer never touches what that thread writes (request,
+ * ad_complete_lock(), like any other. The closer never touches what that thread writes (request,
  * transfer, map) and the thread never touches what the closer writes (state, flags, sequence),
  * until it has seen the lane closed.
  *

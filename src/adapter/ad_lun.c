@@ -241,8 +241,7 @@ static void ad_lun_release_unlock(struct ad_lun *lun)
 
     SHIM_ASSERT(lun->lun_nfree == lun->lun_openings && lun->lun_responses == 0 && lun->lun_users == 0);
     SHIM_ASSERT(lun->lun_long_free == (1u << AD_LONG_LISTS) - 1u);
-    if (lun->lun_frozen != 0)
-        ad_thaw_locked(lun);
+    SHIM_ASSERT(lun->lun_frozen == 0); /* whoever leaves a LUN that stops has seen to that */
     ad_stats_keep_locked(lun);
     ad_state_set_locked(lun, AD_LUN_STOPPED);
     lun->lun_async_func = NULL;

@@ -19,7 +19,7 @@
 
 struct story_place {
     void *pl_address;
-    char pl_text[120]; /* "ad_done.c:457 ad_respond" */
+    char pl_text[120]; /* "ad_push.c:141 ad_push" */
     bool pl_below;     /* in the services or the shim */
 };
 static struct story_place story_places[STORY_PLACES_MAX];

@@ -138,7 +138,8 @@ START_TEST(test_AIX_18_a_chip_that_has_lost_count_keeps_nothing_for_ever)
     ck_assert_uint_eq(q[0].done, 1);
     ck_assert(q[0].sb.bufstruct.b_flags & B_ERROR);
     ck_assert_uint_eq(fake.starts, 0);
-    fake.frozen[FAKE_ID][0]--; /* found again */
+    ck_assert_uint_eq(fake.frozen[FAKE_ID][0], 2); /* the queue is halted, which the chip cannot know */
+    fake.frozen[FAKE_ID][0]--;                     /* found again */
     flags(&q[1], SC_RESUME);
     req_expect(&q[1], 0);
     fake_down();

@@ -79,7 +79,9 @@ static inline void fx_prepare(struct fx_cmd *c, const void *cdb, unsigned cdb_by
     c->x.xfer_id = FX_ID;
     c->x.xfer_qmsg = SC_NO_Q;
     c->x.xfer_dir = (uint8_t)dir;
-    c->x.xfer_flags = AD_XFER_PAST; /* nobody here undoes what failures freeze */
+    c->x.xfer_flags = AD_XFER_PAST;
+    /* What has failed before is known, as a core would have it; else the hot path stays closed. */
+    sim_hw_ops.thaw(fx_bus, FX_ID, 0, UINT32_MAX);
     c->x.xfer_map = &c->map;
     c->x.xfer_bytes = bytes;
     c->x.xfer_resid = UINT64_MAX;
