@@ -76,7 +76,7 @@ void dd_release_locked(struct dd_unit *un, struct dd_cmd *cmd, struct dd_chain *
         un->un_good_run = 0;
         un->un_depth++;
     }
-    if (SC_UNLIKELY(un->un_rec.rec_state == DD_REC_WAIT))
+    if (SC_UNLIKELY(un->un_rec.rec_state >= DD_REC_WAIT))
         dd_recover_nudge_locked(un, true);
 }
 
@@ -96,10 +96,13 @@ void dd_done_other_locked(struct dd_unit *un, struct dd_cmd *cmd)
         return;
     }
     dd_inproc_del_locked(un, cmd);
+    if (cmd->cmd_noted)
+        dd_halt_noted_locked(un, cmd);
     if (cmd->cmd_sc.bufstruct.b_flags & B_ERROR) {
         dd_recover_error_locked(un, cmd);
         dd_recover_nudge_locked(un, false);
     } else {
+        un->un_progress++;
         dd_sync_finish_locked(un, cmd, 0, false);
         dd_recover_nudge_locked(un, true);
     }
@@ -125,6 +128,8 @@ void dd_done(struct buf *bp)
         dd_run_done(un, cmd);
         return;
     }
+    if (SC_UNLIKELY(bp->b_flags & B_ERROR))
+        dd_halt_note(un, cmd);
     me = dd_plug_shut(plug);
     if (plug->pl_done_head)
         plug->pl_done_tail->cmd_next = cmd;

@@ -27,7 +27,11 @@
 #define DD_BATCH_MAX       32u  /* commands sent per lock hold: bounds how long a completion waits */
 #define DD_PLUGS           16u  /* threads that can be plugged at once; a power of two */
 #define DD_ATTENTION_MAX   3u   /* unit attentions in a row that cost no retry */
-#define DD_REQUEUE_MAX     100u /* times a command may come back ENXIO or QUEUE FULL before we give up */
+#define DD_REQUEUE_MAX     100u /* deferred errors that one command may meet */
+#define DD_THROWN_SUSPECT  8u  /* rounds in which all came back ENXIO: something is wrong with the queue ... \
+                                */
+#define DD_THROWN_MAX      32u /* ... and nothing helps */
+#define DD_THROWN_MS       100u /* between two such rounds, at most */
 #define DD_SENSE_TRIES_MAX 3u
 #define DD_DEPTH_CLIMB     1024u /* good commands before a depth lowered by QUEUE FULL grows by one */
 #define DD_READY_TRIES_MAX 8u    /* TEST UNIT READY at open: attentions and odd errors */
@@ -37,6 +41,7 @@
 #define DD_RESTART_MS      500
 #define DD_BUSY_MS         1000
 #define DD_QFULL_MS        100
+#define DD_ERROR_MS        1000          /* an ENXIO waits that long for the error that is its cause */
 #define DD_QFULL_WAITS     100u          /* how many dd_qfull_ms a request waits in all */
 #define DD_SETTLE_NS       10000000000LL /* after a reset a device may be silent that long */
 #define DD_SENSE_BYTES     252u          /* asked for; below 256, so pinned memory is enough */
@@ -49,14 +54,13 @@
 
 /*
  * Upper bits: bytes to move (b_bcount, or less when the request crosses the end of the disk), always
- * a multiple of 512. Low bits: where the buf is, and whether it may join a span.
+ * a multiple of 512. Low bits: where the buf is.
  */
 #define DD_BUF_FREE    0u
 #define DD_BUF_PENDING 1u
 #define DD_BUF_INPROC  2u
 #define DD_BUF_RECOVER 3u
 #define DD_BUF_STATE   3u
-#define DD_BUF_NOSPAN  4u
 #define DD_BUF_FLAGS   ((uintptr_t)(DEV_BSIZE - 1u))
 
 static inline size_t dd_buf_bytes(const struct buf *bp) { return (size_t)(bp->b_work & ~DD_BUF_FLAGS); }
@@ -108,17 +112,27 @@ struct dd_cmd {
     size_t cmd_off;       /* FRAG: offset in the buf */
     uint32_t cmd_bytes;
     uint32_t cmd_nbufs;    /* RW */
-    uint32_t cmd_seq;      /* order of first dispatch: resends keep it */
+    uint32_t cmd_seq;      /* order of first dispatch: resends keep it, and so do the bufs of a split span */
     uint8_t cmd_kind;      /* enum dd_kind */
     uint8_t cmd_state;     /* enum dd_cmd_state */
     uint8_t cmd_sendflags; /* sc_buf.flags of the next send */
     uint8_t cmd_read;
     uint8_t cmd_retries;
     uint8_t cmd_attentions; /* in a row */
-    uint8_t cmd_requeues;
+    uint8_t cmd_requeues;   /* deferred errors it has met */
     uint8_t cmd_bus_fault;  /* the last failure was one */
     uint16_t cmd_waits;     /* times it was told to wait (DD_RULE_BUSY, DD_RULE_QFULL) ... */
+    uint16_t cmd_place;     /* in the span it was part of */
     uint32_t cmd_wait_mark; /* ... and un_waited_ms at the first of them */
+    uint8_t cmd_noted;      /* it came back with an error that has been noted: see dd_halt.c */
+};
+
+/* What is left of a span that was taken apart: bufs that go again one by one. */
+struct dd_split {
+    struct dd_split *split_next;
+    struct dd_chain split_bufs;
+    uint32_t split_seq;   /* of the span ... */
+    uint16_t split_place; /* ... and the place in it of the first that is left */
 };
 
 /* A buf larger than one command. */
@@ -203,9 +217,11 @@ enum dd_rec_state {
     DD_REC_CAPACITY, /* READ CAPACITY */
     DD_REC_FETCH,    /* REQUEST SENSE, because one of the three before it failed */
     DD_REC_QUEUE,    /* SC_Q_RESUME is out */
+    DD_REC_CLEAR,    /* SC_Q_CLR is out */
     DD_REC_DELAY,    /* the delay timer runs */
+    DD_REC_JUDGE,    /* on its way from one to the next, within one lock hold */
     DD_REC_WAIT,     /* for a completion, or for the timer when nothing is out */
-    DD_REC_JUDGE     /* on its way from one to the next, within one lock hold */
+    DD_REC_HALT      /* until all are home, or for the timer (dd_halt.c) */
 };
 
 enum dd_action { DD_ACT_OK, DD_ACT_RETRY, DD_ACT_FAIL };
@@ -241,7 +257,10 @@ struct dd_rec {
     bool rec_owed;    /* REQUEST SENSE failed: the device still holds sense for us */
     bool rec_unstick; /* rec_unstick_cmd wants to be sent */
     bool rec_delay;   /* before the next step */
-    bool rec_timer;   /* DD_REC_WAIT: the timer is armed */
+    bool rec_timer;   /* DD_REC_WAIT, DD_REC_HALT: the timer is armed */
+    bool rec_pause;   /* DD_REC_HALT: it is time that has to pass; who comes home changes nothing */
+    bool rec_asks;    /* DD_REC_HALT: because of an ENXIO that nobody has explained */
+    bool rec_home;    /* the adapter driver has cleared its queue: what was in it is on its way home */
     bool rec_keys;    /* RESERVE met a conflict: are there persistent keys? */
     bool rec_cap16;   /* READ CAPACITY(16) */
     bool rec_fetch;   /* a step of dd_todo.c left sense at the device */
@@ -261,6 +280,8 @@ struct dd_rec {
 #define DD_HOLD_RESUME  0x2u /* the command with SC_RESUME goes first */
 #define DD_HOLD_GONE    0x8u /* block addresses mean something else now: no READ or WRITE until reopened */
 #define DD_HOLD_TODO    0x4u /* the next to start begins with what is due (dd_todo.c) */
+#define DD_HOLD_ERROR                                                                                        \
+    0x10u /* an error has come, and who is told of it has not had the lock yet (dd_halt.c) */
 
 #define DD_TODO_RESERVE  0x1u /* un_todo */
 #define DD_TODO_CAPACITY 0x2u
@@ -273,7 +294,10 @@ struct dd_unit {
     /* queues */
     struct dd_chain un_pending;
     struct dd_cmd *un_inp_head, *un_inp_tail; /* in process */
-    struct dd_cmd *un_resend;                 /* by cmd_seq */
+    struct dd_cmd *un_resend;                 /* to be sent again, by cmd_seq and cmd_place ... */
+    struct dd_split *un_split;                /* ... and these with them, by split_seq */
+    struct dd_split *un_split_free;
+    uint32_t un_again; /* entries of both lists: they go before pending */
     struct dd_cmd *un_free;
     struct dd_frag *un_frag_cur; /* being cut */
     struct dd_frag *un_frag_free;
@@ -292,13 +316,17 @@ struct dd_unit {
     uint8_t un_todo;     /* DD_TODO_* */
     bool un_want_grow;
     bool un_restart_armed;
-    bool un_dirty;          /* written since the last SYNCHRONIZE CACHE */
-    int32_t un_deferred;    /* errno of a deferred error that nobody has been told yet */
-    int32_t un_todo_error;  /* why waiting requests were refused, the last time ... */
-    uint32_t un_todo_round; /* ... and how often that has been */
-    uint32_t un_waited_ms;  /* all waits by timer in DD_REC_WAIT so far; wraps */
-    uint64_t un_reset_ns;   /* when a reset was last seen; 0 never */
-    uint8_t un_kept_bytes;  /* sense that a pass-through caller may still ask for */
+    bool un_dirty;                      /* written since the last SYNCHRONIZE CACHE */
+    int32_t un_deferred;                /* errno of a deferred error that nobody has been told yet */
+    int32_t un_todo_error;              /* why waiting requests were refused, the last time ... */
+    uint32_t un_todo_round;             /* ... and how often that has been */
+    uint32_t un_noted, un_noted_errors; /* errors on their way to the lock; those that halted the queue */
+    uint32_t un_thrown;                 /* rounds of ENXIO since anybody got on ... */
+    uint64_t un_thrown_at;              /* ... which is when this was the sum of what is below */
+    uint64_t un_progress;  /* what shows in no other counter: pieces, synchronous commands, verdicts */
+    uint32_t un_waited_ms; /* all waits by timer in DD_REC_WAIT so far; wraps */
+    uint64_t un_reset_ns;  /* when a reset was last seen; 0 never */
+    uint8_t un_kept_bytes; /* sense that a pass-through caller may still ask for */
     uint8_t un_kept_sense[DD_SENSE_BYTES];
     /* constant while open; read without the lock */
     uint8_t un_shift;    /* block size is 1 << un_shift */
@@ -340,11 +368,12 @@ struct dd_unit {
     event_t un_event;
     /* since configuration */
     struct trb *un_restart_trb, *un_delay_trb;
-    uint64_t un_busy_ns, un_qfull_ns;
+    uint64_t un_busy_ns, un_qfull_ns, un_error_ns;
     void *un_area; /* DD_AREA_BYTES, whole pages */
     struct dd_chunk *un_chunks;
     uint32_t un_pool_total, un_pool_max;
     struct dd_frag *un_frags;
+    struct dd_split *un_splits;
     size_t un_memory_bytes;
     struct dd_plug un_plugs[DD_PLUGS];
     struct dd_cmd un_reserve_cmd, un_unstick_cmd;
@@ -415,6 +444,8 @@ static inline void dd_chain_add(struct dd_chain *ch, struct buf *first, struct b
 }
 /* Take the head of pending, and what may go with it, into cmd. */
 void dd_span_take_locked(struct dd_unit *un, struct dd_cmd *cmd);
+/* The command for one buf that is in no queue. */
+void dd_span_of_locked(struct dd_unit *un, struct dd_cmd *cmd, struct buf *bp);
 /* May `next` follow `bp` in one command of so far `bytes`? */
 bool dd_span_fits(const struct dd_unit *un, const struct buf *bp, const struct buf *next, size_t bytes);
 /* Cut the next piece of the current, or of the first pending, large buf. False: no record. */
@@ -473,6 +504,23 @@ void dd_recover_send_locked(struct dd_unit *un, enum dd_rec_state state, const u
                             uint8_t cdb_bytes, uint32_t data_bytes);
 /* Something is due and wants to be done now: begin, if nothing runs. The caller runs the loop. */
 void dd_recover_begin_locked(struct dd_unit *un);
+/* Judge what is parked; then finish. */
+void dd_recover_next_locked(struct dd_unit *un);
+/* Keep a command that was not executed, or is tried again, for its turn. Its bufs leave that gauge. */
+void dd_recover_again_locked(struct dd_unit *un, struct dd_cmd *cmd, uint64_t *from);
+
+/* ------------------------------------------------------------------ dd_halt.c */
+
+/* It came back with B_ERROR and waits in this thread's plug: hold what is new. Takes the lock. */
+void dd_halt_note(struct dd_unit *un, struct dd_cmd *cmd);
+/* Now it has its turn. */
+void dd_halt_noted_locked(struct dd_unit *un, struct dd_cmd *cmd);
+/* It came back ENXIO. */
+void dd_halt_thrown_locked(struct dd_unit *un, struct dd_cmd *cmd);
+/* Before the hold ends: does anybody have to come home? Begins to wait. */
+bool dd_halt_home_locked(struct dd_unit *un);
+/* In DD_REC_HALT: somebody came home; or (timer) the time is over. */
+void dd_halt_look_locked(struct dd_unit *un, bool timer);
 
 /* ------------------------------------------------------------------ dd_todo.c */
 
@@ -484,6 +532,12 @@ bool dd_todo_keys(const uint8_t *data, uint32_t bytes);
 void dd_refuse_waiting_locked(struct dd_unit *un, int error);
 void dd_todo_refuse_locked(struct dd_unit *un, int error);
 
+/* Take the next buf of the first split span into cmd. Locks: un_lock held. */
+void dd_split_take_locked(struct dd_unit *un, struct dd_cmd *cmd);
+/* Would what the adapter driver has kept overtake what is to be sent again? */
+bool dd_split_overtaken_locked(const struct dd_unit *un);
+/* Is the next to be sent again one of those? */
+bool dd_split_first_locked(const struct dd_unit *un);
 /* Finish a parked command (dd_split.c). */
 void dd_split_fail_locked(struct dd_unit *un, struct dd_cmd *cmd, const struct dd_rule *rule,
                           const struct scsi_sense *sense);

@@ -101,7 +101,7 @@ static int sync_wait_locked(struct dd_unit *un, const struct dd_sync *sy, const 
 
     un->un_sync_waiting++;
     while (!error && !sync_may_go_locked(un, sy, cmd)) {
-        if ((un->un_hold & DD_HOLD_TODO) && !(sy->sy_flags & DD_SYNC_RAW)) {
+        if ((un->un_hold & (DD_HOLD_TODO | DD_HOLD_ERROR)) == DD_HOLD_TODO && !(sy->sy_flags & DD_SYNC_RAW)) {
             dd_recover_begin_locked(un);
             unlock_enable(*old, &un->un_lock);
             dd_kick(un);

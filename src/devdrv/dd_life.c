@@ -130,6 +130,8 @@ static void life_free(struct dd_unit *un)
         xmfree(un->un_area, PINNED_HEAP);
     if (un->un_frags)
         xmfree(un->un_frags, PINNED_HEAP);
+    if (un->un_splits)
+        xmfree(un->un_splits, PINNED_HEAP);
     xmfree(un, PINNED_HEAP);
 }
 
@@ -188,19 +190,24 @@ static int life_fill(struct dd_unit *un)
     if (un->un_pool_max < un->un_pool_total)
         un->un_pool_max = un->un_pool_total;
     un->un_frags = xmalloc(nfrags * sizeof(struct dd_frag), 3, PINNED_HEAP);
+    un->un_splits = xmalloc(nfrags * sizeof(struct dd_split), 3, PINNED_HEAP);
     un->un_area = xmalloc(DD_AREA_BYTES, 12, PINNED_HEAP);
     un->un_restart_trb = life_timer(un, dd_restart_fired);
     un->un_delay_trb = life_timer(un, dd_recover_delay_fired);
-    if (!un->un_frags || !un->un_area || !un->un_restart_trb || !un->un_delay_trb)
+    if (!un->un_frags || !un->un_splits || !un->un_area || !un->un_restart_trb || !un->un_delay_trb)
         return ENOMEM;
     for (uint32_t i = 0; i < nfrags; i++) {
         un->un_frags[i].frag_next = un->un_frag_free;
         un->un_frag_free = &un->un_frags[i];
+        un->un_splits[i].split_next = un->un_split_free;
+        un->un_split_free = &un->un_splits[i];
     }
-    un->un_memory_bytes += sizeof(*un) + nfrags * sizeof(struct dd_frag) + DD_AREA_BYTES;
+    un->un_memory_bytes +=
+        sizeof(*un) + nfrags * (sizeof(struct dd_frag) + sizeof(struct dd_split)) + DD_AREA_BYTES;
     un->un_restart_trb->timeout_ns = (uint64_t)kern_tunable("dd_restart_ms", DD_RESTART_MS) * 1000000u;
     un->un_busy_ns = (uint64_t)kern_tunable("dd_busy_ms", DD_BUSY_MS) * 1000000u;
     un->un_qfull_ns = (uint64_t)kern_tunable("dd_qfull_ms", DD_QFULL_MS) * 1000000u;
+    un->un_error_ns = (uint64_t)kern_tunable("dd_error_ms", DD_ERROR_MS) * 1000000u;
     life_cmd_init(un, &un->un_reserve_cmd);
     life_cmd_init(un, &un->un_unstick_cmd);
     un->un_reserve_cmd.cmd_kind = DD_KIND_RESERVE;

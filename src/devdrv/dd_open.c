@@ -127,7 +127,7 @@ static int open_reserve(struct dd_unit *un, uint8_t opcode)
 
 void dd_open_wait_idle_locked(struct dd_unit *un)
 {
-    while (un->un_active || un->un_pending.ch_head || un->un_resend || un->un_frag_busy ||
+    while (un->un_active || un->un_pending.ch_head || un->un_again || un->un_frag_busy ||
            un->un_resp.ch_head || (un->un_hold & ~(DD_HOLD_TODO | DD_HOLD_GONE)) ||
            un->un_rec.rec_state != DD_REC_NONE || un->un_unstick_cmd.cmd_state != DD_CMD_FREE ||
            un->un_area_busy)

@@ -11,7 +11,9 @@
  *         again: to the resend list;  failed: dd_split.c
  *   ─► more parked commands?  the next one, from the top
  *   ─► did the adapter driver keep its queue?  SC_Q_RESUME, which carries no command     [QUEUE]
+ *         refused, or what is kept would overtake what is sent again:  SC_Q_CLR             [CLEAR]
  *   ─► something due with the whole disk?  dd_todo.c                 [RESERVE, KEYS, CAPACITY]
+ *   ─► did it clear its queue?  wait until what was in it is home                        [HALT]
  *   ─► delay asked for?                                                             [DELAY, WAIT]
  *   ─► release the hold; the first command carries SC_RESUME if nothing has yet
  *
@@ -27,7 +29,8 @@
  * goes out plain, and only when it finds nobody the next one carries SC_DELAY_CMD.
  *
  * Commands returned ENXIO were never executed: they go to the resend list, which is ordered by first
- * dispatch, so that whatever comes back, and in whatever order, is sent again in the original one.
+ * dispatch, so that whatever comes back, and in whatever order, is sent again in the original one. Why
+ * they came back is asked in dd_halt.c.                                                          [HALT]
  *
  * Several commands can be parked at once, when the adapter was working on several. They are judged one
  * after the other; the adapter's queue is resumed once, after the last.
@@ -50,7 +53,6 @@
 #include "dd_impl.h"
 
 #define RECOVER_SENSE_BYTES 6
-#define RECOVER_SUSPECT     8u /* ENXIO that often in a row: something is wrong with the queue */
 /* What a rule says about the disk, and not about the command. */
 #define RECOVER_DISK_FLAGS  (DD_RULE_RESERVE | DD_RULE_RESET | DD_RULE_CAPACITY | DD_RULE_DEFERRED)
 
@@ -76,10 +78,18 @@ static void recover_resend_locked(struct dd_unit *un, struct dd_cmd *cmd)
     KASSERT(cmd->cmd_kind <= DD_KIND_FRAG && cmd->cmd_state != DD_CMD_RESEND);
     cmd->cmd_state = DD_CMD_RESEND;
     /* Numbers wrap: the difference is what counts. */
-    while (*link && (int32_t)((*link)->cmd_seq - cmd->cmd_seq) < 0)
+    while (*link && ((int32_t)((*link)->cmd_seq - cmd->cmd_seq) < 0 ||
+                     ((*link)->cmd_seq == cmd->cmd_seq && (*link)->cmd_place < cmd->cmd_place)))
         link = &(*link)->cmd_next;
     cmd->cmd_next = *link;
     *link = cmd;
+    un->un_again++;
+}
+
+void dd_recover_again_locked(struct dd_unit *un, struct dd_cmd *cmd, uint64_t *from)
+{
+    recover_count_locked(cmd, from, &un->un_stats.pending, DD_BUF_PENDING);
+    recover_resend_locked(un, cmd);
 }
 
 /* ------------------------------------------------------------------ the recovery command */
@@ -287,7 +297,7 @@ static uint32_t recover_errid(const struct dd_rule *rule)
 
 /*
  * Carry out what the table says about the command being looked at.
- * Context: completion. Locks: un_lock held. The caller goes on with recover_next_locked.
+ * Context: completion. Locks: un_lock held. The caller goes on with dd_recover_next_locked.
  */
 static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rule,
                                    const struct scsi_sense *sense, uint32_t sense_bytes)
@@ -322,8 +332,7 @@ static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rul
         if (sy) {
             dd_sync_finish_locked(un, cmd, rule->rule_error, true);
         } else {
-            recover_count_locked(cmd, &un->un_stats.recovering, &un->un_stats.pending, DD_BUF_PENDING);
-            recover_resend_locked(un, cmd);
+            dd_recover_again_locked(un, cmd, &un->un_stats.recovering);
         }
     } else if (act == DD_ACT_OK) {
         dd_log(un, cmd, ERRID_DISK_ERR4, true, 0, rule->rule_name, "accepted", bytes, sense_bytes);
@@ -382,10 +391,14 @@ static void recover_finish_locked(struct dd_unit *un)
 
     if (rec->rec_kept) {
         rec->rec_kept = false;
-        recover_ready_locked(un, DD_REC_QUEUE, NULL, 0, SC_Q_RESUME | SC_RESUME, 0);
+        if (dd_split_overtaken_locked(un))
+            recover_ready_locked(un, DD_REC_CLEAR, NULL, 0, SC_Q_CLR | SC_RESUME, 0);
+        else
+            recover_ready_locked(un, DD_REC_QUEUE, NULL, 0, SC_Q_RESUME | SC_RESUME, 0);
         return;
     }
-    if (((un->un_todo || rec->rec_fetch) && dd_todo_step_locked(un)) || recover_delay_locked(un))
+    if (((un->un_todo || rec->rec_fetch) && dd_todo_step_locked(un)) || dd_halt_home_locked(un) ||
+        recover_delay_locked(un))
         return;
     rec->rec_state = DD_REC_NONE;
     rec->rec_unstick = rec->rec_keys = rec->rec_cap16 = rec->rec_refused = false;
@@ -396,7 +409,7 @@ static void recover_finish_locked(struct dd_unit *un)
 }
 
 /* Look at the parked commands until one needs sense data; then finish. Locks: un_lock held. */
-static void recover_next_locked(struct dd_unit *un)
+void dd_recover_next_locked(struct dd_unit *un)
 {
     struct dd_rec *rec = &un->un_rec;
     const struct scsi_sense none = {0};
@@ -427,7 +440,7 @@ void dd_recover_begin_locked(struct dd_unit *un)
         return;
     un->un_hold = (un->un_hold & ~DD_HOLD_TODO) | DD_HOLD_RECOVER;
     un->un_rec.rec_state = DD_REC_JUDGE;
-    recover_next_locked(un);
+    dd_recover_next_locked(un);
 }
 
 /* Refused by the adapter driver (EINVAL, EFAULT ...): the queue was not touched. Locks: un_lock held. */
@@ -469,28 +482,16 @@ static void recover_park_locked(struct dd_unit *un, struct dd_cmd *cmd)
 void dd_recover_error_locked(struct dd_unit *un, struct dd_cmd *cmd)
 {
     struct dd_rec *rec = &un->un_rec;
+    const struct dd_rule *rule = dd_status_rule(&cmd->cmd_sc);
     int error = cmd->cmd_sc.bufstruct.b_error;
 
     KASSERT(lock_mine(&un->un_lock));
-    if (error == ENXIO && ++cmd->cmd_requeues < DD_REQUEUE_MAX) {
-        /* Not executed. Outside recovery somebody else halted the queue (SCIOHALT): resume it. */
-        un->un_stats.requeued++;
-        if (!(un->un_hold & DD_HOLD_RECOVER))
-            un->un_need_resume = true;
-        if (cmd->cmd_kind == DD_KIND_SYNC) {
-            dd_sync_finish_locked(un, cmd, EIO, true);
-        } else {
-            recover_count_locked(cmd, &un->un_stats.in_process, &un->un_stats.pending, DD_BUF_PENDING);
-            recover_resend_locked(un, cmd);
-        }
-        if (!(un->un_hold & DD_HOLD_RECOVER) && cmd->cmd_requeues % RECOVER_SUSPECT == 0) {
-            /* Again and again: perhaps it keeps a queue that we do not know of. */
-            rec->rec_kept = true;
-            dd_recover_begin_locked(un);
-        }
+    if (error == ENXIO) {
+        dd_halt_thrown_locked(un, cmd);
         return;
     }
-    if (error != EIO && error != 0 && error != ENXIO) {
+    un->un_progress++;
+    if (error != EIO && error != 0) {
         if (cmd->cmd_kind == DD_KIND_SYNC) {
             dd_sync_finish_locked(un, cmd, error, false);
         } else if (error != ENOMEM) {
@@ -505,6 +506,8 @@ void dd_recover_error_locked(struct dd_unit *un, struct dd_cmd *cmd)
     un->un_need_resume = true;
     /* The latest error counts: one that clears also clears what an earlier one had kept. */
     rec->rec_kept = (cmd->cmd_sc.adap_q_status & SC_DID_NOT_CLEAR_Q) != 0;
+    /* A busy or full device goes on with what it has: the next completion tells. */
+    rec->rec_home = !rec->rec_kept && !(rule && rule->rule_flags & (DD_RULE_BUSY | DD_RULE_QFULL));
     /* Is the recovery command itself behind it, in the kept queue? See the head of this file. */
     if (rec->rec_kept && rec->rec_state >= DD_REC_SENSE && rec->rec_state < DD_REC_QUEUE)
         rec->rec_unstick = true;
@@ -512,7 +515,23 @@ void dd_recover_error_locked(struct dd_unit *un, struct dd_cmd *cmd)
 }
 
 /*
- * REQUEST SENSE, SC_Q_RESUME or a step of dd_todo.c came back.
+ * SC_Q_RESUME or SC_Q_CLR came back. Refused: the kept queue can be cleared instead; when that is refused,
+ * too, the first command to be sent says SC_RESUME, and what the adapter driver makes of it is seen then
+ * (dd_halt.c). Cleared: everything in the queue comes home, and so has this, with ENXIO.
+ * Locks: un_lock held; the caller goes on, unless something is sent.
+ */
+static void recover_queue_done_locked(struct dd_unit *un, enum dd_rec_state was, int error)
+{
+    if (was == DD_REC_QUEUE && error) {
+        recover_ready_locked(un, DD_REC_CLEAR, NULL, 0, SC_Q_CLR | SC_RESUME, 0);
+    } else if (was == DD_REC_CLEAR) {
+        un->un_need_resume = true;
+        un->un_rec.rec_home = error == 0 || error == ENXIO;
+    }
+}
+
+/*
+ * REQUEST SENSE, a queue transaction or a step of dd_todo.c came back.
  * Context: completion. Locks: un_lock held.
  */
 void dd_recover_reserve_done_locked(struct dd_unit *un)
@@ -547,13 +566,16 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
         if (!rule)
             rule = dd_sense_rule(&sense, un->un_removable && recover_is_open(un));
         recover_verdict_locked(un, rule, &sense, bytes);
-        recover_next_locked(un);
+        dd_recover_next_locked(un);
         return;
     }
-    KASSERT(was >= DD_REC_RESERVE && was <= DD_REC_QUEUE);
-    if (was != DD_REC_QUEUE)
+    KASSERT(was >= DD_REC_RESERVE && was <= DD_REC_CLEAR);
+    if (was < DD_REC_QUEUE)
         dd_todo_done_locked(un, was);
-    recover_next_locked(un);
+    else
+        recover_queue_done_locked(un, was, failed ? sc->bufstruct.b_error : 0);
+    if (rec->rec_state == DD_REC_JUDGE)
+        dd_recover_next_locked(un);
 }
 
 /* The second SC_Q_RESUME came back. Refused: the recovery command was not stuck. Locks: un_lock held. */
@@ -575,9 +597,11 @@ void dd_recover_delay_fired(struct trb *t)
     int old = disable_lock(INTIODONE, &un->un_lock);
 
     un->un_rec.rec_timer = false;
-    if (un->un_rec.rec_state == DD_REC_DELAY || un->un_rec.rec_state == DD_REC_WAIT) {
+    if (un->un_rec.rec_state == DD_REC_HALT) {
+        dd_halt_look_locked(un, true);
+    } else if (un->un_rec.rec_state == DD_REC_DELAY || un->un_rec.rec_state == DD_REC_WAIT) {
         un->un_rec.rec_state = DD_REC_JUDGE;
-        recover_next_locked(un);
+        dd_recover_next_locked(un);
     }
     unlock_enable(old, &un->un_lock);
     dd_kick(un);
@@ -592,6 +616,8 @@ void dd_recover_nudge_locked(struct dd_unit *un, bool good)
 {
     struct dd_rec *rec = &un->un_rec;
 
+    if (rec->rec_state == DD_REC_HALT)
+        dd_halt_look_locked(un, false);
     if (rec->rec_state != DD_REC_WAIT)
         return;
     if (rec->rec_timer) {
@@ -605,5 +631,5 @@ void dd_recover_nudge_locked(struct dd_unit *un, bool good)
     if (good)
         rec->rec_wait_ms = 0;
     rec->rec_state = DD_REC_JUDGE;
-    recover_next_locked(un);
+    dd_recover_next_locked(un);
 }

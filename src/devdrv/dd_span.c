@@ -29,10 +29,25 @@ bool dd_span_fits(const struct dd_unit *un, const struct buf *bp, const struct b
     if (next->b_blkno != bp->b_blkno + (int64_t)(bp->b_bcount >> DEV_BSHIFT) ||
         ((next->b_flags ^ bp->b_flags) & B_READ) || next->b_options != bp->b_options)
         return false;
-    if (bytes + next->b_bcount > un->un_span_max || ((bp->b_work | next->b_work) & DD_BUF_NOSPAN) ||
-        dd_buf_bytes(next) != next->b_bcount)
+    if (bytes + next->b_bcount > un->un_span_max || dd_buf_bytes(next) != next->b_bcount)
         return false;
     return span_page_aligned(bp->b_un.b_addr, bp->b_bcount) && span_page_aligned(next->b_un.b_addr, 0);
+}
+
+/* The command for n bufs. Locks: un_lock held. */
+static inline void span_fill_locked(struct dd_unit *un, struct dd_cmd *cmd, struct buf *first,
+                                    struct buf *last, uint32_t n, size_t bytes)
+{
+    cmd->cmd_kind = DD_KIND_RW;
+    cmd->cmd_bp = first;
+    cmd->cmd_tail = last;
+    cmd->cmd_nbufs = n;
+    cmd->cmd_bytes = (uint32_t)bytes;
+    cmd->cmd_off = 0;
+    cmd->cmd_lba = (uint64_t)first->b_blkno >> (un->un_shift - DEV_BSHIFT);
+    cmd->cmd_read = (uint8_t)(first->b_flags & B_READ);
+    un->un_stats.pending -= n;
+    un->un_stats.in_process += n;
 }
 
 /*
@@ -58,15 +73,16 @@ void dd_span_take_locked(struct dd_unit *un, struct dd_cmd *cmd)
     un->un_pending.ch_head = last->av_forw;
     un->un_pending.ch_n -= n;
     last->av_forw = NULL;
+    span_fill_locked(un, cmd, first, last, n, bytes);
+}
 
-    cmd->cmd_kind = DD_KIND_RW;
-    cmd->cmd_bp = first;
-    cmd->cmd_tail = last;
-    cmd->cmd_nbufs = n;
-    cmd->cmd_bytes = (uint32_t)bytes;
-    cmd->cmd_off = 0;
-    cmd->cmd_lba = (uint64_t)first->b_blkno >> (un->un_shift - DEV_BSHIFT);
-    cmd->cmd_read = (uint8_t)(first->b_flags & B_READ);
-    un->un_stats.pending -= n;
-    un->un_stats.in_process += n;
+/*
+ * One buf of a span that was taken apart.
+ * Context: any. Locks: un_lock held. Owns: as dd_span_take_locked.
+ */
+void dd_span_of_locked(struct dd_unit *un, struct dd_cmd *cmd, struct buf *bp)
+{
+    bp->av_forw = NULL;
+    dd_buf_state_set(bp, DD_BUF_INPROC);
+    span_fill_locked(un, cmd, bp, bp, 1, dd_buf_bytes(bp));
 }

@@ -5,8 +5,12 @@
  * One buf: it fails, with a residual from the failing block on when the device named that block, else
  * with all of it. A fragment: its record keeps the lowest failure. A span: blame belongs to one buf,
  * rarely to all of them. Bufs wholly before a block the device named have been transferred and are
- * complete; every other one goes back to the head of pending marked "alone" and meets its own fate.
- * Failures that concern the disk and not a block (protected, reserved, not ready) fail all bufs at once.
+ * complete; every other one is sent again alone and meets its own fate. Until it is their turn they wait
+ * beside the commands that are to be sent again, in the one order of first dispatch (un_again counts both): a
+ * buf of a span keeps the span's number and has its place in it, so it neither overtakes what
+ * was sent before the span nor is overtaken by what was sent after it. Each needs a command structure only
+ * when it goes. Records are as many as commands: nothing new is begun before all of this is out. Failures
+ * that concern the disk and not a block (protected, reserved, not ready) fail all bufs at once.
  *
  * Rejected: failing the whole span, as others do. The caller did not ask for consolidation and must
  * not lose a good block to it.
@@ -57,11 +61,30 @@ static size_t split_good_bytes(const struct dd_unit *un, const struct dd_cmd *cm
     return named < moved ? named : moved;
 }
 
+/* Keep bufs of cmd, which is a span, in its place among what is to be sent again. Locks: un_lock held. */
+static void split_keep_locked(struct dd_unit *un, const struct dd_cmd *cmd, struct dd_chain bufs,
+                              uint16_t place)
+{
+    struct dd_split *split = un->un_split_free, **link = &un->un_split;
+
+    KASSERT(split);
+    un->un_split_free = split->split_next;
+    split->split_bufs = bufs;
+    split->split_seq = cmd->cmd_seq;
+    split->split_place = place;
+    while (*link && (int32_t)((*link)->split_seq - split->split_seq) < 0)
+        link = &(*link)->split_next;
+    split->split_next = *link;
+    *link = split;
+    un->un_again++;
+}
+
 /* Take a span apart. Locks: un_lock held. */
 static void split_span_locked(struct dd_unit *un, struct dd_cmd *cmd, size_t good)
 {
     struct dd_chain again = {NULL, NULL, 0};
     struct buf *bp = cmd->cmd_bp;
+    uint16_t place = 0;
     size_t start = 0;
 
     while (bp) {
@@ -71,6 +94,7 @@ static void split_span_locked(struct dd_unit *un, struct dd_cmd *cmd, size_t goo
         bp->av_forw = NULL;
         un->un_stats.recovering--;
         if (end <= good) {
+            place++;
             bp->b_resid = 0;
             un->un_stats.completed++;
             if (cmd->cmd_read)
@@ -81,21 +105,68 @@ static void split_span_locked(struct dd_unit *un, struct dd_cmd *cmd, size_t goo
             dd_chain_add(&un->un_resp, bp, bp, 1);
         } else {
             dd_buf_state_set(bp, DD_BUF_PENDING);
-            bp->b_work |= DD_BUF_NOSPAN;
             un->un_stats.pending++;
             dd_chain_add(&again, bp, bp, 1);
         }
         start = end;
         bp = next;
     }
-    if (!again.ch_head)
-        return;
-    /* Before everything else that waits: they were first. */
-    again.ch_tail->av_forw = un->un_pending.ch_head;
-    if (!un->un_pending.ch_head)
-        un->un_pending.ch_tail = again.ch_tail;
-    un->un_pending.ch_head = again.ch_head;
-    un->un_pending.ch_n += again.ch_n;
+    if (again.ch_head)
+        split_keep_locked(un, cmd, again, place);
+}
+
+/* Locks: un_lock held. */
+bool dd_split_first_locked(const struct dd_unit *un)
+{
+    /* Of one span the ones that have gone already come before those that have not. */
+    return un->un_split &&
+           (!un->un_resend || (int32_t)(un->un_resend->cmd_seq - un->un_split->split_seq) > 0);
+}
+
+/* Does a younger command out touch one of these blocks, and is one of the two a write? Locks: un_lock held.
+ */
+static bool split_met_locked(const struct dd_unit *un, uint32_t seq, uint64_t lba, uint64_t blocks, bool read)
+{
+    for (const struct dd_cmd *cmd = un->un_inp_head; cmd; cmd = cmd->cmd_inp_next) {
+        if (cmd->cmd_kind <= DD_KIND_FRAG && (int32_t)(cmd->cmd_seq - seq) > 0 && !(read && cmd->cmd_read) &&
+            cmd->cmd_lba < lba + blocks && lba < cmd->cmd_lba + (cmd->cmd_bytes >> un->un_shift))
+            return true;
+    }
+    return false;
+}
+
+/* Context: completion. Locks: un_lock held. */
+bool dd_split_overtaken_locked(const struct dd_unit *un)
+{
+    for (const struct dd_cmd *cmd = un->un_resend; cmd; cmd = cmd->cmd_next)
+        if (split_met_locked(un, cmd->cmd_seq, cmd->cmd_lba, cmd->cmd_bytes >> un->un_shift, cmd->cmd_read))
+            return true;
+    for (const struct dd_split *split = un->un_split; split; split = split->split_next)
+        for (const struct buf *bp = split->split_bufs.ch_head; bp; bp = bp->av_forw)
+            if (split_met_locked(un, split->split_seq, (uint64_t)bp->b_blkno >> (un->un_shift - DEV_BSHIFT),
+                                 dd_buf_bytes(bp) >> un->un_shift, (bp->b_flags & B_READ) != 0))
+                return true;
+    return false;
+}
+
+/* Context: any. Locks: un_lock held. Owns: cmd is the caller's and not yet in process. */
+void dd_split_take_locked(struct dd_unit *un, struct dd_cmd *cmd)
+{
+    struct dd_split *split = un->un_split;
+    struct dd_chain *bufs = &split->split_bufs;
+    struct buf *bp = bufs->ch_head;
+
+    cmd->cmd_seq = split->split_seq;
+    cmd->cmd_place = split->split_place++;
+    bufs->ch_head = bp->av_forw;
+    bufs->ch_n--;
+    if (!bufs->ch_head) {
+        un->un_split = split->split_next;
+        split->split_next = un->un_split_free;
+        un->un_split_free = split;
+        un->un_again--;
+    }
+    dd_span_of_locked(un, cmd, bp);
 }
 
 /*

@@ -125,7 +125,7 @@ void dd_wake_locked(struct dd_unit *un)
 static bool start_stranded_locked(const struct dd_unit *un)
 {
     return !un->un_free && !un->un_restart_armed && un->un_active == 0 && un->un_sync_waiting == 0 &&
-           un->un_rec.rec_state == DD_REC_NONE && un->un_pending.ch_head;
+           un->un_rec.rec_state == DD_REC_NONE && (un->un_pending.ch_head || un->un_split);
 }
 
 /* No structure for the head of pending. Locks: un_lock held. Requirements: NB-01, NB-02. */
@@ -156,13 +156,14 @@ static bool start_relieve(struct dd_unit *un)
     return stranded;
 }
 
-/* The oldest command that has to be sent again. Locks: un_lock held. */
+/* The oldest command that has to be sent again, as it is. Locks: un_lock held. */
 static struct dd_cmd *start_resend_locked(struct dd_unit *un)
 {
     struct dd_cmd *cmd = un->un_resend;
 
     KASSERT(cmd->cmd_state == DD_CMD_RESEND);
     un->un_resend = cmd->cmd_next;
+    un->un_again--;
     cmd->cmd_time_ns = 0;
     if (cmd->cmd_kind == DD_KIND_RW) {
         un->un_stats.pending -= cmd->cmd_nbufs;
@@ -173,13 +174,44 @@ static struct dd_cmd *start_resend_locked(struct dd_unit *un)
     return cmd;
 }
 
+/* A structure as good as new. Locks: un_lock held. */
+static inline void start_fresh_locked(struct dd_unit *un, struct dd_cmd *cmd)
+{
+    un->un_free = cmd->cmd_next;
+    cmd->cmd_retries = 0;
+    cmd->cmd_attentions = 0;
+    cmd->cmd_requeues = 0;
+    cmd->cmd_bus_fault = 0;
+    cmd->cmd_waits = 0;
+    /* Every SC_LAT_SAMPLE-th is timed; the clock is read where it is sent. */
+    cmd->cmd_time_ns = (un->un_stats.commands & (SC_LAT_SAMPLE - 1u)) == 0;
+}
+
+/* What goes before pending: the oldest, or NULL: no structure. Locks: un_lock held. */
+static struct dd_cmd *start_again_locked(struct dd_unit *un)
+{
+    struct dd_cmd *cmd = un->un_free;
+
+    if (!dd_split_first_locked(un))
+        return start_resend_locked(un);
+    if (!cmd) {
+        start_shortage_locked(un);
+        return NULL;
+    }
+    dd_split_take_locked(un, cmd);
+    start_fresh_locked(un, cmd);
+    return cmd;
+}
+
 /* Make the next command and put it in process, or NULL. Locks: un_lock held. Requirements: NB-04. */
 static struct dd_cmd *start_next_locked(struct dd_unit *un)
 {
     struct dd_cmd *cmd;
 
-    if (SC_UNLIKELY(un->un_resend != NULL)) {
-        cmd = start_resend_locked(un);
+    if (SC_UNLIKELY(un->un_again != 0)) {
+        cmd = start_again_locked(un);
+        if (!cmd)
+            return NULL;
     } else {
         if (!un->un_pending.ch_head && !un->un_frag_cur)
             return NULL;
@@ -194,15 +226,9 @@ static struct dd_cmd *start_next_locked(struct dd_unit *un)
         } else {
             dd_span_take_locked(un, cmd);
         }
-        un->un_free = cmd->cmd_next;
-        cmd->cmd_retries = 0;
-        cmd->cmd_attentions = 0;
-        cmd->cmd_requeues = 0;
-        cmd->cmd_bus_fault = 0;
-        cmd->cmd_waits = 0;
+        start_fresh_locked(un, cmd);
+        cmd->cmd_place = 0;
         cmd->cmd_seq = un->un_seq++;
-        /* Every SC_LAT_SAMPLE-th is timed; the clock is read where it is sent. */
-        cmd->cmd_time_ns = (un->un_stats.commands & (SC_LAT_SAMPLE - 1u)) == 0;
     }
     un->un_stats.commands++;
     if (cmd->cmd_nbufs > 1) {
@@ -233,11 +259,13 @@ static bool start_pick_locked(struct dd_unit *un, struct dd_cmd **list)
         /* A recovery command borrows the opening of the one it recovers: it does not count. */
         struct dd_cmd *cmd;
 
-        if ((un->un_hold & DD_HOLD_GONE) && (un->un_pending.ch_head || un->un_resend || un->un_frag_cur)) {
+        bool waits = un->un_pending.ch_head || un->un_again || un->un_frag_cur;
+
+        if ((un->un_hold & DD_HOLD_GONE) && waits) {
             dd_refuse_waiting_locked(un, EFORMAT);
             return true;
         }
-        if ((un->un_hold & DD_HOLD_TODO) && (un->un_pending.ch_head || un->un_resend || un->un_frag_cur))
+        if ((un->un_hold & (DD_HOLD_TODO | DD_HOLD_ERROR)) == DD_HOLD_TODO && waits)
             dd_recover_begin_locked(un);
         while ((cmd = dd_recover_take_locked(un)) != NULL) {
             cmd->cmd_next = NULL;
@@ -250,12 +278,12 @@ static bool start_pick_locked(struct dd_unit *un, struct dd_cmd **list)
      * the structure he waits for.
      */
     while (!un->un_hold && un->un_active < un->un_depth &&
-           (SC_LIKELY(!un->un_sync_waiting) || un->un_resend || un->un_turn_rw)) {
+           (SC_LIKELY(!un->un_sync_waiting) || un->un_again || un->un_turn_rw)) {
         struct dd_cmd *cmd;
 
         if (n == DD_BATCH_MAX)
             return true;
-        if (SC_UNLIKELY(un->un_turn_rw) && !un->un_resend)
+        if (SC_UNLIKELY(un->un_turn_rw) && !un->un_again)
             un->un_turn_rw = false;
         cmd = start_next_locked(un);
         if (!cmd)

@@ -37,6 +37,7 @@ static uint64_t check_chain(const struct buf *bp, unsigned state)
 static void check_commands_locked(const struct dd_unit *un, struct check_sums *sums)
 {
     uint32_t active = 0;
+    uint32_t again = 0;
     const struct dd_rec *rec = &un->un_rec;
 
     for (const struct dd_cmd *cmd = un->un_inp_head; cmd; cmd = cmd->cmd_inp_next, active++) {
@@ -46,12 +47,20 @@ static void check_commands_locked(const struct dd_unit *un, struct check_sums *s
             sums->sum_inproc += check_chain(cmd->cmd_bp, DD_BUF_INPROC);
     }
     KASSERT(active == un->un_active);
-    for (const struct dd_cmd *cmd = un->un_resend; cmd; cmd = cmd->cmd_next) {
+    for (const struct dd_split *split = un->un_split; split; split = split->split_next, again++) {
+        KASSERT(split->split_bufs.ch_n > 0);
+        sums->sum_pending += check_chain(split->split_bufs.ch_head, DD_BUF_PENDING);
+    }
+    for (const struct dd_cmd *cmd = un->un_resend; cmd; cmd = cmd->cmd_next, again++) {
+        const struct dd_cmd *next = cmd->cmd_next;
+
         KASSERT(cmd->cmd_state == DD_CMD_RESEND);
-        KASSERT(!cmd->cmd_next || (int32_t)(cmd->cmd_next->cmd_seq - cmd->cmd_seq) > 0);
+        KASSERT(!next || (int32_t)(next->cmd_seq - cmd->cmd_seq) > 0 ||
+                (next->cmd_seq == cmd->cmd_seq && next->cmd_place > cmd->cmd_place));
         if (cmd->cmd_kind == DD_KIND_RW)
             sums->sum_pending += check_chain(cmd->cmd_bp, DD_BUF_PENDING);
     }
+    KASSERT(again == un->un_again);
     for (const struct dd_cmd *cmd = rec->rec_failed_head; cmd; cmd = cmd->cmd_next)
         if (cmd->cmd_kind == DD_KIND_RW)
             sums->sum_recovering += check_chain(cmd->cmd_bp, DD_BUF_RECOVER);

@@ -69,10 +69,20 @@ void dd_refuse_waiting_locked(struct dd_unit *un, int error)
     struct buf *pending = un->un_pending.ch_head;
 
     un->un_pending = (struct dd_chain){NULL, NULL, 0};
+    while (un->un_split) {
+        struct dd_split *split = un->un_split;
+
+        un->un_split = split->split_next;
+        un->un_again--;
+        todo_fail_chain_locked(un, split->split_bufs.ch_head, error);
+        split->split_next = un->un_split_free;
+        un->un_split_free = split;
+    }
     while (un->un_resend) {
         struct dd_cmd *cmd = un->un_resend;
 
         un->un_resend = cmd->cmd_next;
+        un->un_again--;
         if (cmd->cmd_kind == DD_KIND_FRAG)
             dd_frag_done_locked(un, cmd, 0, error, &un->un_resp);
         else

@@ -68,6 +68,23 @@ static void give_back_halted(struct buf *bp, bool keep)
     }
 }
 
+/* SC_Q_CLR: the queue stays halted, and what was in it goes home. */
+static void clear(void)
+{
+    struct buf *rest = small_ad.sa_head;
+
+    small_ad.sa_kept = false;
+    small_ad.sa_head = NULL;
+    while (rest) {
+        struct buf *next = rest->av_forw;
+
+        rest->av_forw = NULL;
+        refuse(rest, ENXIO);
+        give_back(rest);
+        rest = next;
+    }
+}
+
 static void fail(struct buf *bp, enum small_ad_fault fault)
 {
     struct sc_buf *sc = (struct sc_buf *)(void *)bp;
@@ -223,6 +240,14 @@ static void ad_strategy_small(struct buf *bp)
         }
         if (!error)
             small_ad.sa_halted = small_ad.sa_kept = false;
+    } else if (sc->flags & SC_Q_CLR) {
+        error = small_ad.sa_kept ? ENXIO : EINVAL;
+        if (small_ad.sa_refuse_clears > 0) {
+            small_ad.sa_refuse_clears--;
+            error = EINVAL;
+        }
+        if (error == ENXIO)
+            clear();
     } else if (small_ad.sa_halted && !(sc->flags & SC_RESUME)) {
         error = ENXIO;
     } else if (small_ad.sa_kept && cdb[0] != SCSI_REQUEST_SENSE) {

@@ -37,7 +37,8 @@ struct small_ad {
     uint64_t sa_later_ns;
     enum small_ad_fault sa_fault;
     uint32_t sa_faults;         /* so many of them; then none */
-    uint32_t sa_refuse_resumes; /* so many SC_Q_RESUME are refused with ENOMEM */
+    uint32_t sa_refuse_resumes; /* so many SC_Q_RESUME are refused with ENOMEM ... */
+    uint32_t sa_refuse_clears;  /* ... and SC_Q_CLR with EINVAL */
     bool sa_checks_resume;      /* no SC_RESUME before the error was told */
     /* what happened */
     bool sa_unheard; /* it has halted, and the owner of the failed command does not know yet */

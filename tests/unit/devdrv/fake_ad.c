@@ -148,6 +148,23 @@ static void finish_halting(struct sc_buf *sc)
     }
 }
 
+/* SC_Q_CLR: what is held goes home. */
+static void clear_kept(void)
+{
+    struct sc_buf *rest = fake.held_head;
+
+    fake.held_head = fake.held_tail = NULL;
+    while (rest) {
+        struct sc_buf *next = (struct sc_buf *)(void *)rest->bufstruct.av_forw;
+
+        rest->bufstruct.av_forw = NULL;
+        refuse(rest, ENXIO);
+        fake.enxio++;
+        finish(rest);
+        rest = next;
+    }
+}
+
 static void make_sense(const struct fake_fault *f, uint64_t lba)
 {
     uint64_t info = f->info_set ? f->info : lba > f->first ? lba : f->first;
@@ -489,6 +506,15 @@ static void fake_strategy(struct buf *bp)
             refuse(sc, EINVAL);
         else
             fake.halted = fake.kept = false;
+        finish(sc);
+        return;
+    }
+    if (sc->flags & SC_Q_CLR) {
+        fake_check(sc->scsi_command.scsi_length == 0 && sc->scsi_command.scsi_id == 3);
+        if (fake.kept)
+            clear_kept();
+        refuse(sc, fake.kept ? ENXIO : EINVAL);
+        fake.kept = false;
         finish(sc);
         return;
     }
