@@ -120,8 +120,7 @@ void dd_done(struct buf *bp)
     struct dd_plug *plug = dd_plug_mine(un);
     uintptr_t me;
 
-    KASSERT(cmd->cmd_state == DD_CMD_INPROC);
-    cmd->cmd_next = NULL;
+    cmd->cmd_next = NULL; /* that it was out is asserted where it leaves the in-process queue */
     if (SC_UNLIKELY(cmd->cmd_time_ns != 0))
         cmd->cmd_time_ns = kern_now_ns() - cmd->cmd_time_ns + 1u;
     if (!plug) {

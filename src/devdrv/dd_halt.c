@@ -45,7 +45,7 @@ void dd_halt_note(struct dd_unit *un, struct dd_cmd *cmd)
     cmd->cmd_noted = 1;
     un->un_noted++;
     un->un_noted_errors += halt_is_error(cmd);
-    un->un_hold |= DD_HOLD_ERROR;
+    dd_hold_set_locked(un, DD_HOLD_ERROR);
     unlock_enable(old, &un->un_lock);
 }
 
@@ -56,7 +56,7 @@ void dd_halt_noted_locked(struct dd_unit *un, struct dd_cmd *cmd)
     cmd->cmd_noted = 0;
     un->un_noted_errors -= halt_is_error(cmd);
     if (--un->un_noted == 0)
-        un->un_hold &= ~DD_HOLD_ERROR;
+        dd_hold_clear_locked(un, DD_HOLD_ERROR);
 }
 
 /* ------------------------------------------------------------------ ENXIO */
@@ -134,7 +134,8 @@ static void halt_begin_locked(struct dd_unit *un)
     uint32_t rounds = halt_rounds_locked(un);
     uint64_t ns = un->un_error_ns;
 
-    un->un_hold = (un->un_hold & ~DD_HOLD_TODO) | DD_HOLD_RECOVER;
+    dd_hold_clear_locked(un, DD_HOLD_TODO);
+    dd_hold_set_locked(un, DD_HOLD_RECOVER);
     rec->rec_state = DD_REC_HALT;
     rec->rec_asks = true;
     rec->rec_pause = rounds >= DD_THROWN_SUSPECT && rounds + 1u < DD_THROWN_MAX;

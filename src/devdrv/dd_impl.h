@@ -20,15 +20,16 @@
 
 /* ------------------------------------------------------------------ limits */
 
-#define DD_UNITS_MAX       256u /* minors */
-#define DD_DEPTH_MAX       256u
-#define DD_DEPTH_DEFAULT   64u
-#define DD_SPAN_BUFS_MAX   258u /* 1 MiB of pages plus two ragged ends: the adapter's segment list */
-#define DD_BATCH_MAX       32u  /* commands sent per lock hold: bounds how long a completion waits */
-#define DD_PLUGS           16u  /* threads that can be plugged at once; a power of two */
-#define DD_ATTENTION_MAX   3u   /* unit attentions in a row that cost no retry */
-#define DD_REQUEUE_MAX     100u /* deferred errors that one command may meet */
-#define DD_THROWN_SUSPECT  8u  /* rounds in which all came back ENXIO: something is wrong with the queue ... \
+#define DD_UNITS_MAX     256u /* minors */
+#define DD_DEPTH_MAX     256u
+#define DD_DEPTH_DEFAULT 64u
+#define DD_SPAN_BUFS_MAX 258u /* 1 MiB of pages plus two ragged ends: the adapter's segment list */
+#define DD_BATCH_MAX     32u  /* commands sent per lock hold: bounds how long a completion waits */
+#define DD_PLUGS         16u  /* threads that can be plugged at once; a power of two */
+#define DD_ATTENTION_MAX 3u   /* unit attentions in a row that cost no retry */
+#define DD_REQUEUE_MAX   100u /* deferred errors that one command may meet */
+#define DD_THROWN_SUSPECT                                                                                    \
+    8u                         /* rounds in which all came back ENXIO: something is wrong with the queue ... \
                                 */
 #define DD_THROWN_MAX      32u /* ... and nothing helps */
 #define DD_THROWN_MS       100u /* between two such rounds, at most */
@@ -49,6 +50,7 @@
 #define DD_AREA_ARG_BYTES  16384u        /* ... the first of them hold ioctl structures */
 #define DD_AREA_DATA_BYTES (DD_AREA_BYTES - DD_AREA_ARG_BYTES)
 #define DD_UPHYSIO_BUFS    8u
+#define DD_PLUG_WAIT_NS    UINT64_C(1000000)
 
 /* ------------------------------------------------------------------ b_work of a buf we own */
 
@@ -88,7 +90,7 @@ enum dd_kind {
 enum dd_cmd_state {
     DD_CMD_FREE = 0,
     DD_CMD_HELD,   /* taken for a synchronous command, not sent yet */
-    DD_CMD_INPROC, /* with the adapter driver */
+    DD_CMD_INPROC, /* picked (cmd_sent tells) or with the adapter driver */
     DD_CMD_FAILED, /* parked for recovery */
     DD_CMD_RESEND  /* to be sent again, before anything pending */
 };
@@ -118,13 +120,14 @@ struct dd_cmd {
     uint8_t cmd_sendflags; /* sc_buf.flags of the next send */
     uint8_t cmd_read;
     uint8_t cmd_retries;
-    uint8_t cmd_attentions; /* in a row */
-    uint8_t cmd_requeues;   /* deferred errors it has met */
-    uint8_t cmd_bus_fault;  /* the last failure was one */
-    uint16_t cmd_waits;     /* times it was told to wait (DD_RULE_BUSY, DD_RULE_QFULL) ... */
-    uint16_t cmd_place;     /* in the span it was part of */
-    uint32_t cmd_wait_mark; /* ... and un_waited_ms at the first of them */
-    uint8_t cmd_noted;      /* it came back with an error that has been noted: see dd_halt.c */
+    uint8_t cmd_attentions;    /* in a row */
+    uint8_t cmd_requeues;      /* deferred errors it has met */
+    uint8_t cmd_bus_fault;     /* the last failure was one */
+    uint16_t cmd_waits;        /* times it was told to wait (DD_RULE_BUSY, DD_RULE_QFULL) ... */
+    uint16_t cmd_place;        /* in the span it was part of */
+    uint32_t cmd_wait_mark;    /* ... and un_waited_ms at the first of them */
+    _Atomic uint32_t cmd_sent; /* cmd_seq when it was passed to the adapter driver; another one: not yet */
+    uint8_t cmd_noted;         /* it came back with an error that has been noted: see dd_halt.c */
 };
 
 /* What is left of a span that was taken apart: bufs that go again one by one. */
@@ -180,12 +183,14 @@ struct dd_sync {
  * What one thread collects while it is inside the driver: see "Plug" in dd_strategy.c. Lists belong
  * to the holder alone; pl_open is its permission to itself to append to them.
  */
+#define DD_PLUG_OVER UINTPTR_MAX
 struct dd_plug {
-    _Alignas(64) _Atomic uintptr_t pl_holder;   /* thread, 0 free */
+    _Alignas(64) _Atomic uintptr_t pl_holder;   /* thread, 0 free, DD_PLUG_OVER: only not given back yet */
     _Atomic uintptr_t pl_open;                  /* the holder while a nested call may append, else 0 */
     struct dd_chain pl_submitted;               /* accepted bufs, on their way to pending */
     struct dd_cmd *pl_done_head, *pl_done_tail; /* commands that came back */
     bool pl_again;                              /* look at the queues once more */
+    bool pl_resume;                             /* the last of those picked carries SC_RESUME */
     _Atomic uint32_t pl_responses;              /* queued, not yet pushed (XEN-05) */
 };
 
@@ -305,7 +310,7 @@ struct dd_unit {
     struct dd_chain un_resp;      /* completed by recovery, to be pushed by whoever comes by */
     uint32_t un_active;           /* commands out, without the recovery command */
     uint32_t un_depth;            /* may be out: 1..un_depth_max */
-    uint32_t un_hold;             /* DD_HOLD_* */
+    uint32_t un_hold;             /* DD_HOLD_*, by dd_hold_set_locked and dd_hold_clear_locked */
     uint32_t un_sync_waiting;     /* process-level callers that wait for a slot */
     uint32_t un_sleepers;         /* on un_event */
     uint32_t un_seq;
@@ -334,6 +339,8 @@ struct dd_unit {
     uint8_t un_tag;      /* SC_SIMPLE_Q or SC_NO_Q */
     bool un_read_only;
     _Atomic uint8_t un_mode; /* enum dd_mode */
+    _Atomic bool un_watched; /* changed under the lock: who leaves the loop says so (dd_plugs_wait_locked) */
+    _Atomic bool un_recall;  /* changed under the lock: what has been picked and not sent goes back */
     uint32_t un_depth_max;
     uint32_t un_transfer_max; /* one command, bytes */
     uint32_t un_span_max;
@@ -352,9 +359,12 @@ struct dd_unit {
     struct sc_disk_info un_info;
     /* open and close; un_lock */
     struct file *un_fp;
-    uint32_t un_opens; /* since the device was last closed; 0 closed */
-    bool un_busy;      /* an open or close is under way */
-    bool un_dying;     /* CFG_TERM has begun: no more opens */
+    uint32_t un_opens;         /* since the device was last closed; 0 closed */
+    bool un_busy;              /* an open or close is under way */
+    bool un_closing;           /* somebody waits for those in the loop ... */
+    uint32_t un_locals;        /* ... of whom so many have their plug on the stack */
+    _Atomic uint32_t un_tails; /* of those, who may still look at the unit */
+    bool un_dying;             /* CFG_TERM has begun: no more opens */
     bool un_single, un_retain, un_reserved;
     bool un_area_busy;
     bool un_gather;
@@ -378,6 +388,22 @@ struct dd_unit {
     struct dd_plug un_plugs[DD_PLUGS];
     struct dd_cmd un_reserve_cmd, un_unstick_cmd;
 };
+
+#define DD_HOLD_RECALLS (DD_HOLD_RECOVER | DD_HOLD_ERROR)
+
+static inline void dd_hold_set_locked(struct dd_unit *un, uint32_t bits)
+{
+    un->un_hold |= bits;
+    if (bits & DD_HOLD_RECALLS)
+        atomic_store_explicit(&un->un_recall, true, memory_order_relaxed);
+}
+
+static inline void dd_hold_clear_locked(struct dd_unit *un, uint32_t bits)
+{
+    un->un_hold &= ~bits;
+    if (bits & DD_HOLD_RECALLS)
+        atomic_store_explicit(&un->un_recall, (un->un_hold & DD_HOLD_RECALLS) != 0, memory_order_relaxed);
+}
 
 /* Memory of command structures. */
 struct dd_chunk {
@@ -464,11 +490,17 @@ void dd_run(struct dd_unit *un, const struct dd_chain *submitted);
 void dd_run_done(struct dd_unit *un, struct dd_cmd *cmd);
 /* Look at the queues again: something has changed. No lock held. */
 void dd_kick(struct dd_unit *un);
+/* Wait until all who are in the loop have given back what they had. Process; un_lock held, dropped while
+ * asleep. */
+void dd_plugs_wait_locked(struct dd_unit *un);
 /* This thread's plug if it is inside the driver already, else NULL. */
 struct dd_plug *dd_plug_mine(struct dd_unit *un);
 void dd_pool_put_locked(struct dd_unit *un, struct dd_cmd *cmd);
 void dd_inproc_add_locked(struct dd_unit *un, struct dd_cmd *cmd);
 void dd_inproc_del_locked(struct dd_unit *un, struct dd_cmd *cmd);
+/* Has a hold begun that takes back what was picked? Then this one is not in process any more; its caller
+ * keeps it. */
+bool dd_recalled_locked(struct dd_unit *un, struct dd_cmd *cmd);
 /* Wake those who wait for a slot, for silence or for the area. */
 void dd_wake_locked(struct dd_unit *un);
 void dd_restart_fired(struct trb *t);

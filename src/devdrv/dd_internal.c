@@ -158,7 +158,7 @@ static struct dd_cmd *sync_slot(struct dd_unit *un, struct dd_sync *sy, struct d
     if (un->un_need_resume) {
         cmd->cmd_sendflags |= (uint8_t)(SC_RESUME | (un->un_need_delay ? SC_DELAY_CMD : 0));
         un->un_need_resume = un->un_need_delay = false;
-        un->un_hold |= DD_HOLD_RESUME;
+        dd_hold_set_locked(un, DD_HOLD_RESUME);
     }
     if (sy->sy_uio) {
         un->un_stats.gathered++;
@@ -170,6 +170,28 @@ static struct dd_cmd *sync_slot(struct dd_unit *un, struct dd_sync *sy, struct d
     unlock_enable(old, &un->un_lock);
     sync_build(un, cmd, sy);
     return cmd;
+}
+
+/* Between slot and adapter driver a hold has begun: not sent, it waits for its slot again. */
+static bool sync_recall(struct dd_unit *un, struct dd_sync *sy, struct dd_cmd *cmd)
+{
+    int old = disable_lock(INTIODONE, &un->un_lock);
+    bool recalled = dd_recalled_locked(un, cmd);
+
+    if (recalled) {
+        cmd->cmd_state = DD_CMD_HELD;
+        if (sy->sy_uio) {
+            un->un_stats.gathered--;
+            un->un_stats.commands--;
+        } else {
+            un->un_stats.internal--;
+        }
+        dd_recover_nudge_locked(un, false);
+    }
+    unlock_enable(old, &un->un_lock);
+    if (recalled)
+        dd_kick(un);
+    return recalled;
 }
 
 /*
@@ -188,6 +210,10 @@ int dd_sync_run(struct dd_unit *un, struct dd_sync *sy)
         cmd = sync_slot(un, sy, cmd);
         if (!cmd)
             break;
+        if (atomic_load_explicit(&un->un_recall, memory_order_relaxed) && sync_recall(un, sy, cmd)) {
+            sy->sy_again = 1;
+            continue;
+        }
         resume = (cmd->cmd_sendflags & SC_RESUME) != 0;
         error = devstrat(&cmd->cmd_sc.bufstruct);
         if (error) {
@@ -197,7 +223,7 @@ int dd_sync_run(struct dd_unit *un, struct dd_sync *sy)
         }
         if (resume) {
             old = disable_lock(INTIODONE, &un->un_lock);
-            un->un_hold &= ~DD_HOLD_RESUME;
+            dd_hold_clear_locked(un, DD_HOLD_RESUME);
             unlock_enable(old, &un->un_lock);
         }
         /* Others were held back while we waited for the slot. */

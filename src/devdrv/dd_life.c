@@ -298,6 +298,8 @@ static void life_quiesce(struct dd_unit *un)
     for (unsigned i = 0; i < DD_PLUGS; i++)
         while (atomic_load_explicit(&un->un_plugs[i].pl_holder, memory_order_acquire))
             (void)e_timedsleep(&never, NULL, 1000000);
+    while (atomic_load_explicit(&un->un_tails, memory_order_acquire))
+        (void)e_timedsleep(&never, NULL, 1000000);
 }
 
 static int life_term(devno_t devno)

@@ -318,6 +318,7 @@ int dd_close(devno_t devno, long chan)
         un->un_opens = 0;
         un->un_busy = true;
         dd_open_wait_idle_locked(un);
+        dd_plugs_wait_locked(un);
         unlock_enable(old, &un->un_lock);
         diag = atomic_load_explicit(&un->un_mode, memory_order_relaxed) == DD_MODE_DIAGNOSTIC;
         error = open_teardown(un, !diag);

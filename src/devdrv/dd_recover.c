@@ -270,6 +270,17 @@ static void recover_disk_effects_locked(struct dd_unit *un, unsigned flags, cons
         recover_deferred_locked(un, sense);
 }
 
+/* How many the device has of us: not those that are still on their way to it. Locks: un_lock held. */
+static uint32_t recover_sent_locked(const struct dd_unit *un)
+{
+    uint32_t n = 0;
+
+    for (const struct dd_cmd *cmd = un->un_inp_head; cmd; cmd = cmd->cmd_inp_next)
+        n += cmd->cmd_kind > DD_KIND_FRAG ||
+             atomic_load_explicit(&cmd->cmd_sent, memory_order_relaxed) == cmd->cmd_seq;
+    return n;
+}
+
 /* Side effects on what is sent next. Locks: un_lock held. */
 static void recover_flow_effects_locked(struct dd_unit *un, unsigned flags)
 {
@@ -279,9 +290,11 @@ static void recover_flow_effects_locked(struct dd_unit *un, unsigned flags)
         (int64_t)(kern_now_ns() - un->un_reset_ns) < DD_SETTLE_NS)
         un->un_need_delay = true;
     if (flags & DD_RULE_QFULL) {
-        /* The failed one is not among un_active any more, so that is "active minus one". */
-        if (un->un_active > 0 && un->un_active < un->un_depth)
-            un->un_depth = un->un_active;
+        /* The failed one is not among them any more, so that is "active minus one". */
+        uint32_t sent = recover_sent_locked(un);
+
+        if (sent > 0 && sent < un->un_depth)
+            un->un_depth = sent;
         un->un_good_run = 0;
         KASSERT(un->un_depth >= 1);
     }
@@ -403,7 +416,7 @@ static void recover_finish_locked(struct dd_unit *un)
     rec->rec_state = DD_REC_NONE;
     rec->rec_unstick = rec->rec_keys = rec->rec_cap16 = rec->rec_refused = false;
     rec->rec_todo_tries = 0;
-    un->un_hold &= ~DD_HOLD_RECOVER;
+    dd_hold_clear_locked(un, DD_HOLD_RECOVER);
     dd_todo_set_locked(un, 0); /* what could not be done stays due */
     dd_wake_locked(un);
 }
@@ -438,7 +451,8 @@ void dd_recover_begin_locked(struct dd_unit *un)
 {
     if (un->un_rec.rec_state != DD_REC_NONE)
         return;
-    un->un_hold = (un->un_hold & ~DD_HOLD_TODO) | DD_HOLD_RECOVER;
+    dd_hold_clear_locked(un, DD_HOLD_TODO);
+    dd_hold_set_locked(un, DD_HOLD_RECOVER);
     un->un_rec.rec_state = DD_REC_JUDGE;
     dd_recover_next_locked(un);
 }
@@ -472,7 +486,7 @@ static void recover_park_locked(struct dd_unit *un, struct dd_cmd *cmd)
     else
         rec->rec_failed_head = cmd;
     rec->rec_failed_tail = cmd;
-    un->un_hold |= DD_HOLD_RECOVER;
+    dd_hold_set_locked(un, DD_HOLD_RECOVER);
 }
 
 /*

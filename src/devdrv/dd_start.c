@@ -40,30 +40,92 @@ struct dd_plug *dd_plug_mine(struct dd_unit *un)
     return atomic_load_explicit(&plug->pl_open, memory_order_relaxed) == me ? plug : NULL;
 }
 
+/* Its slot is taken. Locks: un_lock held. */
+static struct dd_plug *plug_local_locked(struct dd_unit *un, struct dd_plug *local)
+{
+    memset(local, 0, sizeof(*local));
+    un->un_locals++;
+    atomic_fetch_add_explicit(&un->un_tails, 1, memory_order_relaxed);
+    atomic_store_explicit(&un->un_watched, true, memory_order_relaxed);
+    return local;
+}
+
 /*
  * The thread's slot, or `local` when another thread sits in it (or this one, below an interrupt).
  * Locks: un_lock held, which the first round of the loop needs anyway: two takers need no exchange. A slot
  * is given back without it; the acquire is for what its last holder has written.
  */
-static struct dd_plug *plug_take_locked(struct dd_unit *un, struct dd_plug *local, uintptr_t me)
+static inline struct dd_plug *plug_take_locked(struct dd_unit *un, struct dd_plug *local, uintptr_t me)
 {
     struct dd_plug *plug = plug_slot(un, me);
 
     if (SC_LIKELY(atomic_load_explicit(&plug->pl_holder, memory_order_acquire) == 0)) {
         atomic_store_explicit(&plug->pl_holder, me, memory_order_relaxed);
-        KASSERT(!plug->pl_submitted.ch_head && !plug->pl_done_head);
         return plug;
     }
-    memset(local, 0, sizeof(*local));
-    return local;
+    return plug_local_locked(un, local);
 }
 
-static inline void plug_drop(struct dd_plug *plug)
+/* The rare way out: the plug is a local one, or somebody closes the disk. Locks: takes un_lock. */
+static void plug_drop_watched(struct dd_unit *un, struct dd_plug *plug)
+{
+    int old = disable_lock(INTIODONE, &un->un_lock);
+    bool local = atomic_load_explicit(&plug->pl_holder, memory_order_relaxed) == 0;
+
+    if (local)
+        un->un_locals--;
+    else
+        atomic_store_explicit(&plug->pl_holder, DD_PLUG_OVER, memory_order_relaxed);
+    atomic_store_explicit(&un->un_watched, un->un_closing || un->un_locals > 0, memory_order_relaxed);
+    dd_wake_locked(un);
+    unlock_enable(old, &un->un_lock);
+    /* The last look at the unit: CFG_TERM waits for it. */
+    if (local)
+        atomic_fetch_sub_explicit(&un->un_tails, 1, memory_order_release);
+    else
+        atomic_store_explicit(&plug->pl_holder, 0, memory_order_release);
+    shim_sched_point();
+}
+
+static inline void plug_drop(struct dd_unit *un, struct dd_plug *plug)
 {
     KASSERT(!plug->pl_submitted.ch_head && !plug->pl_done_head);
     shim_sched_point();
+    if (SC_UNLIKELY(atomic_load_explicit(&un->un_watched, memory_order_relaxed))) {
+        plug_drop_watched(un, plug);
+        return;
+    }
     atomic_store_explicit(&plug->pl_holder, 0, memory_order_release);
     shim_sched_point();
+}
+
+static bool plugs_busy(const struct dd_unit *un)
+{
+    for (unsigned i = 0; i < DD_PLUGS; i++) {
+        uintptr_t holder = atomic_load_explicit(&un->un_plugs[i].pl_holder, memory_order_acquire);
+
+        if (holder != 0 && holder != DD_PLUG_OVER)
+            return true;
+    }
+    return un->un_locals > 0;
+}
+
+/*
+ * A buf counts as back when its command is, and its iodone is called after that: whoever is in the loop may
+ * have some. Who leaves looks at un_watched without a fence, which nearly always shows him that we wait: a
+ * moment's sleep is the backstop.
+ */
+void dd_plugs_wait_locked(struct dd_unit *un)
+{
+    KASSERT(kern_at_process_level());
+    un->un_closing = true;
+    atomic_store_explicit(&un->un_watched, true, memory_order_relaxed);
+    un->un_sleepers++;
+    while (plugs_busy(un))
+        (void)e_timedsleep(&un->un_event, &un->un_lock, DD_PLUG_WAIT_NS);
+    un->un_sleepers--;
+    un->un_closing = false;
+    atomic_store_explicit(&un->un_watched, un->un_locals > 0, memory_order_relaxed);
 }
 
 /* ------------------------------------------------------------------ pool and in-process queue */
@@ -165,6 +227,7 @@ static struct dd_cmd *start_resend_locked(struct dd_unit *un)
     un->un_resend = cmd->cmd_next;
     un->un_again--;
     cmd->cmd_time_ns = 0;
+    atomic_store_explicit(&cmd->cmd_sent, cmd->cmd_seq - 1u, memory_order_relaxed);
     if (cmd->cmd_kind == DD_KIND_RW) {
         un->un_stats.pending -= cmd->cmd_nbufs;
         un->un_stats.in_process += cmd->cmd_nbufs;
@@ -183,6 +246,7 @@ static inline void start_fresh_locked(struct dd_unit *un, struct dd_cmd *cmd)
     cmd->cmd_requeues = 0;
     cmd->cmd_bus_fault = 0;
     cmd->cmd_waits = 0;
+    cmd->cmd_place = 0; /* with the five before it one store */
     /* Every SC_LAT_SAMPLE-th is timed; the clock is read where it is sent. */
     cmd->cmd_time_ns = (un->un_stats.commands & (SC_LAT_SAMPLE - 1u)) == 0;
 }
@@ -198,13 +262,13 @@ static struct dd_cmd *start_again_locked(struct dd_unit *un)
         start_shortage_locked(un);
         return NULL;
     }
-    dd_split_take_locked(un, cmd);
     start_fresh_locked(un, cmd);
+    dd_split_take_locked(un, cmd);
     return cmd;
 }
 
 /* Make the next command and put it in process, or NULL. Locks: un_lock held. Requirements: NB-04. */
-static struct dd_cmd *start_next_locked(struct dd_unit *un)
+static struct dd_cmd *start_next_locked(struct dd_unit *un, struct dd_plug *plug)
 {
     struct dd_cmd *cmd;
 
@@ -227,7 +291,6 @@ static struct dd_cmd *start_next_locked(struct dd_unit *un)
             dd_span_take_locked(un, cmd);
         }
         start_fresh_locked(un, cmd);
-        cmd->cmd_place = 0;
         cmd->cmd_seq = un->un_seq++;
     }
     un->un_stats.commands++;
@@ -240,7 +303,8 @@ static struct dd_cmd *start_next_locked(struct dd_unit *un)
         cmd->cmd_sendflags = (uint8_t)(SC_RESUME | (un->un_need_delay ? SC_DELAY_CMD : 0));
         un->un_need_resume = un->un_need_delay = false;
         /* Others would overtake it on another thread and be thrown back: they wait until it is sent. */
-        un->un_hold |= DD_HOLD_RESUME;
+        dd_hold_set_locked(un, DD_HOLD_RESUME);
+        plug->pl_resume = true;
     }
     dd_inproc_add_locked(un, cmd);
     return cmd;
@@ -250,7 +314,7 @@ static struct dd_cmd *start_next_locked(struct dd_unit *un)
  * Take what may be sent now; the list through cmd_next. True when the batch limit ended it.
  * Locks: un_lock held.
  */
-static bool start_pick_locked(struct dd_unit *un, struct dd_cmd **list)
+static bool start_pick_locked(struct dd_unit *un, struct dd_plug *plug, struct dd_cmd **list)
 {
     struct dd_cmd **tail = list;
     unsigned n = 0;
@@ -285,7 +349,7 @@ static bool start_pick_locked(struct dd_unit *un, struct dd_cmd **list)
             return true;
         if (SC_UNLIKELY(un->un_turn_rw) && !un->un_again)
             un->un_turn_rw = false;
-        cmd = start_next_locked(un);
+        cmd = start_next_locked(un, plug);
         if (!cmd)
             break;
         cmd->cmd_next = NULL;
@@ -317,16 +381,78 @@ static void run_push(struct dd_plug *plug, const struct dd_chain *resp)
     atomic_store_explicit(&plug->pl_responses, 0, memory_order_relaxed);
 }
 
-/* Hand commands to the adapter driver, one call each (AIX-02). Locks: none may be held. */
+/*
+ * A command that was picked, and then a hold began: sent now, it would only meet a halted queue and come
+ * back. What it had from un_need_resume it leaves behind. Context: any. Locks: un_lock held. Requirements:
+ * AIX-21.
+ */
+bool dd_recalled_locked(struct dd_unit *un, struct dd_cmd *cmd)
+{
+    if (!(un->un_hold & DD_HOLD_RECALLS))
+        return false;
+    dd_inproc_del_locked(un, cmd);
+    if (cmd->cmd_sendflags & SC_RESUME) {
+        un->un_need_resume = true;
+        un->un_need_delay |= (cmd->cmd_sendflags & SC_DELAY_CMD) != 0;
+        dd_hold_clear_locked(un, DD_HOLD_RESUME);
+    }
+    return true;
+}
+
+/* Those of a list that are not to be sent now go back to their places. Returns what is left of it. */
+static struct dd_cmd *run_recall(struct dd_unit *un, struct dd_plug *plug, struct dd_cmd *cmd)
+{
+    struct dd_cmd *left = NULL, **tail = &left;
+    int old = disable_lock(INTIODONE, &un->un_lock);
+
+    while (cmd) {
+        struct dd_cmd *next = cmd->cmd_next;
+
+        if (cmd->cmd_kind <= DD_KIND_FRAG && dd_recalled_locked(un, cmd)) {
+            if (cmd->cmd_sendflags & SC_RESUME)
+                plug->pl_resume = false;
+            un->un_stats.commands--;
+            if (cmd->cmd_nbufs > 1) {
+                un->un_stats.spanned_commands--;
+                un->un_stats.spanned_bufs -= cmd->cmd_nbufs;
+            }
+            dd_recover_again_locked(un, cmd, &un->un_stats.in_process);
+            plug->pl_again = true;
+        } else {
+            cmd->cmd_next = NULL;
+            *tail = cmd;
+            tail = &cmd->cmd_next;
+        }
+        cmd = next;
+    }
+    dd_recover_nudge_locked(un, false);
+    unlock_enable(old, &un->un_lock);
+    return left;
+}
+
+/*
+ * Hand commands to the adapter driver, one call each (AIX-02). Picked and sent are two things: between them
+ * an error may come, on this thread or another. Locks: none may be held.
+ */
 static void run_send(struct dd_unit *un, struct dd_plug *plug, struct dd_cmd *cmd)
 {
     while (cmd) {
         struct dd_cmd *next = cmd->cmd_next;
-        bool resume = cmd->cmd_kind <= DD_KIND_FRAG && (cmd->cmd_sendflags & SC_RESUME);
         int error;
 
-        if (cmd->cmd_kind <= DD_KIND_FRAG)
+        if (SC_LIKELY(cmd->cmd_kind <= DD_KIND_FRAG)) {
+            if (SC_UNLIKELY(atomic_load_explicit(&un->un_recall, memory_order_relaxed))) {
+                struct dd_cmd *left = run_recall(un, plug, cmd);
+
+                if (left != cmd) {
+                    cmd = left;
+                    continue;
+                }
+                next = cmd->cmd_next;
+            }
             dd_cdb_build(un, cmd);
+            atomic_store_explicit(&cmd->cmd_sent, cmd->cmd_seq, memory_order_relaxed);
+        }
         if (cmd->cmd_time_ns)
             cmd->cmd_time_ns = kern_now_ns();
         error = devstrat(&cmd->cmd_sc.bufstruct);
@@ -336,14 +462,14 @@ static void run_send(struct dd_unit *un, struct dd_plug *plug, struct dd_cmd *cm
             cmd->cmd_sc.bufstruct.b_error = error;
             iodone(&cmd->cmd_sc.bufstruct);
         }
-        if (SC_UNLIKELY(resume)) {
-            int old = disable_lock(INTIODONE, &un->un_lock);
-
-            un->un_hold &= ~DD_HOLD_RESUME;
-            unlock_enable(old, &un->un_lock);
-            plug->pl_again = true;
-        }
         cmd = next;
+    }
+    if (SC_UNLIKELY(plug->pl_resume)) { /* the last one was it: nothing is picked behind it */
+        int old = disable_lock(INTIODONE, &un->un_lock);
+
+        dd_hold_clear_locked(un, DD_HOLD_RESUME);
+        unlock_enable(old, &un->un_lock);
+        plug->pl_again = true;
     }
 }
 
@@ -392,9 +518,9 @@ static void run_loop_locked(struct dd_unit *un, struct dd_plug *plug, uintptr_t 
         struct dd_chain resp = {NULL, NULL, 0};
         struct dd_cmd *send = NULL;
 
-        plug->pl_again = false;
+        plug->pl_again = plug->pl_resume = false;
         run_collect_locked(un, plug, &resp);
-        more = start_pick_locked(un, &send);
+        more = start_pick_locked(un, plug, &send);
         grow = un->un_want_grow;
         un->un_want_grow = false;
         atomic_store_explicit(&plug->pl_responses, resp.ch_n, memory_order_relaxed);
@@ -426,7 +552,7 @@ void dd_run(struct dd_unit *un, const struct dd_chain *submitted)
 
     plug->pl_submitted = *submitted;
     run_loop_locked(un, plug, me, old);
-    plug_drop(plug);
+    plug_drop(un, plug);
 }
 
 void dd_run_done(struct dd_unit *un, struct dd_cmd *cmd)
@@ -439,7 +565,7 @@ void dd_run_done(struct dd_unit *un, struct dd_cmd *cmd)
     cmd->cmd_next = NULL;
     plug->pl_done_head = plug->pl_done_tail = cmd;
     run_loop_locked(un, plug, me, old);
-    plug_drop(plug);
+    plug_drop(un, plug);
 }
 
 void dd_kick(struct dd_unit *un)

@@ -33,14 +33,14 @@ void dd_todo_set_locked(struct dd_unit *un, unsigned bits)
     KASSERT(lock_mine(&un->un_lock));
     un->un_todo |= (uint8_t)bits;
     if (un->un_todo && un->un_rec.rec_state == DD_REC_NONE)
-        un->un_hold |= DD_HOLD_TODO;
+        dd_hold_set_locked(un, DD_HOLD_TODO);
 }
 
 /* Nothing is due any more: the disk is being closed. Locks: un_lock held. */
 void dd_todo_forget_locked(struct dd_unit *un)
 {
     un->un_todo = 0;
-    un->un_hold &= ~(DD_HOLD_TODO | DD_HOLD_GONE);
+    dd_hold_clear_locked(un, DD_HOLD_TODO | DD_HOLD_GONE);
 }
 
 /* ------------------------------------------------------------------ nobody may go on */
@@ -211,7 +211,8 @@ static void todo_capacity_done_locked(struct dd_unit *un, uint32_t bytes, bool f
         dd_log(un, NULL, ERRID_DISK_INFO, false, EFORMAT, "block size changed", "open the disk again", NULL,
                0);
         dd_size_set_locked(un, 0);
-        un->un_hold |= DD_HOLD_GONE; /* the loop refuses what waits, and what still comes back to be resent */
+        dd_hold_set_locked(
+            un, DD_HOLD_GONE); /* the loop refuses what waits, and what still comes back to be resent */
         return;
     }
     if (un->un_info.blocks != last + 1)

@@ -359,6 +359,44 @@ static void run_close(const struct det_strategy *st, uint64_t seed, bool early)
 static void run_close_busy(const struct det_strategy *st, uint64_t seed) { run_close(st, seed, true); }
 static void run_close_back(const struct det_strategy *st, uint64_t seed) { run_close(st, seed, false); }
 
+static void end_first(void *arg)
+{
+    (void)arg;
+    (void)small_ad_end();
+}
+
+static void end_same_slot(void *arg)
+{
+    const uint64_t mine = shim_self()->self_id;
+
+    shim_self()->self_id = mine - 1 + (UINT64_C(1) << 18);
+    end_first(arg);
+    shim_self()->self_id = mine;
+}
+
+/* Two threads complete one buf each; one of them has its plug on the stack. Then the disk goes at once. */
+static void run_close_slot(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t[2];
+
+    small_disk_up(st, seed, 2, true);
+    small_ad.sa_pends = true;
+    (void)small_buf(0, true, 0, 8, 0);
+    (void)small_buf(1, true, 64, 8, 0);
+    small_bufs_send(0, 2);
+    start(&t[0], end_first, NULL, "first");
+    start(&t[1], end_same_slot, NULL, "second");
+    SCHED_CHECK(fp_close(small_disk_fp) == 0, "close failed");
+    small_disk_fp = NULL;
+    SCHED_CHECK(small_bufs[0].sb_done == 1 && small_bufs[1].sb_done == 1,
+                "the disk is closed, and a buf is not back");
+    SCHED_CHECK(scdisk_config(SMALL_DISK_DEV, CFG_TERM, NULL) == 0, "CFG_TERM failed");
+    for (uint32_t i = 0; i < 2; i++)
+        shim_thread_join(&t[i]);
+    no_errors(2);
+    small_disk_down();
+}
+
 static void run_last_buf_inside(const struct det_strategy *st, uint64_t seed)
 {
     run_last_buf(st, seed, false);
@@ -389,8 +427,9 @@ static const struct sched_program programs[] = {
     {"open-term-one", "open against CFG_TERM of one of two disks", run_open_term_one, false, NULL},
     {"open-open", "two who open and close", run_open_open, false, NULL},
     {"close-busy", "close while bufs are out", run_close_busy, false, NULL},
-    {"close-back", "close returns after the last iodone", run_close_back, false,
-     "close counts a buf as back when its command is, which is before its iodone"},
+    {"close-back", "close returns after the last iodone", run_close_back, false, NULL},
+    {"close-back-slot", "the same where two threads that complete want one plug", run_close_slot, false,
+     NULL},
     {"last-buf", "close and CFG_TERM right after the last iodone", run_last_buf_inside, false, NULL},
     {"last-buf-later", "the same, commands end by a timer", run_last_buf_later, false, NULL},
 };

@@ -182,6 +182,91 @@ START_TEST(test_NB_02_no_timer_behind_it)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ picked, and not sent */
+
+/* Commands that end inside strategy: the first of a batch fails, and the rest of it is not sent in vain. */
+START_TEST(test_AIX_21_picked_ones_go_back)
+{
+    struct file *fp = fake_open(NULL);
+    unsigned long long picked, n;
+
+    (void)medium(0, 100 * 30 - 1, 0);
+    for (unsigned i = 0; i < 40; i++)
+        fake_buf_init(&fb[i], true, 100 * i, area + 4096 * i, 4096);
+    fake_forget();
+    picked = fake_stats().commands;
+    fake_submit(fb, 40);
+    settle(40);
+    for (unsigned i = 0; i < 40; i++) {
+        ck_assert_int_eq(fb[i].b.b_flags & B_ERROR ? fb[i].b.b_error : 0, i < 30 ? EMEDIA : 0);
+        ck_assert_uint_eq(fb[i].order, i + 1);
+    }
+    ck_assert_uint_eq(fake_stats().requeued, 0);
+    ck_assert_uint_eq(fake.enxio, 0);
+    n = fake_stats().commands - picked;
+    ck_assert_uint_eq(n, fake_nrw());
+    ck_assert_uint_eq(n, 30 * 4 + 10);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+static struct sc_buf *full_first;
+
+/* The first waits at the device; the second finds it full while the thread still has the other eighteen. */
+static bool full_hook(struct sc_buf *sc)
+{
+    if (sc->scsi_command.scsi_cmd.scsi_op_code != SCSI_READ_6 || full_first)
+        return false;
+    full_first = sc;
+    return true;
+}
+
+static bool full_told;
+
+static bool full_elsewhere(struct sc_buf *sc)
+{
+    struct dd_unit *un = dd_unit_of(FAKE_DEV);
+    struct dd_plug *plug = dd_plug_mine(un);
+    uintptr_t me;
+
+    if (full_hook(sc))
+        return true;
+    if (sc->scsi_command.scsi_cmd.scsi_op_code != SCSI_READ_6 || full_told)
+        return false;
+    full_told = true;
+    sc->bufstruct.b_flags |= B_ERROR;
+    sc->bufstruct.b_error = EIO;
+    sc->status_validity = SC_SCSI_ERROR;
+    sc->scsi_status = SC_QUEUE_FULL;
+    fake.active--;
+    me = dd_plug_shut(plug); /* as an interrupt, or another thread, which has no plug here */
+    iodone(&sc->bufstruct);
+    dd_plug_open(plug, me);
+    return true;
+}
+
+/* QUEUE FULL while others are picked and not sent: the depth is what the device had. */
+START_TEST(test_NB_16_depth_counts_what_was_sent)
+{
+    struct file *fp = fake_open(NULL);
+
+    full_first = NULL;
+    full_told = false;
+    fake.hook = full_elsewhere;
+    for (unsigned i = 0; i < 20; i++)
+        fake_buf_init(&fb[i], true, 100 * i, area + 4096 * i, 512);
+    fake_submit(fb, 20);
+    ck_assert_uint_eq(dd_unit_of(FAKE_DEV)->un_depth, 1);
+    fake.hook = NULL;
+    fake.active--;
+    full_first->bufstruct.b_resid = 0;
+    iodone(&full_first->bufstruct);
+    settle(20);
+    fake_close(fp);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ places */
 
 /* Two spans fail, others are thrown back, one waits: all go in the order in which they were submitted. */
@@ -319,6 +404,8 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, test_thrown_back_for_ever, 0, 3);
     tcase_add_loop_test(t, test_AIX_21_no_resume_before_the_error, 0, 3);
     tcase_add_test(t, test_NB_02_no_timer_behind_it);
+    tcase_add_test(t, test_AIX_21_picked_ones_go_back);
+    tcase_add_test(t, test_NB_16_depth_counts_what_was_sent);
     tcase_add_loop_test(t, test_NB_12_everybody_keeps_his_place, 0, 2);
     tcase_add_loop_test(t, test_AIX_22_kept_and_younger, 0, 3);
     tcase_add_loop_test(t, test_AIX_23_refused, 0, 8);
