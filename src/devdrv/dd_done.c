@@ -103,6 +103,8 @@ void dd_done_other_locked(struct dd_unit *un, struct dd_cmd *cmd)
         dd_recover_nudge_locked(un, false);
     } else {
         un->un_progress++;
+        un->un_good++;
+        dd_dead_alive_locked(un);
         dd_sync_finish_locked(un, cmd, 0, false);
         dd_recover_nudge_locked(un, true);
     }

@@ -150,6 +150,7 @@ void dd_frag_done_locked(struct dd_unit *un, struct dd_cmd *cmd, size_t moved, i
     }
     cmd->cmd_frag = NULL;
     un->un_progress++;
+    un->un_good += error == 0;
     frag->frag_left--;
     if (frag->frag_left == 0 && un->un_frag_cur != frag)
         frag_finish_locked(un, frag, resp);

@@ -42,6 +42,7 @@
 #define DD_RESTART_MS      500
 #define DD_BUSY_MS         1000
 #define DD_QFULL_MS        100
+#define DD_DEAD_MS         60000         /* a dead disk is left alone that long */
 #define DD_ERROR_MS        1000          /* an ENXIO waits that long for the error that is its cause */
 #define DD_QFULL_WAITS     100u          /* how many dd_qfull_ms a request waits in all */
 #define DD_SETTLE_NS       10000000000LL /* after a reset a device may be silent that long */
@@ -220,7 +221,8 @@ enum dd_rec_state {
     DD_REC_RESERVE,  /* RESERVE is out, after a reset */
     DD_REC_KEYS,     /* PERSISTENT RESERVE IN: who has it? */
     DD_REC_CAPACITY, /* READ CAPACITY */
-    DD_REC_FETCH,    /* REQUEST SENSE, because one of the three before it failed */
+    DD_REC_READY,    /* TEST UNIT READY: is a dead disk there again? */
+    DD_REC_FETCH,    /* REQUEST SENSE, because one of the four before it failed */
     DD_REC_QUEUE,    /* SC_Q_RESUME is out */
     DD_REC_CLEAR,    /* SC_Q_CLR is out */
     DD_REC_DELAY,    /* the delay timer runs */
@@ -253,6 +255,7 @@ struct dd_rule {
 #define DD_RULE_ABSENT   0x400u  /* it does not answer: after a reset perhaps not yet */
 #define DD_RULE_CAPACITY 0x800u  /* read the capacity again */
 #define DD_RULE_DEFERRED 0x1000u /* about an earlier command: kept for the next flush or close */
+#define DD_RULE_SILENT   0x4000u /* it said nothing: see dd_dead.c */
 #define DD_RULE_CHANGED  0x2000u /* it is another medium now: whatever waits fails, too */
 
 struct dd_rec {
@@ -269,6 +272,7 @@ struct dd_rec {
     bool rec_keys;    /* RESERVE met a conflict: are there persistent keys? */
     bool rec_cap16;   /* READ CAPACITY(16) */
     bool rec_fetch;   /* a step of dd_todo.c left sense at the device */
+    bool rec_silent;  /* silence has been counted, this time */
     bool rec_refused; /* RESERVE has failed for good, this time */
     uint8_t rec_tries, rec_todo_tries;
     uint32_t rec_wait_ms; /* before the next step, unless a command completes first; 0 none */
@@ -281,15 +285,16 @@ struct dd_rec {
 
 /* ------------------------------------------------------------------ one disk */
 
-#define DD_HOLD_RECOVER 0x1u /* no new commands: recovery */
-#define DD_HOLD_RESUME  0x2u /* the command with SC_RESUME goes first */
-#define DD_HOLD_GONE    0x8u /* block addresses mean something else now: no READ or WRITE until reopened */
-#define DD_HOLD_TODO    0x4u /* the next to start begins with what is due (dd_todo.c) */
-#define DD_HOLD_ERROR                                                                                        \
-    0x10u /* an error has come, and who is told of it has not had the lock yet (dd_halt.c) */
+#define DD_HOLD_RECOVER 0x1u  /* no new commands: recovery */
+#define DD_HOLD_RESUME  0x2u  /* the command with SC_RESUME goes first */
+#define DD_HOLD_GONE    0x8u  /* block addresses mean something else now: no READ or WRITE until reopened */
+#define DD_HOLD_TODO    0x4u  /* the next to start begins with what is due (dd_todo.c) */
+#define DD_HOLD_ERROR   0x10u /* an error has come, and who is told of it has not had the lock yet */
+#define DD_HOLD_DEAD    0x20u /* it does not answer: whatever wants to start fails (dd_dead.c) */
 
 #define DD_TODO_RESERVE  0x1u /* un_todo */
 #define DD_TODO_CAPACITY 0x2u
+#define DD_TODO_READY    0x4u
 
 /* Why a unit is not simply open. */
 enum dd_mode { DD_MODE_CLOSED = 0, DD_MODE_NORMAL, DD_MODE_DIAGNOSTIC, DD_MODE_FORMAT };
@@ -328,10 +333,14 @@ struct dd_unit {
     uint32_t un_noted, un_noted_errors; /* errors on their way to the lock; those that halted the queue */
     uint32_t un_thrown;                 /* rounds of ENXIO since anybody got on ... */
     uint64_t un_thrown_at;              /* ... which is when this was the sum of what is below */
-    uint64_t un_progress;  /* what shows in no other counter: pieces, synchronous commands, verdicts */
-    uint32_t un_waited_ms; /* all waits by timer in DD_REC_WAIT so far; wraps */
-    uint64_t un_reset_ns;  /* when a reset was last seen; 0 never */
-    uint8_t un_kept_bytes; /* sense that a pass-through caller may still ask for */
+    uint64_t un_progress;   /* what shows in no other counter: pieces, synchronous commands, verdicts */
+    uint64_t un_good;       /* good ends that show in no other counter */
+    uint64_t un_quiet_good; /* how much good had come at the last silence ... */
+    uint32_t un_silences;   /* ... and how many there have been since */
+    uint64_t un_dead_since; /* when it was last seen to be */
+    uint32_t un_waited_ms;  /* all waits by timer in DD_REC_WAIT so far; wraps */
+    uint64_t un_reset_ns;   /* when a reset was last seen; 0 never */
+    uint8_t un_kept_bytes;  /* sense that a pass-through caller may still ask for */
     uint8_t un_kept_sense[DD_SENSE_BYTES];
     /* constant while open; read without the lock */
     uint8_t un_shift;    /* block size is 1 << un_shift */
@@ -378,7 +387,7 @@ struct dd_unit {
     event_t un_event;
     /* since configuration */
     struct trb *un_restart_trb, *un_delay_trb;
-    uint64_t un_busy_ns, un_qfull_ns, un_error_ns;
+    uint64_t un_busy_ns, un_qfull_ns, un_error_ns, un_dead_ns;
     void *un_area; /* DD_AREA_BYTES, whole pages */
     struct dd_chunk *un_chunks;
     uint32_t un_pool_total, un_pool_max;
@@ -553,6 +562,14 @@ void dd_halt_thrown_locked(struct dd_unit *un, struct dd_cmd *cmd);
 bool dd_halt_home_locked(struct dd_unit *un);
 /* In DD_REC_HALT: somebody came home; or (timer) the time is over. */
 void dd_halt_look_locked(struct dd_unit *un, bool timer);
+
+/* ------------------------------------------------------------------ dd_dead.c */
+
+bool dd_dead_silence_locked(struct dd_unit *un, const struct dd_rule *rule, bool used_up);
+void dd_dead_alive_locked(struct dd_unit *un);
+bool dd_dead_try_locked(struct dd_unit *un);
+void dd_dead_asked_locked(struct dd_unit *un, const struct sc_buf *sc, bool failed);
+void dd_dead_forget_locked(struct dd_unit *un);
 
 /* ------------------------------------------------------------------ dd_todo.c */
 

@@ -84,7 +84,7 @@ static bool sync_may_go_locked(const struct dd_unit *un, const struct dd_sync *s
 
     /* What is due with the disk is no concern of a pass-through command: it may be the cure. */
     if (sy->sy_flags & DD_SYNC_RAW)
-        hold &= ~DD_HOLD_TODO;
+        hold &= ~(DD_HOLD_TODO | DD_HOLD_DEAD);
     if (hold || un->un_active >= un->un_depth)
         return false;
     return cmd || (un->un_free && !(un->un_turn_rw && (un->un_pending.ch_head || un->un_frag_cur)));
@@ -101,8 +101,20 @@ static int sync_wait_locked(struct dd_unit *un, const struct dd_sync *sy, const 
 
     un->un_sync_waiting++;
     while (!error && !sync_may_go_locked(un, sy, cmd)) {
-        if ((un->un_hold & (DD_HOLD_TODO | DD_HOLD_ERROR)) == DD_HOLD_TODO && !(sy->sy_flags & DD_SYNC_RAW)) {
+        uint32_t hold = sy->sy_flags & DD_SYNC_RAW ? 0 : un->un_hold;
+        bool kick = false;
+
+        if (hold & DD_HOLD_DEAD) {
+            kick = !(un->un_todo & DD_TODO_READY);
+            if (!dd_dead_try_locked(un)) {
+                error = EIO;
+                break;
+            }
+        } else if ((hold & (DD_HOLD_TODO | DD_HOLD_ERROR)) == DD_HOLD_TODO) {
             dd_recover_begin_locked(un);
+            kick = true;
+        }
+        if (kick) {
             unlock_enable(*old, &un->un_lock);
             dd_kick(un);
             *old = disable_lock(INTIODONE, &un->un_lock);

@@ -207,6 +207,7 @@ static int life_fill(struct dd_unit *un)
     un->un_restart_trb->timeout_ns = (uint64_t)kern_tunable("dd_restart_ms", DD_RESTART_MS) * 1000000u;
     un->un_busy_ns = (uint64_t)kern_tunable("dd_busy_ms", DD_BUSY_MS) * 1000000u;
     un->un_qfull_ns = (uint64_t)kern_tunable("dd_qfull_ms", DD_QFULL_MS) * 1000000u;
+    un->un_dead_ns = (uint64_t)kern_tunable("dd_dead_ms", DD_DEAD_MS) * 1000000u;
     un->un_error_ns = (uint64_t)kern_tunable("dd_error_ms", DD_ERROR_MS) * 1000000u;
     life_cmd_init(un, &un->un_reserve_cmd);
     life_cmd_init(un, &un->un_unstick_cmd);

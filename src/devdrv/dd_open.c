@@ -128,7 +128,7 @@ static int open_reserve(struct dd_unit *un, uint8_t opcode)
 void dd_open_wait_idle_locked(struct dd_unit *un)
 {
     while (un->un_active || un->un_pending.ch_head || un->un_again || un->un_frag_busy ||
-           un->un_resp.ch_head || (un->un_hold & ~(DD_HOLD_TODO | DD_HOLD_GONE)) ||
+           un->un_resp.ch_head || (un->un_hold & ~(DD_HOLD_TODO | DD_HOLD_GONE | DD_HOLD_DEAD)) ||
            un->un_rec.rec_state != DD_REC_NONE || un->un_unstick_cmd.cmd_state != DD_CMD_FREE ||
            un->un_area_busy)
         dd_sleep_locked(un);
@@ -224,6 +224,7 @@ static int open_first(struct dd_unit *un, unsigned long devflag, int ext)
     un->un_removable = un->un_prevents = un->un_ws_unmap = false;
     un->un_good_run = 0;
     un->un_deferred = 0;
+    dd_dead_forget_locked(un); /* nobody else is there yet */
     un->un_kept_bytes = 0;
     un->un_reset_ns = ext & SC_FORCED_OPEN ? kern_now_ns() | 1u : 0;
     error = open_path(un, ext);

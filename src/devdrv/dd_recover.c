@@ -48,6 +48,8 @@
  * Rejected: a recovery thread. It could sleep, but a host need not have threads, and a disk whose
  * recovery needs a free thread recovers last when all threads wait for that disk.
  *
+ * Silence is counted for the disk as well: see dd_dead.c.
+ *
  * Not here yet: start unit, abort and reset ladders, reassignment, path health.
  */
 #include "dd_impl.h"
@@ -300,6 +302,9 @@ static void recover_flow_effects_locked(struct dd_unit *un, unsigned flags)
     }
 }
 
+/* Said once for the disk, not for each request. */
+static const struct dd_rule recover_dead = {"disk does not answer", DD_ANY, 0, 0, DD_ACT_FAIL, 0, EIO};
+
 /* How a failure is called in the error log. */
 static uint32_t recover_errid(const struct dd_rule *rule)
 {
@@ -320,7 +325,7 @@ static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rul
     struct dd_sync *sy = cmd->cmd_sync;
     const uint8_t *bytes = sense_bytes ? rec->rec_sense : NULL;
     bool span = cmd->cmd_kind == DD_KIND_RW && cmd->cmd_nbufs > 1;
-    enum dd_action act = (enum dd_action)rule->rule_action;
+    enum dd_action act;
 
     KASSERT(cmd->cmd_state == DD_CMD_FAILED);
     rec->rec_current = NULL;
@@ -336,6 +341,9 @@ static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rul
         return;
     }
     recover_flow_effects_locked(un, rule->rule_flags);
+    if (rule->rule_flags & (DD_RULE_SILENT | DD_RULE_ABSENT) && dd_dead_silence_locked(un, rule, false))
+        rule = &recover_dead;
+    act = (enum dd_action)rule->rule_action;
     /* A span that may have one bad block is taken apart at once; its bufs have their own retries. */
     if (act == DD_ACT_RETRY && !(span && (rule->rule_flags & DD_RULE_INFO)) &&
         recover_may_retry_locked(un, cmd, rule)) {
@@ -357,7 +365,9 @@ static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rul
             dd_release_locked(un, cmd, &un->un_resp);
         }
     } else {
-        if (!sy || !(sy->sy_flags & DD_SYNC_QUIET))
+        if (rule->rule_flags & DD_RULE_ABSENT && dd_dead_silence_locked(un, rule, true))
+            rule = &recover_dead;
+        if (rule != &recover_dead && (!sy || !(sy->sy_flags & DD_SYNC_QUIET)))
             dd_log(un, cmd, recover_errid(rule), false, rule->rule_error, rule->rule_name,
                    span ? "span split" : "failed", bytes, sense_bytes);
         if (sy)
@@ -414,7 +424,7 @@ static void recover_finish_locked(struct dd_unit *un)
         recover_delay_locked(un))
         return;
     rec->rec_state = DD_REC_NONE;
-    rec->rec_unstick = rec->rec_keys = rec->rec_cap16 = rec->rec_refused = false;
+    rec->rec_unstick = rec->rec_keys = rec->rec_cap16 = rec->rec_refused = rec->rec_silent = false;
     rec->rec_todo_tries = 0;
     dd_hold_clear_locked(un, DD_HOLD_RECOVER);
     dd_todo_set_locked(un, 0); /* what could not be done stays due */
@@ -432,6 +442,8 @@ void dd_recover_next_locked(struct dd_unit *un)
         struct dd_cmd *cmd = rec->rec_failed_head;
         const struct dd_rule *rule = dd_status_rule(&cmd->cmd_sc);
 
+        if ((un->un_hold & DD_HOLD_DEAD) && !(cmd->cmd_sync && cmd->cmd_sync->sy_flags & DD_SYNC_RAW))
+            rule = &recover_dead;
         rec->rec_failed_head = cmd->cmd_next;
         rec->rec_current = cmd;
         rec->rec_tries = 0;
@@ -562,6 +574,7 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
     rec->rec_cmd->cmd_state = DD_CMD_FREE;
     rec->rec_state = DD_REC_JUDGE;
     un->un_need_resume = failed;
+    un->un_good += !failed;
     if (was == DD_REC_SENSE) {
         if (failed && ++rec->rec_tries < DD_SENSE_TRIES_MAX) {
             recover_sense_locked(un);

@@ -84,7 +84,7 @@ static const struct dd_rule dd_scsi_rules[] = {
 static const struct dd_rule dd_adapter_rules[] = {
     {"host bus error", SC_HOST_IO_BUS_ERR, 0, 0, DD_ACT_RETRY, 0, EIO},
     {"bus fault", SC_SCSI_BUS_FAULT, 0, 0, DD_ACT_RETRY, DD_RULE_BUSFAULT, EIO},
-    {"command timeout", SC_CMD_TIMEOUT, 0, 0, DD_ACT_RETRY, DD_RULE_SPLIT, ETIMEDOUT},
+    {"command timeout", SC_CMD_TIMEOUT, 0, 0, DD_ACT_RETRY, DD_RULE_SPLIT | DD_RULE_SILENT, ETIMEDOUT},
     {"no response", SC_NO_DEVICE_RESPONSE, 0, 0, DD_ACT_RETRY, DD_RULE_BUSY | DD_RULE_ABSENT, EIO},
     {"adapter hardware", SC_ADAPTER_HDW_FAILURE, 0, 0, DD_ACT_RETRY, DD_RULE_ONCE, EIO},
     {"adapter microcode", SC_ADAPTER_SFW_FAILURE, 0, 0, DD_ACT_RETRY, DD_RULE_ONCE, EIO},

@@ -325,11 +325,15 @@ static bool start_pick_locked(struct dd_unit *un, struct dd_plug *plug, struct d
 
         bool waits = un->un_pending.ch_head || un->un_again || un->un_frag_cur;
 
+        if ((un->un_hold & DD_HOLD_DEAD) && waits && !dd_dead_try_locked(un)) {
+            dd_refuse_waiting_locked(un, EIO);
+            return true;
+        }
         if ((un->un_hold & DD_HOLD_GONE) && waits) {
             dd_refuse_waiting_locked(un, EFORMAT);
             return true;
         }
-        if ((un->un_hold & (DD_HOLD_TODO | DD_HOLD_ERROR)) == DD_HOLD_TODO && waits)
+        if ((un->un_hold & (DD_HOLD_TODO | DD_HOLD_ERROR | DD_HOLD_DEAD)) == DD_HOLD_TODO && waits)
             dd_recover_begin_locked(un);
         while ((cmd = dd_recover_take_locked(un)) != NULL) {
             cmd->cmd_next = NULL;

@@ -17,6 +17,8 @@
  *                      every request EFORMAT until the disk is opened again, because addresses mean
  *                      something else now.
  *
+ *   DD_TODO_READY      TEST UNIT READY, before anything else: is a dead disk there again? See dd_dead.c.
+ *
  * Pass-through commands are not held back by what is due: they may be what puts it right.
  *
  * Does not contain: the recovery machine that calls this (dd_recover.c), the probing at open (dd_probe.c).
@@ -119,6 +121,12 @@ bool dd_todo_step_locked(struct dd_unit *un)
         dd_recover_send_locked(un, DD_REC_FETCH, cdb, 6, DD_SENSE_BYTES);
         return true;
     }
+    if (un->un_todo & DD_TODO_READY) {
+        dd_recover_send_locked(un, DD_REC_READY, cdb, 6, 0); /* all zeroes: TEST UNIT READY */
+        return true;
+    }
+    if (un->un_hold & DD_HOLD_DEAD)
+        return false; /* nothing else would be answered */
     if ((un->un_todo & DD_TODO_RESERVE) && !rec->rec_refused) {
         if (rec->rec_keys) {
             cdb[0] = SCSI_PERSISTENT_RESERVE_IN; /* service action 0: READ KEYS */
@@ -237,7 +245,9 @@ void dd_todo_done_locked(struct dd_unit *un, unsigned step)
                      sc->scsi_status == SC_CHECK_CONDITION;
     if (step == DD_REC_FETCH)
         return; /* nobody reads it: that it is no longer at the device is what counts */
-    if (step == DD_REC_RESERVE)
+    if (step == DD_REC_READY)
+        dd_dead_asked_locked(un, sc, failed);
+    else if (step == DD_REC_RESERVE)
         todo_reserve_done_locked(un, sc, failed);
     else if (step == DD_REC_KEYS)
         todo_keys_done_locked(un, bytes);

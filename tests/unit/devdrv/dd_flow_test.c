@@ -439,8 +439,8 @@ START_TEST(test_AIX_28_async_on_the_last_retry)
 {
     struct file *fp = fake_open(NULL);
 
-    fake_fault(SCSI_SYNC_CACHE_10, 0, 0, FAKE_ADAPTER)->code = _i ? SC_CMD_TIMEOUT : SC_SCSI_BUS_FAULT;
-    ck_assert_int_eq(fp_ioctl(fp, DKFLUSH, 0, 0), _i ? ETIMEDOUT : EIO);
+    fake_fault(SCSI_SYNC_CACHE_10, 0, 0, FAKE_ADAPTER)->code = _i ? SC_HOST_IO_BUS_ERR : SC_SCSI_BUS_FAULT;
+    ck_assert_int_eq(fp_ioctl(fp, DKFLUSH, 0, 0), EIO);
     ck_assert_uint_eq(fake.nlog, 4);
     for (unsigned i = 0; i < 4; i++)
         ck_assert_uint_eq(fake.log[i].scsi_flags, i == 3 && !_i ? SC_ASYNC : 0);

@@ -155,7 +155,7 @@ static bool spoil(struct sc_buf *sc)
     sc->bufstruct.b_error = spoil_error;
     if (spoil_error == EIO) {
         sc->status_validity = SC_ADAPTER_ERROR;
-        sc->general_card_status = SC_CMD_TIMEOUT;
+        sc->general_card_status = SC_HOST_IO_BUS_ERR;
         fake.halted = true;
     }
     fake.active--;
@@ -163,7 +163,7 @@ static bool spoil(struct sc_buf *sc)
     return true;
 }
 
-/* Restored before each retry, and retried from process level: lack of memory (0), a timeout (1). */
+/* Restored before each retry, and retried from process level: lack of memory (0), a bus error (1). */
 START_TEST(test_AIX_17_restored_and_retried_at_process_level)
 {
     struct file *fp = fake_open(NULL);

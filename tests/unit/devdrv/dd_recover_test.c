@@ -154,7 +154,7 @@ START_TEST(test_retry_then_success)
     } rows[] = {
         {FAKE_CHECK, 0, SCSI_KEY_ABORTED, 3},         {FAKE_CHECK, 0, SCSI_KEY_ATTENTION, 3},
         {FAKE_STATUS, SC_BUSY_STATUS, 0, 3},          {FAKE_STATUS, SC_QUEUE_FULL, 0, 40},
-        {FAKE_ADAPTER, SC_CMD_TIMEOUT, 0, 3},         {FAKE_ADAPTER, SC_SCSI_BUS_RESET, 0, 3},
+        {FAKE_ADAPTER, SC_CMD_TIMEOUT, 0, 1},         {FAKE_ADAPTER, SC_SCSI_BUS_RESET, 0, 3},
         {FAKE_ADAPTER, SC_ADAPTER_HDW_FAILURE, 0, 1}, {FAKE_ERRNO, ENXIO, 0, 20},
     };
     struct fake_buf fb;
@@ -261,7 +261,7 @@ START_TEST(test_AIX_28_async_only_on_last_retry_after_bus_fault)
     struct fake_buf fb;
     struct file *fp = fake_open(NULL);
 
-    fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_ADAPTER)->code = _i ? SC_CMD_TIMEOUT : SC_SCSI_BUS_FAULT;
+    fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_ADAPTER)->code = _i ? SC_HOST_IO_BUS_ERR : SC_SCSI_BUS_FAULT;
     fake_buf_init(&fb, true, 8, area, 4096);
     fake_submit(&fb, 1);
     settle(&fb, 1);
@@ -753,6 +753,8 @@ START_TEST(test_AIX_01_conservation_under_random_errors)
     const struct scdisk_dds dds = {.queue_depth = 6};
     struct file *fp;
     struct sc_disk_stats st;
+
+    shim_det_tunable_set("dd_dead_ms", 0); /* two timeouts kill it; close wants to flush */
 
     fake.keeps = (_i & 1) != 0;
     for (int i = 0; i < _i; i++)

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dd_dead_test.c - a disk that has stopped answering: when it is dead, what fails then, and how it lives
+ * again.
+ */
+#include "fake_ad.h"
+
+#define BUFS    32u
+#define DEAD_NS (DD_DEAD_MS * UINT64_C(1000000))
+
+static uint8_t *area;
+static struct fake_buf fb[BUFS];
+static struct file *fp;
+
+static void setup(void)
+{
+    fake_begin(20480, 512);
+    area = aligned_alloc(4096, 1u << 20);
+    ck_assert_ptr_nonnull(area);
+}
+
+static void teardown(void)
+{
+    free(area);
+    fake_end();
+}
+
+static void settle(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        while (!fb[i].done)
+            ck_assert_msg(shim_det_step(), "buf %u is stuck", i);
+    dd_check_invariants(FAKE_DEV);
+}
+
+static struct fake_fault *silent(int opcode, unsigned count)
+{
+    struct fake_fault *f = fake_fault(opcode, 0, UINT64_MAX, FAKE_ADAPTER);
+
+    f->code = SC_CMD_TIMEOUT;
+    f->count = count;
+    return f;
+}
+
+static int read_one(uint64_t block) { return fake_rdwr(fp, true, area, 512, (int64_t)block * 512, 0, NULL); }
+
+static unsigned logged(const char *text)
+{
+    static struct err_rec rec[64];
+    unsigned n = errlog_read(0, rec, 64), found = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        found += strstr(rec[i].er_text, text) != NULL;
+    return found;
+}
+
+static void dead(void)
+{
+    fp = fake_open(NULL);
+    (void)silent(FAKE_ANY, 0);
+    ck_assert_int_eq(read_one(0), EIO);
+    ck_assert_uint_eq(fake.faults[0].hits, 2);
+    fake_forget();
+}
+
+/* Move the clock. */
+static void nothing(struct trb *t) { (void)t; }
+static void pass(uint64_t ns)
+{
+    struct trb *t = talloc();
+
+    t->func = nothing;
+    t->timeout_ns = ns;
+    ck_assert_int_eq(tstart(t), 0);
+    while (shim_det_step())
+        continue;
+    tfree(t);
+}
+
+/* A span of 32 bufs (0), 32 single ones (1): two timeouts and everybody knows. */
+START_TEST(test_two_timeouts_in_all)
+{
+    struct sc_disk_stats st;
+
+    fp = fake_open(NULL);
+    (void)silent(FAKE_ANY, 0);
+    for (unsigned i = 0; i < BUFS; i++)
+        fake_buf_init(&fb[i], true, _i ? 100 * i : 8 * i, area + 4096 * i, 4096);
+    fake_submit(fb, BUFS);
+    settle(BUFS);
+    for (unsigned i = 0; i < BUFS; i++) {
+        ck_assert_int_eq(fb[i].b.b_error, EIO);
+        ck_assert_uint_eq(fb[i].b.b_resid, 4096);
+    }
+    ck_assert_uint_eq(fake.faults[0].hits, 2);
+    st = fake_stats();
+    ck_assert_uint_eq(st.errors, BUFS);
+    ck_assert_uint_eq(logged("disk does not answer"), 1);
+    /* Also who comes now: nothing is sent. */
+    ck_assert_int_eq(read_one(7), EIO);
+    ck_assert_int_eq(fp_ioctl(fp, DKFLUSH, 0, 0), EIO);
+    ck_assert_uint_eq(fake.faults[0].hits, 2);
+    fake.nfaults = 0;
+    ck_assert_int_eq(fp_close(fp), EIO); /* what the flush failed to do is still to be done */
+}
+END_TEST
+
+/* Timeouts with something good between them: slow, and not dead. */
+START_TEST(test_good_between)
+{
+    fp = fake_open(NULL);
+    for (unsigned i = 0; i < 5; i++) {
+        fake.nfaults = 0;
+        (void)silent(FAKE_RW, 1);
+        ck_assert_int_eq(_i ? fp_ioctl(fp, DKFLUSH, 0, 0) : 0, 0);
+        ck_assert_int_eq(read_one(i), 0);
+        ck_assert_uint_eq(fake.faults[0].hits, 1);
+    }
+    ck_assert_uint_eq(logged("disk does not answer"), 0);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+/* All tries to select it are used up. */
+START_TEST(test_nobody_there)
+{
+    fp = fake_open(NULL);
+    silent(FAKE_ANY, 0)->code = SC_NO_DEVICE_RESPONSE;
+    ck_assert_int_eq(read_one(0), EIO);
+    ck_assert_uint_gt(fake.faults[0].hits, 2);
+    ck_assert_uint_eq(logged("disk does not answer"), 1);
+    fake_forget();
+    ck_assert_int_eq(read_one(0), EIO);
+    ck_assert_uint_eq(fake.nlog, 0);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+/* It is asked after its time, and not before; by a request (0), by a flush (1). */
+START_TEST(test_asked_after_its_time)
+{
+    dead();
+    pass(DEAD_NS - 1000000);
+    ck_assert_int_eq(read_one(0), EIO);
+    ck_assert_uint_eq(fake.nlog, 0);
+    pass(1000000);
+    ck_assert_int_eq(_i ? fp_ioctl(fp, DKFLUSH, 0, 0) : read_one(0), EIO);
+    ck_assert_uint_eq(fake.nlog, 1); /* one try, and it begins anew */
+    ck_assert_uint_eq(fake.log[0].cdb[0], SCSI_TEST_UNIT_READY);
+    ck_assert_uint_eq(fake.log[0].flags & SC_RESUME, SC_RESUME);
+    pass(DEAD_NS - 1000000);
+    ck_assert_int_eq(read_one(0), EIO);
+    ck_assert_uint_eq(fake.nlog, 1);
+    pass(1000000);
+    fake.nfaults = 0;
+    ck_assert_int_eq(_i ? fp_ioctl(fp, DKFLUSH, 0, 0) : read_one(0), 0);
+    ck_assert_uint_eq(fake.log[1].cdb[0], SCSI_TEST_UNIT_READY);
+    ck_assert_uint_eq(fake.log[2].cdb[0], SCSI_RESERVE_6);
+    ck_assert_uint_eq(logged("it does again"), 1);
+    ck_assert_int_eq(read_one(1), 0);
+    ck_assert_uint_eq(dd_unit_of(FAKE_DEV)->un_hold, 0);
+    fake_close(fp);
+}
+END_TEST
+
+/* Not ready, or busy, is an answer as well; sense that it leaves is fetched. */
+START_TEST(test_any_answer_counts)
+{
+    struct fake_fault *f;
+
+    dead();
+    fake.nfaults = 0;
+    f = fake_fault(SCSI_TEST_UNIT_READY, 0, UINT64_MAX, _i ? FAKE_STATUS : FAKE_CHECK);
+    f->code = SC_BUSY_STATUS;
+    f->key = SCSI_KEY_ATTENTION;
+    f->asc = 0x29;
+    pass(DEAD_NS);
+    ck_assert_int_eq(read_one(0), 0);
+    ck_assert_uint_eq(f->hits, 1);
+    if (!_i)
+        ck_assert_uint_eq(fake.log[1].cdb[0], SCSI_REQUEST_SENSE);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
+/* An open begins anew; a pass-through command goes out, and its good end counts. */
+START_TEST(test_other_ways_back)
+{
+    static struct sc_passthru pt;
+
+    dead();
+    fake.nfaults = 0;
+    if (_i) {
+        memset(&pt, 0, sizeof(pt));
+        pt.version = SC_VERSION_1;
+        pt.command_length = 6;
+        ck_assert_int_eq(fp_ioctl(fp, DK_PASSTHRU, (intptr_t)&pt, 0), 0);
+    } else {
+        ck_assert_int_eq(fp_close(fp), 0);
+        ck_assert_int_eq(fp_opendev(FAKE_DEV, DREAD | DWRITE, NULL, 0, &fp), 0);
+    }
+    ck_assert_int_eq(read_one(0), 0);
+    fake_close(fp);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    Suite *s = suite_create("dd_dead");
+    TCase *t = tcase_create("dead");
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_loop_test(t, test_two_timeouts_in_all, 0, 2);
+    tcase_add_loop_test(t, test_good_between, 0, 2);
+    tcase_add_test(t, test_nobody_there);
+    tcase_add_loop_test(t, test_asked_after_its_time, 0, 2);
+    tcase_add_loop_test(t, test_any_answer_counts, 0, 2);
+    tcase_add_loop_test(t, test_other_ways_back, 0, 2);
+    suite_add_tcase(s, t);
+    return test_run(s, argc, argv);
+}
