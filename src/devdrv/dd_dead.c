@@ -23,8 +23,11 @@ static uint64_t dead_good_locked(const struct dd_unit *un)
     return un->un_stats.completed - un->un_stats.errors + un->un_good;
 }
 
-static void dead_set_locked(struct dd_unit *un)
+/* Context: completion. Locks: un_lock held. */
+void dd_dead_set_locked(struct dd_unit *un)
 {
+    if (un->un_hold & DD_HOLD_DEAD)
+        return;
     dd_hold_set_locked(un, DD_HOLD_DEAD);
     un->un_dead_since = kern_now_ns();
     dd_log(un, NULL, ERRID_DISK_ERR3, false, EIO, "disk does not answer", "all requests fail", NULL, 0);
@@ -51,7 +54,7 @@ bool dd_dead_silence_locked(struct dd_unit *un, const struct dd_rule *rule, bool
     if (!(un->un_hold & DD_HOLD_DEAD) &&
         atomic_load_explicit(&un->un_mode, memory_order_relaxed) == DD_MODE_NORMAL &&
         ((rule->rule_flags & DD_RULE_SILENT) ? un->un_silences >= 2 : used_up && !first))
-        dead_set_locked(un);
+        dd_dead_set_locked(un);
     return (un->un_hold & DD_HOLD_DEAD) != 0;
 }
 

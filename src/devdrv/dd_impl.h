@@ -42,6 +42,7 @@
 #define DD_RESTART_MS      500
 #define DD_BUSY_MS         1000
 #define DD_QFULL_MS        100
+#define DD_STEP_MS         60000         /* a recovery command may be late by that much */
 #define DD_DEAD_MS         60000         /* a dead disk is left alone that long */
 #define DD_ERROR_MS        1000          /* an ENXIO waits that long for the error that is its cause */
 #define DD_QFULL_WAITS     100u          /* how many dd_qfull_ms a request waits in all */
@@ -231,6 +232,15 @@ enum dd_rec_state {
     DD_REC_HALT      /* until all are home, or for the timer (dd_halt.c) */
 };
 
+/* One row about a state, see dd_states.c. */
+enum dd_until { DD_UNTIL_NONE, DD_UNTIL_TIMER /* un_delay_trb */, DD_UNTIL_STEP /* un_step_trb */ };
+struct dd_state {
+    const char *state_name;
+    enum dd_until state_until;
+    const char *state_failed; /* what follows when its command fails */
+    const char *state_late;   /* ... and when its time is over */
+};
+
 enum dd_action { DD_ACT_OK, DD_ACT_RETRY, DD_ACT_FAIL };
 
 /* One row of a policy table: what was seen and what is done about it. */
@@ -275,7 +285,9 @@ struct dd_rec {
     bool rec_silent;  /* silence has been counted, this time */
     bool rec_refused; /* RESERVE has failed for good, this time */
     uint8_t rec_tries, rec_todo_tries;
-    uint32_t rec_wait_ms; /* before the next step, unless a command completes first; 0 none */
+    uint8_t rec_late;      /* times that rec_cmd was missed */
+    uint64_t rec_until_ns; /* when it will be */
+    uint32_t rec_wait_ms;  /* before the next step, unless a command completes first; 0 none */
     struct dd_cmd *rec_failed_head, *rec_failed_tail;
     struct dd_cmd *rec_cmd;         /* the reserved structure */
     struct dd_cmd *rec_unstick_cmd; /* the other one */
@@ -386,7 +398,7 @@ struct dd_unit {
     uint64_t un_ws_blocks_max;
     event_t un_event;
     /* since configuration */
-    struct trb *un_restart_trb, *un_delay_trb;
+    struct trb *un_restart_trb, *un_delay_trb, *un_step_trb;
     uint64_t un_busy_ns, un_qfull_ns, un_error_ns, un_dead_ns;
     void *un_area; /* DD_AREA_BYTES, whole pages */
     struct dd_chunk *un_chunks;
@@ -563,8 +575,16 @@ bool dd_halt_home_locked(struct dd_unit *un);
 /* In DD_REC_HALT: somebody came home; or (timer) the time is over. */
 void dd_halt_look_locked(struct dd_unit *un, bool timer);
 
-/* ------------------------------------------------------------------ dd_dead.c */
+/* Those parked fail: nobody will judge them. */
+void dd_recover_fail_parked_locked(struct dd_unit *un);
 
+/* ------------------------------------------------------------------ dd_states.c, dd_dead.c */
+
+const struct dd_state *dd_state_of(enum dd_rec_state state);
+void dd_step_begin_locked(struct dd_unit *un);
+void dd_step_end_locked(struct dd_unit *un);
+void dd_step_fired(struct trb *t);
+void dd_dead_set_locked(struct dd_unit *un);
 bool dd_dead_silence_locked(struct dd_unit *un, const struct dd_rule *rule, bool used_up);
 void dd_dead_alive_locked(struct dd_unit *un);
 bool dd_dead_try_locked(struct dd_unit *un);

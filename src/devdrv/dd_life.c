@@ -126,6 +126,8 @@ static void life_free(struct dd_unit *un)
         tfree(un->un_restart_trb);
     if (un->un_delay_trb)
         tfree(un->un_delay_trb);
+    if (un->un_step_trb)
+        tfree(un->un_step_trb);
     if (un->un_area)
         xmfree(un->un_area, PINNED_HEAP);
     if (un->un_frags)
@@ -194,7 +196,9 @@ static int life_fill(struct dd_unit *un)
     un->un_area = xmalloc(DD_AREA_BYTES, 12, PINNED_HEAP);
     un->un_restart_trb = life_timer(un, dd_restart_fired);
     un->un_delay_trb = life_timer(un, dd_recover_delay_fired);
-    if (!un->un_frags || !un->un_splits || !un->un_area || !un->un_restart_trb || !un->un_delay_trb)
+    un->un_step_trb = life_timer(un, dd_step_fired);
+    if (!un->un_frags || !un->un_splits || !un->un_area || !un->un_restart_trb || !un->un_delay_trb ||
+        !un->un_step_trb)
         return ENOMEM;
     for (uint32_t i = 0; i < nfrags; i++) {
         un->un_frags[i].frag_next = un->un_frag_free;
@@ -207,6 +211,8 @@ static int life_fill(struct dd_unit *un)
     un->un_restart_trb->timeout_ns = (uint64_t)kern_tunable("dd_restart_ms", DD_RESTART_MS) * 1000000u;
     un->un_busy_ns = (uint64_t)kern_tunable("dd_busy_ms", DD_BUSY_MS) * 1000000u;
     un->un_qfull_ns = (uint64_t)kern_tunable("dd_qfull_ms", DD_QFULL_MS) * 1000000u;
+    un->un_step_trb->timeout_ns = un->un_dds.rw_timeout * UINT64_C(1000000000) +
+                                  (uint64_t)kern_tunable("dd_step_ms", DD_STEP_MS) * 1000000u;
     un->un_dead_ns = (uint64_t)kern_tunable("dd_dead_ms", DD_DEAD_MS) * 1000000u;
     un->un_error_ns = (uint64_t)kern_tunable("dd_error_ms", DD_ERROR_MS) * 1000000u;
     life_cmd_init(un, &un->un_reserve_cmd);

@@ -153,7 +153,7 @@ static int open_teardown(struct dd_unit *un, bool commands)
     old = disable_lock(INTIODONE, &un->un_lock);
     dd_open_wait_idle_locked(un);
     unlock_enable(old, &un->un_lock);
-    while (tstop(un->un_restart_trb) < 0 || tstop(un->un_delay_trb) < 0)
+    while (tstop(un->un_restart_trb) < 0 || tstop(un->un_delay_trb) < 0 || tstop(un->un_step_trb) < 0)
         (void)e_timedsleep(&never, NULL, 1000000);
     un->un_restart_armed = false;
     rc = fp_ioctl(un->un_fp, SCIOSTOP, open_path_arg(un), 0);

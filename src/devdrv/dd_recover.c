@@ -170,10 +170,11 @@ struct dd_cmd *dd_recover_take_locked(struct dd_unit *un)
     if (rec->rec_ready) {
         rec->rec_ready = false;
         cmd = rec->rec_cmd;
+        dd_step_begin_locked(un);
     } else if (rec->rec_unstick && rec->rec_unstick_cmd->cmd_state == DD_CMD_FREE) {
         rec->rec_unstick = false;
         cmd = rec->rec_unstick_cmd;
-        recover_build_locked(un, cmd, NULL, 0, SC_Q_RESUME | SC_RESUME, 0);
+        recover_build_locked(un, cmd, NULL, 0, SC_RESUME | (rec->rec_late ? SC_Q_CLR : SC_Q_RESUME), 0);
     }
     if (cmd) {
         KASSERT(cmd->cmd_state == DD_CMD_HELD);
@@ -572,6 +573,7 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
 
     KASSERT(rec->rec_cmd->cmd_state == DD_CMD_INPROC);
     rec->rec_cmd->cmd_state = DD_CMD_FREE;
+    dd_step_end_locked(un);
     rec->rec_state = DD_REC_JUDGE;
     un->un_need_resume = failed;
     un->un_good += !failed;
@@ -589,10 +591,12 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
             sense = scsi_sense_parse(rec->rec_sense, bytes);
         }
         rec->rec_owed = failed;
-        rule = dd_status_rule(&rec->rec_current->cmd_sc);
-        if (!rule)
-            rule = dd_sense_rule(&sense, un->un_removable && recover_is_open(un));
-        recover_verdict_locked(un, rule, &sense, bytes);
+        if (rec->rec_current) { /* else it has been given up: dd_states.c */
+            rule = dd_status_rule(&rec->rec_current->cmd_sc);
+            if (!rule)
+                rule = dd_sense_rule(&sense, un->un_removable && recover_is_open(un));
+            recover_verdict_locked(un, rule, &sense, bytes);
+        }
         dd_recover_next_locked(un);
         return;
     }
@@ -603,6 +607,21 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
         recover_queue_done_locked(un, was, failed ? sc->bufstruct.b_error : 0);
     if (rec->rec_state == DD_REC_JUDGE)
         dd_recover_next_locked(un);
+}
+
+/* Context: completion. Locks: un_lock held; the recovery command is still out. */
+void dd_recover_fail_parked_locked(struct dd_unit *un)
+{
+    struct dd_rec *rec = &un->un_rec;
+    const struct scsi_sense none = {0};
+
+    while (rec->rec_current || rec->rec_failed_head) {
+        if (!rec->rec_current) {
+            rec->rec_current = rec->rec_failed_head;
+            rec->rec_failed_head = rec->rec_current->cmd_next;
+        }
+        recover_verdict_locked(un, &recover_dead, &none, 0);
+    }
 }
 
 /* The second SC_Q_RESUME came back. Refused: the recovery command was not stuck. Locks: un_lock held. */

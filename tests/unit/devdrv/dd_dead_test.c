@@ -207,6 +207,74 @@ START_TEST(test_other_ways_back)
 }
 END_TEST
 
+static struct sc_buf *lost;
+static unsigned cleared;
+
+static bool lose_sense(struct sc_buf *sc)
+{
+    if (sc->flags & SC_Q_CLR) {
+        fake.active--;
+        cleared++;
+        sc->bufstruct.b_flags |= B_ERROR;
+        sc->bufstruct.b_error = EINVAL;
+        iodone(&sc->bufstruct);
+        return true;
+    }
+    if (sc->scsi_command.scsi_cmd.scsi_op_code != SCSI_REQUEST_SENSE)
+        return false;
+    lost = sc;
+    return true;
+}
+
+/* REQUEST SENSE does not come home: the adapter driver's timeout is over, and then our own, twice. */
+START_TEST(test_recovery_command_lost)
+{
+    struct fake_fault *f;
+    uint64_t since;
+
+    fp = fake_open(NULL);
+    lost = NULL;
+    cleared = 0;
+    f = fake_fault(FAKE_RW, 0, 0, FAKE_CHECK);
+    f->key = SCSI_KEY_ABORTED;
+    f->count = 1;
+    fake.hook = lose_sense;
+    since = kern_now_ns();
+    for (unsigned i = 0; i < 4; i++)
+        fake_buf_init(&fb[i], true, 100 * i, area + 4096 * i, 512);
+    fake_submit(fb, 4);
+    settle(4);
+    ck_assert_ptr_nonnull(lost);
+    ck_assert_uint_eq(cleared, 1);
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert_int_eq(fb[i].b.b_error, EIO);
+    ck_assert_uint_eq(kern_now_ns() - since,
+                      2 * (DD_RW_TIMEOUT_S * UINT64_C(1000000000) + DD_STEP_MS * UINT64_C(1000000)));
+    ck_assert_int_eq(read_one(0), EIO);
+    fake.hook = NULL;
+    fake.active--;
+    iodone(&lost->bufstruct);
+    dd_check_invariants(FAKE_DEV);
+    pass(DEAD_NS);
+    ck_assert_int_eq(read_one(0), 0);
+    fake_close(fp);
+}
+END_TEST
+
+/* Each state has its row; the ones with a command out have the deadline. */
+START_TEST(test_states)
+{
+    for (int i = DD_REC_NONE; i <= DD_REC_HALT; i++) {
+        const struct dd_state *st = dd_state_of((enum dd_rec_state)i);
+
+        ck_assert_ptr_nonnull(st->state_name);
+        ck_assert_int_eq(st->state_until == DD_UNTIL_STEP, i >= DD_REC_SENSE && i <= DD_REC_CLEAR);
+        if (st->state_until != DD_UNTIL_NONE)
+            ck_assert_uint_gt(strlen(st->state_late), 0);
+    }
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s = suite_create("dd_dead");
@@ -219,6 +287,8 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, test_asked_after_its_time, 0, 2);
     tcase_add_loop_test(t, test_any_answer_counts, 0, 2);
     tcase_add_loop_test(t, test_other_ways_back, 0, 2);
+    tcase_add_test(t, test_recovery_command_lost);
+    tcase_add_test(t, test_states);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
 }
