@@ -72,7 +72,8 @@ void dd_cdb_build(struct dd_unit *un, struct dd_cmd *cmd)
     struct sc_buf *sc = &cmd->cmd_sc;
     struct buf *bp = cmd->cmd_bp;
 
-    KASSERT(cmd->cmd_state == DD_CMD_INPROC && cmd->cmd_kind <= DD_KIND_FRAG);
+    KASSERT((cmd->cmd_state == DD_CMD_INPROC || cmd->cmd_state == DD_CMD_LANE) &&
+            cmd->cmd_kind <= DD_KIND_FRAG);
     sc->bufstruct.b_flags = (bp->b_flags & B_READ) | B_MPSAFE | B_ASYNC;
     sc->bufstruct.b_error = 0;
     sc->bufstruct.av_forw = NULL;

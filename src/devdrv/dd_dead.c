@@ -20,7 +20,7 @@
 /* How much good has come from the disk. Locks: un_lock held. */
 static uint64_t dead_good_locked(const struct dd_unit *un)
 {
-    return un->un_stats.completed - un->un_stats.errors + un->un_good;
+    return un->un_stats.completed - un->un_stats.errors + un->un_good + dd_lane_done_locked(un);
 }
 
 /* Context: completion. Locks: un_lock held. */

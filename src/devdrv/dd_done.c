@@ -29,7 +29,7 @@ static void done_short(struct dd_cmd *cmd, size_t moved)
     KASSERT(start == cmd->cmd_bytes);
 }
 
-static void done_sample_locked(struct dd_unit *un, const struct dd_cmd *cmd)
+void dd_sample_locked(struct dd_unit *un, const struct dd_cmd *cmd)
 {
     unsigned bucket = 63u - (unsigned)__builtin_clzll(cmd->cmd_time_ns | 1u);
 
@@ -63,14 +63,14 @@ void dd_release_locked(struct dd_unit *un, struct dd_cmd *cmd, struct dd_chain *
             un->un_stats.bytes_read += moved;
         } else {
             un->un_stats.bytes_written += moved;
-            un->un_dirty = true;
+            dd_dirty_mark(un);
         }
         dd_chain_add(resp, cmd->cmd_bp, cmd->cmd_tail, cmd->cmd_nbufs);
     } else {
         dd_frag_done_locked(un, cmd, moved, 0, resp);
     }
     if (cmd->cmd_time_ns)
-        done_sample_locked(un, cmd);
+        dd_sample_locked(un, cmd);
     dd_pool_put_locked(un, cmd);
     if (SC_UNLIKELY(un->un_depth < un->un_depth_max) && ++un->un_good_run >= DD_DEPTH_CLIMB) {
         un->un_good_run = 0;
@@ -122,7 +122,6 @@ void dd_done(struct buf *bp)
     struct dd_plug *plug = dd_plug_mine(un);
     uintptr_t me;
 
-    cmd->cmd_next = NULL; /* that it was out is asserted where it leaves the in-process queue */
     if (SC_UNLIKELY(cmd->cmd_time_ns != 0))
         cmd->cmd_time_ns = kern_now_ns() - cmd->cmd_time_ns + 1u;
     if (!plug) {
@@ -132,10 +131,6 @@ void dd_done(struct buf *bp)
     if (SC_UNLIKELY(bp->b_flags & B_ERROR))
         dd_halt_note(un, cmd);
     me = dd_plug_shut(plug);
-    if (plug->pl_done_head)
-        plug->pl_done_tail->cmd_next = cmd;
-    else
-        plug->pl_done_head = cmd;
-    plug->pl_done_tail = cmd;
+    dd_plug_done(plug, cmd);
     dd_plug_open(plug, me);
 }

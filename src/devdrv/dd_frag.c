@@ -96,7 +96,7 @@ static void frag_finish_locked(struct dd_unit *un, struct dd_frag *frag, struct 
         un->un_stats.bytes_read += frag->frag_stop;
     } else {
         un->un_stats.bytes_written += frag->frag_stop;
-        un->un_dirty = true;
+        dd_dirty_mark(un);
     }
     un->un_stats.in_process--;
     un->un_stats.completed++;

@@ -103,7 +103,7 @@ int dd_gather_write(struct dd_unit *un, struct uio *uiop, uint32_t options)
         return error;
     bytes -= sy->sy_resid;
     old = disable_lock(INTIODONE, &un->un_lock);
-    un->un_dirty = true;
+    dd_dirty_mark(un);
     un->un_stats.bytes_written += bytes;
     unlock_enable(old, &un->un_lock);
     dd_uio_advance(uiop, bytes);

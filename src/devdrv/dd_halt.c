@@ -64,7 +64,7 @@ void dd_halt_noted_locked(struct dd_unit *un, struct dd_cmd *cmd)
 /* How often everything has come back since somebody got on. Locks: un_lock held. */
 static uint32_t halt_rounds_locked(struct dd_unit *un)
 {
-    uint64_t progress = un->un_stats.completed + un->un_progress;
+    uint64_t progress = un->un_stats.completed + un->un_progress + dd_lane_done_locked(un);
 
     if (progress != un->un_thrown_at) {
         un->un_thrown_at = progress;
@@ -88,6 +88,12 @@ static void halt_conclude_locked(struct dd_unit *un)
     dd_todo_refuse_locked(un, EIO);
 }
 
+/* Is anything at the adapter driver, or about to be? Locks: un_lock held; a hold has closed the lane. */
+static bool halt_is_out_locked(const struct dd_unit *un)
+{
+    return un->un_active > 0 || dd_lane_busy_locked(un);
+}
+
 /* Context: completion. Locks: un_lock held; the caller looks at the queues afterwards. */
 void dd_halt_look_locked(struct dd_unit *un, bool timer)
 {
@@ -97,7 +103,7 @@ void dd_halt_look_locked(struct dd_unit *un, bool timer)
     KASSERT(rec->rec_state == DD_REC_HALT);
     if (un->un_noted_errors > 0)
         return; /* who has it comes to us next */
-    if (!timer && !rec->rec_failed_head && (un->un_active > 0 || rec->rec_pause))
+    if (!timer && !rec->rec_failed_head && (rec->rec_pause || halt_is_out_locked(un)))
         return;
     if (rec->rec_timer && tstop(un->un_delay_trb) != 0)
         return; /* it is about to look itself */
@@ -122,7 +128,7 @@ static bool halt_timer_locked(struct dd_unit *un, uint64_t ns)
 /* Context: completion. Locks: un_lock held, recovery holds the queue. */
 bool dd_halt_home_locked(struct dd_unit *un)
 {
-    bool waits = un->un_rec.rec_home && un->un_active > 0;
+    bool waits = un->un_rec.rec_home && halt_is_out_locked(un);
 
     return waits && halt_timer_locked(un, un->un_error_ns);
 }
@@ -145,7 +151,8 @@ static void halt_begin_locked(struct dd_unit *un)
         ns = (ms < DD_THROWN_MS ? ms : DD_THROWN_MS) * UINT64_C(1000000);
     }
     /* The last round has no end to wait for: its sleepers have been told already. */
-    if (rounds + 1u >= DD_THROWN_MAX || !((rec->rec_pause || un->un_active > 0) && halt_timer_locked(un, ns)))
+    if (rounds + 1u >= DD_THROWN_MAX ||
+        !((rec->rec_pause || halt_is_out_locked(un)) && halt_timer_locked(un, ns)))
         dd_halt_look_locked(un, true);
 }
 

@@ -20,14 +20,15 @@
 
 /* ------------------------------------------------------------------ limits */
 
-#define DD_UNITS_MAX     256u /* minors */
-#define DD_DEPTH_MAX     256u
-#define DD_DEPTH_DEFAULT 64u
-#define DD_SPAN_BUFS_MAX 258u /* 1 MiB of pages plus two ragged ends: the adapter's segment list */
-#define DD_BATCH_MAX     32u  /* commands sent per lock hold: bounds how long a completion waits */
-#define DD_PLUGS         16u  /* threads that can be plugged at once; a power of two */
-#define DD_ATTENTION_MAX 3u   /* unit attentions in a row that cost no retry */
-#define DD_REQUEUE_MAX   100u /* deferred errors that one command may meet */
+#define DD_UNITS_MAX      256u /* minors */
+#define DD_DEPTH_MAX      256u
+#define DD_DEPTH_DEFAULT  64u
+#define DD_SPAN_BUFS_MAX  258u /* 1 MiB of pages plus two ragged ends: the adapter's segment list */
+#define DD_BATCH_MAX      32u  /* commands sent per lock hold: bounds how long a completion waits */
+#define DD_PLUGS          16u  /* threads that can be plugged at once; a power of two */
+#define DD_LANE_DEPTH_MIN (2u * DD_PLUGS) /* a smaller queue depth is all the queues' */
+#define DD_ATTENTION_MAX  3u              /* unit attentions in a row that cost no retry */
+#define DD_REQUEUE_MAX    100u            /* deferred errors that one command may meet */
 #define DD_THROWN_SUSPECT                                                                                    \
     8u                         /* rounds in which all came back ENXIO: something is wrong with the queue ... \
                                 */
@@ -91,10 +92,12 @@ enum dd_kind {
 };
 enum dd_cmd_state {
     DD_CMD_FREE = 0,
-    DD_CMD_HELD,   /* taken for a synchronous command, not sent yet */
-    DD_CMD_INPROC, /* picked (cmd_sent tells) or with the adapter driver */
-    DD_CMD_FAILED, /* parked for recovery */
-    DD_CMD_RESEND  /* to be sent again, before anything pending */
+    DD_CMD_HELD,     /* taken for a synchronous command, not sent yet */
+    DD_CMD_INPROC,   /* picked (cmd_sent tells) or with the adapter driver */
+    DD_CMD_FAILED,   /* parked for recovery */
+    DD_CMD_RESEND,   /* to be sent again, before anything pending */
+    DD_CMD_LANE,     /* a plug slot's, in or for the lane (dd_lane.c) */
+    DD_CMD_LANE_DONE /* came back on another thread before its own looked: un_lock */
 };
 
 struct dd_unit;
@@ -185,15 +188,24 @@ struct dd_sync {
  * What one thread collects while it is inside the driver: see "Plug" in dd_strategy.c. Lists belong
  * to the holder alone; pl_open is its permission to itself to append to them.
  */
-#define DD_PLUG_OVER UINTPTR_MAX
+enum dd_plug_holder {
+    DD_PLUG_FREE = 0,
+    DD_PLUG_HELD, /* its thread is in the driver */
+    DD_PLUG_LANE, /* and has a command in the lane */
+    DD_PLUG_OVER  /* only not given back yet */
+};
 struct dd_plug {
-    _Alignas(64) _Atomic uintptr_t pl_holder;   /* thread, 0 free, DD_PLUG_OVER: only not given back yet */
+    _Alignas(64) _Atomic uintptr_t pl_holder;   /* DD_PLUG_* */
     _Atomic uintptr_t pl_open;                  /* the holder while a nested call may append, else 0 */
     struct dd_chain pl_submitted;               /* accepted bufs, on their way to pending */
     struct dd_cmd *pl_done_head, *pl_done_tail; /* commands that came back */
     bool pl_again;                              /* look at the queues once more */
     bool pl_resume;                             /* the last of those picked carries SC_RESUME */
     _Atomic uint32_t pl_responses;              /* queued, not yet pushed (XEN-05) */
+    /* The lane's; see dd_lane.c. */
+    struct dd_cmd *pl_cmd;  /* set under un_lock; of a slot that is held the holder's */
+    _Atomic size_t pl_bufs; /* ended in the lane and not counted in un_stats yet; the holder's ... */
+    _Atomic size_t pl_bytes_read, pl_bytes_written; /* ... as are these */
 };
 
 static inline void dd_plug_open(struct dd_plug *plug, uintptr_t me)
@@ -332,16 +344,18 @@ struct dd_unit {
     uint32_t un_sleepers;         /* on un_event */
     uint32_t un_seq;
     uint32_t un_good_run;
-    bool un_need_resume; /* the next command must carry SC_RESUME */
-    bool un_need_delay;  /* and SC_DELAY_CMD */
-    bool un_turn_rw;     /* a synchronous command has had its turn: now a READ or WRITE, if one waits */
-    uint8_t un_todo;     /* DD_TODO_* */
+    bool un_need_resume;     /* the next command must carry SC_RESUME */
+    bool un_need_delay;      /* and SC_DELAY_CMD */
+    bool un_turn_rw;         /* a synchronous command has had its turn: now a READ or WRITE, if one waits */
+    uint8_t un_todo;         /* DD_TODO_* */
+    uint32_t un_lane_streak; /* rounds in a row in which all came back inside devstrat() */
     bool un_want_grow;
     bool un_restart_armed;
-    bool un_dirty;                      /* written since the last SYNCHRONIZE CACHE */
-    int32_t un_deferred;                /* errno of a deferred error that nobody has been told yet */
-    int32_t un_todo_error;              /* why waiting requests were refused, the last time ... */
-    uint32_t un_todo_round;             /* ... and how often that has been */
+    _Atomic bool un_dirty;  /* written since the last SYNCHRONIZE CACHE; the lane sets it without the lock */
+    _Atomic bool un_lane;   /* open; written under un_lock, read without */
+    int32_t un_deferred;    /* errno of a deferred error that nobody has been told yet */
+    int32_t un_todo_error;  /* why waiting requests were refused, the last time ... */
+    uint32_t un_todo_round; /* ... and how often that has been */
     uint32_t un_noted, un_noted_errors; /* errors on their way to the lock; those that halted the queue */
     uint32_t un_thrown;                 /* rounds of ENXIO since anybody got on ... */
     uint64_t un_thrown_at;              /* ... which is when this was the sum of what is below */
@@ -412,9 +426,11 @@ struct dd_unit {
 
 #define DD_HOLD_RECALLS (DD_HOLD_RECOVER | DD_HOLD_ERROR)
 
+void dd_lane_close_locked(struct dd_unit *un);
 static inline void dd_hold_set_locked(struct dd_unit *un, uint32_t bits)
 {
     un->un_hold |= bits;
+    dd_lane_close_locked(un);
     if (bits & DD_HOLD_RECALLS)
         atomic_store_explicit(&un->un_recall, true, memory_order_relaxed);
 }
@@ -516,6 +532,49 @@ void dd_kick(struct dd_unit *un);
 void dd_plugs_wait_locked(struct dd_unit *un);
 /* This thread's plug if it is inside the driver already, else NULL. */
 struct dd_plug *dd_plug_mine(struct dd_unit *un);
+/* The loop, for who holds a plug and un_lock; both are given back. `old` is for unlock_enable. */
+void dd_run_plugged(struct dd_unit *un, struct dd_plug *plug, uintptr_t me, int old);
+/* Give the slot back; its lists are empty. */
+void dd_plug_drop(struct dd_unit *un, struct dd_plug *plug);
+static inline uintptr_t dd_plug_self(void)
+{
+    uintptr_t me = (uintptr_t)thread_self();
+
+    KASSERT(me != 0);
+    return me;
+}
+static inline struct dd_plug *dd_plug_slot(struct dd_unit *un, uintptr_t me)
+{
+    /* Thread numbers are counters on one host and addresses on another. */
+    return &un->un_plugs[(me ^ me >> 6 ^ me >> 12) & (DD_PLUGS - 1u)];
+}
+/* A command has come back: to the end of what the holder looks at. */
+static inline void dd_plug_done(struct dd_plug *plug, struct dd_cmd *cmd)
+{
+    cmd->cmd_next = NULL;
+    if (plug->pl_done_head)
+        plug->pl_done_tail->cmd_next = cmd;
+    else
+        plug->pl_done_head = cmd;
+    plug->pl_done_tail = cmd;
+}
+
+/* ------------------------------------------------------------------ dd_lane.c */
+
+/* Send one buf past the queues; false: not possible, nothing has happened. Any environment, no lock. */
+bool dd_lane_submit(struct dd_unit *un, struct buf *bp);
+void dd_lane_open_locked(struct dd_unit *un);
+/* Is a command of the lane on its way? Only of use when it is closed. */
+bool dd_lane_busy_locked(const struct dd_unit *un);
+/* How many have ended there and are not in un_stats yet. */
+uint64_t dd_lane_done_locked(const struct dd_unit *un);
+/* Close what must not be open any more, open what has proved to be of use. */
+void dd_lane_look_locked(struct dd_unit *un, bool inside, bool more);
+/* All is quiet, and stays so: its structures go back to the pool. */
+void dd_lane_fini_locked(struct dd_unit *un);
+void dd_lane_stats_locked(const struct dd_unit *un, struct sc_disk_stats *st);
+/* One command's duration (dd_done.c). */
+void dd_sample_locked(struct dd_unit *un, const struct dd_cmd *cmd);
 void dd_pool_put_locked(struct dd_unit *un, struct dd_cmd *cmd);
 void dd_inproc_add_locked(struct dd_unit *un, struct dd_cmd *cmd);
 void dd_inproc_del_locked(struct dd_unit *un, struct dd_cmd *cmd);
@@ -632,6 +691,12 @@ int dd_area_rw(struct dd_unit *un, uint64_t lba, uint32_t blocks, bool read, uin
 int dd_cache_sync(struct dd_unit *un);
 /* Something was, or is about to be, written; or nothing is left to be made durable. Returns what was. */
 bool dd_dirty_set(struct dd_unit *un, bool dirty);
+/* The same with true, cheap, and with or without the lock. */
+static inline void dd_dirty_mark(struct dd_unit *un)
+{
+    if (!atomic_load_explicit(&un->un_dirty, memory_order_acquire))
+        atomic_store_explicit(&un->un_dirty, true, memory_order_release);
+}
 /* Put the caller's uio back as it was before a (re)send: adapter drivers may alter it (AIX-17). */
 void dd_gather_restore(struct dd_sync *sy);
 /* Move a uio forward: resid, offset, pieces and their xmem descriptors together. */

@@ -104,6 +104,7 @@ static int sync_wait_locked(struct dd_unit *un, const struct dd_sync *sy, const 
         uint32_t hold = sy->sy_flags & DD_SYNC_RAW ? 0 : un->un_hold;
         bool kick = false;
 
+        dd_lane_close_locked(un);
         if (hold & DD_HOLD_DEAD) {
             kick = !(un->un_todo & DD_TODO_READY);
             if (!dd_dead_try_locked(un)) {

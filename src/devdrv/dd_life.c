@@ -183,12 +183,14 @@ static int life_dds_check(struct scdisk_dds *dds)
 static int life_fill(struct dd_unit *un)
 {
     uint32_t nfrags = un->un_dds.queue_depth + 1u;
-    struct dd_chunk *chunk = life_chunk_make(un, un->un_dds.pool);
+    /* The lane's structures come on top: they are nobody else's while it is open. */
+    uint32_t lane = un->un_dds.queue_depth >= DD_LANE_DEPTH_MIN ? DD_PLUGS : 0;
+    struct dd_chunk *chunk = life_chunk_make(un, un->un_dds.pool + lane);
 
     if (!chunk)
         return ENOMEM;
     life_chunk_add(un, chunk);
-    un->un_pool_max = un->un_dds.queue_depth + 2u;
+    un->un_pool_max = un->un_dds.queue_depth + 2u + lane;
     if (un->un_pool_max < un->un_pool_total)
         un->un_pool_max = un->un_pool_total;
     un->un_frags = xmalloc(nfrags * sizeof(struct dd_frag), 3, PINNED_HEAP);

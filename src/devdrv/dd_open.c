@@ -127,6 +127,9 @@ static int open_reserve(struct dd_unit *un, uint8_t opcode)
 
 void dd_open_wait_idle_locked(struct dd_unit *un)
 {
+    dd_lane_close_locked(un);
+    if (dd_lane_busy_locked(un))
+        dd_plugs_wait_locked(un); /* then what has left the lane is out like others */
     while (un->un_active || un->un_pending.ch_head || un->un_again || un->un_frag_busy ||
            un->un_resp.ch_head || (un->un_hold & ~(DD_HOLD_TODO | DD_HOLD_GONE | DD_HOLD_DEAD)) ||
            un->un_rec.rec_state != DD_REC_NONE || un->un_unstick_cmd.cmd_state != DD_CMD_FREE ||
@@ -220,7 +223,8 @@ static int open_first(struct dd_unit *un, unsigned long devflag, int ext)
     un->un_depth = un->un_depth_max = 1;
     un->un_tag = SC_NO_Q;
     un->un_need_resume = un->un_need_delay = un->un_rec.rec_owed = false;
-    un->un_read_only = un->un_reserved = un->un_dirty = un->un_turn_rw = false;
+    un->un_read_only = un->un_reserved = un->un_turn_rw = false;
+    atomic_store_explicit(&un->un_dirty, false, memory_order_relaxed);
     un->un_removable = un->un_prevents = un->un_ws_unmap = false;
     un->un_good_run = 0;
     un->un_deferred = 0;
@@ -291,7 +295,8 @@ int dd_open(devno_t devno, unsigned long devflag, long chan, int ext)
         dd_wake_locked(un);
     }
     if (!error) {
-        un->un_opens++;
+        if (un->un_opens++ == 0)
+            dd_lane_open_locked(un);
         un->un_retain |= (ext & SC_RETAIN_RESERVATION) != 0;
     }
     unlock_enable(old, &un->un_lock);
@@ -320,6 +325,7 @@ int dd_close(devno_t devno, long chan)
         un->un_busy = true;
         dd_open_wait_idle_locked(un);
         dd_plugs_wait_locked(un);
+        dd_lane_fini_locked(un);
         unlock_enable(old, &un->un_lock);
         diag = atomic_load_explicit(&un->un_mode, memory_order_relaxed) == DD_MODE_DIAGNOSTIC;
         error = open_teardown(un, !diag);

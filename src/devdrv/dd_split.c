@@ -31,7 +31,7 @@ static void split_buf_fail_locked(struct dd_unit *un, struct buf *bp, size_t mov
         un->un_stats.bytes_read += moved;
     } else if (moved > 0) {
         un->un_stats.bytes_written += moved;
-        un->un_dirty = true; /* what lies before the bad block is in the device's cache */
+        dd_dirty_mark(un); /* what lies before the bad block is in the device's cache */
     }
     un->un_stats.errors++;
     un->un_stats.completed++;
@@ -101,7 +101,8 @@ static void split_span_locked(struct dd_unit *un, struct dd_cmd *cmd, size_t goo
                 un->un_stats.bytes_read += bp->b_bcount;
             else
                 un->un_stats.bytes_written += bp->b_bcount;
-            un->un_dirty |= !cmd->cmd_read;
+            if (!cmd->cmd_read)
+                dd_dirty_mark(un);
             dd_chain_add(&un->un_resp, bp, bp, 1);
         } else {
             dd_buf_state_set(bp, DD_BUF_PENDING);

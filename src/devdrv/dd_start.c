@@ -18,24 +18,10 @@
 
 /* ------------------------------------------------------------------ plugs */
 
-static inline uintptr_t plug_self(void)
-{
-    uintptr_t me = (uintptr_t)thread_self();
-
-    KASSERT(me != 0);
-    return me;
-}
-
-static inline struct dd_plug *plug_slot(struct dd_unit *un, uintptr_t me)
-{
-    /* Thread numbers are counters on one host and addresses on another. */
-    return &un->un_plugs[(me ^ me >> 6 ^ me >> 12) & (DD_PLUGS - 1u)];
-}
-
 struct dd_plug *dd_plug_mine(struct dd_unit *un)
 {
-    uintptr_t me = plug_self();
-    struct dd_plug *plug = plug_slot(un, me);
+    uintptr_t me = dd_plug_self();
+    struct dd_plug *plug = dd_plug_slot(un, me);
 
     return atomic_load_explicit(&plug->pl_open, memory_order_relaxed) == me ? plug : NULL;
 }
@@ -52,17 +38,17 @@ static struct dd_plug *plug_local_locked(struct dd_unit *un, struct dd_plug *loc
 
 /*
  * The thread's slot, or `local` when another thread sits in it (or this one, below an interrupt).
- * Locks: un_lock held, which the first round of the loop needs anyway: two takers need no exchange. A slot
- * is given back without it; the acquire is for what its last holder has written.
+ * Locks: un_lock held, for the rest of it; those who use the lane take slots without.
  */
 static inline struct dd_plug *plug_take_locked(struct dd_unit *un, struct dd_plug *local, uintptr_t me)
 {
-    struct dd_plug *plug = plug_slot(un, me);
+    struct dd_plug *plug = dd_plug_slot(un, me);
+    uintptr_t nobody = 0;
 
-    if (SC_LIKELY(atomic_load_explicit(&plug->pl_holder, memory_order_acquire) == 0)) {
-        atomic_store_explicit(&plug->pl_holder, me, memory_order_relaxed);
+    shim_sched_point();
+    if (SC_LIKELY(atomic_compare_exchange_strong_explicit(&plug->pl_holder, &nobody, DD_PLUG_HELD,
+                                                          memory_order_acquire, memory_order_relaxed)))
         return plug;
-    }
     return plug_local_locked(un, local);
 }
 
@@ -87,7 +73,7 @@ static void plug_drop_watched(struct dd_unit *un, struct dd_plug *plug)
     shim_sched_point();
 }
 
-static inline void plug_drop(struct dd_unit *un, struct dd_plug *plug)
+void dd_plug_drop(struct dd_unit *un, struct dd_plug *plug)
 {
     KASSERT(!plug->pl_submitted.ch_head && !plug->pl_done_head);
     shim_sched_point();
@@ -495,7 +481,9 @@ static void run_collect_locked(struct dd_unit *un, struct dd_plug *plug, struct 
     while (cmd) {
         struct dd_cmd *next = cmd->cmd_next;
 
-        if (SC_LIKELY(cmd->cmd_kind <= DD_KIND_FRAG && !(cmd->cmd_sc.bufstruct.b_flags & B_ERROR))) {
+        if (SC_UNLIKELY(cmd->cmd_state == DD_CMD_LANE)) {
+            cmd->cmd_state = DD_CMD_LANE_DONE; /* its thread is bound to look */
+        } else if (SC_LIKELY(cmd->cmd_kind <= DD_KIND_FRAG && !(cmd->cmd_sc.bufstruct.b_flags & B_ERROR))) {
             dd_inproc_del_locked(un, cmd);
             dd_release_locked(un, cmd, resp);
         } else {
@@ -512,19 +500,24 @@ static void run_collect_locked(struct dd_unit *un, struct dd_plug *plug, struct 
 /*
  * Until nothing is left for this thread to do.
  * Context: process or completion; never sleeps. Locks: un_lock held (`old` is for unlock_enable), and let
- * go; taken once per round.
+ * go; taken once per round. Owns: the plug, which is free afterwards.
  */
-static void run_loop_locked(struct dd_unit *un, struct dd_plug *plug, uintptr_t me, int old)
+void dd_run_plugged(struct dd_unit *un, struct dd_plug *plug, uintptr_t me, int old)
 {
     bool more, grow;
+    bool sent = false;
 
     for (;;) {
         struct dd_chain resp = {NULL, NULL, 0};
         struct dd_cmd *send = NULL;
 
         plug->pl_again = plug->pl_resume = false;
+        sent = sent && plug->pl_done_head;
         run_collect_locked(un, plug, &resp);
+        sent = sent && un->un_active == 0; /* all that was sent was back already */
         more = start_pick_locked(un, plug, &send);
+        dd_lane_look_locked(un, sent, more);
+        sent = send != NULL;
         grow = un->un_want_grow;
         un->un_want_grow = false;
         atomic_store_explicit(&plug->pl_responses, resp.ch_n, memory_order_relaxed);
@@ -542,34 +535,33 @@ static void run_loop_locked(struct dd_unit *un, struct dd_plug *plug, uintptr_t 
             more |= start_relieve(un);
         /* What came in meanwhile from others is theirs to start; what came on this stack is ours. */
         if (!more && !plug->pl_again && !plug->pl_submitted.ch_head && !plug->pl_done_head)
-            return;
+            break;
         old = disable_lock(INTIODONE, &un->un_lock);
     }
+    dd_plug_drop(un, plug);
 }
 
 void dd_run(struct dd_unit *un, const struct dd_chain *submitted)
 {
     struct dd_plug local;
-    uintptr_t me = plug_self();
+    uintptr_t me = dd_plug_self();
     int old = disable_lock(INTIODONE, &un->un_lock);
     struct dd_plug *plug = plug_take_locked(un, &local, me);
 
     plug->pl_submitted = *submitted;
-    run_loop_locked(un, plug, me, old);
-    plug_drop(un, plug);
+    dd_run_plugged(un, plug, me, old);
 }
 
 void dd_run_done(struct dd_unit *un, struct dd_cmd *cmd)
 {
     struct dd_plug local;
-    uintptr_t me = plug_self();
+    uintptr_t me = dd_plug_self();
     int old = disable_lock(INTIODONE, &un->un_lock);
     struct dd_plug *plug = plug_take_locked(un, &local, me);
 
     cmd->cmd_next = NULL;
     plug->pl_done_head = plug->pl_done_tail = cmd;
-    run_loop_locked(un, plug, me, old);
-    plug_drop(un, plug);
+    dd_run_plugged(un, plug, me, old);
 }
 
 void dd_kick(struct dd_unit *un)

@@ -13,6 +13,7 @@ void dd_stats_get(struct dd_unit *un, struct sc_disk_stats *out)
     uint64_t queued = un->un_resp.ch_n;
 
     *out = un->un_stats;
+    dd_lane_stats_locked(un, out);
     unlock_enable(old, &un->un_lock);
     for (unsigned i = 0; i < DD_PLUGS; i++)
         queued += atomic_load_explicit(&un->un_plugs[i].pl_responses, memory_order_relaxed);
@@ -78,13 +79,16 @@ uint64_t dd_check_invariants(devno_t devno)
 {
     struct dd_unit *un = dd_unit_of(devno);
     struct check_sums sums = {0, 0, 0};
-    const struct sc_disk_stats *st;
+    struct sc_disk_stats *st, sum;
     uint64_t held;
     int old;
 
     KASSERT(un);
-    st = &un->un_stats;
+    st = &sum;
     old = disable_lock(INTIODONE, &un->un_lock);
+    sum = un->un_stats;
+    dd_lane_stats_locked(un, &sum);
+    sums.sum_inproc = sum.in_process - un->un_stats.in_process;
     sums.sum_pending = check_chain(un->un_pending.ch_head, DD_BUF_PENDING);
     KASSERT(sums.sum_pending == un->un_pending.ch_n);
     check_commands_locked(un, &sums);

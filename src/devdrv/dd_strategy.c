@@ -136,7 +136,7 @@ void dd_strategy(struct buf *bp)
 
             dd_chain_add(&plug->pl_submitted, good.ch_head, good.ch_tail, good.ch_n);
             dd_plug_open(plug, me);
-        } else {
+        } else if (good.ch_n != 1 || !dd_lane_submit(un, good.ch_head)) {
             dd_run(un, &good);
         }
     }

@@ -167,6 +167,8 @@ static void execute(struct buf *bp)
     size_t n;
 
     bp->b_resid = 0;
+    if (cdb[0] == SCSI_SYNC_CACHE_10)
+        small_ad.sa_cached = false;
     if (small_disk_is_rw(cdb)) {
         if (small_ad.sa_faults > 0 && small_ad.sa_fault != SMALL_AD_NONE) {
             small_ad.sa_faults--;
@@ -174,6 +176,7 @@ static void execute(struct buf *bp)
             return;
         }
         move(sc, cdb);
+        small_ad.sa_cached |= !(bp->b_flags & B_READ);
     } else if (bp->b_flags & B_READ && bp->b_bcount > 0) {
         n = small_disk_answer(cdb, data);
         if (n > bp->b_bcount)

@@ -471,13 +471,24 @@ static bool hold_hook(struct sc_buf *sc)
     return false;
 }
 
+/* As after SCIOHALT of another file's. */
+static void need_resume(void)
+{
+    struct dd_unit *un = dd_unit_of(FAKE_DEV);
+    int old = disable_lock(INTIODONE, &un->un_lock);
+
+    un->un_need_resume = true;
+    dd_lane_close_locked(un);
+    unlock_enable(old, &un->un_lock);
+}
+
 /* Nothing overtakes the command that carries SC_RESUME: a buf's (0), one that somebody waits for (1). */
 START_TEST(test_AIX_21_resume_goes_first)
 {
     struct file *fp = fake_open(NULL);
 
     fake.halted = true;
-    dd_unit_of(FAKE_DEV)->un_need_resume = true; /* SCIOHALT of another file's */
+    need_resume();
     fake_buf_init(&fb[1], true, 200, area, 512);
     fake_buf_init(&fb[0], true, 100, area + 4096, 512);
     hold_late = &fb[1];
