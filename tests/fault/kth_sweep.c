@@ -25,13 +25,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define DISK_BYTES      (1u << 20)
-#define TRANSFER_BYTES  65536u
-#define LATENCY_NS      200000u
-#define PATIENCE_NS     60000000000ull
-#define PATIENCE_ROUNDS 4
-#define CHAIN           24u
-#define K_MAX           5000u
+#define DISK_BYTES        (1u << 20)
+#define TRANSFER_BYTES    65536u
+#define LATENCY_NS        200000u
+#define PATIENCE_NS       60000000000ull
+#define CHAIN_PATIENCE_NS UINT64_C(45000000000)
+#define PATIENCE_ROUNDS   4
+#define CHAIN             24u
+#define K_MAX             5000u
 
 static const char *const kind_names[] = {[SHIM_FAIL_ALLOC] = "alloc",
                                          [SHIM_FAIL_MAP] = "map",
@@ -253,7 +254,8 @@ static void chain(devno_t devno)
     memcpy(memory, image, DISK_BYTES);
     sw.left = CHAIN;
     MUST(devstrat(&bufs[0]) == 0, "devstrat refused the chain");
-    for (uint64_t until = det->now_ns() + PATIENCE_NS; sw.left > 0 && det->now_ns() < until;)
+    /* One timeout, and not two: then the disk would be dead, and the chain with it. */
+    for (uint64_t until = det->now_ns() + CHAIN_PATIENCE_NS; sw.left > 0 && det->now_ns() < until;)
         if (!shim_det_step())
             break;
     if (sw.left > 0)
@@ -405,6 +407,9 @@ int main(int argc, char **argv)
     signal(SIGSEGV, on_crash);
     signal(SIGBUS, on_crash);
     det = shim_det_host(1);
+    /* A request that waits to be mapped times out, and a disk that lets two time out is left alone for a
+     * while. */
+    shim_det_tunable_set("dd_dead_ms", 0);
     host = *det;
     host.wait = sweep_wait;
     if (sw.k) {

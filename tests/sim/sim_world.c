@@ -249,6 +249,9 @@ static unsigned outstanding(const struct world *w)
     return n;
 }
 
+/* A disk that did not answer is left alone that long (dd_dead_ms); then it is asked. */
+#define WORLD_DEAD_NS UINT64_C(60000000000)
+
 /* Let time pass until nothing is under way. A request nobody will ever wake is a lost request. */
 static void drain(struct world *w)
 {
@@ -287,6 +290,7 @@ void world_run(struct world *w, uint64_t seed, unsigned steps, bool verbose)
     }
     drain(w);
     faults_clear(w);
+    shim_det_run(shim_now_ns() + WORLD_DEAD_NS);
     caller_compare_all(w);
     world_observe(w, shim_now_ns());
     take_down(w);
