@@ -7,8 +7,8 @@ line `file:line: what is wrong`. `--only a,b` runs some rules, `--skip a,b` leav
 `--self-test` feeds every rule a bad example and demands that it is caught: a rule that cannot fail
 proves nothing.
 
-Does not contain: the check that every requirement has a test (reqs_test.py), compiling headers or
-the core (headers_test.sh, freestanding_test.sh).
+Does not contain: the check that every requirement has a mark and a test (scripts/req-coverage), compiling
+headers or the core (headers_test.sh, freestanding_test.sh).
 """
 import argparse
 import os

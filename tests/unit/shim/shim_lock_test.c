@@ -57,6 +57,24 @@ START_TEST(test_CAM_02_equal_rank_panics)
 }
 END_TEST
 
+/* With a LUN's lock held the adapter's may be taken, and not the other way. */
+START_TEST(test_CAM_02_lun_before_adapter)
+{
+    struct shim_lock adapter;
+
+    locks_begin();
+    ck_assert_int_eq(shim_lock_init(&adapter, SHIM_RANK_AD, "adapter"), 0);
+    shim_lock_enter(&inner);
+    shim_lock_enter(&adapter);
+    ck_assert_uint_eq(shim_self()->self_nlocks, 2);
+    shim_lock_exit(&adapter);
+    shim_lock_exit(&inner);
+    shim_lock_enter(&adapter);
+    panic_expect("entering inner (rank 50) while holding adapter (rank 60)");
+    shim_lock_enter(&inner);
+}
+END_TEST
+
 START_TEST(test_CAM_03_leaf_then_anything_panics)
 {
     struct shim_lock leaf;
@@ -252,6 +270,7 @@ static Suite *lock_suite(void)
     tcase_add_test(order, test_CAM_02_ascending_ranks_are_fine);
     tcase_add_exit_test(order, test_CAM_02_descending_rank_panics_with_both_names, PANIC_AS_EXPECTED);
     tcase_add_exit_test(order, test_CAM_02_equal_rank_panics, PANIC_AS_EXPECTED);
+    tcase_add_exit_test(order, test_CAM_02_lun_before_adapter, PANIC_AS_EXPECTED);
     tcase_add_exit_test(order, test_CAM_03_leaf_then_anything_panics, PANIC_AS_EXPECTED);
     tcase_add_exit_test(order, test_lock_exit_by_a_stranger_panics, PANIC_AS_EXPECTED);
     tcase_add_exit_test(order, test_lock_fini_of_a_held_lock_panics, PANIC_AS_EXPECTED);
