@@ -176,11 +176,12 @@ struct dd_sync {
     struct scsi_sense sy_sense;
     uint8_t sy_sense_data[DD_SENSE_BYTES];
 };
-#define DD_SYNC_RAW     0x01u /* as given: no retry, no log (DKIOCMD, DK_PASSTHRU, DKIORDSE) */
+#define DD_SYNC_RAW     0x01u /* as given: no retry, no log (DKIOCMD, DK_PASSTHRU, DKIORDSE; NB-24) */
 #define DD_SYNC_NOSENSE 0x02u /* the caller may want to fetch the sense himself: keep it for him */
-#define DD_SYNC_QUIET   0x04u /* failing is normal: no log */
+#define DD_SYNC_QUIET   0x04u /* failing is normal: no log (CAM-19) */
 #define DD_SYNC_TAG     0x08u /* sy_tag counts, as far as the disk can tag */
 #define DD_SYNC_DELAY   0x10u /* with SC_DELAY_CMD */
+#define DD_SYNC_UNKNOWN 0x20u /* a device need not know it: no log of ILLEGAL REQUEST (CAM-19) */
 
 /* ------------------------------------------------------------------ the plug (dd_start.c) */
 

@@ -353,6 +353,7 @@ int dd_cache_sync(struct dd_unit *un)
 
     dd_sync_init(&sy, SCSI_SYNC_CACHE_10, NULL, 0, false);
     sy.sy_timeout_s = un->un_dds.start_timeout;
+    sy.sy_flags = DD_SYNC_UNKNOWN;
     /* Before it is sent: a write that completes from now on makes it dirty again. */
     (void)dd_dirty_set(un, false);
     error = dd_sync_run(un, &sy);

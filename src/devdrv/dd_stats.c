@@ -114,7 +114,7 @@ size_t dd_memory_bytes(devno_t devno)
 /*
  * One record, in the published order of detail: CDB length, target, LUN, CDB, validity, SCSI status, adapter
  * status, sense bytes. The text leaves the block out, so that a row of the same errors is one record.
- * Diagnostic mode and pass-through commands are not logged.
+ * Diagnostic mode and pass-through commands are not logged, nor what a device need not know (CAM-19).
  * Context: any; un_lock may be held.
  */
 void dd_log(struct dd_unit *un, const struct dd_cmd *cmd, uint32_t id, bool temp, int error, const char *rule,
@@ -152,6 +152,8 @@ void dd_log(struct dd_unit *un, const struct dd_cmd *cmd, uint32_t id, bool temp
     if (sense_bytes > 13) {
         struct scsi_sense parsed = scsi_sense_parse(sense, sense_bytes);
 
+        if (parsed.key == SCSI_KEY_ILLEGAL && cmd->cmd_sync && (cmd->cmd_sync->sy_flags & DD_SYNC_UNKNOWN))
+            return;
         kern_format(rec.er_text, sizeof(rec.er_text), "opcode %02x: sense %x/%02x/%02x: %s: %s", d[3],
                     parsed.key, parsed.asc, parsed.ascq, rule, did);
     } else {

@@ -643,6 +643,55 @@ START_TEST(test_absurd_capacity)
 }
 END_TEST
 
+static unsigned loud;
+static void log_loud(int level, const char *text)
+{
+    loud += level < SHIM_LOG_VERBOSE;
+    (void)text;
+}
+
+/* A disk that knows no more than it must, as cheap ones do: what it does not know is no news, to nobody. */
+START_TEST(test_CAM_19_what_a_poor_disk_lacks_is_not_logged)
+{
+    static const uint8_t unknown[] = {SCSI_INQUIRY,       SCSI_MODE_SENSE_6,  SCSI_RESERVE_6,
+                                      SCSI_SYNC_CACHE_10, SCSI_WRITE_SAME_16, SCSI_SERVICE_ACTION_IN_16,
+                                      SCSI_UNMAP};
+    struct sc_range range = {512 * 100, 512 * 8};
+    struct sc_extent ext = {.offset = 512 * 10};
+    struct shim_host host = *shim_det_host(1);
+    struct err_rec rec = {0};
+    struct file *fp;
+
+    host.log = log_loud;
+    shim_test_begin(&host);
+    fake_setup_only(20480, 512);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(unknown); i++) {
+        struct fake_fault *f = fake_fault(unknown[i], 0, UINT64_MAX, FAKE_CHECK);
+
+        f->key = SCSI_KEY_ILLEGAL;
+        f->asc = 0x20;
+        f->skip = unknown[i] == SCSI_INQUIRY; /* not the first, which asks for no page */
+    }
+    loud = 0;
+    fp = fake_open(NULL);
+    area = aligned_alloc(4096, 1u << 20);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(fake_rdwr(fp, false, area, 65536, 0, 0, NULL), 0);
+        ck_assert_int_eq(IOCTL(fp, DKFLUSH, 0), 0);
+        ck_assert_int_eq(IOCTL(fp, DKZERO, &range), 0);
+        ck_assert_int_eq(IOCTL(fp, DKEXTENT, &ext), 0);
+    }
+    free(area);
+    fake_close(fp);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(unknown); i++)
+        if (unknown[i] != SCSI_UNMAP && unknown[i] != SCSI_SERVICE_ACTION_IN_16)
+            ck_assert_msg(fake.faults[i].hits > 0, "%02x has not been asked for", unknown[i]);
+    ck_assert_msg(errlog_read(0, &rec, 1) == 0, "%s", rec.er_text);
+    ck_assert_uint_eq(loud, 0);
+    fake_end();
+}
+END_TEST
+
 /* What goes wrong in diagnostic mode is the program's to see, and nothing for the error log. */
 START_TEST(test_nothing_is_logged_in_diagnostic_mode)
 {
@@ -867,6 +916,9 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_small_pages);
     tcase_add_loop_test(t, test_spin_up_takes_all_its_time, 0, 2);
     tcase_add_test(t, test_hostile_bytes);
+    suite_add_tcase(s, t);
+    t = tcase_create("noise");
+    tcase_add_test(t, test_CAM_19_what_a_poor_disk_lacks_is_not_logged);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
 }
