@@ -6,14 +6,14 @@
  * chip without one (NB-05). Two ways to hold them:
  *
  *  - A LUN that is started while more than half of all credits would stay free *reserves* one for
- *    each of its openings. Its openings are then its credits and the good path does no accounting
- *    that other LUNs could contend for.
+ *    each of its openings. Its openings are then its credits: it is never short of one (XEN-09), and
+ *    the good path does no accounting that other LUNs could contend for.
  *  - The others are *shared*: one credit is taken from the pool per command, and goes back to it.
  *
- * When the pool is empty a LUN joins the waiters, oldest first. A returned credit is handed
+ * When the pool is empty a LUN joins the waiters, oldest first (lun_waiting). A returned credit is handed
  * straight to the oldest waiter and never shows up in the pool, so a newcomer cannot overtake, and
- * the LUN goes to the adapter's list of those that are owed a look (ad_push.c). A LUN that has more to do
- * afterwards queues up again at the tail: round robin. Rejected: waking all waiters to fight for it.
+ * the LUN goes to the adapter's list of those that are owed a look (XEN-10; ad_push.c). A LUN that has more
+ * to do afterwards queues up again at the tail: round robin. Rejected: waking all waiters to fight for it.
  *
  * Does not contain: the openings of a LUN (ad_queue.c).
  */

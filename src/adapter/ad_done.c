@@ -76,7 +76,7 @@ static void ad_flush_add_locked(struct ad_lun *lun, struct sc_buf *sb, uint32_t 
 /*
  * The chip or the mapper has no room, or no segment list is free: the request goes back to where
  * it was in the queue, and `gate` keeps the LUN from trying again until something changes. It was
- * never handed to the device, so sending it later is not a retry (AIX-18).
+ * never handed to the device, so sending it later is not a retry; who wants to know is told (AIX-18).
  */
 static void ad_requeue_lock(struct ad_cmd *cmd, uint32_t gate)
 {
@@ -85,6 +85,11 @@ static void ad_requeue_lock(struct ad_cmd *cmd, uint32_t gate)
     uint32_t seq;
     uint16_t flags;
 
+    shim_log(SHIM_LOG_VERBOSE, "%s: %d,%d: a command could not be sent: %s", lun->lun_adp->adp_name,
+             lun->lun_id, lun->lun_lun,
+             gate == AD_GATE_FROZEN ? "frozen"
+             : gate == AD_GATE_SEGS ? "no segment list"
+                                    : "no room");
     ad_unmap(cmd);
     shim_lock_enter(&lun->lun_lock);
     seq = cmd->cmd_seq;
@@ -319,7 +324,7 @@ void ad_clear_locked(struct ad_lun *lun)
     SHIM_ASSERT(lun->lun_queued == 0);
 }
 
-/* The chip starts nothing more of this LUN, whoever has picked it. Locks: lun_lock. */
+/* The chip starts nothing more of this LUN, whoever has picked it (NB-11). Locks: lun_lock. */
 void ad_freeze_locked(struct ad_lun *lun)
 {
     struct ad_adapter *adp = lun->lun_adp;
@@ -331,8 +336,8 @@ void ad_freeze_locked(struct ad_lun *lun)
 }
 
 /*
- * The queue runs, or has ended: undo all freezes we know of. Those of commands that have failed meanwhile,
- * and are still on their way to us, stay. What was turned away looks again. Locks: lun_lock.
+ * The queue runs, or has ended: undo all freezes we know of (NB-11). Those of commands that have failed
+ * meanwhile, and are still on their way to us, stay. What was turned away looks again. Locks: lun_lock.
  */
 void ad_thaw_locked(struct ad_lun *lun)
 {

@@ -85,6 +85,26 @@ START_TEST(test_AIX_19_short_transfer_is_no_error_and_residual_is_bounded)
 }
 END_TEST
 
+/* However a command ends, and however it got to the chip, it has been there once. */
+START_TEST(test_AIX_18_the_device_gets_a_command_once)
+{
+    for (int mode = FAKE_INLINE; mode <= FAKE_EARLY; mode++) {
+        for (unsigned i = 0; i < 2 * AD_RES_COUNT; i++) {
+            fake_up(true, (enum fake_mode)mode);
+            reqs_init(1);
+            q[0].sb.flags = i % 2 ? SC_RESUME : 0; /* with it no request is for the lane */
+            fake_script((uint8_t)(i / 2), SC_BUSY_STATUS, 512);
+            req_send(&q[0]);
+            fake_end_all();
+            ck_assert_uint_eq(q[0].done, 1);
+            shim_det_run(shim_now_ns() + 100 * AD_NS_PER_S);
+            ck_assert_uint_eq(fake.starts, 1);
+            fake_down();
+        }
+    }
+}
+END_TEST
+
 START_TEST(test_AIX_18_an_error_is_never_resent_and_adapter_errors_are_logged)
 {
     struct err_rec rec[8];
@@ -351,6 +371,7 @@ static Suite *ad_halt_suite(void)
     TCase *status = tcase_create("status");
     TCase *cleared = tcase_create("cleared");
 
+    tcase_add_test(status, test_AIX_18_the_device_gets_a_command_once);
     tcase_add_test(status, test_AIX_18_an_error_is_never_resent_and_adapter_errors_are_logged);
     tcase_add_test(status, test_AIX_19_one_status_or_none);
     tcase_add_test(status, test_AIX_19_short_transfer_is_no_error_and_residual_is_bounded);

@@ -32,6 +32,89 @@ START_TEST(test_AIX_18_chip_without_room_is_kicked)
 }
 END_TEST
 
+static char logged[200];
+static unsigned nlogged;
+
+static void log_count(int level, const char *text)
+{
+    if (level != SHIM_LOG_VERBOSE)
+        return;
+    nlogged++;
+    (void)snprintf(logged, sizeof(logged), "%s", text);
+}
+
+/* What goes back to the queue unsent is logged, once each time, and what has been sent never goes back. */
+START_TEST(test_AIX_18_unsent_commands_are_logged)
+{
+    struct shim_host host = *shim_det_host(1);
+
+    host.log = log_count;
+    shim_test_begin(&host);
+    fake_prepare();
+    fake.mode = FAKE_PEND;
+    fake_attach(NULL);
+    reqs_init(2);
+    nlogged = 0;
+    fake.busy = 4; /* two tries each */
+    req_send(&q[0]);
+    ck_assert_uint_eq(nlogged, 1);
+    ck_assert_str_eq(logged, "scsi0: 3,0: a command could not be sent: no room");
+    ad_hw_kick(fake.ad);
+    ck_assert_uint_eq(nlogged, 2);
+    ad_hw_kick(fake.ad);
+    ck_assert_uint_eq(fake.starts, 1);
+    fake.frozen[FAKE_ID][0] = 1;
+    req_send(&q[1]);
+    ck_assert_uint_eq(nlogged, 3);
+    ck_assert_ptr_nonnull(strstr(logged, ": frozen"));
+    fake.frozen[FAKE_ID][0] = 0;
+    shim_det_run(shim_now_ns() + AD_RETRY_NS);
+    fake_end_all();
+    ck_assert_uint_eq(q[0].done + q[1].done, 2);
+    ck_assert_uint_eq(fake.starts, 2);
+    ck_assert_uint_eq(nlogged, 3);
+    fake_down();
+}
+END_TEST
+
+/*
+ * A shortage, here of credits, sets a flag; the next release, on another LUN, clears it and wakes who waits,
+ * without any timer.
+ */
+START_TEST(test_XEN_10_the_next_release_wakes_who_is_short)
+{
+    struct ad_config more = {.cfg_commands_max = 1};
+    struct ad_lun *other;
+
+    shim_test_begin_det(1);
+    fake_prepare();
+    fake.mode = FAKE_PEND;
+    fake_attach(&more);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(FAKE_ID, 1), 0), 0);
+    other = ad_lun_find(ad_find(FAKE_DEVNO), FAKE_ID, 1);
+    reqs_init(3);
+    req_send(&q[0]);
+    ck_assert(!other->lun_waiting);
+    for (unsigned i = 1; i < 3; i++) {
+        q[i].sb.lun = 1;
+        req_send(&q[i]);
+        ck_assert(other->lun_waiting);
+        ck_assert_uint_eq(other->lun_waits_credit, 1); /* one flag, however many wait behind it */
+    }
+    ck_assert_uint_eq(fake.starts, 1);
+    fake_end(0);
+    ck_assert_uint_eq(q[0].order, 1);
+    ck_assert_uint_eq(fake.starts, 2); /* inside that completion */
+    ck_assert_uint_eq(fake.kept[0]->xfer_lun, 1);
+    fake_end(0);
+    fake_end(0);
+    ck_assert_uint_eq(q[2].order, 3);
+    ck_assert(!other->lun_waiting);
+    fake_check(other);
+    fake_down();
+}
+END_TEST
+
 START_TEST(test_AIX_18_chip_that_forgets_to_kick_is_tried_again)
 {
     fake_up(true, FAKE_INLINE);
@@ -425,6 +508,8 @@ static Suite *ad_room_suite(void)
     TCase *room = tcase_create("room");
 
     tcase_add_test(room, test_AIX_18_chip_without_room_is_kicked);
+    tcase_add_test(room, test_AIX_18_unsent_commands_are_logged);
+    tcase_add_test(room, test_XEN_10_the_next_release_wakes_who_is_short);
     tcase_add_test(room, test_AIX_18_chip_that_forgets_to_kick_is_tried_again);
     tcase_add_test(room, test_AIX_18_map_without_room_waits_for_an_unmap);
     tcase_add_test(room, test_AIX_18_kicks_go_round);
