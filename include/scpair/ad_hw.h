@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ad_hw.h - what the adapter core asks of a chip, and what a chip may call back.
+ * ad_hw.h - what the adapter core asks of a chip, and what a chip may call back (NB-23).
  *
  * A back end (the simulated bus, or one outside this tree) sees this header and the device half of
  * shim.h. It knows no device driver, no sc_buf and no host. The core does queueing, credits, tags,

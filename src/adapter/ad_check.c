@@ -195,7 +195,8 @@ static const char *ad_slots_check_locked(const struct ad_lun *lun)
     if (active != lun->lun_active || starting != lun->lun_starting || cancelled != lun->lun_cancelled ||
         aborts != lun->lun_aborts || left != lun->lun_lane_left)
         return "the slots do not add up";
-    if (active > lun->lun_openings + (lun->lun_cmds[lun->lun_openings].cmd_state != AD_CMD_FREE))
+    /* The spare slot has the opening of the command that failed: nobody else is given that (NB-07). */
+    if (active > lun->lun_openings)
         return "more commands than openings";
     if (untagged > 1 || (untagged == 1) != ((lun->lun_gate & AD_GATE_UNTAGGED) != 0))
         return "an untagged command is not alone";

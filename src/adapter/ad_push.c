@@ -188,7 +188,7 @@ static bool ad_step_locked(struct ad_lun *lun)
         ad_push(lun->lun_adp, &out);
         shim_lock_enter(&lun->lun_lock);
         ad_push_end_locked(lun);
-        return true;
+        return true; /* look again: requests may have arrived meanwhile (XEN-08) */
     }
     if (SC_UNLIKELY(lun->lun_resp.l_head != NULL) && !lun->lun_pushing && !lun->lun_push_listed) {
         ad_push_later_unlock(lun);

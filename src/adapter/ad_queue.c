@@ -56,6 +56,8 @@
  *             (in KEEP it is the first after the error and so must carry SC_RESUME)
  *   KEEP, REC, REC_DONE   anything else     ENXIO, nothing changes
  *
+ * (AIX-20..23; NB-08: while a queue is kept nothing but recovery commands starts, one at a time)
+ *
  * The published text lets a device driver send one recovery command and then clear or resume. We
  * let it send several, one after the other: after a reset it may need a RESERVE beside the REQUEST
  * SENSE, and refusing it would only make it resume the queue of a disk it does not hold yet.

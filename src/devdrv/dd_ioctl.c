@@ -275,6 +275,7 @@ static int ioctl_passthru_checked(struct dd_unit *un, struct sc_passthru *pt, un
     sy.sy_read = read;
     sy.sy_timeout_s = pt->timeout_value;
     sy.sy_tag = pt->q_tag_msg;
+    /* No policy of ours: the result goes to the caller as it is (NB-24). */
     sy.sy_flags = DD_SYNC_RAW | DD_SYNC_TAG | (pt->autosense_length ? 0 : DD_SYNC_NOSENSE) |
                   (pt->q_flags & SC_DELAY_CMD ? DD_SYNC_DELAY : 0);
     if (stops)

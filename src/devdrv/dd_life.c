@@ -172,7 +172,7 @@ static int life_dds_check(struct scdisk_dds *dds)
         dds->retries = DD_RETRIES;
     if (!dds->pool) {
         dds->pool = dds->queue_depth + 2u;
-        /* At least a page of structures (NB-03). */
+        /* One for each that may be out (XEN-09), and at least a page of structures (NB-03). */
         if (dds->pool < SC_PAGE_SIZE / sizeof(struct dd_cmd) + 1u)
             dds->pool = SC_PAGE_SIZE / sizeof(struct dd_cmd) + 1u;
     }

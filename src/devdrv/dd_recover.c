@@ -293,7 +293,7 @@ static void recover_flow_effects_locked(struct dd_unit *un, unsigned flags)
         (int64_t)(kern_now_ns() - un->un_reset_ns) < DD_SETTLE_NS)
         un->un_need_delay = true;
     if (flags & DD_RULE_QFULL) {
-        /* The failed one is not among them any more, so that is "active minus one". */
+        /* The failed one is not among them any more, so that is "active minus one" (NB-16). */
         uint32_t sent = recover_sent_locked(un);
 
         if (sent > 0 && sent < un->un_depth)

@@ -66,6 +66,65 @@ START_TEST(test_AIX_26_halt_freezes_the_chip_and_resume_undoes_it)
 }
 END_TEST
 
+/* The ledger: what we think is frozen is what the chip has, and so often. */
+static void frozen_is(unsigned n)
+{
+    ck_assert_uint_eq(fake.frozen[FAKE_ID][0], n);
+    ck_assert_uint_eq(fake_lun->lun_frozen, n);
+    fake_check(fake_lun);
+}
+
+/*
+ * Every error freezes the LUN by one, SCIOHALT by one more; the queue that runs again undoes all of them, and
+ * not one too many (the fake chip counts). Both flavours, each error.
+ */
+START_TEST(test_NB_11_every_freeze_has_one_thaw)
+{
+    static const struct {
+        uint8_t result, status;
+    } rows[] = {{AD_RES_STATUS, SC_CHECK_CONDITION},
+                {AD_RES_STATUS, SC_BUSY_STATUS},
+                {AD_RES_BUS_FAULT, 0},
+                {AD_RES_SELECT_TIMEOUT, 0},
+                {AD_RES_HW_FAILURE, 0}};
+
+    for (unsigned i = 0; i < 2 * SC_ARRAY_SIZE(rows); i++) {
+        const bool keeps = i % 2 != 0;
+        const bool halt = keeps != (i % 4 < 2); /* each error with and without */
+        bool kept = keeps && rows[i / 2].status == SC_CHECK_CONDITION;
+
+        fake_up(keeps, FAKE_INLINE);
+        req_init(&q[0]);
+        req_expect(&q[0], 0);
+        frozen_is(0);
+        fake_script(rows[i / 2].result, rows[i / 2].status, 512);
+        req_init(&q[0]);
+        req_expect(&q[0], EIO);
+        frozen_is(1);
+        if (kept) { /* a recovery command that fails freezes, too */
+            fake_script(AD_RES_BUS_FAULT, 0, 512);
+            flags(&q[1], SC_RESUME);
+            q[1].sb.q_tag_msg = SC_NO_Q;
+            req_expect(&q[1], EIO);
+            frozen_is(2);
+        }
+        if (halt) {
+            ck_assert_int_eq(fp_ioctl(fake_fp, SCIOHALT, SC_ARG(FAKE_ID, 0), 0), 0);
+            frozen_is(kept ? 3 : 2);
+            kept = false;
+        }
+        flags(&q[2], SC_RESUME | (kept ? SC_Q_RESUME : 0));
+        req_expect(&q[2], 0);
+        frozen_is(0);
+        req_init(&q[3]);
+        req_expect(&q[3], 0);
+        frozen_is(0);
+        ck_assert_uint_eq(fake.turned_away, 0);
+        fake_down();
+    }
+}
+END_TEST
+
 /* The recovery command passes; what was kept follows when the queue is resumed. */
 START_TEST(test_AIX_21_the_recovery_command_passes_a_freeze)
 {
@@ -173,6 +232,7 @@ static Suite *freeze_suite(void)
 
     tcase_add_loop_test(tc, test_AIX_20_what_was_chosen_before_a_halt_comes_back_enxio, 0, 2);
     tcase_add_test(tc, test_AIX_26_halt_freezes_the_chip_and_resume_undoes_it);
+    tcase_add_test(tc, test_NB_11_every_freeze_has_one_thaw);
     tcase_add_test(tc, test_AIX_21_the_recovery_command_passes_a_freeze);
     tcase_add_test(tc, test_AIX_18_no_room_then_frozen_then_room);
     tcase_add_test(tc, test_AIX_18_a_chip_that_has_lost_count_keeps_nothing_for_ever);

@@ -750,7 +750,7 @@ static void end_sense_first(struct shim_timer *t)
     (void)shim_timer_arm(t, shim_now_ns() + AD_NS_PER_MS);
 }
 
-START_TEST(test_AIX_20_sense_of_an_ioctl_does_not_wait_for_the_commands_it_frees)
+START_TEST(test_AIX_20_NB_08_sense_of_an_ioctl_does_not_wait_for_the_commands_it_frees)
 {
     struct shim_timer t;
     uint64_t since;
@@ -932,7 +932,7 @@ static Suite *ad_ioctl_suite(void)
     tcase_add_test(commands, test_AIX_25_pass_through_moves_data_and_fetches_sense);
     tcase_add_test(commands, test_AIX_22_nobody_else_resumes_a_queue);
     tcase_add_test(commands, test_AIX_20_sense_of_an_ioctl_comes_before_anything_queued);
-    tcase_add_test(commands, test_AIX_20_sense_of_an_ioctl_does_not_wait_for_the_commands_it_frees);
+    tcase_add_test(commands, test_AIX_20_NB_08_sense_of_an_ioctl_does_not_wait_for_the_commands_it_frees);
     tcase_add_test(commands, test_AIX_20_sense_of_an_ioctl_goes_back_with_the_queue);
     tcase_add_test(commands, test_AIX_22_sense_of_an_ioctl_is_not_the_recovery);
     tcase_add_test(commands, test_AIX_16_every_user_copy_of_every_ioctl_can_fail);

@@ -108,6 +108,93 @@ START_TEST(test_AIX_22_sense_then_resume)
 }
 END_TEST
 
+/* The recovery command has the opening of the one it recovers: there are never more out than openings. */
+START_TEST(test_NB_07_recovery_takes_the_opening_of_what_it_recovers)
+{
+    keep_up(4); /* two openings, both were in use */
+    sense_init();
+    req_send(&sense);
+    ck_assert_uint_eq(fake.nkept, 2);
+    fake_check(fake_lun);
+    fake_end(0); /* request 1: nobody takes its opening meanwhile */
+    ck_assert_uint_eq(fake.nkept, 1);
+    fake_end(0);
+    came_back(&sense, 0, 0, 0, 0);
+    control_init(SC_Q_RESUME);
+    req_expect(&control, 0);
+    fake_check(fake_lun);
+    fake_end_all();
+    ck_assert_uint_eq(fake.nkept_max, 2);
+    ck_assert_uint_eq(fake_stats().active_max, 2);
+    fake_down();
+}
+END_TEST
+
+/* While a queue is kept only recovery commands start, one at a time, whatever room there is. */
+START_TEST(test_NB_08_only_recovery_starts_while_a_queue_is_kept)
+{
+    keep_up(4);
+    fake_end(0); /* request 1: the device has nothing now, four wait */
+    ck_assert_uint_eq(fake.starts, 2);
+    for (unsigned round = 0; round < 2; round++) {
+        sense_init();
+        req_send(&sense);
+        ck_assert_uint_eq(fake.starts, 3 + round);
+        ck_assert_uint_eq(fake.qmsg[2 + round], SC_NO_Q);
+        req_init(&control);
+        control.sb.flags = SC_RESUME;
+        control.sb.q_tag_msg = SC_NO_Q;
+        req_refused(&control, ENXIO); /* a second one */
+        req_init(&q[6]);
+        req_refused(&q[6], ENXIO);
+        fake_end(0);
+        came_back(&sense, 0, 0, 0, 0);
+        ck_assert_uint_eq(fake.starts, 3 + round);
+        ck_assert_uint_eq(fake.turned_away, 0); /* nothing has been tried, either */
+        fake_check(fake_lun);
+    }
+    control_init(SC_Q_RESUME);
+    req_expect(&control, 0);
+    ck_assert_uint_eq(fake.starts, 6);
+    fake_end_all();
+    for (unsigned i = 2; i < 6; i++)
+        came_back(&q[i], 0, 0, 0, 0);
+    fake_down();
+}
+END_TEST
+
+static struct req late;
+static void send_late(struct req *r)
+{
+    (void)r;
+    req_init(&late);
+    req_send(&late);
+    ck_assert_uint_eq(late.done, 0);
+}
+
+/* What waits, and what arrives while a response is being pushed, starts when the push is over. */
+START_TEST(test_XEN_08_the_queue_is_looked_at_again_after_a_push)
+{
+    for (unsigned arrives = 0; arrives < 2; arrives++) {
+        uint64_t now;
+
+        keep_up(2);
+        now = shim_now_ns();
+        control_init(SC_Q_RESUME | SC_RESUME);
+        control.then = arrives ? send_late : NULL;
+        req_expect(&control, 0);
+        ck_assert_uint_eq(fake.nkept, 2);
+        fake_end_all();
+        ck_assert_uint_eq(req_orders, 5 + arrives);
+        if (arrives)
+            ck_assert_uint_eq(late.order, req_orders); /* in its place, the last */
+        ck_assert_uint_eq(shim_now_ns(), now);         /* no timer had to help */
+        fake_check(fake_lun);
+        fake_down();
+    }
+}
+END_TEST
+
 START_TEST(test_AIX_22_clear_returns_everything_and_itself_last)
 {
     unsigned orders;
@@ -399,6 +486,9 @@ static Suite *ad_keep_suite(void)
     TCase *kept = tcase_create("kept");
 
     tcase_add_test(kept, test_AIX_22_sense_then_resume);
+    tcase_add_test(kept, test_NB_07_recovery_takes_the_opening_of_what_it_recovers);
+    tcase_add_test(kept, test_NB_08_only_recovery_starts_while_a_queue_is_kept);
+    tcase_add_test(kept, test_XEN_08_the_queue_is_looked_at_again_after_a_push);
     tcase_add_test(kept, test_AIX_22_clear_returns_everything_and_itself_last);
     tcase_add_test(kept, test_AIX_22_clear_and_resume_without_a_recovery_command);
     tcase_add_test(kept, test_AIX_22_resume_with_a_command_runs_it_first);

@@ -138,6 +138,87 @@ START_TEST(test_NB_23_two_adapters_share_the_switch_and_nothing_else)
 }
 END_TEST
 
+/* Another kind of bus: no tags, eight ids, nothing that pends. */
+static struct dummy {
+    struct ad_adapter *ad;
+    unsigned starts, detaches;
+} dummy;
+
+static int dummy_attach(void *hw, struct ad_adapter *ad, struct ad_hw_caps *caps)
+{
+    ck_assert_ptr_eq(hw, &dummy);
+    dummy.ad = ad;
+    *caps = (struct ad_hw_caps){.cap_transfer_bytes_max = SC_MAXREQUEST,
+                                .cap_commands_max = 1,
+                                .cap_segs_max = 64,
+                                .cap_adapter_id = 6,
+                                .cap_ids = 8,
+                                .cap_luns = 1};
+    return 0;
+}
+static void dummy_detach(void *hw) { ((struct dummy *)hw)->detaches++; }
+static int dummy_start(void *hw, struct ad_xfer *xfer)
+{
+    ck_assert_uint_eq(xfer->xfer_qmsg, SC_NO_Q);
+    xfer->xfer_result = AD_RES_GOOD;
+    xfer->xfer_resid = 0;
+    ((struct dummy *)hw)->starts++;
+    return AD_HW_DONE;
+}
+static void dummy_abort(void *hw, struct ad_xfer *xfer)
+{
+    ck_abort_msg("nothing pends: %p %p", hw, (void *)xfer);
+}
+static int dummy_reset_target(void *hw, unsigned id) { return hw == &dummy && id < 8 ? 0 : EINVAL; }
+static int dummy_reset_bus(void *hw) { return hw == &dummy ? 0 : EINVAL; }
+
+static const struct ad_hw_ops dummy_ops = {
+    .version = AD_HW_VERSION,
+    .size = SHIM_TABLE_BYTES(ad_hw_ops, reset_bus),
+    .name = "dummy",
+    .attach = dummy_attach,
+    .detach = dummy_detach,
+    .start = dummy_start,
+    .abort = dummy_abort,
+    .reset_target = dummy_reset_target,
+    .reset_bus = dummy_reset_bus,
+};
+
+/* It plugs in by its table, beside the first one; each has its own ids, tags and requests. */
+START_TEST(test_NB_23_a_second_kind_of_bus_beside_the_first)
+{
+    const devno_t second = SC_MAKEDEV(9, 1);
+    struct ad_config cfg = {.cfg_ops = &dummy_ops, .cfg_hw = &dummy, .cfg_dev = &fake.dev};
+    struct file *fp = NULL;
+    static struct req r[2];
+
+    memset(&dummy, 0, sizeof(dummy));
+    fake_up(true, FAKE_INLINE);
+    ck_assert_int_eq(ad_attach(second, &cfg), 0);
+    ck_assert_int_eq(fp_opendev(second, DREAD | DWRITE | DKERNEL, NULL, 0, &fp), 0);
+    ck_assert_int_eq(fp_ioctl(fp, SCIOSTART, SC_ARG(8, 0), 0), EINVAL); /* it has eight */
+    ck_assert_int_eq(fp_ioctl(fp, SCIOSTART, SC_ARG(6, 0), 0), EINVAL); /* its own */
+    ck_assert_int_eq(fp_ioctl(fp, SCIOSTART, SC_ARG(FAKE_ID, 0), 0), 0);
+    ck_assert_uint_eq(ad_lun_find(ad_find(second), FAKE_ID, 0)->lun_openings, 1);
+    ck_assert_uint_eq(fake_lun->lun_openings, AD_OPENINGS_DEFAULT);
+    for (unsigned i = 0; i < 4; i++) {
+        req_init(&r[i % 2]);
+        if (i % 2 != 0)
+            r[1].sb.bufstruct.b_dev = second;
+        req_expect(&r[i % 2], 0);
+        ck_assert_uint_eq(fake.starts, i / 2 + 1);
+        ck_assert_uint_eq(dummy.starts, (i + 1) / 2);
+    }
+    ck_assert_int_eq(fp_ioctl(fp, SCIORESET, SC_ARG(FAKE_ID, 0), 0), 0);
+    ck_assert_uint_eq(fake.target_resets, 0);
+    ck_assert_int_eq(fp_close(fp), 0);
+    ck_assert_int_eq(ad_detach(second), 0);
+    ck_assert_uint_eq(dummy.detaches, 1);
+    ck_assert_uint_eq(fake.detaches, 0);
+    fake_down();
+}
+END_TEST
+
 /* The device switch's lock is this host's own kind: what another thread does once it is free is done there.
  */
 #define LOCK_HOSTS_OWN 1u
@@ -517,6 +598,7 @@ static Suite *ad_life_suite(void)
     tcase_add_test(life, test_AIX_25_a_lun_belongs_to_the_file_that_started_it);
     tcase_add_test(life, test_AIX_25_users_need_authority_for_all_but_looking);
     tcase_add_test(life, test_AIX_25_attach_undoes_itself_at_every_allocation);
+    tcase_add_test(life, test_NB_23_a_second_kind_of_bus_beside_the_first);
     tcase_add_test(life, test_NB_23_two_adapters_share_the_switch_and_nothing_else);
     tcase_add_test(life, test_AIX_25_detach_beside_the_failing_open_of_another);
     tcase_add_test(life, test_AIX_25_a_close_stops_nothing_of_a_newcomer);

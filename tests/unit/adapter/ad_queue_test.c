@@ -371,6 +371,70 @@ START_TEST(test_XEN_01_resubmit_from_iodone_with_pools_of_one)
 }
 END_TEST
 
+static unsigned load_left;
+static void load_again(struct req *r)
+{
+    ck_assert(!fake_lun->lun_waiting);
+    if (load_left == 0)
+        return;
+    load_left--;
+    req_init(r);
+    r->then = load_again;
+    req_send(r);
+}
+
+/* How many commands of LUN 0 the chip has. */
+static unsigned load_kept(void)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < fake.nkept; i++)
+        n += fake.kept[i]->xfer_lun == 0;
+    return n;
+}
+
+/*
+ * A LUN that has credits for its openings is never short of one, though three others have taken all that is
+ * left and it has more requests than openings, which are sent again from iodone and end in any order.
+ */
+START_TEST(test_XEN_09_no_shortage_with_pools_of_the_advertised_depth)
+{
+    const unsigned mine = AD_OPENINGS_DEFAULT + 36, all = mine + 3 * AD_OPENINGS_DEFAULT;
+    struct ad_config more = {.cfg_commands_max = 2 * (AD_OPENINGS_DEFAULT + 1)};
+
+    shim_test_begin_det(3);
+    fake_prepare();
+    fake.mode = FAKE_PEND;
+    fake_attach(&more);
+    for (unsigned no = 1; no < 4; no++)
+        ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(FAKE_ID, no), 0), 0);
+    load_left = 600;
+    reqs_init(all);
+    for (unsigned i = mine; i < all; i++) {
+        to_lun(&q[i], 1 + i % 3);
+        req_send(&q[i]);
+    }
+    ck_assert_uint_eq(ad_find(FAKE_DEVNO)->adp_credits_free, 0);
+    for (unsigned i = 0; i < mine; i++) {
+        q[i].then = load_again;
+        req_send(&q[i]);
+    }
+    while (load_left > 0) {
+        unsigned at = (unsigned)(shim_det_random() % fake.nkept);
+
+        ck_assert_uint_eq(load_kept(), AD_OPENINGS_DEFAULT);
+        while (fake.kept[at]->xfer_lun != 0)
+            at = (at + 1) % fake.nkept;
+        fake_end(at);
+    }
+    ck_assert_uint_eq(fake_stats().waits_credit, 0);
+    fake_end_all();
+    ck_assert_uint_eq(fake_stats().completed, 600 + mine);
+    ck_assert_uint_eq(fake_stats().waits_credit, 0);
+    fake_down();
+}
+END_TEST
+
 static unsigned trace_maps_at_iodone;
 static void trace_iodone(struct req *r)
 {
@@ -488,6 +552,7 @@ static Suite *ad_queue_suite(void)
     tcase_add_test(depth, test_NB_09_ordered_waits_until_the_others_have_arrived);
     tcase_add_test(release, test_XEN_01_the_lane_opens_when_everybody_has_left_the_last_one);
     tcase_add_test(release, test_XEN_01_resubmit_from_iodone_with_pools_of_one);
+    tcase_add_test(release, test_XEN_09_no_shortage_with_pools_of_the_advertised_depth);
     tcase_add_test(release, test_XEN_02_release_lies_between_queueing_and_pushing);
     tcase_add_test(release, test_XEN_05_nothing_stays_queued_after_a_push);
     tcase_add_test(release, test_XEN_07_owner_is_told_with_no_lock_held);

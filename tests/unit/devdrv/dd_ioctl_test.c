@@ -378,6 +378,55 @@ START_TEST(test_passthru_error_leaves_disk_working)
 }
 END_TEST
 
+/*
+ * What would be waited for, tried again or logged on the way of a READ is one command here, told as it came
+ * back, and no line in the error log.
+ */
+START_TEST(test_NB_24_passthru_is_told_as_it_is)
+{
+    static const struct {
+        enum fake_action action;
+        uint8_t code, key, validity, scsi, adapter;
+    } rows[] = {
+        {FAKE_CHECK, 0, SCSI_KEY_ABORTED, SC_SCSI_ERROR, SC_CHECK_CONDITION, 0},
+        {FAKE_CHECK, 0, SCSI_KEY_RECOVERED, SC_SCSI_ERROR, SC_CHECK_CONDITION, 0},
+        {FAKE_CHECK, 0, SCSI_KEY_MEDIUM, SC_SCSI_ERROR, SC_CHECK_CONDITION, 0},
+        {FAKE_STATUS, SC_BUSY_STATUS, 0, SC_SCSI_ERROR, SC_BUSY_STATUS, 0},
+        {FAKE_STATUS, SC_QUEUE_FULL, 0, SC_SCSI_ERROR, SC_QUEUE_FULL, 0},
+        {FAKE_ADAPTER, SC_SCSI_BUS_FAULT, 0, SC_ADAPTER_ERROR, 0, SC_SCSI_BUS_FAULT},
+        {FAKE_ADAPTER, SC_NO_DEVICE_RESPONSE, 0, SC_ADAPTER_ERROR, 0, SC_NO_DEVICE_RESPONSE},
+    };
+    static struct sc_passthru pt;
+    struct file *fp = fake_open(NULL);
+    uint64_t before = kern_now_ns();
+    struct fake_fault *f;
+    struct err_rec rec;
+
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(rows); i++) {
+        fake.nfaults = 0;
+        f = fake_fault(0x5e, 0, 0, rows[i].action);
+        f->code = rows[i].code;
+        f->key = rows[i].key;
+        memset(&pt, 0, sizeof(pt));
+        pt.version = SC_VERSION_1;
+        pt.command_length = 10;
+        pt.autosense_length = 252;
+        pt.scsi_cdb[0] = 0x5e;
+        ck_assert_int_eq(IOCTL(fp, DK_PASSTHRU, &pt), EIO);
+        ck_assert_uint_eq(f->hits, 1);
+        ck_assert_uint_eq(pt.status_validity, rows[i].validity);
+        ck_assert_uint_eq(pt.scsi_bus_status, rows[i].scsi);
+        ck_assert_uint_eq(pt.adapter_status, rows[i].adapter);
+        ck_assert_uint_eq(pt.sense_bytes, rows[i].key ? 32 : 0);
+        ck_assert_uint_eq(pt.autosense[2] & 0x0f, rows[i].key);
+    }
+    ck_assert_uint_eq(kern_now_ns(), before);
+    ck_assert_uint_eq(errlog_read(0, &rec, 1), 0);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
 START_TEST(test_flush)
 {
     struct file *fp = fake_open(NULL);
@@ -897,6 +946,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_passthru);
     tcase_add_test(t, test_passthru_einval_arg);
     tcase_add_loop_test(t, test_passthru_error_leaves_disk_working, 0, 4);
+    tcase_add_test(t, test_NB_24_passthru_is_told_as_it_is);
     tcase_add_test(t, test_flush);
     tcase_add_loop_test(t, test_zero_and_unmap, 0, 4);
     tcase_add_loop_test(t, test_ranges_make_dirty, 0, 3);

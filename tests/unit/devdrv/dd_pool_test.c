@@ -271,7 +271,7 @@ START_TEST(test_close_waits_for_all_io)
 }
 END_TEST
 
-/* ------------------------------------------------------------------ XEN-01 .. XEN-06 */
+/* ------------------------------------------------------------------ XEN-01 .. XEN-06, XEN-09, XEN-10 */
 
 static unsigned xen_left;
 
@@ -305,6 +305,76 @@ START_TEST(test_XEN_01_room_at_completion)
         ;
     ck_assert_uint_eq(fb.done, 1001);
     ck_assert_uint_eq(fake_stats().alloc_failures, 0);
+    shim_fail_set(SHIM_FAIL_ALLOC, 0, false);
+    fake.held = false;
+    fake_close(fp);
+}
+END_TEST
+
+static void load_again(struct fake_buf *fb)
+{
+    if (xen_left == 0)
+        return;
+    xen_left--;
+    fb->b.av_forw = NULL;
+    ck_assert_int_eq(devstrat(&fb->b), 0);
+}
+
+/* The pool is as large as the depth says: with no more memory, and more requests than that, each sent again
+ * from its completion, a structure is never missing. */
+START_TEST(test_XEN_09_no_shortage_with_a_pool_of_the_depth)
+{
+    const struct scdisk_dds dds = {.queue_depth = 40};
+    struct fake_buf fb[100];
+    struct file *fp = fake_open(&dds);
+
+    shim_fail_set(SHIM_FAIL_ALLOC, 1, true);
+    fake.held = true;
+    xen_left = 2000;
+    for (unsigned i = 0; i < 100; i++) {
+        fake_buf_init(&fb[i], true, 100 * i, area + 4096 * (i % 64), 4096);
+        fb[i].then = load_again;
+        fake_submit(&fb[i], 1);
+    }
+    while (xen_left > 0) {
+        if (fake.active != 40)
+            ck_abort_msg("%u out, of 40", fake.active);
+        ck_assert(fake_complete_one());
+    }
+    fake_complete_all();
+    ck_assert_uint_eq(fake_stats().completed, 2100);
+    ck_assert_uint_eq(fake_stats().alloc_failures, 0);
+    ck_assert_uint_eq(fake_stats().restarts, 0);
+    ck_assert_uint_eq(shim_det_timers(), 0);
+    shim_fail_set(SHIM_FAIL_ALLOC, 0, false);
+    fake.held = false;
+    fake_close(fp);
+}
+END_TEST
+
+/* An undersized pool: the shortage is noted, and the next completion goes on, without the timer. */
+START_TEST(test_XEN_10_the_next_completion_goes_on)
+{
+    const struct scdisk_dds dds = {.queue_depth = 8, .pool = 2};
+    struct fake_buf fb[10];
+    struct file *fp = fake_open(&dds);
+    uint64_t before = kern_now_ns();
+
+    shim_fail_set(SHIM_FAIL_ALLOC, 1, true);
+    fake.held = true;
+    chain(fb, 10);
+    ck_assert_uint_eq(fake.active, 2);
+    ck_assert_uint_ge(fake_stats().alloc_failures, 1);
+    ck_assert(dd_unit_of(FAKE_DEV)->un_restart_armed);
+    for (unsigned i = 0; i < 8; i++) {
+        ck_assert(fake_complete_one());
+        ck_assert_uint_eq(fb[i].done, 1);
+        ck_assert_uint_eq(fake.active, 2);
+    }
+    fake_complete_all();
+    ck_assert_uint_eq(fake_stats().completed, 10);
+    ck_assert_uint_eq(fake_stats().restarts, 0);
+    ck_assert_uint_eq(kern_now_ns(), before);
     shim_fail_set(SHIM_FAIL_ALLOC, 0, false);
     fake.held = false;
     fake_close(fp);
@@ -579,6 +649,8 @@ int main(int argc, char **argv)
     t = tcase_create("release");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, test_XEN_01_room_at_completion, 0, 2);
+    tcase_add_test(t, test_XEN_09_no_shortage_with_a_pool_of_the_depth);
+    tcase_add_test(t, test_XEN_10_the_next_completion_goes_on);
     tcase_add_test(t, test_XEN_02_XEN_05_queue_then_push);
     tcase_add_test(t, test_XEN_06_errors_counted_once);
     suite_add_tcase(s, t);

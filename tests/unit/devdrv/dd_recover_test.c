@@ -295,7 +295,8 @@ START_TEST(test_busy_waits_and_is_bounded)
 }
 END_TEST
 
-START_TEST(test_queue_full_lowers_depth)
+/* As many as were out beside it may be out from now on. */
+START_TEST(test_NB_16_queue_full_lowers_depth)
 {
     const struct scdisk_dds dds = {.queue_depth = 8};
     struct fake_buf fb[8];
@@ -316,6 +317,39 @@ START_TEST(test_queue_full_lowers_depth)
     ck_assert_int_eq(fp_ioctl(fp, DKINFO, (intptr_t)&info, 0), 0);
     ck_assert_uint_eq(info.queue_depth, 7);
     for (unsigned i = 0; i < 8; i++)
+        ck_assert_uint_eq(fb[i].b.b_flags & B_ERROR, 0);
+    fake.held = false;
+    fake_close(fp);
+}
+END_TEST
+
+/* QUEUE FULL, more often than there are retries: the only one is there for what comes after. Never below one.
+ */
+START_TEST(test_NB_16_queue_full_costs_no_retry)
+{
+    const struct scdisk_dds dds = {.queue_depth = 2, .retries = 1};
+    struct fake_buf fb[2];
+    struct file *fp = fake_open(&dds);
+    struct dd_unit *un = dd_unit_of(FAKE_DEV);
+    struct fake_fault *f = fake_fault(FAKE_RW, 0, 0, FAKE_STATUS);
+
+    f->code = SC_QUEUE_FULL;
+    f->count = 5;
+    f = check_fault(SCSI_KEY_ABORTED, 0x47, 0);
+    f->last = 0;
+    f->count = 1;
+    fake.held = true;
+    for (unsigned i = 0; i < 2; i++) {
+        fake_buf_init(&fb[i], true, 100 * i, area + 4096 * i, 4096);
+        fake_submit(&fb[i], 1);
+    }
+    while (fake_complete_one() || shim_det_step())
+        ck_assert_uint_ge(un->un_depth, 1);
+    settle(fb, 2);
+    ck_assert_uint_eq(fake.faults[0].hits, 5);
+    ck_assert_uint_eq(fake.faults[1].hits, 1);
+    ck_assert_uint_eq(un->un_depth, 1);
+    for (unsigned i = 0; i < 2; i++)
         ck_assert_uint_eq(fb[i].b.b_flags & B_ERROR, 0);
     fake.held = false;
     fake_close(fp);
@@ -829,7 +863,8 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, test_log_of_short_sense, 0, 2);
     tcase_add_loop_test(t, test_AIX_28_async_only_on_last_retry_after_bus_fault, 0, 2);
     tcase_add_test(t, test_busy_waits_and_is_bounded);
-    tcase_add_test(t, test_queue_full_lowers_depth);
+    tcase_add_test(t, test_NB_16_queue_full_lowers_depth);
+    tcase_add_test(t, test_NB_16_queue_full_costs_no_retry);
     tcase_add_test(t, test_depth_climbs_slowly);
     tcase_add_test(t, test_split_span_before_others);
     tcase_add_test(t, test_same_buf_again);
