@@ -62,8 +62,8 @@ static inline void shim_table_copy(void *own, size_t own_bytes, const void *tabl
 
 /*
  * Lock ranks, outermost first (CAM-01..03). A lock may be entered only while every held lock has
- * a smaller rank. DD and AD never hold one another's locks: a strategy or iodone call is made
- * with none held.
+ * a smaller rank, and none under a leaf. DD and AD never hold one another's locks: a strategy or
+ * iodone call is made with none held. Who has which: docs/locks.md.
  */
 enum shim_rank {
     SHIM_RANK_NONE = 0,

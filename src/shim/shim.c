@@ -125,8 +125,8 @@ void shim_checks_set(bool on)
 
 /*
  * Sleep until ev is signalled. Context: process. Locks: drops and retakes l; nothing of rank
- * SHIM_RANK_DD_LUN or above may be held besides. Requirement: AIX-03, CAM-09 (who must not sleep
- * panics instead). A signal that is there already is taken without calling the host.
+ * SHIM_RANK_DD_LUN or above may be held besides (docs/locks.md). Requirement: AIX-03, CAM-09 (who must not
+ * sleep panics instead). A signal that is there already is taken without calling the host.
  */
 bool shim_wait(struct shim_event *ev, struct shim_lock *l, uint64_t deadline_ns)
 {

@@ -5,15 +5,49 @@
  * Ranks. A thread may enter a lock only while every lock it holds has a smaller rank, so no cycle
  * of waiting can form (CAM-01..03). The list of held locks is in the thread's own record: checking
  * needs no other lock and cannot disturb the order it watches. A checked lock has its fast path
- * off (sl_slow), which is the whole cost of the feature for the locks that are not checked.
+ * off (sl_slow), which is the whole cost of the feature for the locks that are not checked. What
+ * else holds for a rank is data, in one table below; docs/locks.md is made from it.
  *
  * Who slept. An exchange to 0 that finds 2 means that somebody may sleep on the word. The wake-up
  * is given by address only: the next owner may free the lock's memory as soon as the word is 0
  * (CAM-12), and that is why shim_lock_wake() reads nothing through its argument.
  *
- * Does not contain: parking (the hosts), what a rank means (shim.h).
+ * Does not contain: parking (the hosts), the numbers of the ranks (shim.h).
  */
 #include "shim_impl.h"
+
+/* ---------------------------------------------------------------- the table of ranks */
+
+#define RANK_SLEEPS 0x1u /* its holder may sleep on something else */
+#define RANK_LEAF   0x2u /* nothing is entered while one is held */
+
+/* By rising rank; a number between two rows goes with the lower one. scripts/locks reads it. */
+static const struct shim_rank_row {
+    uint8_t row_rank;  /* enum shim_rank */
+    uint8_t row_flags; /* RANK_* */
+} shim_ranks[] = {
+    {SHIM_RANK_NONE, RANK_SLEEPS},    /* whoever is outside of all: a port's own */
+    {SHIM_RANK_HOSTAPI, RANK_SLEEPS}, /* who configures pairs */
+    {SHIM_RANK_DD_OPEN, RANK_SLEEPS}, /* a head's opens, closes and configuration */
+    {SHIM_RANK_DD_LUN, 0},            /* a head's queues for one device */
+    {SHIM_RANK_AD_OPEN, 0},           /* an adapter's opens, SCIOSTART and SCIOSTOP */
+    {SHIM_RANK_AD_LUN, 0},            /* the adapter driver's queue for one LUN */
+    {SHIM_RANK_AD, 0},                /* an adapter's credits, those who wait for them, its copies */
+    {SHIM_RANK_HW, 0},                /* a chip */
+    {SHIM_RANK_HW_DEV, 0},            /* a simulated device behind it */
+    {SHIM_RANK_KERN, RANK_LEAF},      /* kernel services: switch, error log, pollers */
+    {SHIM_RANK_EVENT, RANK_LEAF},     /* what is used with a wait alone */
+};
+
+/* What may be done while a lock of this rank is held. */
+static unsigned shim_rank_flags(unsigned rank)
+{
+    size_t row = SC_ARRAY_SIZE(shim_ranks) - 1;
+
+    while (shim_ranks[row].row_rank > rank)
+        row--;
+    return shim_ranks[row].row_flags;
+}
 
 /* ---------------------------------------------------------------- the list of held locks */
 
@@ -34,7 +68,7 @@ static void shim_lock_check_enter(const struct shim_self *self, const struct shi
 
     if (self->self_nlocks == SHIM_SELF_LOCKS)
         shim_panic("lock order: entering %s with %u locks held", l->sl_name, (unsigned)SHIM_SELF_LOCKS);
-    if (top && top->sl_rank >= l->sl_rank)
+    if (top && (top->sl_rank >= l->sl_rank || (shim_rank_flags(top->sl_rank) & RANK_LEAF)))
         shim_panic("lock order: entering %s (rank %u) while holding %s (rank %u)", l->sl_name,
                    (unsigned)l->sl_rank, top->sl_name, (unsigned)top->sl_rank);
 }
@@ -58,7 +92,7 @@ void shim_lock_check_sleep(const struct shim_self *self, const struct shim_lock 
     for (uint32_t i = 0; i < self->self_nlocks; i++) {
         const struct shim_lock *held = self->self_locks[i];
 
-        if (held != l && held->sl_rank >= SHIM_RANK_DD_LUN)
+        if (held != l && !(shim_rank_flags(held->sl_rank) & RANK_SLEEPS))
             shim_panic("sleeping with %s held (rank %u)", held->sl_name, (unsigned)held->sl_rank);
     }
     if (l && l->sl_slow & SHIM_SLOW_CHECK && !shim_lock_is_held(l))

@@ -87,6 +87,21 @@ START_TEST(test_CAM_03_leaf_then_anything_panics)
 }
 END_TEST
 
+/* A leaf has nothing under it, whatever its rank: the order alone would allow this. */
+START_TEST(test_CAM_03_nothing_is_entered_under_a_kernel_service)
+{
+    struct shim_lock service, event;
+
+    locks_begin();
+    ck_assert_int_eq(shim_lock_init(&service, SHIM_RANK_KERN, "service"), 0);
+    ck_assert_int_eq(shim_lock_init(&event, SHIM_RANK_EVENT, "event"), 0);
+    shim_lock_enter(&inner);
+    shim_lock_enter(&service);
+    panic_expect("entering event (rank 90) while holding service (rank 80)");
+    shim_lock_enter(&event);
+}
+END_TEST
+
 START_TEST(test_lock_exit_by_a_stranger_panics)
 {
     locks_begin();
@@ -272,6 +287,7 @@ static Suite *lock_suite(void)
     tcase_add_exit_test(order, test_CAM_02_equal_rank_panics, PANIC_AS_EXPECTED);
     tcase_add_exit_test(order, test_CAM_02_lun_before_adapter, PANIC_AS_EXPECTED);
     tcase_add_exit_test(order, test_CAM_03_leaf_then_anything_panics, PANIC_AS_EXPECTED);
+    tcase_add_exit_test(order, test_CAM_03_nothing_is_entered_under_a_kernel_service, PANIC_AS_EXPECTED);
     tcase_add_exit_test(order, test_lock_exit_by_a_stranger_panics, PANIC_AS_EXPECTED);
     tcase_add_exit_test(order, test_lock_fini_of_a_held_lock_panics, PANIC_AS_EXPECTED);
     tcase_add_exit_test(order, test_lock_nine_at_once_panic, PANIC_AS_EXPECTED);
