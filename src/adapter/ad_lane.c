@@ -23,10 +23,10 @@
  * until it has seen the lane closed.
  *
  * A command that does not end well inside start() closes the lane itself and goes on as an
- * ordinary one. The lane opens again after AD_LANE_STREAK ordinary commands in a row have ended
- * inside start(); so a chip that pends, as real ones do, pays for the lane once. And not before
- * every thread that was in it has ended its command: one that slept through closing and opening
- * would take the new lane for the one it entered.
+ * ordinary one: its owner is told the same whichever way it took (CAM-07). The lane opens again after
+ * AD_LANE_STREAK ordinary commands in a row have ended inside start(); so a chip that pends, as real
+ * ones do, pays for the lane once. And not before every thread that was in it has ended its command:
+ * one that slept through closing and opening would take the new lane for the one it entered.
  *
  * Order of release (XEN-01): map, then slot, then iodone; there is no other resource. The slot's
  * return is one atomic step, which is why it needs no mutex around queue, release and push.

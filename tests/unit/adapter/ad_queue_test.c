@@ -324,6 +324,95 @@ START_TEST(test_XEN_01_the_lane_opens_when_everybody_has_left_the_last_one)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- direct or queued */
+
+#define WAYS_N 1000
+
+/* How one request came back; all of one size, so that two can be compared as memory. */
+struct way_end {
+    uint64_t error, resid, validity, scsi, card, q_status, done, order, inside;
+};
+static struct way_end way_ends[4][WAYS_N];
+static bool way_sending;
+
+static void way_done(struct req *r)
+{
+    ck_assert_uint_eq(shim_self()->self_nlocks, 0);
+    r->data[0] = way_sending; /* in the context of who sent it? */
+}
+
+/* One request of the list; what happens to it depends on the seed alone. */
+static void way_send(unsigned way, unsigned i, uint32_t rnd)
+{
+    static const struct fake_result results[] = {{AD_RES_GOOD, 0, 0},
+                                                 {AD_RES_GOOD, 0, 0},
+                                                 {AD_RES_GOOD, 0, 100},
+                                                 {AD_RES_STATUS, SC_BUSY_STATUS, 512},
+                                                 {AD_RES_STATUS, SC_CHECK_CONDITION, 12},
+                                                 {AD_RES_BUS_FAULT, 0, 512}};
+    struct way_end *e = &way_ends[way][i];
+    static struct req r;
+
+    req_init(&r);
+    r.then = way_done;
+    /* Half of those that come after an error resume the queue, the others learn that it is halted. */
+    r.sb.flags = i > 0 && way_ends[way][i - 1].error != 0 && (rnd & 1) ? SC_RESUME : 0;
+    r.sb.resvd2 = (rnd >> 2 & 127) == 0;
+    fake.script_n = fake.script_at = 0;
+    fake.script[fake.script_n++] = results[rnd % 500 < SC_ARRAY_SIZE(results) ? rnd % 500 : 0];
+    way_sending = true;
+    req_send(&r);
+    way_sending = false;
+    fake_end_all();
+    *e = (struct way_end){.error = r.sb.bufstruct.b_flags & B_ERROR ? (uint64_t)r.sb.bufstruct.b_error : 0,
+                          .resid = r.sb.bufstruct.b_resid,
+                          .validity = r.sb.status_validity,
+                          .scsi = r.sb.scsi_status,
+                          .card = r.sb.general_card_status,
+                          .q_status = r.sb.adap_q_status,
+                          .done = r.done,
+                          .order = r.order,
+                          .inside = r.data[0]};
+}
+
+/*
+ * The same list in the lane, past it, through a chip that answers too early and one that answers later:
+ * nobody can tell which it was. Only of the last are the good ones told later than from inside strategy.
+ */
+START_TEST(test_CAM_07_direct_and_queued_completions_are_the_same)
+{
+    static const enum fake_mode modes[] = {FAKE_INLINE, FAKE_INLINE, FAKE_EARLY, FAKE_PEND};
+
+    for (unsigned way = 0; way < SC_ARRAY_SIZE(modes); way++) {
+        struct ad_config more = {.cfg_commands_max = way == 0 ? 0 : 8}; /* who shares has no lane */
+        uint32_t rnd = 4711;
+        unsigned in_lane = 0;
+
+        shim_test_begin_det(1);
+        fake_prepare();
+        fake.caps.cap_keeps_queue = false;
+        fake.mode = modes[way];
+        fake_attach(&more);
+        ck_assert_int_eq(lane_is_open(), way == 0);
+        for (unsigned i = 0; i < WAYS_N; i++) {
+            rnd = rnd * 1664525u + 1013904223u;
+            in_lane += lane_is_open();
+            way_send(way, i, rnd >> 8);
+            if (modes[way] != FAKE_PEND && !way_ends[way][i].inside)
+                ck_abort_msg("way %u: request %u has waited", way, i);
+            way_ends[way][i].inside = 0;
+            if (way_ends[way][i].done != 1 ||
+                memcmp(&way_ends[way][i], &way_ends[0][i], sizeof(way_ends[0][i])) != 0)
+                ck_abort_msg("way %u: request %u came back in another way", way, i);
+        }
+        ck_assert(way == 0 ? in_lane > WAYS_N / 4 : in_lane == 0);
+        ck_assert_uint_gt(fake_stats().errors, 5);
+        fake_check(fake_lun);
+        fake_down();
+    }
+}
+END_TEST
+
 /* ---------------------------------------------------------------- release before response */
 
 static unsigned chain_left;
@@ -551,6 +640,7 @@ static Suite *ad_queue_suite(void)
     tcase_add_test(depth, test_NB_09_ordered_tags_keep_their_place);
     tcase_add_test(depth, test_NB_09_ordered_waits_until_the_others_have_arrived);
     tcase_add_test(release, test_XEN_01_the_lane_opens_when_everybody_has_left_the_last_one);
+    tcase_add_test(release, test_CAM_07_direct_and_queued_completions_are_the_same);
     tcase_add_test(release, test_XEN_01_resubmit_from_iodone_with_pools_of_one);
     tcase_add_test(release, test_XEN_09_no_shortage_with_pools_of_the_advertised_depth);
     tcase_add_test(release, test_XEN_02_release_lies_between_queueing_and_pushing);
