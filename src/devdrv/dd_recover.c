@@ -578,6 +578,7 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
     un->un_need_resume = failed;
     un->un_good += !failed;
     if (was == DD_REC_SENSE) {
+        /* If a reset came between, the device has forgotten that and tells of the reset now (NB-15). */
         if (failed && ++rec->rec_tries < DD_SENSE_TRIES_MAX) {
             recover_sense_locked(un);
             return;

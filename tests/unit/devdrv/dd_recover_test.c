@@ -542,6 +542,59 @@ START_TEST(test_request_sense_fails_too)
 }
 END_TEST
 
+static unsigned resets_left;
+
+/*
+ * A reset hits the REQUEST SENSE: what had arrived of the old sense is in the buffer, the device has
+ * forgotten it, and has to say that it was reset.
+ */
+static bool reset_at_sense(struct sc_buf *sc)
+{
+    static const uint8_t old[] = {SCSI_SENSE_FIXED, 0, SCSI_KEY_ILLEGAL, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x24, 0};
+
+    if (sc->scsi_command.scsi_cmd.scsi_op_code != SCSI_REQUEST_SENSE || resets_left == 0)
+        return false;
+    resets_left--;
+    memcpy(sc->bufstruct.b_un.b_addr, old, sizeof(old));
+    memset(fake.sense, 0, sizeof(fake.sense));
+    fake.sense[0] = SCSI_SENSE_FIXED;
+    fake.sense[2] = SCSI_KEY_ATTENTION;
+    fake.sense[7] = 10;
+    fake.sense[12] = 0x29;
+    return false;
+}
+
+/*
+ * With the old sense the request would fail with EINVAL at once. Its REQUEST SENSE was at the device (bus
+ * reset) or in the adapter's queue (thrown back) when the reset came, once or twice: the request goes again.
+ */
+START_TEST(test_NB_15_reset_of_a_request_sense_retries_the_original)
+{
+    struct fake_buf fb;
+    struct fake_fault *f;
+    struct file *fp;
+
+    fake.keeps = (_i & 1) != 0;
+    fp = fake_open(NULL);
+    check_fault(SCSI_KEY_ILLEGAL, 0x24, 0)->count = 1;
+    f = fake_fault(SCSI_REQUEST_SENSE, 0, 0, _i & 2 ? FAKE_ERRNO : FAKE_ADAPTER);
+    f->code = _i & 2 ? ENXIO : SC_SCSI_BUS_RESET;
+    f->count = resets_left = _i & 4 ? 2 : 1;
+    fake.hook = reset_at_sense;
+    fake_forget();
+    fake_buf_init(&fb, true, 8, area, 4096);
+    fake_submit(&fb, 1);
+    settle(&fb, 1);
+    ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
+    ck_assert_uint_eq(fb.done, 1);
+    ck_assert_uint_eq(resets_left, 0);
+    ck_assert_uint_eq(fake_nrw(), 2);
+    fake.hook = NULL;
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
 START_TEST(test_reset_reserves_again)
 {
     struct fake_buf fb;
@@ -872,6 +925,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_kept_queue_is_resumed);
     tcase_add_loop_test(t, test_deferred_error_blames_nobody, 0, 2);
     tcase_add_test(t, test_request_sense_fails_too);
+    tcase_add_loop_test(t, test_NB_15_reset_of_a_request_sense_retries_the_original, 0, 8);
     tcase_add_loop_test(t, test_reset_reserves_again, 0, 2);
     tcase_add_test(t, test_recovery_command_in_the_kept_queue);
     tcase_add_test(t, test_unknown_kept_queue_is_resumed);
