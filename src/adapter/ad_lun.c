@@ -207,7 +207,7 @@ static void ad_lun_push_locked(struct ad_lun *lun)
 }
 
 /*
- * SCIOHALT: end the current command, flush the rest, leave the queue halted (AIX-26).
+ * SCIOHALT: end the current command, flush the rest, leave the queue halted (AIX-26, NB-21).
  * Context: process. Returns 0; EINVAL not started, or by another file; EIO stopping; ETIMEDOUT when
  * the chip does not bring a command back: the queue is halted all the same.
  */
@@ -288,7 +288,7 @@ int ad_lun_stop_now(struct ad_lun *lun)
 /*
  * SCIOSTOP: refuse new requests, wait for the old ones, give the memory back. A queue kept after an
  * error would wait for ever for its device driver, so it is flushed; and so is everything when the
- * device takes too long.
+ * device takes too long. (NB-21)
  * Context: process. Returns 0; EINVAL not started, by another file, or stopping already; ETIMEDOUT
  * when the chip keeps a command: then the LUN stays started, halted.
  */

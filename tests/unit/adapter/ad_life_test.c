@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ad_life_test.c - opening and closing an adapter, whose a LUN is, who has authority; attaching and
- * detaching.
+ * detaching; other chips; ending a LUN under load.
  */
 #include "ad_fake.h"
 
@@ -134,6 +134,65 @@ START_TEST(test_NB_23_two_adapters_share_the_switch_and_nothing_else)
     fake.detaches = 0;
     ck_assert_ptr_nonnull(devsw_find(FAKE_DEVNO));
     fake.ad = ad_find(FAKE_DEVNO);
+    fake_down();
+}
+END_TEST
+
+static struct req load[100];
+static bool load_over, load_more;
+static unsigned load_refused;
+
+/* Its owner may have more; a LUN that is being stopped refuses that. */
+static void load_done(struct req *r)
+{
+    struct req again;
+
+    ck_assert(!load_over); /* nobody hears of anything once the ioctl is back */
+    ck_assert_uint_eq(r->done, 1);
+    if (!load_more)
+        return;
+    req_init(&again);
+    req_expect(&again, EINVAL);
+    load_refused++;
+}
+
+static void end_fast(struct shim_timer *t)
+{
+    fake_end(0);
+    if (fake.nkept > 0)
+        (void)shim_timer_arm(t, shim_now_ns() + AD_NS_PER_MS);
+}
+
+/* A drain (SCIOSTOP) and a kill (SCIOHALT) under load: each request comes back once, and before the ioctl. */
+START_TEST(test_NB_21_drain_and_kill_under_load)
+{
+    const bool kill = _i != 0;
+    struct shim_timer ender;
+
+    fake_up(true, FAKE_PEND);
+    fake.abort_mode = FAKE_ABORT_LATER; /* what is killed comes back when the chip says so, too */
+    load_over = false;
+    load_more = !kill;
+    load_refused = 0;
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(load); i++) {
+        req_init(&load[i]);
+        load[i].then = load_done;
+        req_send(&load[i]);
+    }
+    ck_assert_uint_eq(fake.nkept, AD_OPENINGS_DEFAULT);
+    shim_timer_init(&ender, end_fast, NULL);
+    ck_assert_int_eq(shim_timer_arm(&ender, shim_now_ns() + AD_NS_PER_MS), 0);
+    ck_assert_int_eq(scio(kill ? SCIOHALT : SCIOSTOP, SC_ARG(FAKE_ID, 0)), 0);
+    load_over = true;
+    ck_assert_uint_eq(fake_lun->lun_active, 0);
+    ck_assert_uint_eq(fake.nkept, 0);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(load); i++) {
+        const struct buf *b = &load[i].sb.bufstruct;
+
+        ck_assert_uint_eq(load[i].done, 1);
+        ck_assert_int_eq(b->b_flags & B_ERROR ? b->b_error : 0, kill && i >= AD_OPENINGS_DEFAULT ? ENXIO : 0);
+    }
+    ck_assert_uint_eq(load_refused, kill ? 0 : SC_ARRAY_SIZE(load));
     fake_down();
 }
 END_TEST
@@ -598,6 +657,7 @@ static Suite *ad_life_suite(void)
     tcase_add_test(life, test_AIX_25_a_lun_belongs_to_the_file_that_started_it);
     tcase_add_test(life, test_AIX_25_users_need_authority_for_all_but_looking);
     tcase_add_test(life, test_AIX_25_attach_undoes_itself_at_every_allocation);
+    tcase_add_loop_test(life, test_NB_21_drain_and_kill_under_load, 0, 2);
     tcase_add_test(life, test_NB_23_a_second_kind_of_bus_beside_the_first);
     tcase_add_test(life, test_NB_23_two_adapters_share_the_switch_and_nothing_else);
     tcase_add_test(life, test_AIX_25_detach_beside_the_failing_open_of_another);

@@ -255,7 +255,7 @@ START_TEST(test_sync_waits_for_a_slot)
 }
 END_TEST
 
-START_TEST(test_close_waits_for_all_io)
+START_TEST(test_NB_21_close_waits_for_all_io)
 {
     struct fake_buf fb[8];
     struct file *fp = fake_open(NULL);
@@ -644,7 +644,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_NB_05_depth_is_never_exceeded);
     tcase_add_loop_test(t, test_kth_allocation_failure, 0, 2);
     tcase_add_loop_test(t, test_sync_waits_for_a_slot, 0, 2);
-    tcase_add_test(t, test_close_waits_for_all_io);
+    tcase_add_test(t, test_NB_21_close_waits_for_all_io);
     suite_add_tcase(s, t);
     t = tcase_create("release");
     tcase_add_checked_fixture(t, setup, teardown);
