@@ -93,6 +93,20 @@ START_TEST(test_thrown_back_for_ever)
 }
 END_TEST
 
+/* Somebody halts the queue again and again, and each time the request gets on: that is no failure. */
+START_TEST(test_halted_often)
+{
+    struct file *fp = fake_open(NULL);
+
+    for (unsigned i = 0; i < 2 * DD_THROWN_MAX; i++) {
+        fake.halted = true;
+        ck_assert_int_eq(fake_rdwr(fp, true, area, 512, 0, 0, NULL), 0);
+    }
+    ck_assert_uint_eq(fake_stats().requeued, 2 * DD_THROWN_MAX);
+    fake_close(fp);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ an error that has not been told */
 
 static struct sc_buf *untold[2];
@@ -379,7 +393,12 @@ START_TEST(test_AIX_23_refused)
         refuse_error = EINVAL; /* that is how SC_Q_CLR succeeds */
     }
     fake.hook = refuse_hook;
+    fake_forget();
     ck_assert(fake_complete_one());
+    if (_i < 4) { /* the refused one is not recorded */
+        ck_assert_uint_eq(fake.log[0].cdb[0], SCSI_REQUEST_SENSE);
+        ck_assert_uint_eq(fake.log[1].flags & SC_Q_CLR, SC_Q_CLR);
+    }
     fake_buf_init(&fb[4], true, 1000, area, 512);
     fake_submit(&fb[4], 1);
     for (unsigned i = 0; i < 1000 && !(fb[1].done && fb[2].done && fb[3].done && fb[4].done); i++)
@@ -402,6 +421,7 @@ int main(int argc, char **argv)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, test_innocents_do_not_fail, 0, 2);
     tcase_add_loop_test(t, test_thrown_back_for_ever, 0, 3);
+    tcase_add_test(t, test_halted_often);
     tcase_add_loop_test(t, test_AIX_21_no_resume_before_the_error, 0, 3);
     tcase_add_test(t, test_NB_02_no_timer_behind_it);
     tcase_add_test(t, test_AIX_21_picked_ones_go_back);
