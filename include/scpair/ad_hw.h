@@ -17,7 +17,7 @@
  * until a reset has made it sure; the core asks for stronger and stronger resets meanwhile and
  * reuses nothing of a transfer that it has not got back.
  *
- * Seven operations, of which six are always there, three callbacks, two configuration calls. The
+ * Twelve operations, of which six are always there, four callbacks, two configuration calls. The
  * table is versioned as those of shim.h are: docs/abi.md.
  *
  * Does not contain: queues (ad_impl.h), the sc_buf contract (sys/scsi.h).
@@ -88,6 +88,12 @@ enum ad_hw_start {
     AD_HW_FROZEN = 3 /* the LUN is frozen (see freeze): nothing happened; the core tries again after thaw() */
 };
 
+/* What a reset says whose end ad_hw_reset_done() will tell; no errno has this value. */
+#define AD_HW_RESETTING (-1)
+
+/* Which of them. */
+enum ad_hw_reset { AD_RESET_LUN, AD_RESET_TARGET, AD_RESET_BUS, AD_RESET_ADAPTER };
+
 /* What a chip can do; filled by attach(). */
 struct ad_hw_caps {
     uint64_t cap_transfer_bytes_max; /* largest data phase */
@@ -124,9 +130,20 @@ struct ad_hw_ops {
      * core does not use the transfer for another command before abort() has returned.
      */
     void (*abort)(void *hw, struct ad_xfer *xfer);
-    /* Bus device reset: every command of that id comes back AD_RES_ABORTED. Asynchronous. 0 or errno. */
+    /*
+     * The resets, these two and reset_lun and reset_adapter below. Any context, no lock of the core held;
+     * one at a time, but abort() of other commands may be under way. Each says
+     *   AD_HW_RESETTING  ad_hw_reset_done() tells when it has ended, perhaps before this call returns; by
+     *                    then everything in its scope has been handed back that ever will be
+     *   0                under way or done, and nobody tells which: the core waits for the commands
+     *   errno            nothing has been reset: the core goes on to the next stronger one at once
+     * Nothing new of the scope is started from before the call until some time after the end
+     * (ad_settle_ms), and no start() of it is under way, unless it has been for longer than 5 s.
+     *
+     * Bus device reset: every command of that id comes back AD_RES_ABORTED.
+     */
     int (*reset_target)(void *hw, unsigned id);
-    /* Bus reset: every command comes back AD_RES_BUS_RESET, then ad_hw_event(AD_EV_BUS_RESET). 0 or errno. */
+    /* Bus reset: every command comes back AD_RES_BUS_RESET, then ad_hw_event(AD_EV_BUS_RESET). */
     int (*reset_bus)(void *hw);
     /*
      * Look for completions without an interrupt, and call ad_hw_done() for each; NULL when
@@ -149,6 +166,29 @@ struct ad_hw_ops {
      */
     void (*freeze)(void *hw, unsigned id, unsigned lun);
     void (*thaw)(void *hw, unsigned id, unsigned lun, unsigned n);
+
+    /*
+     * The rest of the ladder, weakest and strongest; each may be NULL. Contexts and answers of the first two
+     * are those of reset_target.
+     *
+     * LOGICAL UNIT RESET: every command of that LUN comes back AD_RES_ABORTED. NULL: no such rung.
+     */
+    int (*reset_lun)(void *hw, unsigned id, unsigned lun);
+    /*
+     * The chip begins anew: afterwards it is as attach() left it, but for the counts of freezes, which stay.
+     * 0: it has ended. When it has ended (0, or ad_hw_reset_done() without an error) no transfer from before
+     * is touched any more, no memory is read or written through its map, and no ad_hw_done() comes for it:
+     * what the chip has not handed back by then the core takes back itself, and gives to its owner. No
+     * start() is under way. NULL: no such rung.
+     */
+    int (*reset_adapter)(void *hw);
+    /*
+     * The last rung: the chip is cut off from memory (no bus mastering) and calls back no more. Cannot
+     * fail, does not wait. The core takes everything back. Until a later reset_adapter() has succeeded only
+     * that, freeze(), thaw(), abort() of what is taken back just then, isolate() and detach() are called.
+     * NULL: a command that no reset brings back is kept, and its memory with it, for ever.
+     */
+    void (*isolate)(void *hw);
 };
 
 /*
@@ -156,6 +196,13 @@ struct ad_hw_ops {
  * complete requests and start new ones, and so re-enter start(). The transfer is the core's again.
  */
 void ad_hw_done(struct ad_adapter *ad, struct ad_xfer *xfer);
+
+/*
+ * The reset that said AD_HW_RESETTING has ended: 0, or errno, then nothing has been reset. id and lun as in
+ * the call, and 0 where it had none. One that the core no longer waits for is ignored. Any context, no chip
+ * lock held: the call may start commands.
+ */
+void ad_hw_reset_done(struct ad_adapter *ad, enum ad_hw_reset which, unsigned id, unsigned lun, int error);
 
 /* Room again after AD_HW_BUSY. Any context, no chip lock held. */
 void ad_hw_kick(struct ad_adapter *ad);

@@ -148,10 +148,11 @@ static const char *ad_slots_check_locked(const struct ad_lun *lun)
 {
     const uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
     uint32_t active = 0, starting = 0, cancelled = 0, aborts = 0, untagged = 0, lists = 0, left = 0;
+    uint32_t overdue = 0, hit = 0;
 
     if (lane & AD_LANE_OPEN) {
         if (lun->lun_state != AD_LUN_RUN || lun->lun_gate || lun->lun_queued || lun->lun_flushing ||
-            lun->lun_shared || lun->lun_lane_left)
+            lun->lun_shared || lun->lun_lane_left || lun->lun_offline)
             return "the lane is open and should not be";
         if ((lane & ~AD_LANE_OPEN) & ~lun->lun_lane_slots)
             return "the lane has slots that are not its own";
@@ -187,13 +188,16 @@ static const char *ad_slots_check_locked(const struct ad_lun *lun)
         aborts += (cmd->cmd_flags & AD_CMD_WANT_ABORT) != 0;
         left += (cmd->cmd_flags & AD_CMD_FROM_LANE) != 0;
         untagged += (cmd->cmd_flags & AD_CMD_UNTAGGED) && !(cmd->cmd_flags & AD_CMD_REC);
+        overdue += cmd->cmd_state == AD_CMD_PENDING && cmd->cmd_stage == AD_STAGE_OVERDUE;
+        hit += (cmd->cmd_flags & AD_CMD_HIT) != 0;
         if (cmd->cmd_long != 0)
             lists |= 1u << (cmd->cmd_long - 1u);
         if (i == lun->lun_openings && !(cmd->cmd_flags & AD_CMD_REC))
             return "the spare slot is in use by no recovery command";
     }
     if (active != lun->lun_active || starting != lun->lun_starting || cancelled != lun->lun_cancelled ||
-        aborts != lun->lun_aborts || left != lun->lun_lane_left)
+        aborts != lun->lun_aborts || left != lun->lun_lane_left || overdue != lun->lun_overdue ||
+        hit != lun->lun_hit)
         return "the slots do not add up";
     /* The spare slot has the opening of the command that failed: nobody else is given that (NB-07). */
     if (active > lun->lun_openings)

@@ -34,6 +34,8 @@ static void ad_arrived_locked(struct ad_lun *lun, struct ad_cmd *cmd)
     lun->lun_starting--;
     if (cmd->cmd_flags & AD_CMD_ORDERED)
         lun->lun_gate &= ~AD_GATE_ORDERED;
+    if (SC_UNLIKELY(lun->lun_gate & AD_GATE_RESET) && lun->lun_starting == 0)
+        lun->lun_recover = true;
 }
 
 /* Give a slot back. Nothing of the command may be live any more. */
@@ -149,7 +151,7 @@ static void ad_started_lock(struct ad_cmd *cmd)
     ad_arrived_locked(lun, cmd);
     if (SC_UNLIKELY(cmd->cmd_flags & AD_CMD_CANCEL)) {
         cmd->cmd_flags |= AD_CMD_WANT_ABORT;
-        cmd->cmd_stage = 1;
+        cmd->cmd_stage = AD_STAGE_ABORT;
         cmd->cmd_deadline_ns = shim_now_ns() + AD_STAGE_NS;
         lun->lun_aborts++;
     } else if (cmd->cmd_sb->timeout_value != 0) {
@@ -278,6 +280,11 @@ void ad_exec_mapped_lock(struct ad_cmd *cmd, int mapped)
  */
 void ad_exec_lock(struct ad_cmd *cmd)
 {
+    /* It says already how it ends: the LUN is out of service. Nobody else writes that before start(). */
+    if (SC_UNLIKELY(cmd->cmd_xfer.xfer_result != AD_RES_GOOD)) {
+        ad_complete_lock(cmd);
+        return;
+    }
     ad_exec_mapped_lock(cmd, cmd->cmd_xfer.xfer_bytes != 0 ? ad_map(cmd) : SHIM_MAP_OK);
 }
 
@@ -307,7 +314,7 @@ void ad_clear_locked(struct ad_lun *lun)
         if (cmd->cmd_state != AD_CMD_PENDING || cmd->cmd_stage != 0)
             continue;
         cmd->cmd_flags |= AD_CMD_WANT_ABORT;
-        cmd->cmd_stage = 1;
+        cmd->cmd_stage = AD_STAGE_ABORT;
         cmd->cmd_deadline_ns = shim_now_ns() + AD_STAGE_NS;
         lun->lun_aborts++;
         (void)ad_timer_want_locked(lun, cmd->cmd_deadline_ns);
@@ -441,8 +448,10 @@ static bool ad_settle_locked(struct ad_lun *lun, struct ad_cmd *cmd)
     const uint16_t flags = cmd->cmd_flags;
     const uint32_t seq = cmd->cmd_seq;
 
-    if (lun->lun_adp->adp_ops->freeze != NULL && !(flags & AD_CMD_REFUSED) &&
-        cmd->cmd_xfer.xfer_result != AD_RES_GOOD)
+    if (flags & AD_CMD_TAKEN)
+        ad_freeze_locked(lun);
+    else if (lun->lun_adp->adp_ops->freeze != NULL && !(flags & AD_CMD_REFUSED) &&
+             cmd->cmd_xfer.xfer_result != AD_RES_GOOD)
         lun->lun_frozen++; /* the chip has done it */
     if (flags & AD_CMD_REFUSED)
         ad_status_refused(sb, cmd->cmd_errno);
@@ -572,12 +581,7 @@ void ad_hw_done(struct ad_adapter *ad, struct ad_xfer *xfer)
     if (cmd->cmd_state == AD_CMD_FREE && ad_lane_has_locked(lun, cmd))
         ad_lane_close_locked(lun);
     if (cmd->cmd_state == AD_CMD_PENDING) {
-        cmd->cmd_state = AD_CMD_DONE;
-        mine = cmd->cmd_pins == 0;
-        if (cmd->cmd_flags & AD_CMD_WANT_ABORT) {
-            cmd->cmd_flags &= (uint16_t)~AD_CMD_WANT_ABORT;
-            lun->lun_aborts--;
-        }
+        mine = ad_recover_home_locked(lun, cmd);
     } else if (cmd->cmd_state == AD_CMD_STARTING) {
         cmd->cmd_state = AD_CMD_DONE;
         ad_arrived_locked(lun, cmd);

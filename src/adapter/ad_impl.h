@@ -29,16 +29,18 @@
 #define AD_LONG_LISTS       8u   /* long lists per LUN: long spans are few because they are long */
 #define AD_BOUNCES          1u /* software gathers under way at once, per adapter: each is a whole transfer */
 
-#define AD_NS_PER_MS        1000000ull
-#define AD_NS_PER_S         1000000000ull
-#define AD_STAGE_NS         (5 * AD_NS_PER_S)   /* what a chip gets to bring a command back, per rung */
-#define AD_LOST_NS          (60 * AD_NS_PER_S)  /* between bus resets once everything has been tried */
-#define AD_RETRY_NS         (10 * AD_NS_PER_MS) /* backstop after AD_HW_BUSY or a map that must wait */
-#define AD_POLL_NS          AD_NS_PER_MS        /* a chip without interrupts, when nobody waits */
-#define AD_HALT_WAIT_NS     (20 * AD_NS_PER_S)  /* all rungs of the ladder and a little */
-#define AD_STOP_WAIT_NS     (30 * AD_NS_PER_S)  /* SCIOSTOP: patience before it aborts */
-#define AD_ICMD_TIMEOUT_S   30u                 /* commands of SCIOINQU, SCIOTUR */
-#define AD_DELAY_DEFAULT_MS 1000                /* tunable ad_delay_ms: what SC_DELAY_CMD means */
+#define AD_NS_PER_MS         1000000ull
+#define AD_NS_PER_S          1000000000ull
+#define AD_STAGE_NS          (5 * AD_NS_PER_S)  /* what a chip gets to bring a command back, per rung */
+#define AD_ADAPTER_NS        (10 * AD_NS_PER_S) /* what it gets to begin anew */
+#define AD_LOST_NS           (60 * AD_NS_PER_S) /* between bus resets once everything has been tried */
+#define AD_SETTLE_DEFAULT_MS 250                /* tunable ad_settle_ms: from reset to selection */
+#define AD_SETTLE_MAX_MS     5000
+#define AD_RETRY_NS          (10 * AD_NS_PER_MS) /* backstop after AD_HW_BUSY or a map that must wait */
+#define AD_POLL_NS           AD_NS_PER_MS        /* a chip without interrupts, when nobody waits */
+#define AD_STOP_WAIT_NS      (30 * AD_NS_PER_S)  /* SCIOSTOP: patience before it aborts */
+#define AD_ICMD_TIMEOUT_S    30u                 /* commands of SCIOINQU, SCIOTUR */
+#define AD_DELAY_DEFAULT_MS  1000                /* tunable ad_delay_ms: what SC_DELAY_CMD means */
 
 #define AD_LANE_OPEN   0x80000000u
 #define AD_LANE_SLOTS  31u /* slots in the lane: one word, and one per thread inside start() is enough */
@@ -76,6 +78,12 @@ enum ad_cmd_state {
 #define AD_CMD_REFUSED    0x40u  /* never reached the chip: cmd_errno says why */
 #define AD_CMD_FROM_LANE  0x80u  /* was in the lane when it was closed */
 #define AD_CMD_SENSE      0x100u /* with AD_CMD_REC: an ioctl's REQUEST SENSE, which is no recovery */
+#define AD_CMD_HIT        0x200u /* was at the chip when it was asked for a reset: has to come back */
+#define AD_CMD_TAKEN      0x400u /* the core says how it ended, and not the chip: taken back, or never sent */
+
+/* cmd_stage: how far a command has got that must come back. */
+#define AD_STAGE_ABORT   1u /* abort() has been or will be called */
+#define AD_STAGE_OVERDUE 2u /* to no avail: the adapter's recovery has it (ad_recover.c) */
 
 /* lun_gate: reasons not to take the head of the queue. */
 #define AD_GATE_CANCEL   0x01u /* commands are being taken back */
@@ -85,6 +93,11 @@ enum ad_cmd_state {
 #define AD_GATE_ORDERED  0x10u /* an ordered command is on its way to the chip */
 #define AD_GATE_SEGS     0x20u /* no long segment list */
 #define AD_GATE_FROZEN   0x40u /* the chip says so: an error is on its way to us, or with its owner */
+#define AD_GATE_RESET    0x80u /* in the scope of a reset */
+
+/* lun_offline: why its requests end at once. */
+#define AD_OFF_LUN     0x01u /* it kept a command until the adapter was reset */
+#define AD_OFF_ADAPTER 0x02u /* the adapter is cut off */
 
 struct ad_lun;
 struct ad_adapter;
@@ -97,7 +110,7 @@ struct ad_cmd {
     struct sc_buf *cmd_sb;
     struct ad_lun *cmd_lun;
     uint8_t cmd_state;  /* enum ad_cmd_state */
-    uint8_t cmd_stage;  /* rung of the timeout ladder, 0 none */
+    uint8_t cmd_stage;  /* AD_STAGE_*, 0 none */
     uint16_t cmd_flags; /* AD_CMD_* */
     uint16_t cmd_slot;
     uint16_t cmd_long;            /* 1 + index of the long segment list, 0 none */
@@ -138,6 +151,12 @@ struct ad_lun {
     bool lun_can_tag;          /* constant while started */
     bool lun_shared;           /* draws credits from the adapter's pool command by command */
     bool lun_timer_lost;       /* a timer could not be armed: the next activity tries again */
+    bool lun_recover;          /* the adapter's recovery is owed a look, by who works here next */
+    uint8_t lun_offline;       /* AD_OFF_* */
+    uint8_t lun_rung;          /* enum ad_rung: the last that was tried for what is overdue here */
+    uint32_t lun_overdue;      /* commands in AD_STAGE_OVERDUE that the chip has */
+    uint32_t lun_hit;          /* commands with AD_CMD_HIT */
+    uint64_t lun_again_ns;     /* not before: everything has been tried; 0 none */
     uint32_t lun_gate;         /* AD_GATE_* */
     _Atomic uint32_t lun_lane; /* AD_LANE_OPEN and the free slots of the lane; ad_lane.c */
     uint32_t lun_lane_slots;   /* the slots that are the lane's while it is open */
@@ -205,6 +224,58 @@ struct ad_lun {
     uint32_t lun_active_max;
 };
 
+/* ---------------------------------------------------------------- an adapter's recovery */
+
+/* Rungs of the ladder behind abort(). */
+enum ad_rung { AD_RUNG_NONE = 0, AD_RUNG_LUN, AD_RUNG_TARGET, AD_RUNG_BUS, AD_RUNG_ADAPTER, AD_RUNG_LOST };
+
+/* Where a round is; the machine is in ad_recover.c. */
+enum ad_round {
+    AD_ROUND_NONE = 0,
+    AD_ROUND_DRAIN, /* the scope is gated, and some of it is still on its way to the chip */
+    AD_ROUND_STAGE, /* the chip has been asked */
+    AD_ROUND_SETTLE /* it has done what it would; the devices come to */
+};
+
+/* Somebody sleeps until a reset has been done for him. Protected by adp_lock. */
+struct ad_ask {
+    struct ad_ask *ask_next;
+    uint8_t ask_id; /* the target */
+    bool ask_done;
+    int ask_error;
+};
+
+struct ad_recovery {
+    /* Protected by adp_lock. */
+    bool rec_running;               /* a thread is in the machine; the rest below is his */
+    bool rec_again;                 /* and has to look once more */
+    bool rec_gone;                  /* the adapter is being detached */
+    bool rec_timer_lost;            /* the timer could not be armed */
+    bool rec_offline;               /* the chip is cut off */
+    uint64_t rec_timer_at_ns;       /* armed for; UINT64_MAX none */
+    uint64_t rec_want_ns;           /* to be armed for; UINT64_MAX none */
+    uint32_t rec_scope[SC_IDS_MAX]; /* LUNs that are gated, by id; written by the runner */
+    uint32_t rec_wait[SC_IDS_MAX];  /* LUN resets whose end is to be told, */
+    uint32_t rec_wait_ids;          /* target resets, */
+    uint32_t rec_wait_all;          /* and others: bit is enum ad_hw_reset */
+    int rec_error;                  /* the first of a reset of this round */
+    struct ad_ask *rec_asks;        /* for the next round */
+    struct shim_event rec_event;    /* whoever asked waits here */
+
+    /* The runner's. */
+    uint8_t rec_round;             /* enum ad_round */
+    uint8_t rec_rung;              /* the strongest of this round */
+    bool rec_lost;                 /* it is for what nothing brings back */
+    bool rec_blind;                /* nobody will tell that a reset of this round has ended */
+    bool rec_reset;                /* something has been reset in this round */
+    uint32_t rec_luns[SC_IDS_MAX]; /* LUNs to reset */
+    uint32_t rec_ids;              /* targets to reset */
+    uint64_t rec_until_ns;         /* the end of this part of the round */
+    struct ad_ask *rec_asking;     /* for whom this round is, too */
+    int rec_answer;                /* and what they will be told */
+    struct shim_timer rec_timer;
+};
+
 /* ---------------------------------------------------------------- one adapter */
 
 /* Memory of a software gather; its own uio describes it, so that mapping sees an ordinary gather. */
@@ -228,7 +299,8 @@ struct ad_adapter {
     uint32_t adp_openings;     /* per LUN; 1 when the adapter cannot tag */
     uint32_t adp_segs_max;     /* per command, as chip and mapper allow */
     bool adp_gather;
-    uint64_t adp_delay_ns; /* SC_DELAY_CMD */
+    uint64_t adp_delay_ns;  /* SC_DELAY_CMD */
+    uint64_t adp_settle_ns; /* after a reset */
     char adp_name[ERR_RESOURCE_MAX];
     bool adp_polled;               /* the chip is asked for completions: nothing interrupts */
     atomic_bool adp_polling;       /* by somebody now */
@@ -254,6 +326,7 @@ struct ad_adapter {
     uint32_t adp_runners; /* threads that serve this list and hold no LUN of their own */
     void *adp_bounce_mem;
     struct ad_bounce adp_bounces[AD_BOUNCES];
+    struct ad_recovery adp_rec;
     uint64_t adp_resets, adp_events;
     struct sc_adapter_stats adp_past; /* what LUNs had counted when they were stopped */
 };
@@ -472,6 +545,31 @@ void ad_timer_rearm_locked(struct ad_lun *lun);
 
 /* Ask a chip without interrupts for completions. No lock held. */
 void ad_poll(struct ad_adapter *adp);
+/* Timers are to be had again, perhaps: arm those that could not be. No lock held. */
+void ad_timers_lost(struct ad_adapter *adp);
+
+/* ---------------------------------------------------------------- ad_recover.c */
+
+void ad_recover_init(struct ad_adapter *adp);
+/* Look whether anything can be done. Any context, no lock held; ad_serve() or ad_work_unlock() must follow.
+ */
+void ad_recover(struct ad_adapter *adp);
+/* Have the target reset, or a chip that is cut off begin anew, and wait for the end. Process. 0 or EIO. */
+int ad_recover_ask(struct ad_adapter *adp, unsigned id);
+/* The chip does not have this command any more: true when the caller is to complete it. Locks: lun_lock. */
+bool ad_recover_home_locked(struct ad_lun *lun, struct ad_cmd *cmd);
+/* abort() was to no avail. Locks: lun_lock. */
+void ad_recover_overdue_locked(struct ad_lun *lun, struct ad_cmd *cmd);
+/* A LUN starts: its gate, and whether it is in service. Locks: lun_lock. */
+void ad_recover_start_locked(struct ad_lun *lun);
+/* The lost timer once more; false when it is not to be had. Any lock of a smaller rank than adp_lock. */
+bool ad_recover_rearm(struct ad_adapter *adp);
+/* How long it takes at most until a command that is wanted back is back. */
+uint64_t ad_recover_patience(const struct ad_adapter *adp);
+/* Is the chip cut off? */
+bool ad_recover_offline(struct ad_adapter *adp);
+/* All LUNs are stopped, the adapter goes. Process. */
+void ad_recover_quiesce(struct ad_adapter *adp);
 
 /* ---------------------------------------------------------------- ad_event.c */
 

@@ -63,7 +63,7 @@ void ad_lane_open_locked(struct ad_lun *lun)
     lun->lun_lane_streak = 0;
     if (lun->lun_state != AD_LUN_RUN || lun->lun_gate != 0 || lun->lun_queued != 0 ||
         lun->lun_flushing != 0 || lun->lun_frozen != 0 || lun->lun_shared || !lun->lun_can_tag ||
-        lun->lun_lane_left != 0 || lun->lun_timer_lost ||
+        lun->lun_lane_left != 0 || lun->lun_timer_lost || lun->lun_offline != 0 ||
         (atomic_load_explicit(&lun->lun_lane, memory_order_relaxed) & AD_LANE_OPEN))
         return;
     for (uint32_t i = 0; i < lun->lun_nfree; i++) {

@@ -40,6 +40,7 @@ static int ad_open_used(devno_t devno, unsigned long devflag, int ext)
 {
     const bool diag = (ext & SC_DIAGNOSTIC) != 0;
     struct ad_adapter *adp;
+    bool first = false;
     int error = 0;
 
     /* Either detach sees the count, or we see that the adapter has gone. */
@@ -55,10 +56,13 @@ static int ad_open_used(devno_t devno, unsigned long devflag, int ext)
     } else if (atomic_load(&adp->adp_diag) || (diag && adp->adp_opens != 0)) {
         error = EACCES;
     } else {
-        adp->adp_opens++;
+        first = adp->adp_opens++ == 0;
         atomic_store(&adp->adp_diag, diag);
     }
     shim_lock_exit(&adp->adp_open_lock);
+    /* A chip that is cut off gets another chance. Without success it can be looked at, and no more. */
+    if (first && !diag && ad_recover_offline(adp))
+        (void)ad_recover_ask(adp, 0);
     return error;
 }
 
@@ -193,6 +197,7 @@ static int ad_limits_set(struct ad_adapter *adp, const struct ad_config *cfg,
     const struct ad_hw_caps *caps = &adp->adp_caps;
     int64_t openings = shim_tunable("ad_openings", AD_OPENINGS_DEFAULT);
     int64_t delay_ms = shim_tunable("ad_delay_ms", AD_DELAY_DEFAULT_MS);
+    int64_t settle_ms = shim_tunable("ad_settle_ms", AD_SETTLE_DEFAULT_MS);
 
     if (!ad_caps_ok(adp))
         return EINVAL;
@@ -226,6 +231,9 @@ static int ad_limits_set(struct ad_adapter *adp, const struct ad_config *cfg,
     if (adp->adp_openings == 0)
         adp->adp_openings = 1;
     adp->adp_gather = caps->cap_gather && !cfg->cfg_no_gather;
+    if (settle_ms < 0 || settle_ms > AD_SETTLE_MAX_MS)
+        settle_ms = AD_SETTLE_DEFAULT_MS;
+    adp->adp_settle_ns = (uint64_t)settle_ms * AD_NS_PER_MS;
     adp->adp_delay_ns = (delay_ms < 0 ? 0u : (uint64_t)delay_ms) * AD_NS_PER_MS;
     return 0;
 }
@@ -334,6 +342,7 @@ int ad_attach(devno_t devno, const struct ad_config *cfg)
         adp->adp_dma_sync = cfg->cfg_dev->dev_ops->dma_sync;
     adp->adp_devno = devno;
     adp->adp_owner = shim_owner();
+    ad_recover_init(adp);
     (void)shim_format(adp->adp_name, sizeof(adp->adp_name), "scsi%u", SC_MINOR(devno));
     error = shim_lock_init(&adp->adp_open_lock, SHIM_RANK_AD_OPEN, "ad_open");
     if (error == 0)
@@ -428,6 +437,7 @@ int ad_detach(devno_t devno)
     while (atomic_load_explicit(&ad_users[SC_MINOR(devno)], memory_order_seq_cst) != 0 || ad_has_runners(adp))
         (void)e_timedsleep(&never, NULL, AD_NS_PER_MS);
     ad_timers_quiesce(adp);
+    ad_recover_quiesce(adp);
     ad_bring_down(adp);
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_lun_at(adp, i);

@@ -89,7 +89,7 @@ int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned no, long owner)
         } else if (ad_lun_alloc(lun, adp->adp_openings) == 0) {
             lun->lun_owner = owner;
             lun->lun_can_tag = adp->adp_caps.cap_tags_max != 0;
-            lun->lun_gate = 0;
+            ad_recover_start_locked(lun);
             lun->lun_timer_lost = false;
             lun->lun_retry_at_ns = 0;
             lun->lun_delay_sb = NULL;
@@ -151,6 +151,7 @@ static bool ad_lun_wait_locked(struct ad_lun *lun, enum ad_lun_until until, uint
 {
     const uint64_t deadline = shim_now_ns() + ns;
     uint64_t now = deadline - ns;
+    uint64_t nap;
     bool done;
 
     lun->lun_sleepers++;
@@ -159,9 +160,16 @@ static bool ad_lun_wait_locked(struct ad_lun *lun, enum ad_lun_until until, uint
                                       : lun->lun_cancelled == 0 && lun->lun_flushing == 0;
         if (done || now >= deadline)
             break;
-        /* Not shim_wait(): this asks a chip that cannot interrupt. */
-        (void)e_timedsleep(&lun->lun_event.ev_word, &lun->lun_lock, deadline - now);
+        /* Not shim_wait(): this asks a chip that cannot interrupt. Nobody else may be there to ask for a
+         * timer that was not to be had. */
+        nap = deadline - now < AD_STAGE_NS ? deadline - now : AD_STAGE_NS;
+        (void)e_timedsleep(&lun->lun_event.ev_word, &lun->lun_lock, nap);
         now = shim_now_ns();
+        if (SC_UNLIKELY(atomic_load(&lun->lun_adp->adp_timer_lost))) {
+            shim_lock_exit(&lun->lun_lock);
+            ad_timers_lost(lun->lun_adp);
+            shim_lock_enter(&lun->lun_lock);
+        }
     }
     lun->lun_sleepers--;
     return done;
@@ -222,7 +230,7 @@ int ad_lun_halt(struct ad_lun *lun, long owner)
         ad_clear_locked(lun);
         ad_state_set_locked(lun, AD_LUN_HALT);
         ad_lun_push_locked(lun);
-        if (!ad_lun_wait_locked(lun, AD_UNTIL_FLUSHED, AD_HALT_WAIT_NS))
+        if (!ad_lun_wait_locked(lun, AD_UNTIL_FLUSHED, ad_recover_patience(lun->lun_adp)))
             error = ETIMEDOUT;
         ad_lun_pushed_locked(lun);
     }
@@ -311,7 +319,7 @@ int ad_lun_stop(struct ad_lun *lun, long owner)
     if (!idle) {
         ad_clear_locked(lun);
         ad_lun_push_locked(lun);
-        idle = ad_lun_wait_locked(lun, AD_UNTIL_IDLE, AD_HALT_WAIT_NS);
+        idle = ad_lun_wait_locked(lun, AD_UNTIL_IDLE, ad_recover_patience(lun->lun_adp));
     }
     if (idle)
         idle = ad_lun_left_locked(lun);
@@ -344,22 +352,16 @@ void ad_lun_orphan(struct ad_lun *lun, long owner)
 }
 
 /*
- * SCIORESET: bus device reset to the LUN's target. Context: process. 0; EINVAL not started, by
- * another file, or stopping; EIO.
+ * SCIORESET: bus device reset to the LUN's target, or, when the chip is cut off, an attempt to have it begin
+ * anew. Context: process; until the devices have come to. 0; EINVAL not started, by another file, or
+ * stopping; EIO.
  */
 int ad_lun_reset(struct ad_lun *lun, long owner)
 {
-    struct ad_adapter *adp = lun->lun_adp;
     bool allowed;
 
     shim_lock_enter(&lun->lun_lock);
     allowed = ad_lun_owned_locked(lun, owner) == 0;
     shim_lock_exit(&lun->lun_lock);
-    if (!allowed)
-        return EINVAL;
-    shim_lock_enter(&adp->adp_lock);
-    adp->adp_resets++;
-    shim_lock_exit(&adp->adp_lock);
-    shim_sched_point();
-    return adp->adp_ops->reset_target(adp->adp_hw, lun->lun_id) == 0 ? 0 : EIO;
+    return allowed ? ad_recover_ask(lun->lun_adp, lun->lun_id) : EINVAL;
 }

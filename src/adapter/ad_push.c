@@ -181,7 +181,7 @@ static bool ad_step_locked(struct ad_lun *lun)
     struct ad_list out;
     struct ad_cmd *cmd;
 
-    if (SC_UNLIKELY(lun->lun_timer_lost))
+    if (SC_UNLIKELY(lun->lun_timer_lost) && lun->lun_state != AD_LUN_STOPPED)
         ad_timer_rearm_locked(lun);
     if (ad_push_begin_locked(lun, &out)) {
         shim_lock_exit(&lun->lun_lock);
@@ -199,6 +199,13 @@ static bool ad_step_locked(struct ad_lun *lun)
     if (SC_UNLIKELY(lun->lun_frozen != 0) && lun->lun_holds == 0 &&
         (lun->lun_state == AD_LUN_RUN || lun->lun_state == AD_LUN_STOPPING))
         ad_thaw_locked(lun);
+    if (SC_UNLIKELY(lun->lun_recover)) {
+        lun->lun_recover = false;
+        shim_lock_exit(&lun->lun_lock);
+        ad_recover(lun->lun_adp);
+        shim_lock_enter(&lun->lun_lock);
+        return true;
+    }
     if (SC_UNLIKELY(lun->lun_aborts != 0)) {
         ad_abort_one_locked(lun);
         return true;

@@ -358,6 +358,12 @@ static inline void ad_cmd_take_locked(struct ad_lun *lun, struct ad_cmd *cmd, st
     cmd->cmd_seq = (uint32_t)sb->bufstruct.b_work;
     cmd->cmd_deadline_ns = 0;
     ad_xfer_fill(cmd, sb, qmsg);
+    if (SC_UNLIKELY(lun->lun_offline != 0)) {
+        cmd->cmd_flags |= AD_CMD_TAKEN;
+        cmd->cmd_xfer.xfer_result =
+            lun->lun_offline & AD_OFF_ADAPTER ? AD_RES_HW_FAILURE : AD_RES_SELECT_TIMEOUT;
+        cmd->cmd_xfer.xfer_resid = cmd->cmd_xfer.xfer_bytes;
+    }
 
     lun->lun_queued--;
     lun->lun_starting++;
@@ -372,7 +378,7 @@ static struct ad_cmd *ad_pick_recovery_locked(struct ad_lun *lun)
     struct sc_buf *sb = lun->lun_rec_sb;
 
     if (sb == NULL || cmd->cmd_state != AD_CMD_FREE ||
-        (lun->lun_gate & (AD_GATE_CANCEL | AD_GATE_HW | AD_GATE_SEGS)))
+        (lun->lun_gate & (AD_GATE_CANCEL | AD_GATE_HW | AD_GATE_SEGS | AD_GATE_RESET)))
         return NULL;
     if ((sb->flags & SC_DELAY_CMD) && !ad_delay_over_locked(lun, sb))
         return NULL;

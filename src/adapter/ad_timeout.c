@@ -8,21 +8,14 @@
  * and is not moved when that one is gone: it fires, finds nothing due and goes on to the next. So a
  * command that ends in time costs no timer call.
  *
- * The ladder for a command that must come back: abort(), after 5 s a reset of its target, after 5
- * more a reset of the bus, and then once a minute again. A command is never reported before the
- * chip has let go of it: its memory may still be written to.
+ * A command that must come back is aborted; 5 s later it is the recovery's (ad_recover.c), which has a timer
+ * of its own. A command is never reported before the chip has let go of it: its memory may still be written
+ * to.
  *
- * Does not contain: a clock read on the good path. A command that ends inside start() has no
+ * Does not contain: resets; a clock read on the good path. A command that ends inside start() has no
  * deadline at all.
  */
 #include "ad_impl.h"
-
-/* What the timer found due, to be done with no lock held. */
-struct ad_due {
-    bool due_target_reset;
-    bool due_bus_reset;
-    bool due_lost;
-};
 
 /*
  * Fire no later than when_ns. False when no timer could be had; then lun_timer_lost makes the
@@ -108,66 +101,36 @@ void ad_timer_rearm_locked(struct ad_lun *lun)
         when = lun->lun_delay_until_ns;
     if (when != UINT64_MAX)
         (void)ad_timer_want_locked(lun, when);
-}
-
-/* One pending command's time is up: the next rung. */
-static void ad_cmd_overdue_locked(struct ad_lun *lun, struct ad_cmd *cmd, uint64_t now, struct ad_due *due)
-{
-    cmd->cmd_deadline_ns = now + AD_STAGE_NS;
-    switch (cmd->cmd_stage) {
-    case 0:
-        cmd->cmd_flags |= AD_CMD_TIMED_OUT | AD_CMD_WANT_ABORT;
-        lun->lun_aborts++;
-        lun->lun_timeouts++;
-        break;
-    case 1:
-        due->due_target_reset = true;
-        break;
-    case 2:
-        due->due_bus_reset = true;
-        break;
-    default:
-        due->due_bus_reset = true;
-        due->due_lost = cmd->cmd_stage == 3;
-        cmd->cmd_deadline_ns = now + AD_LOST_NS;
-        break;
+    if (!ad_recover_rearm(lun->lun_adp)) {
+        lun->lun_timer_lost = true;
+        atomic_store(&lun->lun_adp->adp_timer_lost, true);
     }
-    if (cmd->cmd_stage < 4)
-        cmd->cmd_stage++;
 }
 
-/* The resets of the ladder. Context: completion, no lock held. */
-static void ad_due_do(struct ad_lun *lun, const struct ad_due *due)
+/* One pending command's time is up. */
+static void ad_cmd_overdue_locked(struct ad_lun *lun, struct ad_cmd *cmd, uint64_t now)
 {
-    struct ad_adapter *adp = lun->lun_adp;
-
-    if (!due->due_target_reset && !due->due_bus_reset)
+    if (cmd->cmd_stage != 0) {
+        ad_recover_overdue_locked(lun, cmd);
         return;
-    shim_lock_enter(&adp->adp_lock);
-    adp->adp_resets++;
-    shim_lock_exit(&adp->adp_lock);
-    if (due->due_target_reset) {
-        ad_log(adp, ERRID_SCSI_ERR1, true, "a command did not come back from abort: target reset");
-        shim_sched_point();
-        (void)adp->adp_ops->reset_target(adp->adp_hw, lun->lun_id);
     }
-    if (due->due_bus_reset) {
-        ad_log(adp, due->due_lost ? ERRID_SCSI_ERR2 : ERRID_SCSI_ERR1, !due->due_lost,
-               due->due_lost ? "a command did not come back from any reset; its memory is kept"
-                             : "a command did not come back from target reset: bus reset");
-        shim_sched_point();
-        (void)adp->adp_ops->reset_bus(adp->adp_hw);
-    }
-    if (due->due_lost)
-        ad_event_deliver(adp, SC_FATAL_HDW_ERR);
+    cmd->cmd_deadline_ns = now + AD_STAGE_NS;
+    cmd->cmd_stage = AD_STAGE_ABORT;
+    cmd->cmd_flags |= AD_CMD_TIMED_OUT | AD_CMD_WANT_ABORT;
+    lun->lun_aborts++;
+    lun->lun_timeouts++;
 }
 
-/* A timer does fire, so timers are to be had again: help the LUNs that got none. No lock held. */
-static void ad_timers_lost(struct ad_adapter *adp)
+/*
+ * A timer does fire, so timers are to be had again, or somebody who sleeps has time to ask: help the LUNs and
+ * the recovery that got none. No lock held.
+ */
+void ad_timers_lost(struct ad_adapter *adp)
 {
     if (SC_LIKELY(!atomic_load_explicit(&adp->adp_timer_lost, memory_order_relaxed)))
         return;
     atomic_store(&adp->adp_timer_lost, false);
+    (void)ad_recover_rearm(adp);
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_lun_at(adp, i);
 
@@ -186,7 +149,6 @@ static void ad_timers_lost(struct ad_adapter *adp)
 void ad_timer_fire(struct shim_timer *t)
 {
     struct ad_lun *lun = t->tm_arg;
-    struct ad_due due = {false, false, false};
     struct sc_buf *late;
     uint64_t now = shim_now_ns();
 
@@ -202,7 +164,7 @@ void ad_timer_fire(struct shim_timer *t)
         struct ad_cmd *cmd = &lun->lun_cmds[i];
 
         if (cmd->cmd_state == AD_CMD_PENDING && cmd->cmd_deadline_ns != 0 && cmd->cmd_deadline_ns <= now)
-            ad_cmd_overdue_locked(lun, cmd, now, &due);
+            ad_cmd_overdue_locked(lun, cmd, now);
     }
     if (lun->lun_retry_at_ns != 0 && lun->lun_retry_at_ns <= now) {
         lun->lun_gate &= ~(AD_GATE_HW | AD_GATE_FROZEN);
@@ -215,7 +177,6 @@ void ad_timer_fire(struct shim_timer *t)
     ad_enter_locked(lun);
     shim_lock_exit(&lun->lun_lock);
 
-    ad_due_do(lun, &due);
     ad_timers_lost(lun->lun_adp);
     shim_lock_enter(&lun->lun_lock);
     ad_work_unlock(lun);

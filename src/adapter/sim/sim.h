@@ -198,8 +198,29 @@ void sim_disk_stats_get(struct sim_disk *disk, struct sim_disk_stats *out);
 /* Called for every command delivered, before it is executed; NULL turns it off. For tests. */
 void sim_disk_watch(struct sim_disk *disk, void (*fn)(void *arg, const struct ad_xfer *xfer), void *arg);
 
+/*
+ * What a command that hangs (SIM_FAULT_HANG) does not heed; others do not heed it either, once they hang. A
+ * reset takes reset_ns, and then tells its end; 0: it is done at once. For tests; before anything hangs.
+ */
+enum sim_deaf {
+    SIM_DEAF_NONE,
+    SIM_DEAF_ABORT,
+    SIM_DEAF_LUN,     /* nor a LUN reset */
+    SIM_DEAF_TARGET,  /* nor a target reset */
+    SIM_DEAF_BUS,     /* nor a bus reset: the adapter has to be reset, which hands nothing back */
+    SIM_DEAF_ADAPTER, /* nor that, which fails: it has to be isolated */
+    SIM_DEAF_COUNT
+};
+void sim_bus_deafen(struct sim_bus *bus, enum sim_deaf deaf, uint64_t reset_ns);
+
 /* The chip table and the device half of this bus, for struct ad_config. */
 extern const struct ad_hw_ops sim_hw_ops;
+/*
+ * The same with isolate, for tests in which commands do nothing but hang. A simulated disk works in threads
+ * of the process, and nothing can cut one off that is moving data or waits for its medium: so the chip above
+ * has none.
+ */
+extern const struct ad_hw_ops sim_hw_ops_cut;
 struct shim_dev *sim_bus_dev(struct sim_bus *bus);
 
 /*

@@ -14,6 +14,7 @@
 
 /* ---------------------------------------------------------------- bus life */
 
+static void sim_reset_fired(struct shim_timer *t);
 static void sim_timer_fired(struct shim_timer *t) { sim_tasks_run_due(t->tm_arg); }
 
 int sim_bus_create(const struct sim_bus_config *cfg, struct sim_bus **out)
@@ -41,6 +42,10 @@ int sim_bus_create(const struct sim_bus_config *cfg, struct sim_bus **out)
     }
     bus->bus_waiting.tk_next = bus->bus_waiting.tk_prev = &bus->bus_waiting;
     shim_timer_init(&bus->bus_timer, sim_timer_fired, bus);
+    for (unsigned i = 0; i < SIM_RESETS_MAX; i++) {
+        bus->bus_resets[i].rs_bus = bus;
+        shim_timer_init(&bus->bus_resets[i].rs_timer, sim_reset_fired, &bus->bus_resets[i]);
+    }
     sim_ops_index(bus->bus_op_index);
     sim_dev_init(bus);
     *out = bus;
@@ -48,15 +53,15 @@ int sim_bus_create(const struct sim_bus_config *cfg, struct sim_bus **out)
 }
 
 /* The timer routine may be on its last instructions on another thread; wait those out. */
-static void sim_timer_quiesce(struct sim_bus *bus)
+static void sim_timer_quiesce(struct shim_timer *t)
 {
-    while (shim_timer_cancel(&bus->bus_timer) == SHIM_CANCEL_RUNNING)
-        shim_delay_ns(1000);
+    for (uint64_t ns = 1000; shim_timer_cancel(t) == SHIM_CANCEL_RUNNING; ns = sim_longer(ns))
+        shim_delay_ns(ns);
 }
 
 void sim_bus_destroy(struct sim_bus *bus)
 {
-    sim_timer_quiesce(bus);
+    sim_timer_quiesce(&bus->bus_timer);
     SHIM_ASSERT(bus->bus_waiting.tk_next == &bus->bus_waiting);
     for (unsigned id = 0; id < SC_IDS_MAX; id++) {
         for (unsigned lun = 0; lun < SC_LUNS_MAX; lun++) {
@@ -110,7 +115,7 @@ static int sim_start_absent(struct sim_bus *bus, struct ad_xfer *xfer)
     return AD_HW_DONE;
 }
 
-static int sim_reset_bus(void *hw);
+static int sim_reset_do(struct sim_bus *bus, enum ad_hw_reset which, unsigned id, unsigned lun);
 
 /*
  * What an injected fault of the path does. Returns an ad_hw_start value when the command is
@@ -140,7 +145,7 @@ static int sim_start_fault(struct sim_bus *bus, struct sim_cmd *c, uint64_t *del
     case SIM_FAULT_HW_FAILURE:
         return sim_transport_failed(c->c_xfer, AD_RES_HW_FAILURE);
     case SIM_FAULT_BUS_RESET:
-        sim_reset_bus(bus);
+        (void)sim_reset_do(bus, AD_RESET_BUS, 0, 0);
         return sim_transport_failed(c->c_xfer, AD_RES_BUS_RESET);
     default:
         shim_panic("sim: execution fault %d matched on arrival", (int)f.f_action);
@@ -290,35 +295,113 @@ static void sim_disks_reset(struct sim_bus *bus, int only_id, uint8_t ascq)
     }
 }
 
-static int sim_reset_target(void *hw, unsigned id)
-{
-    struct sim_bus *bus = hw;
-
-    if (id >= SC_IDS_MAX)
-        return EINVAL;
-    sim_disks_reset(bus, (int)id, SCSI_ASCQ_DEVICE_RESET);
-    sim_tasks_take(bus, (int)id, NULL, AD_RES_ABORTED);
-    return 0;
-}
-
-static int sim_reset_bus(void *hw)
-{
-    struct sim_bus *bus = hw;
-
-    sim_disks_reset(bus, -1, SCSI_ASCQ_BUS_RESET);
-    sim_tasks_take(bus, -1, NULL, AD_RES_BUS_RESET);
-    ad_hw_event(bus->bus_ad, AD_EV_BUS_RESET);
-    return 0;
-}
-
-/* ---------------------------------------------------------------- freezing */
-
 static struct sim_disk *sim_disk_at(struct sim_bus *bus, unsigned id, unsigned lun)
 {
     return id < SC_IDS_MAX && lun < SC_LUNS_MAX
                ? atomic_load_explicit(&bus->bus_disk[id][lun], memory_order_acquire)
                : NULL;
 }
+
+/* What a reset does, when its time has come. 0 or errno. */
+static int sim_reset_do(struct sim_bus *bus, enum ad_hw_reset which, unsigned id, unsigned lun)
+{
+    struct sim_disk *disk;
+
+    switch (which) {
+    case AD_RESET_LUN:
+        disk = sim_disk_at(bus, id, lun);
+        if (!disk)
+            return 0;
+        sim_disk_was_reset(disk, SCSI_ASCQ_DEVICE_RESET);
+        sim_tasks_take(bus, -1, disk, AD_RES_ABORTED, SIM_DEAF_LUN);
+        return 0;
+    case AD_RESET_TARGET:
+        sim_disks_reset(bus, (int)id, SCSI_ASCQ_DEVICE_RESET);
+        sim_tasks_take(bus, (int)id, NULL, AD_RES_ABORTED, SIM_DEAF_TARGET);
+        return 0;
+    case AD_RESET_BUS:
+        sim_disks_reset(bus, -1, SCSI_ASCQ_BUS_RESET);
+        sim_tasks_take(bus, -1, NULL, AD_RES_BUS_RESET, SIM_DEAF_BUS);
+        ad_hw_event(bus->bus_ad, AD_EV_BUS_RESET);
+        return 0;
+    default:
+        if (bus->bus_deaf >= SIM_DEAF_ADAPTER)
+            return EIO;
+        shim_lock_enter(&bus->bus_lock);
+        bus->bus_cut = false;
+        shim_lock_exit(&bus->bus_lock);
+        sim_disks_reset(bus, -1, SCSI_ASCQ_BUS_RESET);
+        return sim_tasks_forget(bus) ? AD_HW_RESETTING : 0;
+    }
+}
+
+static void sim_reset_fired(struct shim_timer *t)
+{
+    struct sim_reset *rs = t->tm_arg;
+    struct sim_bus *bus = rs->rs_bus;
+    const struct sim_reset it = *rs;
+    int said = sim_reset_do(bus, (enum ad_hw_reset)it.rs_which, it.rs_id, it.rs_lun);
+
+    shim_lock_enter(&bus->bus_lock);
+    rs->rs_busy = false;
+    shim_lock_exit(&bus->bus_lock);
+    if (said != AD_HW_RESETTING)
+        ad_hw_reset_done(bus->bus_ad, (enum ad_hw_reset)it.rs_which, it.rs_id, it.rs_lun, said);
+}
+
+/* One that takes its time, if there is a place for it and a timer to be had; else at once. */
+static int sim_reset(struct sim_bus *bus, enum ad_hw_reset which, unsigned id, unsigned lun)
+{
+    struct sim_reset *rs = NULL;
+
+    shim_lock_enter(&bus->bus_lock);
+    for (unsigned i = 0; bus->bus_reset_ns != 0 && i < SIM_RESETS_MAX && !rs; i++)
+        if (!bus->bus_resets[i].rs_busy)
+            rs = &bus->bus_resets[i];
+    if (rs) {
+        rs->rs_busy = true;
+        rs->rs_which = (uint8_t)which;
+        rs->rs_id = (uint8_t)id;
+        rs->rs_lun = (uint8_t)lun;
+        if (shim_timer_arm(&rs->rs_timer, shim_now_ns() + bus->bus_reset_ns) != 0) {
+            rs->rs_busy = false;
+            rs = NULL;
+        }
+    }
+    shim_lock_exit(&bus->bus_lock);
+    return rs ? AD_HW_RESETTING : sim_reset_do(bus, which, id, lun);
+}
+
+static int sim_reset_lun(void *hw, unsigned id, unsigned lun) { return sim_reset(hw, AD_RESET_LUN, id, lun); }
+
+static int sim_reset_target(void *hw, unsigned id)
+{
+    return id < SC_IDS_MAX ? sim_reset(hw, AD_RESET_TARGET, id, 0) : EINVAL;
+}
+
+static int sim_reset_bus(void *hw) { return sim_reset(hw, AD_RESET_BUS, 0, 0); }
+
+static int sim_reset_adapter(void *hw) { return sim_reset(hw, AD_RESET_ADAPTER, 0, 0); }
+
+static void sim_isolate(void *hw)
+{
+    struct sim_bus *bus = hw;
+
+    shim_lock_enter(&bus->bus_lock);
+    bus->bus_cut = true;
+    shim_lock_exit(&bus->bus_lock);
+    (void)sim_tasks_forget(bus);
+}
+
+void sim_bus_deafen(struct sim_bus *bus, enum sim_deaf deaf, uint64_t reset_ns)
+{
+    shim_lock_enter(&bus->bus_lock);
+    bus->bus_deaf = (uint8_t)deaf;
+    bus->bus_reset_ns = reset_ns;
+    shim_lock_exit(&bus->bus_lock);
+}
+
+/* ---------------------------------------------------------------- freezing */
 
 /* A LUN without a disk is not frozen: whatever is started there fails, and does nothing. */
 static void sim_hw_freeze(void *hw, unsigned id, unsigned lun) { sim_freeze(sim_disk_at(hw, id, lun)); }
@@ -353,21 +436,18 @@ static void sim_detach(void *hw)
 {
     struct sim_bus *bus = hw;
 
-    sim_tasks_take(bus, -1, NULL, AD_RES_ABORTED);
-    sim_timer_quiesce(bus);
+    for (unsigned i = 0; i < SIM_RESETS_MAX; i++)
+        sim_timer_quiesce(&bus->bus_resets[i].rs_timer);
+    sim_tasks_take(bus, -1, NULL, AD_RES_ABORTED, SIM_DEAF_COUNT);
+    sim_timer_quiesce(&bus->bus_timer);
     bus->bus_ad = NULL;
 }
 
-const struct ad_hw_ops sim_hw_ops = {
-    .version = AD_HW_VERSION,
-    .size = sizeof(struct ad_hw_ops),
-    .name = "sim",
-    .attach = sim_attach,
-    .detach = sim_detach,
-    .start = sim_start,
-    .abort = sim_abort,
-    .reset_target = sim_reset_target,
-    .reset_bus = sim_reset_bus,
-    .freeze = sim_hw_freeze,
-    .thaw = sim_hw_thaw,
-};
+#define SIM_HW_OPS                                                                                           \
+    .version = AD_HW_VERSION, .size = sizeof(struct ad_hw_ops), .name = "sim", .attach = sim_attach,         \
+    .detach = sim_detach, .start = sim_start, .abort = sim_abort, .reset_target = sim_reset_target,          \
+    .reset_bus = sim_reset_bus, .freeze = sim_hw_freeze, .thaw = sim_hw_thaw, .reset_lun = sim_reset_lun,    \
+    .reset_adapter = sim_reset_adapter
+
+const struct ad_hw_ops sim_hw_ops = {SIM_HW_OPS};
+const struct ad_hw_ops sim_hw_ops_cut = {SIM_HW_OPS, .isolate = sim_isolate};

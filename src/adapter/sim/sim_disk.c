@@ -237,7 +237,7 @@ void sim_disk_remove(struct sim_bus *bus, struct sim_disk *disk)
     shim_lock_exit(&disk->dk_lock);
     disk->dk_next_gone = bus->bus_gone;
     bus->bus_gone = disk;
-    sim_tasks_take(bus, -1, disk, AD_RES_SELECT_TIMEOUT);
+    sim_tasks_take(bus, -1, disk, AD_RES_SELECT_TIMEOUT, SIM_DEAF_COUNT);
     sim_luns_changed(bus, disk->dk_id, disk->dk_lun);
 }
 

@@ -278,6 +278,16 @@ struct sim_task {
     bool tk_dead;    /* dropped by the target: will never end by itself */
 };
 
+/* A reset under way. */
+#define SIM_RESETS_MAX 8u
+struct sim_reset {
+    struct shim_timer rs_timer;
+    struct sim_bus *rs_bus;
+    bool rs_busy;     /* bus_lock */
+    uint8_t rs_which; /* enum ad_hw_reset */
+    uint8_t rs_id, rs_lun;
+};
+
 struct sim_bus {
     struct shim_dev bus_dev; /* first: the device half */
     _Atomic(struct sim_disk *) bus_disk[SC_IDS_MAX][SC_LUNS_MAX];
@@ -296,9 +306,22 @@ struct sim_bus {
     struct sim_task *bus_free;
     struct sim_task *bus_task_array;
     bool bus_was_full;
+    bool bus_cut;         /* isolated: nothing is called back any more */
+    bool bus_anew;        /* an adapter reset ends when bus_calling is 0 */
+    uint8_t bus_deaf;     /* enum sim_deaf */
+    uint32_t bus_calling; /* tasks off the list whose end the core has not been told, or is just being told */
+    uint64_t bus_reset_ns;
+    struct sim_reset bus_resets[SIM_RESETS_MAX];
 };
 
 /* ---------------------------------------------------------------- functions */
+
+#define SIM_PATIENCE_NS 1000000u /* between two looks at a thread that has lost its processor */
+/* How long to wait after a wait of ns was in vain. */
+static inline uint64_t sim_longer(uint64_t ns) { return ns < SIM_PATIENCE_NS ? 2 * ns : ns; }
+
+/* Does the adapter reset have to wait for threads that are inside the core? Then they tell its end. */
+bool sim_tasks_forget(struct sim_bus *bus);
 
 /* sim_exec.c: one command from CDB to status. */
 void sim_cmd_init(struct sim_cmd *c, struct sim_bus *bus, struct sim_disk *disk, struct ad_xfer *xfer,
@@ -325,7 +348,8 @@ bool sim_task_run(struct sim_bus *bus, struct sim_task *t, bool *kick);
 bool sim_task_leave(struct sim_bus *bus, struct sim_task *t);
 void sim_task_foreign(struct sim_cmd *c);
 void sim_task_abort(struct sim_bus *bus, const struct ad_xfer *xfer);
-void sim_tasks_take(struct sim_bus *bus, int id, const struct sim_disk *disk, enum ad_result result);
+void sim_tasks_take(struct sim_bus *bus, int id, const struct sim_disk *disk, enum ad_result result,
+                    enum sim_deaf rung);
 void sim_tasks_release(struct sim_bus *bus, struct sim_disk *disk);
 void sim_tasks_run_due(struct sim_bus *bus);
 /* One freeze more: nothing arrives any more that may not pass. n less. disk may be NULL. */

@@ -261,12 +261,13 @@ void sim_cmd_report_opcodes(struct sim_cmd *c)
 /* ---------------------------------------------------------------- REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS
  */
 
-/* What the messages of this bus can do: ABORT TAG, and BUS DEVICE RESET, which resets the target. */
+/* What the messages of this bus can do: ABORT TAG, LOGICAL UNIT RESET, and BUS DEVICE RESET, which resets the
+ * target. */
 void sim_cmd_report_task_mgmt(struct sim_cmd *c)
 {
     bool extended = (c->c_cdb[2] & 0x80) != 0;
     uint32_t alloc = scsi_get32(c->c_cdb + 6);
-    uint8_t data[16] = {0x82};
+    uint8_t data[16] = {0x8a};
 
     if (alloc < 4) {
         sim_check_cdb(c, 6, 8);

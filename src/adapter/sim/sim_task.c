@@ -37,7 +37,6 @@
 #include "sim_impl.h"
 
 #define SIM_SETTLE_NS     2000u
-#define SIM_PATIENCE_NS   1000000u /* between two looks at a thread that has lost its processor */
 /* An initiator that has not asked for sense after so long will not: what was held back goes on. */
 #define SIM_ALLEGIANCE_NS 1000000000u
 
@@ -54,7 +53,6 @@ static void sim_gate_move(struct sim_disk *disk, int by)
 }
 
 /* Wait for somebody who is quick, unless he has lost his processor. */
-static uint64_t sim_longer(uint64_t ns) { return ns < SIM_PATIENCE_NS ? 2 * ns : ns; }
 
 /* The gate is closed: wait for those who went through before. */
 static void sim_gate_drain(struct sim_disk *disk)
@@ -390,7 +388,7 @@ static bool sim_run_in_turn(struct sim_cmd *c)
     if (run && sim_is_request_sense(c->c_xfer))
         sim_tasks_release(c->c_bus, disk);
     if (run && c->c_aborts)
-        sim_tasks_take(c->c_bus, -1, disk, AD_RES_STATUS);
+        sim_tasks_take(c->c_bus, -1, disk, AD_RES_STATUS, SIM_DEAF_ABORT);
     return run;
 }
 
@@ -448,6 +446,25 @@ void sim_task_foreign(struct sim_cmd *c)
 }
 
 /*
+ * The core has been told, or need not be. Who is the last ends an adapter reset that has waited for that.
+ * Context: any. Locks: none held, the core is called back.
+ */
+static void sim_calls_end(struct sim_bus *bus)
+{
+    bool anew;
+
+    shim_lock_enter(&bus->bus_lock);
+    SHIM_ASSERT(bus->bus_calling > 0);
+    bus->bus_calling--;
+    anew = bus->bus_calling == 0 && bus->bus_anew;
+    if (anew)
+        bus->bus_anew = false;
+    shim_lock_exit(&bus->bus_lock);
+    if (anew)
+        ad_hw_reset_done(bus->bus_ad, AD_RESET_ADAPTER, 0, 0, 0);
+}
+
+/*
  * Complete a chain of records (linked by tk_next) that the caller took off the list by time.
  * result AD_RES_COUNT: run them now; otherwise they come back with that result untouched.
  * Context: any. Locks: none held, the core is called back.
@@ -464,8 +481,10 @@ static void sim_tasks_complete(struct sim_bus *bus, struct sim_task *chain, enum
         chain = t->tk_next;
         t->tk_next = NULL;
         if (result == AD_RES_COUNT) {
-            if (!sim_task_run(bus, t, &kick))
+            if (!sim_task_run(bus, t, &kick)) {
+                sim_calls_end(bus);
                 continue;
+            }
         } else {
             xfer->xfer_result = (uint8_t)result;
             xfer->xfer_scsi_status = result == AD_RES_STATUS ? SIM_TASK_ABORTED : SC_GOOD_STATUS;
@@ -475,6 +494,7 @@ static void sim_tasks_complete(struct sim_bus *bus, struct sim_task *chain, enum
         if (xfer->xfer_result != AD_RES_GOOD)
             sim_freeze(disk);
         ad_hw_done(bus->bus_ad, xfer);
+        sim_calls_end(bus);
     }
     if (kick)
         ad_hw_kick(bus->bus_ad);
@@ -494,6 +514,7 @@ void sim_tasks_run_due(struct sim_bus *bus)
         while ((t = bus->bus_waiting.tk_next) != &bus->bus_waiting && t->tk_when_ns <= now) {
             t->tk_overdue = t->tk_blocked;
             sim_wait_unlink_locked(bus, t);
+            bus->bus_calling++;
             *tail = t;
             tail = &t->tk_next;
         }
@@ -508,21 +529,30 @@ void sim_tasks_run_due(struct sim_bus *bus)
 
 /* ---------------------------------------------------------------- taking back */
 
+/* Does this command hang, and not heed what is done to bring it back? Locks: bus_lock. */
+static bool sim_is_deaf_locked(const struct sim_bus *bus, const struct sim_task *t, enum sim_deaf rung)
+{
+    return bus->bus_deaf >= rung && t->tk_when_ns == UINT64_MAX && !t->tk_blocked;
+}
+
 /*
- * Take back what waits: of one id (-1: every id), of one disk (NULL: every disk). AD_RES_STATUS means
- * aborted by another initiator, TASK ABORTED.
+ * Take back what waits: of one id (-1: every id), of one disk (NULL: every disk), and heeds that rung.
+ * AD_RES_STATUS means aborted by another initiator, TASK ABORTED.
  * Context: any. Locks: none held, the core is called back.
  */
-void sim_tasks_take(struct sim_bus *bus, int id, const struct sim_disk *disk, enum ad_result result)
+void sim_tasks_take(struct sim_bus *bus, int id, const struct sim_disk *disk, enum ad_result result,
+                    enum sim_deaf rung)
 {
     struct sim_task *chain = NULL, **tail = &chain;
 
     shim_lock_enter(&bus->bus_lock);
     for (struct sim_task *t = bus->bus_waiting.tk_next, *next; t != &bus->bus_waiting; t = next) {
         next = t->tk_next;
-        if ((id >= 0 && t->tk_disk->dk_id != id) || (disk && t->tk_disk != disk))
+        if ((id >= 0 && t->tk_disk->dk_id != id) || (disk && t->tk_disk != disk) ||
+            sim_is_deaf_locked(bus, t, rung))
             continue;
         sim_wait_unlink_locked(bus, t);
+        bus->bus_calling++;
         *tail = t;
         tail = &t->tk_next;
     }
@@ -538,10 +568,43 @@ void sim_task_abort(struct sim_bus *bus, const struct ad_xfer *xfer)
     shim_lock_enter(&bus->bus_lock);
     for (t = bus->bus_waiting.tk_next; t != &bus->bus_waiting && t->tk_xfer != xfer;)
         t = t->tk_next;
-    if (t != &bus->bus_waiting)
-        sim_wait_unlink_locked(bus, t);
-    else
+    if (t == &bus->bus_waiting || sim_is_deaf_locked(bus, t, SIM_DEAF_ABORT)) {
         t = NULL;
+    } else {
+        sim_wait_unlink_locked(bus, t);
+        bus->bus_calling++;
+    }
     shim_lock_exit(&bus->bus_lock);
     sim_tasks_complete(bus, t, AD_RES_ABORTED);
+}
+
+/*
+ * The chip begins anew, or is cut off: what waits is forgotten, and the core takes it back itself. Context:
+ * any. Locks: none held. True when a thread is telling the core the end of another command: the last of them
+ * will end the reset.
+ */
+bool sim_tasks_forget(struct sim_bus *bus)
+{
+    struct sim_task *chain = NULL;
+    bool calling;
+
+    shim_lock_enter(&bus->bus_lock);
+    while (bus->bus_waiting.tk_next != &bus->bus_waiting) {
+        struct sim_task *t = bus->bus_waiting.tk_next;
+
+        sim_wait_unlink_locked(bus, t);
+        t->tk_next = chain;
+        chain = t;
+    }
+    calling = bus->bus_calling != 0;
+    bus->bus_anew = calling && !bus->bus_cut;
+    shim_lock_exit(&bus->bus_lock);
+    while (chain) {
+        struct sim_task *t = chain;
+
+        chain = t->tk_next;
+        t->tk_next = NULL;
+        (void)sim_task_leave(bus, t);
+    }
+    return calling;
 }

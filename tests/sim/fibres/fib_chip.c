@@ -25,7 +25,9 @@ static struct chip {
     struct fib_rng ch_rng;
     struct shim_timer ch_timer;
     int (*ch_reset_bus)(void *hw);
-    struct ad_xfer *ch_lost; /* the one it has lost */
+    int (*ch_reset_adapter)(void *hw);
+    bool ch_finding, ch_anew; /* it gives back what was lost; an adapter reset waits for that */
+    struct ad_xfer *ch_lost;  /* the one it has lost */
     const struct sc_buf *ch_lost_sb;
     struct shim_timer ch_found;
 } chips[FIB_ADAPTERS_MAX + 1u];
@@ -59,7 +61,16 @@ static void found(struct chip *ch, enum ad_result result)
     xfer->xfer_scsi_status = 0;
     xfer->xfer_resid = xfer->xfer_bytes;
     ch->ch_ad->adp_ops_own.freeze(ch->ch_ad->adp_hw, xfer->xfer_id, xfer->xfer_lun); /* as a chip does */
+    ch->ch_finding = true;
     ad_hw_done(ch->ch_ad, xfer);
+    ch->ch_finding = false;
+    if (ch->ch_anew) {
+        int said = ch->ch_reset_adapter(ch->ch_ad->adp_hw);
+
+        ch->ch_anew = false;
+        if (said != AD_HW_RESETTING)
+            ad_hw_reset_done(ch->ch_ad, AD_RESET_ADAPTER, 0, 0, said);
+    }
 }
 
 static void found_at_last(struct shim_timer *t) { found(t->tm_arg, AD_RES_ABORTED); }
@@ -71,6 +82,17 @@ static int chip_reset_bus(void *hw)
     if (fib_world.w_lost == FIB_LOST_RESET)
         found(ch, AD_RES_BUS_RESET);
     return ch->ch_reset_bus(hw);
+}
+
+/* What was lost is forgotten. */
+static int chip_reset_adapter(void *hw)
+{
+    struct chip *ch = chip_of(hw);
+
+    ch->ch_lost = NULL;
+    ch->ch_lost_sb = NULL;
+    ch->ch_anew = ch->ch_finding;
+    return ch->ch_finding ? AD_HW_RESETTING : ch->ch_reset_adapter(hw);
 }
 
 bool fib_chip_keeps(const struct sc_buf *sb)
@@ -170,6 +192,8 @@ void fib_chip_between(devno_t devno, uint64_t seed)
     ch->ch_ad->adp_ops_own.start = chip_start;
     ch->ch_reset_bus = ch->ch_ad->adp_ops_own.reset_bus;
     ch->ch_ad->adp_ops_own.reset_bus = chip_reset_bus;
+    ch->ch_reset_adapter = ch->ch_ad->adp_ops_own.reset_adapter;
+    ch->ch_ad->adp_ops_own.reset_adapter = chip_reset_adapter;
     shim_timer_init(&ch->ch_found, found_at_last, ch);
     ch->ch_dev = ch->ch_ad->adp_dev->dev_ops;
     ch->ch_dev_own = *ch->ch_dev;
@@ -195,6 +219,7 @@ void fib_chip_away(devno_t devno)
         shim_delay_ns(1000);
     ch->ch_ad->adp_ops_own.start = ch->ch_start;
     ch->ch_ad->adp_ops_own.reset_bus = ch->ch_reset_bus;
+    ch->ch_ad->adp_ops_own.reset_adapter = ch->ch_reset_adapter;
     ch->ch_ad->adp_dev->dev_ops = ch->ch_dev;
     ch->ch_ad->adp_dma_sync = NULL;
     ch->ch_ad = NULL;

@@ -36,11 +36,14 @@ static int head_ioctl(struct fib_head *h, unsigned cmd, const char *name)
     fib_doing(h->h_caller, name);
     error = fp_ioctl(h->h_fp, cmd, SC_ARG(h->h_disk->dk_id, h->h_disk->dk_lun), 0);
     fib_doing(h->h_caller, NULL);
-    /* A chip that keeps a command keeps the LUN from being stopped, and so from being started again. */
-    SCHED_CHECK(error == 0 ||
-                    (fib_trouble() && (error == ETIMEDOUT || (cmd == SCIOSTART && error == EINVAL))) ||
-                    (cmd == SCIOSTART && error == EIO && fib_plausible(ENOMEM)),
-                "error: %s: %s: errno %d (%s)", h->h_caller->c_name, name, error, scp_strerror(error));
+    /* A target reset may not bring a lost command back. SCIOHALT and SCIOSTOP always do, unless somebody who
+     * has one in hand is kept off his processor. */
+    SCHED_CHECK(
+        error == 0 ||
+            (fib_world.w_naps != 0 && (error == ETIMEDOUT || (cmd == SCIOSTART && error == EINVAL))) ||
+            (cmd == SCIORESET && error == EIO && fib_world.w_lost != FIB_LOST_NONE) ||
+            (cmd == SCIOSTART && error == EIO && fib_plausible(ENOMEM)),
+        "error: %s: %s: errno %d (%s)", h->h_caller->c_name, name, error, scp_strerror(error));
     if (error == 0 && (cmd == SCIOHALT || cmd == SCIOSTOP))
         for (unsigned i = 0; i <= FIB_HEAD_REQS; i++)
             FIB_CHECK("late-iodone", !h->h_reqs[i].rq_must || !h->h_reqs[i].rq_busy,

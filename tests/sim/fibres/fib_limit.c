@@ -3,11 +3,13 @@
  * fib_limit.c - how long anything may take, in virtual time: kinds late-halt, late-stop, late-close,
  * late-open, late-ioctl, late-request; and what a lost command or a thread in iodone may hold up.
  *
- *   nothing misbehaves        5 s for everything
- *   something does            SCIOHALT 20 s, SCIOSTOP and the adapter's close 50 s, as published, and a
- * second; everything else 900 s: all timeouts and retries one after the other a lost command (wedged)   150 s
- * for its neighbours: its timeout, the ladder, a minute. Itself: when the chip gives it back a thread stays
- * in iodone  5 s for a head's request whose strategy has returned (starved)
+ * - nothing misbehaves: 5 s for everything
+ * - something does: SCIOHALT 42 s, SCIOSTOP and the adapter's close 72 s (the ladder, after 30 s), SCIORESET
+ * 21 s (a round that is about others, and its own), and a second; everything else 900 s: all timeouts and
+ * retries one after the other
+ * - a lost command (wedged): 150 s for its neighbours: its timeout, the ladder, a minute. Itself: when it is
+ * given back
+ * - a thread stays in iodone: 5 s for a head's request whose strategy has returned (starved)
  *
  * Time for which fibres were kept off their processor is added to each, and so is the rest of a time that had
  * begun before.
@@ -68,8 +70,8 @@ static void late_call(const struct fib_caller *c)
         const char *name, *kind;
         uint64_t seconds;
     } calls[] = {
-        {"SCIOHALT", "late-halt", 21},  {"SCIOSTOP", "late-stop", 51},  {"adapter close", "late-close", 51},
-        {"SCIORESET", "late-ioctl", 1}, {"SCIOSTART", "late-ioctl", 1}, {"close", "late-close", 0},
+        {"SCIOHALT", "late-halt", 43},   {"SCIOSTOP", "late-stop", 73},  {"adapter close", "late-close", 73},
+        {"SCIORESET", "late-ioctl", 22}, {"SCIOSTART", "late-ioctl", 1}, {"close", "late-close", 0},
         {"open", "late-open", 0}};
     const char *kind = "late-ioctl";
     uint64_t bound = fib_world.w_limit_ns;

@@ -24,7 +24,14 @@
 /* ---------------------------------------------------------------- the chip */
 
 /* What it takes to get a command back. */
-enum small_rung { SMALL_ABORT, SMALL_RESET_TARGET, SMALL_RESET_BUS, SMALL_LOST };
+enum small_rung {
+    SMALL_ABORT,
+    SMALL_RESET_LUN,
+    SMALL_RESET_TARGET,
+    SMALL_RESET_BUS,
+    SMALL_RESET_ADAPTER, /* which hands nothing back */
+    SMALL_LOST           /* it has to be cut off */
+};
 
 /* It ends a command inside start(), or keeps it until small_end(). Results by the command's first byte. */
 struct small_chip {
@@ -46,6 +53,18 @@ struct small_chip {
     uint32_t ch_frozen[8]; /* by LUN, all of one id */
     bool ch_checks_single;
     uint8_t ch_heeds; /* the first rung of the ladder that brings a command back; those before do nothing */
+    uint64_t ch_reset_ns;  /* how long a reset takes, which then tells its end; 0: it is done at once */
+    bool ch_resets_fail;   /* those that do not help say so, instead of nothing */
+    bool ch_old;           /* it knows neither reset_lun nor what comes after the bus reset */
+    bool ch_cut;           /* it is cut off */
+    uint32_t ch_resets[4]; /* by enum ad_hw_reset */
+    uint32_t ch_isolated;
+    struct small_reset {
+        struct shim_timer sr_timer;
+        enum ad_hw_reset sr_which;
+        unsigned sr_id, sr_lun;
+    } ch_reset[8]; /* those under way */
+    uint32_t ch_nreset;
     void (*ch_on_start)(struct ad_xfer *x); /* or NULL */
     void (*ch_serve)(struct ad_xfer *x); /* what it does with a command instead of the codes below; or NULL */
 };

@@ -69,9 +69,10 @@ static int chip_attach(void *hw, struct ad_adapter *ad, struct ad_hw_caps *caps)
 static void chip_detach(void *hw)
 {
     (void)hw;
-    /* Of a lost one there is nothing to be had back. */
-    SCHED_CHECK(chip.ch_nkept == 0 || chip.ch_heeds == SMALL_LOST, "detached with %u commands at the chip",
-                chip.ch_nkept);
+    SCHED_CHECK(chip.ch_nkept == 0, "detached with %u commands at the chip", chip.ch_nkept);
+    for (uint32_t i = 0; i < chip.ch_nreset; i++)
+        while (shim_timer_cancel(&chip.ch_reset[i].sr_timer) == SHIM_CANCEL_RUNNING)
+            shim_delay_ns(1000);
 }
 
 static void chip_fill(struct ad_xfer *x)
@@ -122,6 +123,7 @@ static int chip_start(void *hw, struct ad_xfer *x)
     int said;
 
     (void)hw;
+    SCHED_CHECK(!chip.ch_cut, "a command is sent to a chip that is cut off");
     chip.ch_inside++;
     chip.ch_single += single;
     SCHED_CHECK(!chip.ch_checks_single || chip.ch_single == 0 || chip.ch_inside == 1,
@@ -182,21 +184,88 @@ static void chip_abort(void *hw, struct ad_xfer *x)
     }
 }
 
+/* What a reset does to the commands in its scope. 0, or EIO when it does not help. */
+static int chip_reset_do(enum ad_hw_reset which, unsigned lun)
+{
+    static const uint8_t heeded[] = {SMALL_RESET_LUN, SMALL_RESET_TARGET, SMALL_RESET_BUS,
+                                     SMALL_RESET_ADAPTER};
+
+    shim_det_mark();
+    if (chip.ch_heeds > heeded[which])
+        return which == AD_RESET_ADAPTER || chip.ch_resets_fail ? EIO : 0;
+    if (which == AD_RESET_ADAPTER) {
+        SCHED_CHECK(chip.ch_inside == 0, "the chip begins anew while %u commands are on their way to it",
+                    chip.ch_inside);
+        chip.ch_nkept = 0;
+        chip.ch_cut = false;
+        return 0;
+    }
+    for (uint32_t i = 0; i < chip.ch_nkept;) {
+        if (which == AD_RESET_LUN && chip.ch_kept[i]->xfer_lun != lun)
+            i++;
+        else
+            chip_give_back(i, which == AD_RESET_BUS ? AD_RES_BUS_RESET : AD_RES_ABORTED);
+    }
+    return 0;
+}
+
+static void chip_reset_ends(struct shim_timer *t)
+{
+    const struct small_reset *r = t->tm_arg;
+
+    ad_hw_reset_done(chip.ch_ad, r->sr_which, r->sr_id, r->sr_lun, chip_reset_do(r->sr_which, r->sr_lun));
+}
+
+static int chip_reset(enum ad_hw_reset which, unsigned id, unsigned lun)
+{
+    struct small_reset *r = &chip.ch_reset[chip.ch_nreset % SC_ARRAY_SIZE(chip.ch_reset)];
+
+    chip.ch_resets[which]++;
+    if (chip.ch_reset_ns == 0)
+        return chip_reset_do(which, lun);
+    if (chip.ch_nreset < SC_ARRAY_SIZE(chip.ch_reset))
+        chip.ch_nreset++;
+    shim_timer_init(&r->sr_timer, chip_reset_ends, r);
+    r->sr_which = which;
+    r->sr_id = id;
+    r->sr_lun = lun;
+    SCHED_CHECK(shim_timer_arm(&r->sr_timer, shim_now_ns() + chip.ch_reset_ns) == 0, "no timer");
+    return AD_HW_RESETTING;
+}
+
+static int chip_reset_lun(void *hw, unsigned id, unsigned lun)
+{
+    (void)hw;
+    return chip_reset(AD_RESET_LUN, id, lun);
+}
+
 static int chip_reset_target(void *hw, unsigned id)
 {
     (void)hw;
-    (void)id;
-    while (chip.ch_nkept > 0 && chip.ch_heeds <= SMALL_RESET_TARGET)
-        chip_give_back(0, AD_RES_ABORTED);
-    return 0;
+    return chip_reset(AD_RESET_TARGET, id, 0);
 }
 
 static int chip_reset_bus(void *hw)
 {
     (void)hw;
-    while (chip.ch_nkept > 0 && chip.ch_heeds <= SMALL_RESET_BUS)
-        chip_give_back(0, AD_RES_BUS_RESET);
-    return 0;
+    return chip_reset(AD_RESET_BUS, 0, 0);
+}
+
+static int chip_reset_adapter(void *hw)
+{
+    (void)hw;
+    return chip_reset(AD_RESET_ADAPTER, 0, 0);
+}
+
+static void chip_isolate(void *hw)
+{
+    (void)hw;
+    SCHED_CHECK(chip.ch_inside == 0, "the chip is cut off while %u commands are on their way to it",
+                chip.ch_inside);
+    chip.ch_nkept = 0;
+    chip.ch_cut = true;
+    chip.ch_isolated++;
+    shim_det_mark();
 }
 
 static void chip_freeze(void *hw, unsigned id, unsigned lun)
@@ -226,7 +295,12 @@ static const struct ad_hw_ops chip_ops = {
     .reset_bus = chip_reset_bus,
     .freeze = chip_freeze,
     .thaw = chip_thaw,
+    .reset_lun = chip_reset_lun,
+    .reset_adapter = chip_reset_adapter,
+    .isolate = chip_isolate,
 };
+
+static struct ad_hw_ops chip_old_ops;
 
 /* ---------------------------------------------------------------- a run */
 
@@ -256,7 +330,10 @@ void small_host(const struct det_strategy *st, uint64_t seed)
 
 void small_chip_config(struct ad_config *cfg)
 {
-    *cfg = (struct ad_config){.cfg_ops = &chip_ops, .cfg_hw = &chip, .cfg_dev = &chip.ch_dev};
+    chip_old_ops = chip_ops;
+    chip_old_ops.size = offsetof(struct ad_hw_ops, reset_lun);
+    *cfg = (struct ad_config){
+        .cfg_ops = chip.ch_old ? &chip_old_ops : &chip_ops, .cfg_hw = &chip, .cfg_dev = &chip.ch_dev};
 }
 
 void small_attach(void)

@@ -174,8 +174,16 @@ static int race_reset_bus(void *hw)
 }
 
 static const struct ad_hw_ops race_ops = {
-    AD_HW_VERSION, sizeof(struct ad_hw_ops), "race", race_attach, race_detach, race_start, race_abort,
-    race_reset,    race_reset_bus,           NULL,   NULL,        NULL};
+    .version = AD_HW_VERSION,
+    .size = sizeof(struct ad_hw_ops),
+    .name = "race",
+    .attach = race_attach,
+    .detach = race_detach,
+    .start = race_start,
+    .abort = race_abort,
+    .reset_target = race_reset,
+    .reset_bus = race_reset_bus,
+};
 
 /* One of the chip's threads. */
 static void *race_worker(void *arg)

@@ -324,6 +324,84 @@ START_TEST(test_reset_bus_takes_everything_back)
 }
 END_TEST
 
+/* What hangs heeds the rung it is to heed, and none before. */
+START_TEST(test_a_deaf_chip_takes_a_stronger_reset)
+{
+    for (unsigned deaf = SIM_DEAF_NONE; deaf <= SIM_DEAF_ADAPTER; deaf++) {
+        fx_done_count = 0;
+        sim_bus_deafen(fx_bus, (enum sim_deaf)deaf, 0);
+        hang_reads(0);
+        ck_assert_int_eq(start(0, 0, false), AD_HW_PENDING);
+        sim_hw_ops.abort(fx_bus, &cmd[0].x);
+        ck_assert_uint_eq(cmd[0].done, deaf < SIM_DEAF_ABORT);
+        ck_assert_int_eq(sim_hw_ops.reset_lun(fx_bus, FX_ID, 1), 0); /* nobody there */
+        ck_assert_uint_eq(cmd[0].done, deaf < SIM_DEAF_ABORT);
+        ck_assert_int_eq(sim_hw_ops.reset_lun(fx_bus, FX_ID, 0), 0);
+        ck_assert_uint_eq(cmd[0].done, deaf < SIM_DEAF_LUN);
+        ck_assert_int_eq(sim_hw_ops.reset_target(fx_bus, FX_ID), 0);
+        ck_assert_uint_eq(cmd[0].done, deaf < SIM_DEAF_TARGET);
+        ck_assert_int_eq(sim_hw_ops.reset_bus(fx_bus), 0);
+        ck_assert_uint_eq(cmd[0].done, deaf < SIM_DEAF_BUS);
+        ck_assert_int_eq(sim_hw_ops.reset_adapter(fx_bus), deaf < SIM_DEAF_ADAPTER ? 0 : EIO);
+        ck_assert_uint_eq(cmd[0].done, deaf < SIM_DEAF_BUS); /* forgotten, not handed back */
+        sim_hw_ops_cut.isolate(fx_bus);
+        ck_assert_uint_eq(cmd[0].done, deaf < SIM_DEAF_BUS);
+        release(1);
+    }
+    ck_assert_ptr_null(sim_hw_ops.isolate);
+    sim_bus_deafen(fx_bus, SIM_DEAF_NONE, 0);
+}
+END_TEST
+
+START_TEST(test_a_reset_that_takes_its_time_tells_its_end)
+{
+    sim_bus_deafen(fx_bus, SIM_DEAF_NONE, MS);
+    fx_reset_count = 0;
+    hang_reads(0);
+    ck_assert_int_eq(start(0, 0, false), AD_HW_PENDING);
+    ck_assert_int_eq(sim_hw_ops.reset_target(fx_bus, FX_ID), AD_HW_RESETTING);
+    ck_assert_uint_eq(cmd[0].done, 0);
+    shim_det_run(shim_now_ns() + MS);
+    ck_assert_uint_eq(cmd[0].done, 1);
+    ck_assert_uint_eq(fx_reset_count, 1);
+    ck_assert_int_eq(fx_reset_last, AD_RESET_TARGET);
+    ck_assert_int_eq(fx_reset_error, 0);
+    sim_bus_deafen(fx_bus, SIM_DEAF_ADAPTER, MS);
+    ck_assert_int_eq(sim_hw_ops.reset_adapter(fx_bus), AD_HW_RESETTING);
+    shim_det_run(shim_now_ns() + MS);
+    ck_assert_uint_eq(fx_reset_count, 2);
+    ck_assert_int_eq(fx_reset_error, EIO);
+    sim_bus_deafen(fx_bus, SIM_DEAF_NONE, 0);
+    release(1);
+}
+END_TEST
+
+static int anew_said;
+static void reset_inside(struct fx_cmd *c)
+{
+    (void)c;
+    anew_said = sim_hw_ops.reset_adapter(fx_bus);
+    ck_assert_uint_eq(fx_reset_count, 0);
+}
+
+/* The adapter is reset while a thread tells the core of a command: it has not ended before he is out. */
+START_TEST(test_an_adapter_reset_waits_for_who_is_inside_the_core)
+{
+    fx_reset_count = 0;
+    hang_reads(0);
+    ck_assert_int_eq(start(0, 0, false), AD_HW_PENDING);
+    ck_assert_int_eq(start(1, 0, false), AD_HW_PENDING);
+    fx_on_done = reset_inside;
+    sim_hw_ops.abort(fx_bus, &cmd[0].x);
+    fx_on_done = NULL;
+    ck_assert_int_eq(anew_said, AD_HW_RESETTING);
+    ck_assert_uint_eq(fx_reset_count, 1);
+    ck_assert_int_eq(fx_reset_last, AD_RESET_ADAPTER);
+    ck_assert_uint_eq(cmd[1].done, 0);
+    release(2);
+}
+END_TEST
+
 /* Detaching ends what would never end. */
 START_TEST(test_detach_with_a_hung_command)
 {
@@ -489,6 +567,9 @@ static Suite *suite(void)
     tcase_add_test(t, test_hang_until_abort);
     tcase_add_test(t, test_reset_target_takes_its_commands_back);
     tcase_add_test(t, test_reset_bus_takes_everything_back);
+    tcase_add_test(t, test_a_deaf_chip_takes_a_stronger_reset);
+    tcase_add_test(t, test_a_reset_that_takes_its_time_tells_its_end);
+    tcase_add_test(t, test_an_adapter_reset_waits_for_who_is_inside_the_core);
     tcase_add_test(t, test_remove_and_replace);
     tcase_add_test(t, test_watch_sees_every_command_once);
     suite_add_tcase(s, t);

@@ -387,7 +387,7 @@ START_TEST(test_task_management_functions)
 
     FX_ROWS(rows, data);
     ck_assert_uint_eq(ask(cdb, 12, 64), 4);
-    ck_assert_uint_eq(data[0], 0x82); /* ABORT TASK, TARGET RESET */
+    ck_assert_uint_eq(data[0], 0x8a); /* ABORT TASK, LOGICAL UNIT RESET, TARGET RESET */
     ck_assert_uint_eq(data[1] | data[2] | data[3], 0);
     cdb[2] = 0x80;
     ck_assert_uint_eq(ask(cdb, 12, 64), 16);

@@ -55,6 +55,20 @@ void ad_hw_kick(struct ad_adapter *ad)
     fx_kick_count++;
 }
 
+static unsigned fx_reset_count;
+static int fx_reset_error;
+static enum ad_hw_reset fx_reset_last;
+
+void ad_hw_reset_done(struct ad_adapter *ad, enum ad_hw_reset which, unsigned id, unsigned lun, int error)
+{
+    (void)ad;
+    (void)id;
+    (void)lun;
+    fx_reset_count++;
+    fx_reset_last = which;
+    fx_reset_error = error;
+}
+
 void ad_hw_event(struct ad_adapter *ad, enum ad_hw_event ev)
 {
     (void)ad;
