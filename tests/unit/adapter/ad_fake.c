@@ -147,6 +147,7 @@ static int fake_hw_start(void *hw, struct ad_xfer *xfer)
 {
     struct fake *f = hw;
 
+    ck_assert(!f->cut);
     if (f->busy > 0) {
         f->busy--;
         if (f->on_busy)
@@ -160,6 +161,12 @@ static int fake_hw_start(void *hw, struct ad_xfer *xfer)
     fake_record(f, xfer);
     if (f->on_start)
         f->on_start(f, xfer);
+    if (f->cut) { /* it has been inside for too long */
+        xfer->xfer_result = AD_RES_HW_FAILURE;
+        xfer->xfer_resid = xfer->xfer_bytes;
+        fake_freeze(f, xfer);
+        return AD_HW_DONE;
+    }
     if (f->mode == FAKE_INLINE) {
         fake_fill(f, xfer);
         return AD_HW_DONE;
@@ -255,6 +262,69 @@ static int fake_hw_reset_bus(void *hw)
     return 0;
 }
 
+/* ---------------------------------------------------------------- the rest of the ladder */
+
+static void fake_asked(struct fake *f, const char *form, unsigned id, unsigned lun)
+{
+    const size_t n = strlen(f->asked);
+
+    ck_assert_uint_lt(n + 8, sizeof(f->asked));
+    (void)shim_format(f->asked + n, sizeof(f->asked) - n, n ? " " : "");
+    (void)shim_format(f->asked + n + (n != 0), sizeof(f->asked) - n - 1, form, id, lun);
+    f->asked_at = shim_now_ns();
+}
+
+static int fake_full_lun(void *hw, unsigned id, unsigned lun)
+{
+    struct fake *f = hw;
+
+    fake_asked(f, "L%u.%u", id, lun);
+    for (unsigned i = 0; f->lun_says == 0 && !f->lun_dead && i < f->nkept;) {
+        if (f->kept[i]->xfer_id == id && f->kept[i]->xfer_lun == lun)
+            fake_give_back(f, fake_take(f, i), AD_RES_ABORTED);
+        else
+            i++;
+    }
+    return f->lun_says;
+}
+
+static int fake_full_target(void *hw, unsigned id)
+{
+    struct fake *f = hw;
+
+    fake_asked(f, "T%u", id, 0);
+    return f->target_says != 0 ? f->target_says : fake_hw_reset_target(hw, id);
+}
+
+static int fake_full_bus(void *hw)
+{
+    struct fake *f = hw;
+
+    fake_asked(f, "B", 0, 0);
+    return f->bus_says != 0 ? f->bus_says : fake_hw_reset_bus(hw);
+}
+
+static int fake_full_adapter(void *hw)
+{
+    struct fake *f = hw;
+
+    fake_asked(f, "A", 0, 0);
+    if (f->adapter_says == 0) {
+        f->nkept = 0;
+        f->cut = false;
+    }
+    return f->adapter_says;
+}
+
+static void fake_full_isolate(void *hw)
+{
+    struct fake *f = hw;
+
+    fake_asked(f, "I", 0, 0);
+    f->nkept = 0;
+    f->cut = true;
+}
+
 static void fake_hw_freeze(void *hw, unsigned id, unsigned lun)
 {
     struct fake *f = hw;
@@ -283,6 +353,23 @@ const struct ad_hw_ops fake_ops = {
     .reset_bus = fake_hw_reset_bus,
     .freeze = fake_hw_freeze,
     .thaw = fake_hw_thaw,
+};
+
+const struct ad_hw_ops fake_full_ops = {
+    .version = AD_HW_VERSION,
+    .size = sizeof(struct ad_hw_ops),
+    .name = "fake",
+    .attach = fake_hw_attach,
+    .detach = fake_hw_detach,
+    .start = fake_hw_start,
+    .abort = fake_hw_abort,
+    .reset_target = fake_full_target,
+    .reset_bus = fake_full_bus,
+    .freeze = fake_hw_freeze,
+    .thaw = fake_hw_thaw,
+    .reset_lun = fake_full_lun,
+    .reset_adapter = fake_full_adapter,
+    .isolate = fake_full_isolate,
 };
 
 /* ---------------------------------------------------------------- setting up */

@@ -42,6 +42,13 @@ struct fake {
     bool map_pages; /* a mapper without an IOMMU: every page is a segment */
     bool reset_works;
     bool bus_dead; /* a bus reset brings nothing back */
+    /* With fake_full_ops, what each reset says instead of doing anything; 0: it does it. And what was asked.
+     */
+    int lun_says, target_says, bus_says, adapter_says;
+    bool lun_dead;           /* a LUN reset brings nothing back */
+    bool cut;                /* isolated: nothing is started */
+    char asked[128];         /* "L3.0 T3 B A I": all resets, in order */
+    uint64_t asked_at;       /* the last one */
     unsigned frozen[16][32]; /* by id and LUN: freezes not undone */
     unsigned turned_away;    /* start() has said FROZEN so often */
     struct fake_result script[64];
@@ -65,6 +72,8 @@ struct fake {
 };
 extern struct fake fake;
 extern const struct ad_hw_ops fake_ops;
+/* With LUN reset, adapter reset and isolation. */
+extern const struct ad_hw_ops fake_full_ops;
 
 /* Attach an adapter of this flavour on the det host, open it and start id FAKE_ID, LUN 0. */
 void fake_up(bool keeps_queue, enum fake_mode mode);
