@@ -59,6 +59,8 @@ struct small_chip {
     bool ch_cut;           /* it is cut off */
     uint32_t ch_resets[4]; /* by enum ad_hw_reset */
     uint32_t ch_isolated;
+    uint32_t ch_telling; /* threads that tell the core of a command */
+    bool ch_anew;        /* an adapter reset waits for them */
     struct small_reset {
         struct shim_timer sr_timer;
         enum ad_hw_reset sr_which;
@@ -126,6 +128,6 @@ struct small_group {
     unsigned sg_n;
 };
 extern const struct small_group small_park, small_nest, small_turn, small_queue, small_lane, small_time,
-    small_life, small_disk, small_dlane, small_pair, small_example;
+    small_life, small_recover, small_disk, small_dlane, small_pair, small_example;
 
 #endif /* SMALL_H */

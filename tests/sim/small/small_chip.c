@@ -145,6 +145,18 @@ static struct ad_xfer *chip_take(uint32_t i)
     return x;
 }
 
+/* The core is told. An adapter reset has not ended while somebody is at that. */
+static void chip_tell(struct ad_xfer *x)
+{
+    chip.ch_telling++;
+    ad_hw_done(chip.ch_ad, x);
+    chip.ch_telling--;
+    if (chip.ch_telling == 0 && chip.ch_anew) {
+        chip.ch_anew = false;
+        ad_hw_reset_done(chip.ch_ad, AD_RESET_ADAPTER, 0, 0, 0);
+    }
+}
+
 bool small_end(void)
 {
     struct ad_xfer *x;
@@ -157,7 +169,7 @@ bool small_end(void)
     else
         chip_fill(x);
     chip_fails(x);
-    ad_hw_done(chip.ch_ad, x);
+    chip_tell(x);
     return true;
 }
 
@@ -169,7 +181,7 @@ static void chip_give_back(uint32_t i, uint8_t result)
     x->xfer_scsi_status = SC_GOOD_STATUS;
     x->xfer_resid = x->xfer_bytes;
     chip_fails(x);
-    ad_hw_done(chip.ch_ad, x);
+    chip_tell(x);
 }
 
 static void chip_abort(void *hw, struct ad_xfer *x)
@@ -198,7 +210,8 @@ static int chip_reset_do(enum ad_hw_reset which, unsigned lun)
                     chip.ch_inside);
         chip.ch_nkept = 0;
         chip.ch_cut = false;
-        return 0;
+        chip.ch_anew = chip.ch_telling != 0;
+        return chip.ch_anew ? AD_HW_RESETTING : 0;
     }
     for (uint32_t i = 0; i < chip.ch_nkept;) {
         if (which == AD_RESET_LUN && chip.ch_kept[i]->xfer_lun != lun)
@@ -212,8 +225,10 @@ static int chip_reset_do(enum ad_hw_reset which, unsigned lun)
 static void chip_reset_ends(struct shim_timer *t)
 {
     const struct small_reset *r = t->tm_arg;
+    const int said = chip_reset_do(r->sr_which, r->sr_lun);
 
-    ad_hw_reset_done(chip.ch_ad, r->sr_which, r->sr_id, r->sr_lun, chip_reset_do(r->sr_which, r->sr_lun));
+    if (said != AD_HW_RESETTING)
+        ad_hw_reset_done(chip.ch_ad, r->sr_which, r->sr_id, r->sr_lun, said);
 }
 
 static int chip_reset(enum ad_hw_reset which, unsigned id, unsigned lun)
