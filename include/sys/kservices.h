@@ -34,6 +34,7 @@ SC_BEGIN_DECLS
 #define CFG_INIT 1
 #define CFG_TERM 2
 #define CFG_QVPD 3
+#define CFG_GONE 32 /* the device was taken out while it is in use: see the driver's config entry [ours] */
 
 /*
  * One driver's entry points. A missing one is NULL and answers ENODEV (a close, 0). Each

@@ -316,13 +316,14 @@ struct dd_rec {
 #define DD_HOLD_TODO    0x4u  /* the next to start begins with what is due (dd_todo.c) */
 #define DD_HOLD_ERROR   0x10u /* an error has come, and who is told of it has not had the lock yet */
 #define DD_HOLD_DEAD    0x20u /* it does not answer: whatever wants to start fails (dd_dead.c) */
+#define DD_HOLD_INVALID 0x40u /* the disk was taken out: nothing begins any more (dd_gone.c) */
 
 #define DD_TODO_RESERVE  0x1u /* un_todo */
 #define DD_TODO_CAPACITY 0x2u
 #define DD_TODO_READY    0x4u
 
 /* Why a unit is not simply open. */
-enum dd_mode { DD_MODE_CLOSED = 0, DD_MODE_NORMAL, DD_MODE_DIAGNOSTIC, DD_MODE_FORMAT };
+enum dd_mode { DD_MODE_CLOSED = 0, DD_MODE_NORMAL, DD_MODE_DIAGNOSTIC, DD_MODE_FORMAT, DD_MODE_INVALID };
 
 struct dd_unit {
     Simple_lock un_lock; /* LOCK_CLASS_DD: everything below, unless said otherwise */
@@ -401,6 +402,8 @@ struct dd_unit {
     uint32_t un_locals;        /* ... of whom so many have their plug on the stack */
     _Atomic uint32_t un_tails; /* of those, who may still look at the unit */
     bool un_dying;             /* CFG_TERM has begun: no more opens */
+    bool un_path;              /* un_fp may be used by who has not opened the disk ... */
+    bool un_halting;           /* ... and somebody does: CFG_GONE */
     bool un_single, un_retain, un_reserved;
     bool un_area_busy;
     bool un_gather;
@@ -425,7 +428,7 @@ struct dd_unit {
     struct dd_cmd un_reserve_cmd, un_unstick_cmd;
 };
 
-#define DD_HOLD_RECALLS (DD_HOLD_RECOVER | DD_HOLD_ERROR)
+#define DD_HOLD_RECALLS (DD_HOLD_RECOVER | DD_HOLD_ERROR | DD_HOLD_INVALID)
 
 void dd_lane_close_locked(struct dd_unit *un);
 static inline void dd_hold_set_locked(struct dd_unit *un, uint32_t bits)
@@ -491,8 +494,27 @@ int dd_probe_identify(struct dd_unit *un);
 int dd_probe_capacity(struct dd_unit *un, struct dd_sync *sy, uint8_t flags);
 /* Limits that follow from the adapter, the device and the attributes together. 0 or EINVAL. */
 int dd_open_limits(struct dd_unit *un);
+/* A new mode, unless the disk has gone. No lock held. */
+void dd_mode_set(struct dd_unit *un, enum dd_mode mode);
 /* Wait until nothing is queued, out or being recovered. Locks: un_lock held, dropped while asleep. */
 void dd_open_wait_idle_locked(struct dd_unit *un);
+
+/* ------------------------------------------------------------------ dd_gone.c */
+
+/* CFG_GONE. */
+int dd_gone(devno_t devno);
+/* Is it? Locks: un_lock held. */
+static inline bool dd_is_gone_locked(const struct dd_unit *un)
+{
+    return (un->un_hold & DD_HOLD_INVALID) != 0;
+}
+/* A pool command came back with an error, from a disk that has gone. Locks: un_lock held. */
+void dd_gone_error_locked(struct dd_unit *un, struct dd_cmd *cmd);
+/* Recovery's own command is back, from a disk that has gone: nothing more is tried. Locks: un_lock held. */
+void dd_gone_recovery_over_locked(struct dd_unit *un);
+/* From now on CFG_GONE may use un_fp; from now on it does not, and is not. No lock held. */
+void dd_gone_path_up(struct dd_unit *un);
+void dd_gone_path_down(struct dd_unit *un);
 
 /* ------------------------------------------------------------------ dd_strategy.c, dd_span.c, dd_frag.c */
 

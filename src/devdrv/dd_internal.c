@@ -105,6 +105,10 @@ static int sync_wait_locked(struct dd_unit *un, const struct dd_sync *sy, const 
         bool kick = false;
 
         dd_lane_close_locked(un);
+        if (dd_is_gone_locked(un)) {
+            error = ENXIO;
+            break;
+        }
         if (hold & DD_HOLD_DEAD) {
             kick = !(un->un_todo & DD_TODO_READY);
             if (!dd_dead_try_locked(un)) {

@@ -333,8 +333,8 @@ static int ioctl_format(struct dd_unit *un)
         return EACCES;
     if (un->un_read_only)
         return EWRPROTECT;
+    dd_mode_set(un, DD_MODE_FORMAT);
     old = disable_lock(INTIODONE, &un->un_lock);
-    atomic_store_explicit(&un->un_mode, DD_MODE_FORMAT, memory_order_release);
     dd_open_wait_idle_locked(un);
     unlock_enable(old, &un->un_lock);
     dd_sync_init(&sy, SCSI_FORMAT_UNIT, NULL, 0, false);
@@ -352,7 +352,7 @@ static int ioctl_format(struct dd_unit *un)
             unlock_enable(old, &un->un_lock);
         }
     }
-    atomic_store_explicit(&un->un_mode, DD_MODE_NORMAL, memory_order_release);
+    dd_mode_set(un, DD_MODE_NORMAL);
     return error;
 }
 
@@ -490,7 +490,7 @@ int dd_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, l
 
     (void)chan;
     (void)ext;
-    if (mode == DD_MODE_CLOSED)
+    if (mode == DD_MODE_CLOSED || mode == DD_MODE_INVALID)
         return ENXIO;
     switch (cmd) {
     case IOCINFO:

@@ -352,6 +352,8 @@ int scdisk_config(devno_t devno, int cmd, struct uio *uiop)
         return life_init(devno, uiop);
     case CFG_TERM:
         return life_term(devno);
+    case CFG_GONE:
+        return dd_gone(devno);
     default:
         return EINVAL;
     }

@@ -83,6 +83,7 @@ static int open_path(struct dd_unit *un, int ext)
     ev.async_func = open_event;
     ev.async_correlator = un;
     (void)fp_ioctl(un->un_fp, SCIOEVENT, (intptr_t)&ev, 0);
+    dd_gone_path_up(un);
     return 0;
 }
 
@@ -131,7 +132,8 @@ void dd_open_wait_idle_locked(struct dd_unit *un)
     if (dd_lane_busy_locked(un))
         dd_plugs_wait_locked(un); /* then what has left the lane is out like others */
     while (un->un_active || un->un_pending.ch_head || un->un_again || un->un_frag_busy ||
-           un->un_resp.ch_head || (un->un_hold & ~(DD_HOLD_TODO | DD_HOLD_GONE | DD_HOLD_DEAD)) ||
+           un->un_resp.ch_head ||
+           (un->un_hold & ~(DD_HOLD_TODO | DD_HOLD_GONE | DD_HOLD_DEAD | DD_HOLD_INVALID)) ||
            un->un_rec.rec_state != DD_REC_NONE || un->un_unstick_cmd.cmd_state != DD_CMD_FREE ||
            un->un_area_busy)
         dd_sleep_locked(un);
@@ -159,6 +161,7 @@ static int open_teardown(struct dd_unit *un, bool commands)
     while (tstop(un->un_restart_trb) < 0 || tstop(un->un_delay_trb) < 0 || tstop(un->un_step_trb) < 0)
         (void)e_timedsleep(&never, NULL, 1000000);
     un->un_restart_armed = false;
+    dd_gone_path_down(un);
     rc = fp_ioctl(un->un_fp, SCIOSTOP, open_path_arg(un), 0);
     (void)fp_close(un->un_fp);
     un->un_fp = NULL;
@@ -235,7 +238,7 @@ static int open_first(struct dd_unit *un, unsigned long devflag, int ext)
     if (error)
         return error;
     if (ext & SC_DIAGNOSTIC) {
-        atomic_store_explicit(&un->un_mode, DD_MODE_DIAGNOSTIC, memory_order_release);
+        dd_mode_set(un, DD_MODE_DIAGNOSTIC);
         return 0;
     }
     error = open_device(un, devflag, ext);
@@ -246,7 +249,7 @@ static int open_first(struct dd_unit *un, unsigned long devflag, int ext)
         (void)open_teardown(un, true);
         return error;
     }
-    atomic_store_explicit(&un->un_mode, DD_MODE_NORMAL, memory_order_release);
+    dd_mode_set(un, DD_MODE_NORMAL);
     return 0;
 }
 
@@ -281,7 +284,7 @@ int dd_open(devno_t devno, unsigned long devflag, long chan, int ext)
     old = disable_lock(INTIODONE, &un->un_lock);
     while (un->un_busy)
         dd_sleep_locked(un);
-    if (un->un_dying) {
+    if (un->un_dying || dd_is_gone_locked(un)) {
         error = ENXIO;
     } else if (un->un_opens > 0) {
         error = open_join_locked(un, devflag, ext);
@@ -329,7 +332,7 @@ int dd_close(devno_t devno, long chan)
         unlock_enable(old, &un->un_lock);
         diag = atomic_load_explicit(&un->un_mode, memory_order_relaxed) == DD_MODE_DIAGNOSTIC;
         error = open_teardown(un, !diag);
-        atomic_store_explicit(&un->un_mode, DD_MODE_CLOSED, memory_order_release);
+        dd_mode_set(un, DD_MODE_CLOSED);
         old = disable_lock(INTIODONE, &un->un_lock);
         un->un_busy = false;
         dd_wake_locked(un);

@@ -129,7 +129,7 @@ static int rdwr(devno_t devno, struct uio *uiop, bool read, int ext)
     int error;
 
     if (mode != DD_MODE_NORMAL)
-        return mode == DD_MODE_CLOSED ? ENXIO : EACCES;
+        return mode == DD_MODE_CLOSED || mode == DD_MODE_INVALID ? ENXIO : EACCES;
     if ((uint32_t)ext & ~(uint32_t)(read ? SC_OPT_FUA : WRITEV | SC_OPT_FUA))
         return EINVAL;
     mask = dd_block_bytes(un) - 1u;

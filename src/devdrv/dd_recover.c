@@ -462,7 +462,7 @@ void dd_recover_next_locked(struct dd_unit *un)
 /* Context: any. Locks: un_lock held. */
 void dd_recover_begin_locked(struct dd_unit *un)
 {
-    if (un->un_rec.rec_state != DD_REC_NONE)
+    if (un->un_rec.rec_state != DD_REC_NONE || dd_is_gone_locked(un))
         return;
     dd_hold_clear_locked(un, DD_HOLD_TODO);
     dd_hold_set_locked(un, DD_HOLD_RECOVER);
@@ -513,6 +513,10 @@ void dd_recover_error_locked(struct dd_unit *un, struct dd_cmd *cmd)
     int error = cmd->cmd_sc.bufstruct.b_error;
 
     KASSERT(lock_mine(&un->un_lock));
+    if (SC_UNLIKELY(dd_is_gone_locked(un))) {
+        dd_gone_error_locked(un, cmd);
+        return;
+    }
     if (error == ENXIO) {
         dd_halt_thrown_locked(un, cmd);
         return;
@@ -574,6 +578,10 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
     KASSERT(rec->rec_cmd->cmd_state == DD_CMD_INPROC);
     rec->rec_cmd->cmd_state = DD_CMD_FREE;
     dd_step_end_locked(un);
+    if (SC_UNLIKELY(dd_is_gone_locked(un))) {
+        dd_gone_recovery_over_locked(un);
+        return;
+    }
     rec->rec_state = DD_REC_JUDGE;
     un->un_need_resume = failed;
     un->un_good += !failed;

@@ -311,6 +311,10 @@ static bool start_pick_locked(struct dd_unit *un, struct dd_plug *plug, struct d
 
         bool waits = un->un_pending.ch_head || un->un_again || un->un_frag_cur;
 
+        if ((un->un_hold & DD_HOLD_INVALID) && waits) {
+            dd_refuse_waiting_locked(un, ENXIO);
+            return true;
+        }
         if ((un->un_hold & DD_HOLD_DEAD) && waits && !dd_dead_try_locked(un)) {
             dd_refuse_waiting_locked(un, EIO);
             return true;

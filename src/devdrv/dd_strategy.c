@@ -106,13 +106,14 @@ void dd_strategy(struct buf *bp)
     struct dd_chain good = {NULL, NULL, 0};
     struct dd_chain bad = {NULL, NULL, 0};
     unsigned mode = un ? atomic_load_explicit(&un->un_mode, memory_order_relaxed) : DD_MODE_CLOSED;
+    bool none = mode == DD_MODE_CLOSED || mode == DD_MODE_INVALID;
     struct dd_plug *plug;
 
     while (bp) {
         struct buf *next = bp->av_forw;
-        int error = mode == DD_MODE_CLOSED || bp->b_dev != un->un_devno ? ENXIO
-                    : mode != DD_MODE_NORMAL                            ? EACCES
-                                                                        : strategy_check(un, bp);
+        int error = none || bp->b_dev != un->un_devno ? ENXIO
+                    : mode != DD_MODE_NORMAL          ? EACCES
+                                                      : strategy_check(un, bp);
 
         bp->av_forw = NULL;
         bp->b_flags &= ~(uint32_t)(B_ERROR | B_DONE | B_MORE_DONE);

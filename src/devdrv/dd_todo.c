@@ -33,6 +33,8 @@
 void dd_todo_set_locked(struct dd_unit *un, unsigned bits)
 {
     KASSERT(lock_mine(&un->un_lock));
+    if (dd_is_gone_locked(un))
+        return; /* nothing will be put right */
     un->un_todo |= (uint8_t)bits;
     if (un->un_todo && un->un_rec.rec_state == DD_REC_NONE)
         dd_hold_set_locked(un, DD_HOLD_TODO);

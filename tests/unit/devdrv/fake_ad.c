@@ -540,6 +540,30 @@ void fake_reset_event(void)
     fake.event.async_func(&info);
 }
 
+/* What is held ends ENXIO, but for the first `halt_good`, which end as they would. */
+static int halt(void)
+{
+    fake.halts++;
+    if (fake.halt_error)
+        return fake.halt_error;
+    if (fake.at_halt)
+        fake.at_halt();
+    for (unsigned i = 0; i < fake.halt_good; i++)
+        (void)fake_complete_one();
+    fake.halted = true;
+    fake.kept = false;
+    while (fake.held_head) {
+        struct sc_buf *sc = fake.held_head;
+
+        fake.held_head = (struct sc_buf *)(void *)sc->bufstruct.av_forw;
+        sc->bufstruct.av_forw = NULL;
+        refuse(sc, ENXIO);
+        finish(sc);
+    }
+    fake.held_tail = NULL;
+    return 0;
+}
+
 static int fake_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan, int ext)
 {
     (void)devno;
@@ -574,6 +598,8 @@ static int fake_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long d
     case SCIORESET:
         fake.resets++;
         return 0;
+    case SCIOHALT:
+        return halt();
     case SCIOGTHW:
         return fake.gather ? 0 : EINVAL;
     case SCIOEVENT:

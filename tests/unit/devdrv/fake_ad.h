@@ -81,7 +81,10 @@ struct fake {
     size_t (*reply)(const uint8_t *cdb, uint8_t *data, size_t n);
     /* sees every sc_buf first; true: it took care of it */
     bool (*hook)(struct sc_buf *sc);
-    bool event_in_stop; /* a bus reset is told from inside SCIOSTOP */
+    unsigned halts, halt_good; /* SCIOHALT: how often; what of the held ends as it would */
+    int halt_error;            /* it says that, and does nothing */
+    void (*at_halt)(void);     /* called by it first */
+    bool event_in_stop;        /* a bus reset is told from inside SCIOSTOP */
     struct fake_fault faults[FAKE_FAULTS_MAX];
     unsigned nfaults;
     /* what happened */
