@@ -133,8 +133,9 @@ struct sim_disk *sim_disk_find(struct sim_bus *bus, unsigned id, unsigned lun);
 int sim_disk_resize(struct sim_disk *disk, uint64_t blocks);
 /*
  * Pull the disk out. From now on nobody answers at its id and LUN; what pended comes back
- * AD_RES_SELECT_TIMEOUT. Another disk may be added in its place. Its memory and medium stay until
- * sim_bus_destroy(), because another thread may be inside it. Process context, no lock held.
+ * AD_RES_SELECT_TIMEOUT; what runs is waited for. Then its medium is closed, and another disk may be added in
+ * its place, which gets its memory: `disk` is not to be used any more. Beside commands to it and to others;
+ * adding and removing on one bus is for one thread at a time. Process context, no lock held.
  */
 void sim_disk_remove(struct sim_bus *bus, struct sim_disk *disk);
 /*

@@ -71,12 +71,6 @@ void sim_bus_destroy(struct sim_bus *bus)
                 sim_disk_free(disk);
         }
     }
-    while (bus->bus_gone) {
-        struct sim_disk *disk = bus->bus_gone;
-
-        bus->bus_gone = disk->dk_next_gone;
-        sim_disk_free(disk);
-    }
     shim_lock_fini(&bus->bus_lock);
     shim_free(bus->bus_task_array, bus->bus_commands_max * sizeof(struct sim_task), 0, SHIM_TAG_HW);
     shim_free(bus, sizeof(*bus), 64, SHIM_TAG_HW);
@@ -105,8 +99,8 @@ static int sim_start_absent(struct sim_bus *bus, struct ad_xfer *xfer)
     struct sim_cmd c;
     bool target = false;
 
-    for (unsigned lun = 0; lun < SC_LUNS_MAX && xfer->xfer_id < SC_IDS_MAX && !target; lun++)
-        target = atomic_load_explicit(&bus->bus_disk[xfer->xfer_id][lun], memory_order_acquire) != NULL;
+    for (unsigned lun = 0; lun < SC_LUNS_MAX && !target; lun++)
+        target = sim_disk_find(bus, xfer->xfer_id, lun) != NULL;
     if (!target)
         return sim_transport_failed(xfer, AD_RES_SELECT_TIMEOUT);
     sim_cmd_init(&c, bus, NULL, xfer, SIM_NEXUS_ADAPTER);
@@ -223,20 +217,21 @@ static int sim_start_task(struct sim_bus *bus, struct sim_cmd *c, uint64_t delay
 }
 
 /*
- * Every command that is not a plain read or write on an undisturbed disk.
- * Context: any. Locks: none held. Owns: xfer from here until DONE, or until the callback.
+ * Every command that is not a plain read or write on an undisturbed disk. Who takes the disk away waits for
+ * whoever is in here. Context: any. Locks: none held. Owns: xfer from here until DONE, or until the callback.
  */
-static int sim_start_odd(struct sim_bus *bus, struct sim_disk *disk, struct ad_xfer *xfer)
+static int sim_start_inside(struct sim_bus *bus, struct sim_disk *disk, struct ad_xfer *xfer)
 {
     struct sim_cmd c;
-    uint64_t delay_ns = disk->dk_latency_ns;
+    uint64_t delay_ns;
     uint32_t odd;
     int started = -1;
 
     if (!sim_arrive(disk, xfer, &odd))
         return AD_HW_FROZEN;
     if (odd & SIM_ODD_GONE)
-        return sim_transport_failed(xfer, AD_RES_SELECT_TIMEOUT);
+        return sim_start_absent(bus, xfer);
+    delay_ns = disk->dk_latency_ns;
     sim_cmd_init(&c, bus, disk, xfer, SIM_NEXUS_ADAPTER);
     if ((odd & SIM_ODD_SENSE) && xfer->xfer_qmsg == SC_NO_Q)
         sim_allegiance_told(disk, SIM_NEXUS_ADAPTER);
@@ -254,6 +249,16 @@ static int sim_start_odd(struct sim_bus *bus, struct sim_disk *disk, struct ad_x
         return sim_start_task(bus, &c, delay_ns);
     atomic_fetch_sub_explicit(&disk->dk_active, 1, memory_order_relaxed);
     return started;
+}
+
+static int sim_start_odd(struct sim_bus *bus, struct sim_disk *disk, struct ad_xfer *xfer)
+{
+    int said;
+
+    atomic_fetch_add_explicit(&disk->dk_inside, 1, memory_order_seq_cst);
+    said = sim_start_inside(bus, disk, xfer);
+    atomic_fetch_sub_explicit(&disk->dk_inside, 1, memory_order_release);
+    return said;
 }
 
 static int sim_start(void *hw, struct ad_xfer *xfer)
@@ -287,7 +292,7 @@ static void sim_disks_reset(struct sim_bus *bus, int only_id, uint8_t ascq)
 {
     for (unsigned id = 0; id < SC_IDS_MAX; id++) {
         for (unsigned lun = 0; lun < SC_LUNS_MAX && (only_id < 0 || id == (unsigned)only_id); lun++) {
-            struct sim_disk *disk = atomic_load_explicit(&bus->bus_disk[id][lun], memory_order_acquire);
+            struct sim_disk *disk = sim_disk_find(bus, id, lun);
 
             if (disk)
                 sim_disk_was_reset(disk, ascq);
@@ -295,6 +300,7 @@ static void sim_disks_reset(struct sim_bus *bus, int only_id, uint8_t ascq)
     }
 }
 
+/* Also one that has gone: the core undoes what it has seen, and the next disk here goes on counting. */
 static struct sim_disk *sim_disk_at(struct sim_bus *bus, unsigned id, unsigned lun)
 {
     return id < SC_IDS_MAX && lun < SC_LUNS_MAX
@@ -309,7 +315,7 @@ static int sim_reset_do(struct sim_bus *bus, enum ad_hw_reset which, unsigned id
 
     switch (which) {
     case AD_RESET_LUN:
-        disk = sim_disk_at(bus, id, lun);
+        disk = sim_disk_find(bus, id, lun);
         if (!disk)
             return 0;
         sim_disk_was_reset(disk, SCSI_ASCQ_DEVICE_RESET);
@@ -403,7 +409,7 @@ void sim_bus_deafen(struct sim_bus *bus, enum sim_deaf deaf, uint64_t reset_ns)
 
 /* ---------------------------------------------------------------- freezing */
 
-/* A LUN without a disk is not frozen: whatever is started there fails, and does nothing. */
+/* A LUN that never had a disk is not frozen: whatever is started there fails, and does nothing. */
 static void sim_hw_freeze(void *hw, unsigned id, unsigned lun) { sim_freeze(sim_disk_at(hw, id, lun)); }
 
 static void sim_hw_thaw(void *hw, unsigned id, unsigned lun, unsigned n)

@@ -58,6 +58,7 @@ bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x)
     const uint8_t *cdb = x->xfer_cdb;
     uint32_t odd = atomic_load_explicit(&disk->dk_odd, memory_order_acquire);
     uint64_t capacity = atomic_load_explicit(&disk->dk_blocks, memory_order_relaxed);
+    unsigned shift = atomic_load_explicit(&disk->dk_block_shift, memory_order_relaxed);
     unsigned cdb_bytes = x->xfer_cdb_len;
     unsigned byte1, reserved, length;
     bool write, fua;
@@ -115,15 +116,16 @@ bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x)
     }
     if (SC_UNLIKELY(byte1 == disk->dk_lun_bits))
         byte1 = 0;
-    bytes = blocks << disk->dk_block_shift;
-    if (SC_UNLIKELY((odd & (write ? ~0u : ~(unsigned)SIM_ODD_WRITE_ONLY)) | byte1 | reserved) ||
+    bytes = blocks << shift;
+    if (SC_UNLIKELY((odd & (write ? SIM_ODD_ANY : SIM_ODD_ANY & ~SIM_ODD_WRITE_ONLY)) | byte1 | reserved) ||
         SC_UNLIKELY(lba >= capacity || blocks > capacity - lba || blocks == 0 ||
-                    blocks > disk->dk_transfer_blocks_max) ||
+                    blocks > atomic_load_explicit(&disk->dk_transfer_blocks_max, memory_order_relaxed)) ||
         SC_UNLIKELY(!sim_rw_fits(x, bytes, write)))
         return false;
 
     /* Mark the tag, then look once more: see sim_task.c. Both are plain accesses. */
-    if (SC_LIKELY(x->xfer_qmsg == disk->dk_hot_qmsg && x->xfer_tag < SIM_TAGS_MAX))
+    if (SC_LIKELY(x->xfer_qmsg == atomic_load_explicit(&disk->dk_hot_qmsg, memory_order_relaxed) &&
+                  x->xfer_tag < SIM_TAGS_MAX))
         sp = &disk->dk_stripe[x->xfer_tag];
     else if (x->xfer_qmsg == SC_NO_Q)
         sp = &disk->dk_stripe[SIM_TAGS_MAX];
@@ -143,10 +145,10 @@ bool sim_rw_fast(struct sim_disk *disk, struct ad_xfer *x)
         struct iovec vec = {.iov_base = (void *)(uintptr_t)x->xfer_map->map_segs[0].seg_addr,
                             .iov_len = (size_t)bytes};
 
-        error = write ? disk->dk_ops->write(disk->dk_medium, lba << disk->dk_block_shift, &vec, 1, bytes, fua)
-                      : disk->dk_ops->read(disk->dk_medium, lba << disk->dk_block_shift, &vec, 1, bytes);
+        error = write ? disk->dk_ops->write(disk->dk_medium, lba << shift, &vec, 1, bytes, fua)
+                      : disk->dk_ops->read(disk->dk_medium, lba << shift, &vec, 1, bytes);
     } else {
-        error = sim_rw_segments(disk, x, lba << disk->dk_block_shift, write, fua);
+        error = sim_rw_segments(disk, x, lba << shift, write, fua);
     }
     if (SC_UNLIKELY(error)) {
         atomic_store_explicit(&sp->sp_busy, SIM_BUSY_NOT, memory_order_release);

@@ -3,6 +3,14 @@
  * sim_disk.c - a disk's life on the simulated bus, and the state that several commands share: unit
  * attentions, the word that says whether anything is unusual, statistics.
  *
+ * A place on the bus (id and LUN) that has had a disk keeps the memory of its struct sim_disk until the bus
+ * goes, and the next disk there gets it. So a thread that has looked it up and lost its processor finds a
+ * disk, whenever it goes on: one that has gone, or the one that is there by then, as if the command had come
+ * later. What it read of the disk before cannot be taken for the other one's, because the word it looks at
+ * twice (dk_odd) also says how many disks were there before. The medium goes with the disk, as soon as
+ * sim_tasks_drain() has seen everybody out. Rejected: freeing the memory too, which would need a count of
+ * threads on the hot path.
+ *
  * Does not contain: executing commands (sim_exec.c), fault rules (sim_fault.c).
  */
 #include "sim_impl.h"
@@ -32,6 +40,7 @@ void sim_disk_odd_update_locked(struct sim_disk *disk)
     odd |= sim_mode_wce(disk) ? 0 : SIM_ODD_WRITE_THROUGH;
     odd |= disk->dk_gate ? SIM_ODD_GATE : 0;
     odd |= disk->dk_frozen ? SIM_ODD_FROZEN : 0;
+    odd |= disk->dk_series * SIM_ODD_SERIES;
     atomic_store_explicit(&disk->dk_odd, odd, memory_order_release);
 }
 
@@ -160,6 +169,95 @@ static int sim_disk_locks(struct sim_disk *disk)
     return 0;
 }
 
+/* Memory for a disk at this place: new, or that of the one that was there. NULL without memory. */
+static struct sim_disk *sim_disk_place(struct sim_bus *bus, unsigned id, unsigned lun)
+{
+    struct sim_disk *disk = atomic_load_explicit(&bus->bus_disk[id][lun], memory_order_acquire);
+
+    if (disk)
+        return disk;
+    disk = shim_alloc(sizeof(*disk), 64, SHIM_TAG_HW);
+    if (!disk)
+        return NULL;
+    if (sim_disk_locks(disk) != 0) {
+        shim_free(disk, sizeof(*disk), 64, SHIM_TAG_HW);
+        return NULL;
+    }
+    disk->dk_bus = bus;
+    disk->dk_id = (uint8_t)id;
+    disk->dk_lun = (uint8_t)lun;
+    disk->dk_lun_bits = (uint8_t)(lun < 8 ? lun * 32u : 0u);
+    disk->dk_gone = true;
+    return disk;
+}
+
+/* What it is. Nobody is inside. Locks: dk_lock. */
+static void sim_disk_make_locked(struct sim_disk *disk, const struct sim_disk_config *cfg)
+{
+    const struct sim_bus *bus = disk->dk_bus;
+    unsigned shift = (unsigned)__builtin_ctz(cfg->sd_block_bytes);
+
+    disk->dk_block_bytes = cfg->sd_block_bytes;
+    atomic_store_explicit(&disk->dk_block_shift, (uint8_t)shift, memory_order_relaxed);
+    atomic_store_explicit(&disk->dk_transfer_blocks_max,
+                          bus->bus_transfer_bytes_max >> shift < UINT32_MAX
+                              ? (uint32_t)(bus->bus_transfer_bytes_max >> shift)
+                              : UINT32_MAX,
+                          memory_order_relaxed);
+    atomic_store_explicit(&disk->dk_blocks, cfg->sd_blocks, memory_order_relaxed);
+    disk->dk_read_only = cfg->sd_read_only;
+    disk->dk_removable = cfg->sd_removable;
+    disk->dk_physical_exponent = 0;
+    if (cfg->sd_physical_bytes)
+        disk->dk_physical_exponent =
+            (uint8_t)(__builtin_ctz(cfg->sd_physical_bytes) - __builtin_ctz(cfg->sd_block_bytes));
+    disk->dk_tags = !cfg->sd_no_tags && !bus->bus_no_tags;
+    atomic_store_explicit(&disk->dk_hot_qmsg, disk->dk_tags ? SC_SIMPLE_Q : 0xff, memory_order_relaxed);
+    disk->dk_depth = cfg->sd_queue_depth;
+    disk->dk_latency_ns = cfg->sd_latency_ns;
+    disk->dk_ops = cfg->sd_ops;
+    disk->dk_medium = cfg->sd_medium;
+    memset(disk->dk_serial, 0, sizeof(disk->dk_serial));
+    sim_disk_serial(disk, cfg->sd_serial);
+}
+
+static void sim_disk_counters_zero(struct sim_disk *disk)
+{
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(disk->dk_opcode); i++)
+        atomic_store_explicit(&disk->dk_opcode[i], 0, memory_order_relaxed);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(disk->dk_protocol); i++)
+        atomic_store_explicit(&disk->dk_protocol[i], 0, memory_order_relaxed);
+    for (unsigned s = 0; s < SC_ARRAY_SIZE(disk->dk_stripe); s++) {
+        for (unsigned i = 0; i < SC_ARRAY_SIZE(disk->dk_stripe[s].sp_ops); i++)
+            atomic_store_explicit(&disk->dk_stripe[s].sp_ops[i], 0, memory_order_relaxed);
+        for (unsigned i = 0; i < 2; i++)
+            atomic_store_explicit(&disk->dk_stripe[s].sp_bytes[i], 0, memory_order_relaxed);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        atomic_store_explicit(&disk->dk_medium_errors[i], 0, memory_order_relaxed);
+    atomic_store_explicit(&disk->dk_bytes_read, 0, memory_order_relaxed);
+    atomic_store_explicit(&disk->dk_bytes_written, 0, memory_order_relaxed);
+    atomic_store_explicit(&disk->dk_active_max, 0, memory_order_relaxed);
+}
+
+/* It is there, as after power on; what the core has frozen here stays so. Locks: dk_lock. */
+static void sim_disk_power_on_locked(struct sim_disk *disk)
+{
+    memset(disk->dk_nexus, 0, sizeof(disk->dk_nexus));
+    disk->dk_faults = 0;
+    disk->dk_stopped = disk->dk_ejected = false;
+    sim_mode_defaults(disk->dk_mode);
+    sim_mode_defaults(disk->dk_mode_saved);
+    disk->dk_reserve_holder = -1;
+    disk->dk_pr_holder = -1;
+    disk->dk_pr_type = 0;
+    disk->dk_pr_generation = 0;
+    disk->dk_watch = NULL;
+    disk->dk_series++;
+    disk->dk_gone = false;
+    sim_attention_others_locked(disk, SIM_NEXUS_COUNT, SCSI_ASC_RESET, SCSI_ASCQ_POWER_ON);
+}
+
 int sim_disk_add(struct sim_bus *bus, const struct sim_disk_config *cfg)
 {
     struct sim_disk *disk;
@@ -168,53 +266,33 @@ int sim_disk_add(struct sim_bus *bus, const struct sim_disk_config *cfg)
         return EINVAL;
     if (cfg->sd_id == bus->bus_adapter_id || sim_disk_find(bus, cfg->sd_id, cfg->sd_lun))
         return EEXIST;
-    disk = shim_alloc(sizeof(*disk), 64, SHIM_TAG_HW);
+    disk = sim_disk_place(bus, cfg->sd_id, cfg->sd_lun);
     if (!disk)
         return ENOMEM;
-    if (sim_disk_locks(disk) != 0) {
-        shim_free(disk, sizeof(*disk), 64, SHIM_TAG_HW);
-        return ENOMEM;
-    }
-    disk->dk_bus = bus;
-    disk->dk_id = cfg->sd_id;
-    disk->dk_lun = cfg->sd_lun;
-    disk->dk_lun_bits = (uint8_t)(cfg->sd_lun < 8 ? cfg->sd_lun * 32u : 0u);
-    disk->dk_block_bytes = cfg->sd_block_bytes;
-    disk->dk_block_shift = (uint8_t)__builtin_ctz(cfg->sd_block_bytes);
-    disk->dk_transfer_blocks_max = bus->bus_transfer_bytes_max >> disk->dk_block_shift < UINT32_MAX
-                                       ? (uint32_t)(bus->bus_transfer_bytes_max >> disk->dk_block_shift)
-                                       : UINT32_MAX;
-    atomic_init(&disk->dk_blocks, cfg->sd_blocks);
-    disk->dk_read_only = cfg->sd_read_only;
-    disk->dk_removable = cfg->sd_removable;
-    if (cfg->sd_physical_bytes)
-        disk->dk_physical_exponent =
-            (uint8_t)(__builtin_ctz(cfg->sd_physical_bytes) - __builtin_ctz(cfg->sd_block_bytes));
-    disk->dk_tags = !cfg->sd_no_tags && !bus->bus_no_tags;
-    disk->dk_hot_qmsg = disk->dk_tags ? SC_SIMPLE_Q : 0xff;
-    disk->dk_depth = cfg->sd_queue_depth;
-    disk->dk_latency_ns = cfg->sd_latency_ns;
-    disk->dk_ops = cfg->sd_ops;
-    disk->dk_medium = cfg->sd_medium;
-    disk->dk_reserve_holder = -1;
-    disk->dk_pr_holder = -1;
-    sim_disk_serial(disk, cfg->sd_serial);
-    sim_mode_defaults(disk->dk_mode);
-    sim_mode_defaults(disk->dk_mode_saved);
+    sim_disk_counters_zero(disk);
     shim_lock_enter(&disk->dk_lock);
-    sim_attention_others_locked(disk, SIM_NEXUS_COUNT, SCSI_ASC_RESET, SCSI_ASCQ_POWER_ON);
+    sim_disk_make_locked(disk, cfg);
+    sim_disk_power_on_locked(disk);
     shim_lock_exit(&disk->dk_lock);
     atomic_store_explicit(&bus->bus_disk[disk->dk_id][disk->dk_lun], disk, memory_order_release);
     sim_luns_changed(bus, disk->dk_id, disk->dk_lun);
     return 0;
 }
 
-/* Nobody is inside any more: give everything back. */
-void sim_disk_free(struct sim_disk *disk)
+/* Nobody is inside any more. */
+static void sim_disk_medium_close(struct sim_disk *disk)
 {
     SHIM_ASSERT(atomic_load_explicit(&disk->dk_active, memory_order_relaxed) == 0);
     if (disk->dk_ops->close)
         disk->dk_ops->close(disk->dk_medium);
+    disk->dk_medium = NULL;
+}
+
+/* The bus goes: give everything back. */
+void sim_disk_free(struct sim_disk *disk)
+{
+    if (!disk->dk_gone)
+        sim_disk_medium_close(disk);
     shim_lock_fini(&disk->dk_turn);
     shim_lock_fini(&disk->dk_lock);
     shim_free(disk, sizeof(*disk), 64, SHIM_TAG_HW);
@@ -222,22 +300,25 @@ void sim_disk_free(struct sim_disk *disk)
 
 struct sim_disk *sim_disk_find(struct sim_bus *bus, unsigned id, unsigned lun)
 {
+    struct sim_disk *disk;
+
     if (id >= SC_IDS_MAX || lun >= SC_LUNS_MAX)
         return NULL;
-    return atomic_load_explicit(&bus->bus_disk[id][lun], memory_order_acquire);
+    disk = atomic_load_explicit(&bus->bus_disk[id][lun], memory_order_acquire);
+    if (!disk || (atomic_load_explicit(&disk->dk_odd, memory_order_acquire) & SIM_ODD_GONE))
+        return NULL;
+    return disk;
 }
 
 void sim_disk_remove(struct sim_bus *bus, struct sim_disk *disk)
 {
     SHIM_ASSERT(sim_disk_find(bus, disk->dk_id, disk->dk_lun) == disk);
-    atomic_store_explicit(&bus->bus_disk[disk->dk_id][disk->dk_lun], NULL, memory_order_release);
     shim_lock_enter(&disk->dk_lock);
     disk->dk_gone = true;
     sim_disk_odd_update_locked(disk);
     shim_lock_exit(&disk->dk_lock);
-    disk->dk_next_gone = bus->bus_gone;
-    bus->bus_gone = disk;
-    sim_tasks_take(bus, -1, disk, AD_RES_SELECT_TIMEOUT, SIM_DEAF_COUNT);
+    sim_tasks_drain(bus, disk);
+    sim_disk_medium_close(disk);
     sim_luns_changed(bus, disk->dk_id, disk->dk_lun);
 }
 

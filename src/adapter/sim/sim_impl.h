@@ -95,9 +95,11 @@ enum {
     SIM_ODD_GONE = 0x100,
     SIM_ODD_PROTECT = 0x200,
     SIM_ODD_WRITE_THROUGH = 0x400,
-    SIM_ODD_GATE = 0x800,   /* something has to run alone, or in order */
-    SIM_ODD_FROZEN = 0x1000 /* the core is to hear of an error, or has asked for it */
+    SIM_ODD_GATE = 0x800,    /* something has to run alone, or in order */
+    SIM_ODD_FROZEN = 0x1000, /* the core is to hear of an error, or has asked for it */
+    SIM_ODD_ANY = 0xffff     /* above them: which disk this is of those that were at this place */
 };
+#define SIM_ODD_SERIES     0x10000u
 #define SIM_ODD_WRITE_ONLY (SIM_ODD_PROTECT | SIM_ODD_WRITE_THROUGH)
 
 /*
@@ -124,9 +126,10 @@ struct sim_fault_slot {
 struct sim_disk {
     /* Hot: read by every command, written rarely. */
     _Atomic uint32_t dk_odd; /* SIM_ODD_*; written under dk_lock */
-    uint8_t dk_block_shift;
-    uint8_t dk_hot_qmsg; /* the tag message of the hot path; none when the disk does not queue */
-    uint8_t dk_lun_bits; /* the LUN as SCSI-2 puts it in CDB byte 1; 0 when it does not fit */
+    /* Atomic, because the hot path reads them before it has seen which disk this is. */
+    _Atomic uint8_t dk_block_shift;
+    _Atomic uint8_t dk_hot_qmsg; /* the tag message of the hot path; none when the disk does not queue */
+    uint8_t dk_lun_bits;         /* the LUN as SCSI-2 puts it in CDB byte 1; 0 when it does not fit */
     _Atomic uint64_t dk_blocks;
     const struct sim_medium_ops *dk_ops;
     void *dk_medium;
@@ -134,14 +137,15 @@ struct sim_disk {
 
     /* Set when added. */
     struct sim_bus *dk_bus;
-    struct sim_disk *dk_next_gone; /* the bus's list of removed disks */
+    uint32_t dk_series;         /* how many disks were here before; under dk_lock */
+    _Atomic uint32_t dk_inside; /* threads in the ordinary path */
     uint8_t dk_id, dk_lun;
     bool dk_read_only;
     bool dk_removable;
     bool dk_tags;
     uint8_t dk_physical_exponent; /* logical blocks per physical block, as a power of two */
     uint32_t dk_block_bytes;
-    uint32_t dk_transfer_blocks_max;
+    _Atomic uint32_t dk_transfer_blocks_max;
     uint32_t dk_depth;
     uint64_t dk_latency_ns;
     char dk_serial[17];
@@ -289,8 +293,8 @@ struct sim_reset {
 };
 
 struct sim_bus {
-    struct shim_dev bus_dev; /* first: the device half */
-    _Atomic(struct sim_disk *) bus_disk[SC_IDS_MAX][SC_LUNS_MAX];
+    struct shim_dev bus_dev;                                      /* first: the device half */
+    _Atomic(struct sim_disk *) bus_disk[SC_IDS_MAX][SC_LUNS_MAX]; /* places; a gone disk keeps its own */
     struct ad_adapter *bus_ad;
     uint64_t bus_transfer_bytes_max;
     uint32_t bus_commands_max;
@@ -298,7 +302,6 @@ struct sim_bus {
     bool bus_clears_queue;
     bool bus_no_tags;
     uint8_t bus_op_index[256]; /* first row of the operation table, 1-based; 0 none */
-    struct sim_disk *bus_gone;
 
     struct shim_timer bus_timer;
     struct shim_lock bus_lock;   /* everything below */
@@ -350,6 +353,7 @@ void sim_task_foreign(struct sim_cmd *c);
 void sim_task_abort(struct sim_bus *bus, const struct ad_xfer *xfer);
 void sim_tasks_take(struct sim_bus *bus, int id, const struct sim_disk *disk, enum ad_result result,
                     enum sim_deaf rung);
+void sim_tasks_drain(struct sim_bus *bus, struct sim_disk *disk);
 void sim_tasks_release(struct sim_bus *bus, struct sim_disk *disk);
 void sim_tasks_run_due(struct sim_bus *bus);
 /* One freeze more: nothing arrives any more that may not pass. n less. disk may be NULL. */

@@ -86,7 +86,7 @@ void sim_freeze(struct sim_disk *disk)
         shim_delay_ns(ns);
 }
 
-/* Undo n freezes; of a disk that has been exchanged there are fewer. */
+/* Undo n freezes; before the core was there, there were none. */
 void sim_thaw(struct sim_disk *disk, uint32_t n)
 {
     if (!disk)
@@ -357,7 +357,7 @@ bool sim_task_leave(struct sim_bus *bus, struct sim_task *t)
     shim_lock_exit(&bus->bus_lock);
     if (order)
         sim_gate_move(disk, -1);
-    atomic_fetch_sub_explicit(&disk->dk_active, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&disk->dk_active, 1, memory_order_release);
     if (!armed)
         sim_tasks_run_due(bus);
     return kick;
@@ -558,6 +558,32 @@ void sim_tasks_take(struct sim_bus *bus, int id, const struct sim_disk *disk, en
     }
     shim_lock_exit(&bus->bus_lock);
     sim_tasks_complete(bus, chain, result);
+}
+
+/* Has everybody left a disk that takes nothing in any more? */
+static bool sim_tasks_none(struct sim_bus *bus, const struct sim_disk *disk)
+{
+    bool none = atomic_load_explicit(&disk->dk_inside, memory_order_seq_cst) == 0;
+
+    shim_lock_enter(&bus->bus_lock);
+    none = none && !disk->dk_tasks;
+    shim_lock_exit(&bus->bus_lock);
+    return none && atomic_load_explicit(&disk->dk_active, memory_order_acquire) == 0;
+}
+
+/*
+ * The disk has gone: what waits comes back as not selected, what runs is waited for. Afterwards nobody is in
+ * its medium. Context: process. Locks: none held, the core is called back.
+ */
+void sim_tasks_drain(struct sim_bus *bus, struct sim_disk *disk)
+{
+    sim_gate_drain(disk);
+    sim_tasks_take(bus, -1, disk, AD_RES_SELECT_TIMEOUT, SIM_DEAF_COUNT);
+    /* Who had looked before it went may enter its task only now. */
+    for (uint64_t ns = 1000; !sim_tasks_none(bus, disk); ns = sim_longer(ns)) {
+        shim_delay_ns(ns);
+        sim_tasks_take(bus, -1, disk, AD_RES_SELECT_TIMEOUT, SIM_DEAF_COUNT);
+    }
 }
 
 /* The same for one transfer; nothing happens when it is running or gone. */
