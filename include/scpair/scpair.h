@@ -119,7 +119,7 @@ size_t scp_destroy(struct scp *p);
 unsigned scp_nadapters(const struct scp *p);
 devno_t scp_adapter_devno(const struct scp *p, unsigned adapter);
 const char *scp_adapter_name(const struct scp *p, unsigned adapter); /* "scsi0" */
-unsigned scp_ndisks(const struct scp *p);
+unsigned scp_ndisks(const struct scp *p); /* numbers in use or used before: see scp_disk_present() */
 devno_t scp_disk_devno(const struct scp *p, unsigned disk);
 const char *scp_disk_name(const struct scp *p, unsigned disk); /* "hdisk0" */
 unsigned scp_disk_adapter(const struct scp *p, unsigned disk); /* the adapter it is on */
@@ -135,9 +135,37 @@ const struct scp_disk_spec *scp_disk_config(const struct scp *p, unsigned disk);
  */
 int scp_disk_file(struct scp *p, unsigned disk, struct file **fpp);
 int scp_adapter_file(struct scp *p, unsigned adapter, struct file **fpp);
-/* The simulated disk behind it, for fault injection (src/adapter/sim/sim.h). */
+/* The simulated disk behind it, for fault injection (src/adapter/sim/sim.h); NULL of one that is not there.
+ */
 struct sim_disk;
 struct sim_disk *scp_sim_disk(const struct scp *p, unsigned disk);
+
+/*
+ * Disks that come and go while the pair is in use. Process; any thread, beside any I/O, to this disk too.
+ *
+ * scp_plug() puts a disk on the adapter and configures it. *disk gets its number: that of one that was
+ * unplugged before, else the next. Its device number and its place on the bus are the lowest free ones. 0, or
+ * an errno with a line in err as for scp_create(); then nothing has changed. EMFILE: SCP_DISKS_MAX are there.
+ *
+ * scp_unplug() pulls one out. From now on open, read, write, ioctl and devstrat answer ENXIO, and so does
+ * every request to it that is not finished; when it returns, each of those is back with its owner. What is
+ * open stays open, to be closed by its owner. Device number, disk number and place are given back with the
+ * last close, which scp_plug(), scp_unplug() and scp_reap() look for. 0; ENODEV when it is not there;
+ * ETIMEDOUT when a command does not come back from the medium: the disk has gone all the same, and unplugging
+ * it again tries once more.
+ *
+ * scp_reap() gives back what the last close has freed; it returns how many disks are unplugged and still
+ * open.
+ *
+ * scp_disk_present(): is there a disk of this number? What the functions above say of one that is not there
+ * is of no use; while another thread may unplug a disk, ask for its name, specification and handle on that
+ * thread, or keep it from doing so.
+ */
+int scp_plug(struct scp *p, unsigned adapter, const struct scp_disk_spec *spec, unsigned *disk, char *err,
+             size_t size);
+int scp_unplug(struct scp *p, unsigned disk, char *err, size_t size);
+unsigned scp_reap(struct scp *p);
+bool scp_disk_present(const struct scp *p, unsigned disk);
 
 /*
  * Parse "--adapter" syntax: sim[,max-transfer=BYTES][,no-gather][,clears-queue]. `text` is

@@ -43,7 +43,7 @@ int scp_fail(char *err, size_t size, int error, const char *fmt, ...)
 }
 
 /* Disks fill the ids of LUN 0 first, then those of LUN 1, and so on, stepping over the adapter. */
-static void scp_place_disk(unsigned index, uint8_t *id, uint8_t *lun)
+void scp_place_disk(unsigned index, uint8_t *id, uint8_t *lun)
 {
     const unsigned usable = SC_IDS_MAX - 1;
     unsigned slot = index % usable;
@@ -101,7 +101,7 @@ static void scp_path_absolute(struct scp_disk_spec *d)
 }
 
 /* Put one disk on its adapter's bus. Owns: the medium goes to the bus, or is closed here on failure. */
-static int scp_disk_put(struct scp *p, unsigned i, char *err, size_t size)
+int scp_disk_put(struct scp *p, unsigned i, char *err, size_t size)
 {
     struct scp_disk *dk = &p->p_disks[i];
     const struct scp_disk_spec *d = &dk->dk_spec;
@@ -115,7 +115,6 @@ static int scp_disk_put(struct scp *p, unsigned i, char *err, size_t size)
         return error;
     SHIM_ASSERT(cfg.sd_ops != NULL);
     dk->dk_spec.bytes = bytes;
-    scp_place_disk(i - a->a_first, &dk->dk_id, &dk->dk_lun);
     cfg.sd_id = dk->dk_id;
     cfg.sd_lun = dk->dk_lun;
     cfg.sd_block_bytes = d->block_bytes;
@@ -146,7 +145,7 @@ static int scp_disk_put(struct scp *p, unsigned i, char *err, size_t size)
 }
 
 /* Run the disk driver's configure method. */
-static int scp_disk_configure(struct scp *p, unsigned i, char *err, size_t size)
+int scp_disk_configure(struct scp *p, unsigned i, char *err, size_t size)
 {
     struct scp_disk *dk = &p->p_disks[i];
     struct scdisk_dds dds = {0};
@@ -162,11 +161,20 @@ static int scp_disk_configure(struct scp *p, unsigned i, char *err, size_t size)
     dds.no_tags = dk->dk_spec.no_tags;
     dds.no_reserve = dk->dk_spec.no_reserve;
     memcpy(dds.name, dk->dk_name, sizeof(dds.name));
-    error = scdisk_config(scp_disk_devno(p, i), CFG_INIT, &uio);
+    error = scdisk_config(SC_MAKEDEV(SCP_DISK_MAJOR, (unsigned)dk->dk_minor), CFG_INIT, &uio);
     if (error != 0)
         return scp_fail(err, size, error, "%s: the disk driver refused its configuration: %s", dk->dk_name,
                         scp_strerror(error));
     dk->dk_configured = true;
+    return 0;
+}
+
+int scp_number_disk(struct scp_disk *dk, char *err, size_t size)
+{
+    dk->dk_minor = scp_minor_take(SCP_DISK_MAJOR);
+    if (dk->dk_minor < 0)
+        return scp_fail(err, size, EMFILE, "the disks of this process's pairs have used up the numbers");
+    (void)snprintf(dk->dk_name, sizeof(dk->dk_name), "hdisk%d", dk->dk_minor);
     return 0;
 }
 
@@ -183,12 +191,10 @@ static int scp_number(struct scp *p, char *err, size_t size)
         (void)snprintf(a->a_name, sizeof(a->a_name), "scsi%d", a->a_minor);
     }
     for (unsigned i = 0; i < p->p_ndisks; i++) {
-        struct scp_disk *dk = &p->p_disks[i];
+        int error = scp_number_disk(&p->p_disks[i], err, size);
 
-        dk->dk_minor = scp_minor_take(SCP_DISK_MAJOR);
-        if (dk->dk_minor < 0)
-            return scp_fail(err, size, EMFILE, "the disks of this process's pairs have used up the numbers");
-        (void)snprintf(dk->dk_name, sizeof(dk->dk_name), "hdisk%d", dk->dk_minor);
+        if (error != 0)
+            return error;
     }
     return 0;
 }
@@ -209,8 +215,10 @@ static int scp_adapter_build(struct scp *p, unsigned adapter, char *err, size_t 
     if (error != 0)
         return scp_fail(err, size, error, "%s: the simulated bus could not be made: %s", a->a_name,
                         scp_strerror(error));
-    for (unsigned i = a->a_first; i < end && error == 0; i++)
+    for (unsigned i = a->a_first; i < end && error == 0; i++) {
+        scp_place_disk(i - a->a_first, &p->p_disks[i].dk_id, &p->p_disks[i].dk_lun);
         error = scp_disk_put(p, i, err, size);
+    }
     if (error != 0)
         return error;
 
@@ -223,8 +231,10 @@ static int scp_adapter_build(struct scp *p, unsigned adapter, char *err, size_t 
     if (error != 0)
         return scp_fail(err, size, error, "%s: attach failed: %s", a->a_name, scp_strerror(error));
     a->a_attached = true;
-    for (unsigned i = a->a_first; i < end && error == 0; i++)
+    for (unsigned i = a->a_first; i < end && error == 0; i++) {
         error = scp_disk_configure(p, i, err, size);
+        atomic_store(&p->p_disks[i].dk_state, SCP_SLOT_THERE);
+    }
     return error;
 }
 
@@ -281,6 +291,7 @@ static void scp_free(struct scp *p)
 {
     scp_spec_drop(p);
     pthread_mutex_destroy(&p->p_files_mutex);
+    pthread_rwlock_destroy(&p->p_slots);
     free(p);
 }
 
@@ -292,6 +303,7 @@ int scp_create(const struct scp_spec *spec, struct scp **out, char *err, size_t 
     if (p == NULL)
         return scp_fail(err, size, ENOMEM, "no memory for the pair");
     pthread_mutex_init(&p->p_files_mutex, NULL);
+    pthread_rwlock_init(&p->p_slots, NULL);
     for (unsigned i = 0; i < SCP_ADAPTERS_MAX; i++)
         p->p_adapters[i].a_minor = -1;
     for (unsigned i = 0; i < SCP_DISKS_MAX; i++)
@@ -327,7 +339,7 @@ size_t scp_destroy(struct scp *p)
 
 unsigned scp_nadapters(const struct scp *p) { return p->p_nadapters; }
 
-unsigned scp_ndisks(const struct scp *p) { return p->p_ndisks; }
+unsigned scp_ndisks(const struct scp *p) { return atomic_load(&p->p_ndisks); }
 
 static const struct scp_adapter *scp_adapter_at(const struct scp *p, unsigned adapter)
 {
@@ -374,6 +386,8 @@ struct sim_disk *scp_sim_disk(const struct scp *p, unsigned disk)
 {
     const struct scp_disk *dk = scp_disk_at(p, disk);
 
+    if (!scp_disk_present(p, disk))
+        return NULL;
     return sim_disk_find(p->p_adapters[dk->dk_adapter].a_bus, dk->dk_id, dk->dk_lun);
 }
 
@@ -394,6 +408,8 @@ static int scp_file_once(struct scp *p, devno_t devno, struct file **slot, struc
 
 int scp_disk_file(struct scp *p, unsigned disk, struct file **fpp)
 {
+    if (!scp_disk_present(p, disk))
+        return ENXIO;
     return scp_file_once(p, scp_disk_devno(p, disk), &p->p_disks[disk].dk_file, fpp);
 }
 

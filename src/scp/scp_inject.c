@@ -363,27 +363,28 @@ static int inject_rule(struct sim_disk *disk, const char *name, char *rest, char
     return 0;
 }
 
-int scp_inject(struct scp *p, const char *text, char *err, size_t size)
+/* The names there are: "hdisk0", "hdisk0 and hdisk2", "hdisk0, ... hdisk9". Locks: p_slots. */
+static int inject_no_disk(const struct scp *p, const char *name, char *err, size_t size)
 {
-    char line[INJECT_LINE_MAX];
-    char *rest = line;
-    char *name;
-    uint8_t sense[2];
-    struct sim_disk *disk = NULL;
-    size_t n = strcspn(text, "\r\n");
+    const char *first = NULL, *last = NULL;
 
-    if (n >= sizeof(line))
-        return scp_fail(err, size, EINVAL, "a rule has at most %u characters", INJECT_LINE_MAX - 1);
-    memcpy(line, text, n);
-    line[n] = '\0';
-    name = strsep(&rest, " \t");
-    for (unsigned i = 0; i < scp_ndisks(p); i++)
-        if (strcmp(name, scp_disk_name(p, i)) == 0)
-            disk = scp_sim_disk(p, i);
-    if (disk == NULL)
-        return scp_fail(err, size, ENOENT, "\"%s\": no such disk; there is %s%s%s", name, scp_disk_name(p, 0),
-                        scp_ndisks(p) > 1 ? " to " : " only",
-                        scp_ndisks(p) > 1 ? scp_disk_name(p, scp_ndisks(p) - 1) : "");
+    for (unsigned i = 0; i < scp_ndisks(p); i++) {
+        if (!scp_disk_present(p, i))
+            continue;
+        last = scp_disk_name(p, i);
+        first = first != NULL ? first : last;
+    }
+    if (first == NULL)
+        return scp_fail(err, size, ENOENT, "\"%s\": no such disk; all are unplugged", name);
+    return scp_fail(err, size, ENOENT, "\"%s\": no such disk; there is %s%s%s", name, first,
+                    first != last ? " to " : " only", first != last ? last : "");
+}
+
+/* What is to be done with a disk. Locks: p_slots. */
+static int inject_disk(struct sim_disk *disk, const char *name, char *rest, char *err, size_t size)
+{
+    uint8_t sense[2];
+
     if (rest == NULL)
         return scp_fail(err, size, EINVAL,
                         "%s: nothing to do; add do=ACTION, clear, load or attention=ASC/ASCQ", name);
@@ -404,6 +405,29 @@ int scp_inject(struct scp *p, const char *text, char *err, size_t size)
         return 0;
     }
     return inject_rule(disk, name, rest, err, size);
+}
+
+int scp_inject(struct scp *p, const char *text, char *err, size_t size)
+{
+    char line[INJECT_LINE_MAX];
+    char *rest = line;
+    char *name;
+    struct sim_disk *disk = NULL;
+    size_t n = strcspn(text, "\r\n");
+    int error;
+
+    if (n >= sizeof(line))
+        return scp_fail(err, size, EINVAL, "a rule has at most %u characters", INJECT_LINE_MAX - 1);
+    memcpy(line, text, n);
+    line[n] = '\0';
+    name = strsep(&rest, " \t");
+    pthread_rwlock_rdlock(&p->p_slots);
+    for (unsigned i = 0; i < scp_ndisks(p); i++)
+        if (scp_disk_present(p, i) && strcmp(name, scp_disk_name(p, i)) == 0)
+            disk = scp_sim_disk(p, i);
+    error = disk == NULL ? inject_no_disk(p, name, err, size) : inject_disk(disk, name, rest, err, size);
+    pthread_rwlock_unlock(&p->p_slots);
+    return error;
 }
 
 /* ------------------------------------------------------------------ rules as text */
@@ -452,7 +476,7 @@ bool scp_inject_text(struct scp *p, unsigned disk, unsigned rule, char *out, siz
     struct sim_fault r;
     FILE *f;
 
-    if (size == 0 || !sim_fault_get(scp_sim_disk(p, disk), rule, &r))
+    if (size == 0 || !scp_disk_present(p, disk) || !sim_fault_get(scp_sim_disk(p, disk), rule, &r))
         return false;
     f = fmemopen(out, size, "w");
     if (f == NULL) {

@@ -112,6 +112,7 @@ char *scp_stat_json(struct scp *p)
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
+    unsigned n = 0;
 
     if (f == NULL)
         return NULL;
@@ -122,11 +123,15 @@ char *scp_stat_json(struct scp *p)
         json_adapter(f, p, i);
     }
     fprintf(f, "],\"disks\":[");
-    for (unsigned i = 0; i < p->p_ndisks; i++) {
-        if (i > 0)
+    pthread_rwlock_rdlock(&p->p_slots);
+    for (unsigned i = 0; i < scp_ndisks(p); i++) {
+        if (!scp_disk_present(p, i))
+            continue;
+        if (n++ > 0)
             fputc(',', f);
         json_disk(f, p, i);
     }
+    pthread_rwlock_unlock(&p->p_slots);
     fprintf(f, "],\"memory\":");
     json_memory(f);
     fprintf(f, "}\n");
@@ -246,16 +251,19 @@ char *scp_errlog_json(const struct scp *p, uint64_t after_seq)
     FILE *f = open_memstream(&text, &size);
     struct err_rec batch[16];
     uint64_t wall_ns = json_wall_ns();
+    pthread_rwlock_t *slots = &((struct scp *)(uintptr_t)p)->p_slots;
     unsigned n;
 
     if (f == NULL)
         return NULL;
+    pthread_rwlock_rdlock(slots);
     while ((n = errlog_read(after_seq, batch, (unsigned)SC_ARRAY_SIZE(batch))) > 0) {
         for (unsigned i = 0; i < n; i++)
             json_record(f, p, &batch[i], wall_ns);
         SHIM_ASSERT(batch[n - 1].er_seq > after_seq);
         after_seq = batch[n - 1].er_seq;
     }
+    pthread_rwlock_unlock(slots);
     if (fclose(f) != 0) {
         free(text);
         return NULL;

@@ -74,7 +74,7 @@ static int spec_copy(void *out, size_t ours, const void *in, size_t first, const
     return 0;
 }
 
-static int spec_disk(struct scp_disk *dk, const void *in, unsigned i, char *err, size_t size)
+int scp_spec_disk(struct scp_disk *dk, const struct scp_disk_spec *in, unsigned i, char *err, size_t size)
 {
     struct scp_disk_spec *d = &dk->dk_spec;
     int error = spec_copy(d, sizeof(*d), in, SPEC_DISK_FIRST, "struct scp_disk_spec", err, size);
@@ -146,7 +146,7 @@ static int spec_adapter(struct scp *p, const void *in, unsigned i, char *err, si
         if (disk == NULL)
             return EINVAL;
         p->p_disks[p->p_ndisks].dk_adapter = i;
-        error = spec_disk(&p->p_disks[p->p_ndisks], disk, p->p_ndisks, err, size);
+        error = scp_spec_disk(&p->p_disks[p->p_ndisks], disk, p->p_ndisks, err, size);
         p->p_ndisks++;
     }
     return error;
