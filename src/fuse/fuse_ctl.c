@@ -6,6 +6,7 @@
  *   pid     the server's process id   spec    what is mounted and how, JSON
  *   inject  write: one fault rule per line (scp_inject); a refused line fails the write(2) with
  *           EINVAL. read: the rules in force and why the last one was refused, JSON
+ *   plug    write: disks come and go (fuse_plug.c)
  *
  * The text is made at open, so one open sees one state however it reads it.
  */
@@ -71,7 +72,7 @@ static json_t *ctl_adapter(const struct fuse_pair *pr, unsigned i)
 }
 
 /* What is in force: what the drivers made of the options, and the options that are ours. */
-static char *ctl_spec(const struct fuse_pair *pr)
+static char *ctl_spec(struct fuse_pair *pr)
 {
     const struct fuse_serve_config *cfg = pr->pr_cfg;
     char mode[8];
@@ -82,8 +83,11 @@ static char *ctl_spec(const struct fuse_pair *pr)
 
     for (unsigned i = 0; i < scp_nadapters(pr->pr_scp); i++)
         json_array_append_new(adapters, ctl_adapter(pr, i));
+    pthread_rwlock_rdlock(&pr->pr_tree);
     for (unsigned i = 0; i < pr->pr_ndisks; i++)
-        json_array_append_new(disks, ctl_disk(pr, i));
+        if (pr->pr_disks[i].vd_there)
+            json_array_append_new(disks, ctl_disk(pr, i));
+    pthread_rwlock_unlock(&pr->pr_tree);
     json_object_set_new(o, "version", json_string(scp_version()));
     json_object_set_new(o, "pid", json_integer(getpid()));
     json_object_set_new(o, "mountpoint", ctl_string(cfg->mountpoint));
@@ -141,11 +145,13 @@ static char *ctl_rules(struct fuse_pair *pr)
     struct sim_fault f;
     char *text;
 
+    pthread_rwlock_rdlock(&pr->pr_tree);
     for (unsigned d = 0; d < pr->pr_ndisks; d++) {
-        for (unsigned i = 0; i < SIM_FAULTS_MAX; i++)
+        for (unsigned i = 0; pr->pr_disks[d].vd_there && i < SIM_FAULTS_MAX; i++)
             if (sim_fault_get(scp_sim_disk(pr->pr_scp, d), i, &f))
                 json_array_append_new(rules, ctl_rule(pr->pr_scp, d, i, &f));
     }
+    pthread_rwlock_unlock(&pr->pr_tree);
     json_object_set_new(o, "rules", rules);
     pthread_mutex_lock(&pr->pr_mutex);
     json_object_set_new(o, "last_error", ctl_string(pr->pr_inject_error));
@@ -158,7 +164,7 @@ static char *ctl_rules(struct fuse_pair *pr)
 /* Make what a reader will see. 0, EACCES or ENOMEM. */
 int fuse_ctl_open(struct fuse_pair *pr, struct fuse_handle *h)
 {
-    if (h->h_writable && h->h_kind != FUSE_KIND_INJECT)
+    if (h->h_writable && h->h_kind != FUSE_KIND_INJECT && h->h_kind != FUSE_KIND_PLUG)
         return EACCES;
     switch (h->h_kind) {
     case FUSE_KIND_STAT:
@@ -170,6 +176,9 @@ int fuse_ctl_open(struct fuse_pair *pr, struct fuse_handle *h)
     case FUSE_KIND_PID:
         if (asprintf(&h->h_text, "%ld\n", (long)getpid()) < 0)
             h->h_text = NULL;
+        break;
+    case FUSE_KIND_PLUG:
+        h->h_text = strdup("{}");
         break;
     case FUSE_KIND_SPEC:
         h->h_text = ctl_spec(pr);
@@ -187,23 +196,26 @@ int fuse_ctl_open(struct fuse_pair *pr, struct fuse_handle *h)
 
 void fuse_ctl_read(fuse_req_t req, struct fuse_handle *h, size_t size, uint64_t off)
 {
-    char *copy;
+    struct fuse_pair *pr = fuse_pair_of(req);
+    char *copy = NULL;
 
     FUSE_ASSERT(h->h_text != NULL);
-    if (off >= h->h_text_bytes) {
-        fuse_reply_buf(req, NULL, 0);
-        return;
-    }
-    if (size > h->h_text_bytes - off)
-        size = h->h_text_bytes - (size_t)off;
     /* A copy: the reader may have closed the file, and the handle be gone, before the reply returns. */
-    copy = malloc(size);
-    if (copy == NULL) {
-        fuse_reply_err(req, ENOMEM);
-        return;
+    pthread_mutex_lock(&pr->pr_mutex);
+    if (off >= h->h_text_bytes)
+        size = 0;
+    else if (size > h->h_text_bytes - off)
+        size = h->h_text_bytes - (size_t)off;
+    if (size != 0) {
+        copy = malloc(size);
+        if (copy != NULL)
+            memcpy(copy, h->h_text + off, size);
     }
-    memcpy(copy, h->h_text + off, size);
-    fuse_reply_buf(req, copy, size);
+    pthread_mutex_unlock(&pr->pr_mutex);
+    if (size != 0 && copy == NULL)
+        fuse_reply_err(req, ENOMEM);
+    else
+        fuse_reply_buf(req, copy, size);
     free(copy);
 }
 
@@ -215,6 +227,10 @@ void fuse_ctl_write(fuse_req_t req, struct fuse_handle *h, const char *data, siz
     char *text, *rest, *line;
     int error = 0;
 
+    if (h->h_kind == FUSE_KIND_PLUG) {
+        fuse_plug_write(req, h, data, size);
+        return;
+    }
     if (h->h_kind != FUSE_KIND_INJECT) {
         fuse_reply_err(req, EBADF);
         return;

@@ -134,15 +134,15 @@ void fuse_disk_buffers_free(void)
 /* ------------------------------------------------------------------ probe, open, close */
 
 /*
- * Learn the disk's size by opening it once. 0, or an errno with a line in err. Context: process,
- * before the mount.
+ * Learn the disk's size by opening it once, and show it. 0, or an errno with a line in err. Context: process.
  */
 int fuse_disk_probe(struct fuse_pair *pr, unsigned disk, char *err, size_t size)
 {
     struct fuse_vdisk *vd = &pr->pr_disks[disk];
+    const devno_t devno = scp_disk_devno(pr->pr_scp, disk);
     struct sc_disk_info info;
     struct file *fp;
-    int error = fp_opendev(scp_disk_devno(pr->pr_scp, disk), DREAD, NULL, 0, &fp);
+    int error = fp_opendev(devno, DREAD, NULL, 0, &fp);
 
     if (error == 0) {
         error = fp_ioctl(fp, DKINFO, (intptr_t)&info, 0);
@@ -154,32 +154,45 @@ int fuse_disk_probe(struct fuse_pair *pr, unsigned disk, char *err, size_t size)
         return error;
     }
     FUSE_ASSERT(info.block_bytes != 0 && (info.block_bytes & (info.block_bytes - 1)) == 0);
+    if (!vd->vd_made)
+        pthread_mutex_init(&vd->vd_mutex, NULL);
+    pthread_rwlock_wrlock(&pr->pr_tree);
+    pthread_mutex_lock(&vd->vd_mutex);
+    (void)snprintf(vd->vd_name, sizeof(vd->vd_name), "%s", scp_disk_name(pr->pr_scp, disk));
+    vd->vd_devno = devno;
     vd->vd_index = disk;
     vd->vd_block_bytes = info.block_bytes;
     vd->vd_bytes = info.blocks * info.block_bytes;
     vd->vd_queue = info.queue_depth;
     vd->vd_read_only = info.read_only != 0;
     vd->vd_unmap = info.unmap != 0;
-    atomic_init(&vd->vd_dirty, false);
-    pthread_mutex_init(&vd->vd_mutex, NULL);
+    atomic_store(&vd->vd_dirty, false);
+    vd->vd_made = vd->vd_there = true;
+    if (disk >= pr->pr_ndisks)
+        pr->pr_ndisks = disk + 1;
+    pthread_mutex_unlock(&vd->vd_mutex);
+    pthread_rwlock_unlock(&pr->pr_tree);
     return 0;
 }
 
 void fuse_disk_fini(struct fuse_vdisk *vd)
 {
+    if (!vd->vd_made)
+        return;
     FUSE_ASSERT(vd->vd_block == NULL && vd->vd_block_opens == 0);
     pthread_mutex_destroy(&vd->vd_mutex);
 }
 
 /* Join the disk's block device, opening it for the first. Always for writing if the disk can be. */
-int fuse_disk_block_join(struct fuse_pair *pr, struct fuse_vdisk *vd, struct scp_block **out)
+int fuse_disk_block_join(struct fuse_vdisk *vd, struct scp_block **out)
 {
-    unsigned long devflag = DREAD | (vd->vd_read_only ? 0 : DWRITE);
+    unsigned long devflag;
     int error = 0;
 
     pthread_mutex_lock(&vd->vd_mutex);
+    devflag = DREAD | (vd->vd_read_only ? 0 : DWRITE);
     if (vd->vd_block_opens == 0)
-        error = scp_block_open(scp_disk_devno(pr->pr_scp, vd->vd_index), devflag, &vd->vd_block);
+        error = scp_block_open(vd->vd_devno, devflag, &vd->vd_block);
     if (error == 0) {
         vd->vd_block_opens++;
         *out = vd->vd_block;
@@ -199,26 +212,49 @@ void fuse_disk_block_leave(struct fuse_vdisk *vd)
     pthread_mutex_unlock(&vd->vd_mutex);
 }
 
-int fuse_disk_open(struct fuse_pair *pr, struct fuse_handle *h)
+/* The device behind a handle. `raw`: its number; `small`: it has large blocks. 0 or an errno of ours. */
+static int fuse_disk_open_device(struct fuse_handle *h, devno_t raw, bool small)
 {
-    struct fuse_vdisk *vd = h->h_disk;
     int error;
 
-    if (h->h_writable && vd->vd_read_only)
-        return EROFS;
     if (h->h_kind == FUSE_KIND_RAW) {
-        error = fp_opendev(scp_disk_devno(pr->pr_scp, vd->vd_index), DREAD | (h->h_writable ? DWRITE : 0),
-                           NULL, 0, &h->h_file);
-        if (error == 0 && vd->vd_block_bytes > DEV_BSIZE && !h->h_direct) {
-            error = fuse_disk_block_join(pr, vd, &h->h_block);
+        error = fp_opendev(raw, DREAD | (h->h_writable ? DWRITE : 0), NULL, 0, &h->h_file);
+        if (error == 0 && small && !h->h_direct) {
+            error = fuse_disk_block_join(h->h_disk, &h->h_block);
             if (error != 0)
                 (void)fp_close(h->h_file);
         }
         return error;
     }
-    error = fuse_disk_block_join(pr, vd, &h->h_block);
+    error = fuse_disk_block_join(h->h_disk, &h->h_block);
     if (error == 0)
         h->h_file = scp_block_file(h->h_block);
+    return error;
+}
+
+/* Is it still the disk that was looked up? Looked at twice; see fuse_plug.c. */
+int fuse_disk_open(struct fuse_pair *pr, struct fuse_handle *h)
+{
+    struct fuse_vdisk *vd = h->h_disk;
+    bool there, read_only, small;
+    devno_t devno;
+    int error;
+
+    pthread_rwlock_rdlock(&pr->pr_tree);
+    there = vd->vd_there && !fuse_disk_is_gone(h);
+    read_only = vd->vd_read_only;
+    small = vd->vd_block_bytes > DEV_BSIZE;
+    devno = vd->vd_devno;
+    pthread_rwlock_unlock(&pr->pr_tree);
+    if (!there)
+        return ENXIO;
+    if (h->h_writable && read_only)
+        return EROFS;
+    error = fuse_disk_open_device(h, devno, small);
+    if (error == 0 && fuse_disk_is_gone(h)) {
+        fuse_disk_close(h);
+        error = ENXIO;
+    }
     return error;
 }
 

@@ -101,12 +101,14 @@ void fuse_file_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(req, ENOMEM);
         return;
     }
-    h->h_kind = fuse_tree_kind(pr, ino, &h->h_index);
+    h->h_kind = fuse_tree_kind(pr, ino, &h->h_index, &h->h_gen);
     if (h->h_kind == FUSE_KIND_BLOCK || h->h_kind == FUSE_KIND_RAW)
         h->h_disk = &pr->pr_disks[h->h_index];
     h->h_writable = (fi->flags & O_ACCMODE) != O_RDONLY;
     h->h_direct = (fi->flags & O_DIRECT) != 0;
     error = fuse_handle_open(pr, h);
+    if (h->h_kind == FUSE_KIND_NONE && fuse_tree_was_disk(pr, ino))
+        error = ENXIO; /* unplugged, and the kernel had its inode */
     if (error != 0) {
         free(h);
         fuse_fail(req, error);
@@ -127,10 +129,13 @@ void fuse_file_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void fuse_file_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct fuse_handle *h = fuse_handle_of(fi);
+    bool gone = h->h_disk != NULL && fuse_disk_is_gone(h);
 
     (void)ino;
     fuse_handle_unlink(fuse_pair_of(req), h);
     fuse_handle_free(h);
+    if (gone)
+        (void)scp_reap(fuse_pair_of(req)->pr_scp); /* it may have been the last */
     fuse_reply_err(req, 0);
 }
 

@@ -35,7 +35,8 @@ enum fuse_kind {
     FUSE_KIND_ERRLOG,
     FUSE_KIND_PID,
     FUSE_KIND_SPEC,
-    FUSE_KIND_INJECT
+    FUSE_KIND_INJECT,
+    FUSE_KIND_PLUG
 };
 
 static inline bool fuse_kind_is_dir(enum fuse_kind kind)
@@ -43,8 +44,18 @@ static inline bool fuse_kind_is_dir(enum fuse_kind kind)
     return kind == FUSE_KIND_ROOT || kind == FUSE_KIND_CTL_DIR;
 }
 
-/* One disk: two inodes. The first group is constant once mounted. */
+#define SCP_NAME_BYTES 16u
+
+/*
+ * One slot for a disk: two inodes. The first group changes with the disk, under pr_tree and vd_mutex; whoever
+ * has a handle keeps it from changing, but for vd_there and vd_gen.
+ */
 struct fuse_vdisk {
+    bool vd_there;                /* its names are in the tree */
+    bool vd_made;                 /* the mutex is */
+    _Atomic uint32_t vd_gen;      /* disks that were unplugged here */
+    char vd_name[SCP_NAME_BYTES]; /* "hdisk0" */
+    devno_t vd_devno;
     unsigned vd_index;
     uint64_t vd_bytes;
     uint32_t vd_block_bytes; /* a power of two, at most a page */
@@ -63,6 +74,7 @@ struct fuse_handle {
     struct fuse_handle *h_next, *h_prev; /* pr_handles */
     enum fuse_kind h_kind;
     unsigned h_index; /* of the adapter or disk */
+    uint32_t h_gen;   /* disks: vd_gen when it was looked up */
     bool h_writable;
     bool h_direct;               /* opened with O_DIRECT */
     struct fuse_vdisk *h_disk;   /* disks */
@@ -84,7 +96,12 @@ struct fuse_pair {
     struct fuse_handle *pr_handles;
     char pr_inject_error[SCP_ERROR_MAX]; /* why the last rule was refused */
 
-    unsigned pr_ndisks, pr_probed;
+    unsigned pr_plugs; /* writes to .scpair/plug under way */
+    pthread_cond_t pr_plugs_over;
+
+    struct fuse_session *pr_session; /* while mounted */
+    pthread_rwlock_t pr_tree;        /* which disks there are */
+    unsigned pr_ndisks;              /* slots in use or used before */
     struct fuse_vdisk pr_disks[SCP_DISKS_MAX];
 };
 
@@ -139,7 +156,10 @@ int fuse_own_unmount(const struct fuse_own *ow, bool detach, char *err, size_t s
 int fuse_priv_drop(void);
 
 /* fuse_tree.c: which inode is what; the operations on names and attributes. */
-enum fuse_kind fuse_tree_kind(const struct fuse_pair *pr, fuse_ino_t ino, unsigned *index);
+enum fuse_kind fuse_tree_kind(struct fuse_pair *pr, fuse_ino_t ino, unsigned *index, uint32_t *gen);
+/* Was it the number of a disk that is unplugged? Any thread. */
+bool fuse_tree_was_disk(const struct fuse_pair *pr, fuse_ino_t ino);
+fuse_ino_t fuse_tree_disk_ino(const struct fuse_vdisk *vd, bool raw);
 void fuse_tree_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void fuse_tree_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fuse_tree_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
@@ -167,7 +187,7 @@ void fuse_disk_buffers_free(void);
 int fuse_spin_install(struct fuse_session *se);
 int fuse_disk_open(struct fuse_pair *pr, struct fuse_handle *h);
 void fuse_disk_close(struct fuse_handle *h);
-int fuse_disk_block_join(struct fuse_pair *pr, struct fuse_vdisk *vd, struct scp_block **out);
+int fuse_disk_block_join(struct fuse_vdisk *vd, struct scp_block **out);
 void fuse_disk_block_leave(struct fuse_vdisk *vd);
 void fuse_disk_read(fuse_req_t req, struct fuse_handle *h, size_t size, uint64_t off);
 void fuse_disk_write(fuse_req_t req, struct fuse_handle *h, const char *data, size_t size, uint64_t off,
@@ -195,5 +215,15 @@ void fuse_ioctl_call(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, st
 int fuse_ctl_open(struct fuse_pair *pr, struct fuse_handle *h);
 void fuse_ctl_read(fuse_req_t req, struct fuse_handle *h, size_t size, uint64_t off);
 void fuse_ctl_write(fuse_req_t req, struct fuse_handle *h, const char *data, size_t size);
+
+/* fuse_plug.c: disks come and go. */
+void fuse_plug_write(fuse_req_t req, struct fuse_handle *h, const char *data, size_t size);
+/* Until no such write is under way. */
+void fuse_plug_wait(struct fuse_pair *pr);
+/* Has the handle's disk gone? */
+static inline bool fuse_disk_is_gone(const struct fuse_handle *h)
+{
+    return atomic_load(&h->h_disk->vd_gen) != h->h_gen;
+}
 
 #endif /* FUSE_IMPL_H */

@@ -158,6 +158,10 @@ void fuse_ioctl_call(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, st
         fuse_reply_err(req, ENOTTY);
         return;
     }
+    if (disk && cmd == BLKGETSIZE64 && fuse_disk_is_gone(h)) {
+        fuse_reply_err(req, ENXIO);
+        return;
+    }
     if (disk && cmd == BLKGETSIZE64) {
         uint64_t size = h->h_disk->vd_bytes;
 

@@ -184,11 +184,8 @@ static int fuse_serve_probe(struct fuse_pair *pr, char *err, size_t size)
 {
     int error = 0;
 
-    while (error == 0 && pr->pr_probed < pr->pr_ndisks) {
-        error = fuse_disk_probe(pr, pr->pr_probed, err, size);
-        if (error == 0)
-            pr->pr_probed++;
-    }
+    for (unsigned i = 0; i < scp_ndisks(pr->pr_scp) && error == 0; i++)
+        error = fuse_disk_probe(pr, i, err, size);
     return error;
 }
 
@@ -213,7 +210,10 @@ static int fuse_serve_mounted(struct fuse_pair *pr, struct fuse_session *se, cha
     }
     if (cfg->ready != NULL)
         cfg->ready(cfg->arg);
+    pr->pr_session = se;
     error = fuse_serve_loop(se, &st, cfg->threads);
+    fuse_plug_wait(pr);
+    pr->pr_session = NULL;
     if (error != 0)
         (void)snprintf(err, size, "%s: the FUSE session ended: %s", cfg->mountpoint, scp_strerror(error));
     return error;
@@ -254,14 +254,16 @@ int fuse_serve(struct scp *p, const struct fuse_serve_config *cfg, char *err, si
     }
     pr->pr_scp = p;
     pr->pr_cfg = cfg;
-    pr->pr_ndisks = scp_ndisks(p);
-    FUSE_ASSERT(pr->pr_ndisks <= SCP_DISKS_MAX);
     (void)clock_gettime(CLOCK_REALTIME, &pr->pr_since);
     pthread_mutex_init(&pr->pr_mutex, NULL);
+    pthread_cond_init(&pr->pr_plugs_over, NULL);
+    pthread_rwlock_init(&pr->pr_tree, NULL);
     error = fuse_serve_mount(pr, err, size);
     fuse_file_close_all(pr);
-    for (unsigned i = 0; i < pr->pr_probed; i++)
+    for (unsigned i = 0; i < SCP_DISKS_MAX; i++)
         fuse_disk_fini(&pr->pr_disks[i]);
+    pthread_rwlock_destroy(&pr->pr_tree);
+    pthread_cond_destroy(&pr->pr_plugs_over);
     pthread_mutex_destroy(&pr->pr_mutex);
     fuse_disk_buffers_free();
     free(pr);

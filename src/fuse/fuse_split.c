@@ -165,14 +165,13 @@ int fuse_split_read(fuse_req_t req, struct fuse_handle *h, uint8_t *data, size_t
 int fuse_split_write(fuse_req_t req, struct fuse_handle *h, const char *data, size_t size, uint64_t off,
                      size_t *done)
 {
-    struct fuse_pair *pr = fuse_pair_of(req);
     struct scp_block *block = NULL;
     int error;
     struct fuse_split *sp = fuse_split_begin(req, h, size, off, true, &error);
 
     if (sp == NULL)
         return error;
-    error = fuse_disk_block_join(pr, h->h_disk, &block);
+    error = fuse_disk_block_join(h->h_disk, &block);
     if (error == 0) {
         error = scp_block_write(block, data, size, off, done);
         fuse_disk_block_leave(h->h_disk);

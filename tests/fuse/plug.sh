@@ -1,0 +1,48 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# plug.sh BUILD [ROUNDS] - disks that come and go while they are in use (most checks are in plug.py).
+# CAM-14, CAM-16, NB-21: fuse_plug.
+set -u
+rounds=${2:-1000}
+. "$(dirname "$0")/lib.sh"
+
+truncate -s 16M "$work/disk.img" "$work/more.img" "$work/more,really.img"
+# shellcheck disable=SC2086
+need "mount" "$scpair" mount $allow --threads 96 --disk "$work/disk.img" "$mnt"
+cd "$work" || exit 1
+equal "plug prints the name" hdisk1 "$("$scpair" plug mnt more.img)"
+check "the names are there" test -f mnt/hdisk1 -a -f mnt/rhdisk1
+equal "unplug of what nobody uses says nothing" "" "$("$scpair" unplug mnt hdisk1)"
+refuse "its names have gone" test -e mnt/hdisk1 -o -e mnt/rhdisk1
+equal "plug --json" '{"name":"hdisk1","adapter":"scsi0"}' "$("$scpair" plug --json mnt more,,really.img)"
+equal "a comma in the name" "$work/more,really.img" \
+    "$("$scpair" stat --json mnt >/dev/null && jq -r '.disks[1].path' mnt/.scpair/spec)"
+equal "unplug --json" '{"name":"hdisk1","open":0}' "$("$scpair" unplug --json mnt hdisk1)"
+for bad in "plug mnt nothere.img" "plug mnt ram:0" "plug mnt disk.img" "plug -a scsi9 mnt ram:1M" "plug mnt" \
+    "unplug mnt hdisk7" "unplug mnt scsi0" "unplug nothere hdisk0" "plug mnt ram:1M,colour=red"; do
+    # shellcheck disable=SC2086
+    if "$scpair" $bad >out 2>err; then
+        fail "scpair $bad: it worked"
+    elif [ "$(wc -l <err)" -eq 1 ] && [ ! -s out ]; then
+        ok "scpair $bad: $(cat err)"
+    else
+        fail "scpair $bad: $(cat err)"
+    fi
+done
+if python3 "$here/plug.py" "$scpair" "$mnt" "$work/more.img" "$rounds"; then
+    ok "plug.py"
+else
+    fail "plug.py"
+fi
+check "umount" "$scpair" umount "$mnt"
+# Not everybody who may inject: the server opens images with its own rights.
+if [ "$(id -u)" -eq 0 ] && $shared; then
+    check "mount for another user" "$scpair" mount $allow --uid 65534 --disk "$work/disk.img" "$mnt"
+    chmod 755 "$work"
+    setpriv --reuid 65534 --clear-groups "$scpair" plug "$mnt" ram:1M >out 2>err
+    equal "another user is told that he may not" 1 $?
+    says "and why" "not allowed" err
+    check "umount" "$scpair" umount "$mnt"
+fi
+finish
