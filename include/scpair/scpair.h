@@ -148,11 +148,11 @@ struct sim_disk *scp_sim_disk(const struct scp *p, unsigned disk);
  * an errno with a line in err as for scp_create(); then nothing has changed. EMFILE: SCP_DISKS_MAX are there.
  *
  * scp_unplug() pulls one out. From now on open, read, write, ioctl and devstrat answer ENXIO, and so does
- * every request to it that is not finished; when it returns, each of those is back with its owner. What is
- * open stays open, to be closed by its owner. Device number, disk number and place are given back with the
- * last close, which scp_plug(), scp_unplug() and scp_reap() look for. 0; ENODEV when it is not there;
- * ETIMEDOUT when a command does not come back from the medium: the disk has gone all the same, and unplugging
- * it again tries once more.
+ * every request to it that is not finished; when it returns, each of those is back with its owner, or on its
+ * last step there on another thread. What is open stays open, to be closed by its owner. Device number, disk
+ * number and place are given back with the last close, which scp_plug(), scp_unplug() and scp_reap() look
+ * for. 0; ENODEV when it is not there; ETIMEDOUT when a command does not come back from the medium: the disk
+ * has gone all the same, and unplugging it again tries once more.
  *
  * scp_reap() gives back what the last close has freed; it returns how many disks are unplugged and still
  * open.

@@ -17,9 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
-static const struct small_group *const groups[] = {&small_park, &small_nest,  &small_turn, &small_queue,
-                                                   &small_lane, &small_time,  &small_life, &small_recover,
-                                                   &small_disk, &small_dlane, &small_pair, &small_example};
+static const struct small_group *const groups[] = {
+    &small_park,    &small_nest, &small_turn,  &small_queue, &small_lane, &small_time,   &small_life,
+    &small_recover, &small_disk, &small_dlane, &small_gone,  &small_pair, &small_example};
 
 #define PREEMPTIONS_MAX 9u
 

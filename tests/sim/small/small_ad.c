@@ -277,6 +277,7 @@ static int ad_open_small(devno_t devno, unsigned long devflag, long chan, int ex
     (void)devflag;
     (void)chan;
     (void)ext;
+    small_ad.sa_open++;
     return 0;
 }
 
@@ -284,7 +285,24 @@ static int ad_close_small(devno_t devno, long chan)
 {
     (void)devno;
     (void)chan;
+    small_ad.sa_open--;
     return 0;
+}
+
+/* What is kept comes back; what comes now is refused, unless it resumes. */
+static void halt(void)
+{
+    struct buf *bp;
+
+    small_ad.sa_halted = true;
+    small_ad.sa_kept = false;
+    shim_det_mark();
+    while ((bp = take_first()) != NULL) {
+        refuse(bp, ENXIO);
+        give_back(bp);
+    }
+    shim_det_mark();
+    SCHED_CHECK(small_ad.sa_open > 0, "SCIOHALT has not returned, and the adapter is closed");
 }
 
 static int ad_ioctl_small(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, long chan,
@@ -307,6 +325,9 @@ static int ad_ioctl_small(devno_t devno, unsigned cmd, intptr_t arg, unsigned lo
     case SCIOSTART:
     case SCIOEVENT:
     case SCIORESET:
+        return 0;
+    case SCIOHALT:
+        halt();
         return 0;
     case SCIOSTOP:
         SCHED_CHECK(small_ad.sa_out == 0, "SCIOSTOP with %u commands out", small_ad.sa_out);

@@ -43,6 +43,7 @@ struct small_ad {
     /* what happened */
     bool sa_unheard; /* it has halted, and the owner of the failed command does not know yet */
     bool sa_halted, sa_kept;
+    uint32_t sa_open; /* openings */
     uint32_t sa_out; /* taken in and not given back */
     uint32_t sa_rw;  /* READs and WRITEs that were taken in */
     bool sa_cached;  /* written since the last SYNCHRONIZE CACHE */

@@ -116,6 +116,7 @@ START_TEST(test_CAM_14_numbers_come_back)
     ck_assert_uint_eq(scp_reap(pair), 1);
     ck_assert_uint_eq(plug(&ram), 3);
     ck_assert_str_eq(scp_disk_name(pair, 3), "hdisk3");
+    ck_assert_int_eq(fp_close(open_disk(3)), 0);
     ck_assert_int_eq(fp_close(fp), 0);
     ck_assert_uint_eq(scp_reap(pair), 0);
     ck_assert_uint_eq(plug(&ram), 1);
