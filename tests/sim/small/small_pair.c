@@ -235,10 +235,54 @@ static void run_reset_close(const struct det_strategy *st, uint64_t seed)
     small_down();
 }
 
+/*
+ * The disk is taken out while two write, one of whom may meet an attention: each is back once, good and on
+ * the medium, or ENXIO; the LUN is given back, and the disk that comes next can have it.
+ */
+static void run_gone(const struct det_strategy *st, uint64_t seed, uint32_t errors, bool keeps)
+{
+    struct shim_thread t[2];
+    int error;
+
+    pair_up(st, seed, keeps);
+    attentions = errors;
+    for (uint32_t i = 0; i < 2; i++)
+        (void)small_buf(i, false, 64 * i, 8, (uint8_t)(i + 1));
+    for (uint32_t i = 0; i < 2; i++)
+        start(&t[i], send, i, i == 0 ? "first" : "second");
+    SCHED_CHECK(scdisk_config(SMALL_DISK_DEV, CFG_GONE, NULL) == 0, "CFG_GONE failed");
+    for (uint32_t i = 0; i < 2; i++)
+        shim_thread_join(&t[i]);
+    SCHED_CHECK(small_bufs_wait(2, SECOND), "not both are back after a second");
+    for (uint32_t i = 0; i < 2; i++) {
+        error = small_bufs[i].sb_buf.b_flags & B_ERROR ? small_bufs[i].sb_buf.b_error : 0;
+        SCHED_CHECK(error == ENXIO || (error == 0 && small_ad.sa_medium[(size_t)64 * i * DEV_BSIZE] == i + 1),
+                    "write %u: errno %d, and %u on the medium", i, error,
+                    small_ad.sa_medium[(size_t)64 * i * DEV_BSIZE]);
+    }
+    SCHED_CHECK(dd_check_invariants(SMALL_DISK_DEV) == 0, "requests are left in the disk driver");
+    error = fp_close(small_disk_fp);
+    SCHED_CHECK(error == 0 || error == ENXIO, "close says %d", error);
+    SCHED_CHECK(scdisk_config(SMALL_DISK_DEV, CFG_TERM, NULL) == 0, "the disk stays");
+    attentions = 0;
+    SCHED_CHECK(small_disk_config_at(SMALL_DISK_DEV, SMALL_DEVNO, 1, 4) == 0, "no other disk");
+    SCHED_CHECK(fp_opendev(SMALL_DISK_DEV, DREAD | DWRITE, NULL, 0, &small_disk_fp) == 0,
+                "the other disk does not open");
+    pair_down();
+    small_down();
+}
+
+static void run_gone_two(const struct det_strategy *st, uint64_t seed) { run_gone(st, seed, 0, false); }
+static void run_gone_clear(const struct det_strategy *st, uint64_t seed) { run_gone(st, seed, 1, false); }
+static void run_gone_keep(const struct det_strategy *st, uint64_t seed) { run_gone(st, seed, 1, true); }
+
 static const struct sched_program programs[] = {
     {"pair-two", "two threads write", run_two, false, NULL},
     {"pair-attention", "two writes, and one of them meets an attention", run_attention_clear, false, NULL},
     {"pair-attention-keep", "the same with a queue that is kept", run_attention_keep, false, NULL},
+    {"pair-gone", "the disk is taken out while two write", run_gone_two, false, NULL},
+    {"pair-gone-attention", "the same, and one of them meets an attention", run_gone_clear, false, NULL},
+    {"pair-gone-attention-keep", "the same with a queue that is kept", run_gone_keep, false, NULL},
     {"pair-last", "disk and adapter go right after the last iodone", run_last, false, NULL},
     {"pair-reset-close", "a bus reset beside the last close leaves nothing to the next open", run_reset_close,
      false, NULL},
