@@ -315,6 +315,42 @@ void errsave(struct err_rec *rec, size_t len);
  */
 unsigned errlog_read(uint64_t after_seq, struct err_rec *out, unsigned max);
 
+/*
+ * One record of the trace, and how the trace stands [ours]. Hooks, their macros and the hook words of
+ * the pair are in <sys/trchkid.h>.
+ */
+struct trc_rec {
+    uint64_t tr_seq;    /* 1, 2, 3 ... since trc_start(); times rise with it */
+    uint64_t tr_ns;     /* kern_now_ns() */
+    uint64_t tr_thread; /* thread_self() of who called the hook */
+    uint32_t tr_hook;   /* the hook word */
+    uint32_t tr_reserved;
+    uint64_t tr_data[5]; /* the data words; 0 where the hook has none */
+};
+struct trc_status {
+    uint32_t ts_on;      /* 1: a trace runs */
+    uint32_t ts_records; /* the ring holds; 0: there has been no trace */
+    uint64_t ts_seq;     /* number of the newest record */
+    uint64_t ts_lost;    /* records that have been overwritten */
+    uint64_t ts_reserved[4];
+};
+#define TRC_RECORDS_MIN     16u
+#define TRC_RECORDS_MAX     (1u << 20) /* 72 MiB */
+#define TRC_RECORDS_DEFAULT (1u << 16)
+/*
+ * Start a trace of the process with a ring of that many records; the last one is forgotten. EBUSY: one
+ * runs; EINVAL: too small or large; ENOMEM. trc_stop() ends it and keeps the records until the next
+ * start, or kern_fini(). Process. [ours]
+ */
+int trc_start(uint32_t records);
+void trc_stop(void);
+/*
+ * Copy up to max records with tr_seq > after_seq, by rising tr_seq, while it runs or afterwards; returns
+ * how many. A gap to the first one is what has been overwritten. Any. [ours]
+ */
+unsigned trc_read(uint64_t after_seq, struct trc_rec *out, unsigned max);
+void trc_query(struct trc_status *out);
+
 /* Format text as shim_format does, for er_text. [ours] Any. */
 int kern_format(char *out, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* An administrator's number by name, read once at configuration. [ours] Process. */

@@ -57,6 +57,11 @@
 #undef kcopyout
 #undef errsave
 #undef errlog_read
+#undef trchook
+#undef trc_start
+#undef trc_stop
+#undef trc_read
+#undef trc_query
 /* kservices.h: ours */
 #undef kern_at_process_level
 #undef kern_now_ns
@@ -114,6 +119,11 @@
 #define kcopyout              sck_kcopyout
 #define errsave               sck_errsave
 #define errlog_read           sck_errlog_read
+#define trchook               sck_trchook
+#define trc_start             sck_trc_start
+#define trc_stop              sck_trc_stop
+#define trc_read              sck_trc_read
+#define trc_query             sck_trc_query
 /* kservices.h: ours */
 #define kern_at_process_level sck_at_process_level
 #define kern_now_ns           sck_now_ns

@@ -236,7 +236,7 @@ SHIM_H = r"<scpair/shim\.h>"
 CHIP_H = r"<scpair/ad_hw\.h>"
 COMPILER = r"<std(atomic|arg)\.h>"  # the compiler's own, not the host's
 # A header of the host: a name without a folder, or one in its own <sys/>.
-HOST_H = r"<(?!scpair/|sys/(buf|devinfo|kservices|sc\w+)\.h)[\w/]+\.h>"
+HOST_H = r"<(?!scpair/|sys/(buf|devinfo|kservices|trchkid|sc\w+)\.h)[\w/]+\.h>"
 INCLUDE_RULES = [
     # What differs from host to host is asked in one header, and struct iovec in another.
     (r"include/scpair/shim_types\.h",

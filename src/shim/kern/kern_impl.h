@@ -23,6 +23,10 @@ void sck_devsw_fini(void);
 int sck_errlog_init(void);
 void sck_errlog_fini(void);
 
+/* kern_trace.c, likewise. */
+int sck_trace_init(void);
+void sck_trace_fini(void);
+
 /* kern_poll.c: likewise, and how every service sleeps. */
 int sck_poll_init(void);
 void sck_poll_fini(void);

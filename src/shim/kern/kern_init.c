@@ -25,7 +25,12 @@ int kern_init(void)
         sck_devsw_fini();
         return rc;
     }
-    rc = sck_poll_init();
+    rc = sck_trace_init();
+    if (rc == 0) {
+        rc = sck_poll_init();
+        if (rc)
+            sck_trace_fini();
+    }
     if (rc) {
         sck_errlog_fini();
         sck_devsw_fini();
@@ -37,6 +42,7 @@ int kern_init(void)
 void kern_fini(void)
 {
     sck_poll_fini();
+    sck_trace_fini();
     sck_errlog_fini();
     sck_devsw_fini();
 }
