@@ -221,6 +221,13 @@ char *scp_stat_json(struct scp *p);
  */
 char *scp_errlog_json(const struct scp *p, uint64_t after_seq);
 /*
+ * What the flight recorders of the disks, and of their LUNs in the adapter driver, hold: a JSON object
+ * per line and step, in order of time. "what" is seen (a command came back and was judged: seen, sense,
+ * rule, did), over (all requests that took part have ended: requests, good, failed, retries), state
+ * (the adapter driver's queue) or late (a command's time was up). malloc()ed, or NULL. Process.
+ */
+char *scp_flight_json(struct scp *p);
+/*
  * Inject from text: "hdisk0 op=0x28 lba=100-200 count=1 skip=0 do=check:3/11/00", "hdisk0 rate=5
  * do=busy", "hdisk0 clear". The language is that of scpair inject.
  * 0, or EINVAL/ENOENT with a line in err.

@@ -142,6 +142,9 @@ struct sc_disk_stats {
 };
 #define DKSTATS SC_IOR('D', 38, struct sc_disk_stats)
 
+/* The disk's flight recorder. Opening and closing the disk do not empty it. */
+#define DKFLIGHT SC_IOR('D', 39, struct sc_flight)
+
 /*
  * The define-device structure: what the configure method hands to ddconfig(CFG_INIT) through a
  * uio. Zero means the default. CFG_INIT copies it; nothing is sent to the device before open.

@@ -342,4 +342,55 @@ struct sc_adapter_stats {
 #define SCIOLUNSTAT SC_IOWR('S', 32, struct sc_lun_stats)
 #define SCIOSTAT    SC_IOR('S', 33, struct sc_adapter_stats)
 
+/* ------------------------------------------------------------------ the flight recorder [ours] */
+
+/*
+ * What a driver remembers of its last recoveries, one record a step: always on, written where
+ * something has gone wrong and nowhere else. The error log counts what is alike; here each step has its
+ * own time, request and result, in order.
+ */
+#define SC_FLIGHT_RECORDS 32u
+#define SC_FLIGHT_SEEN    1 /* a command came back with an error: what was seen, which rule, what was done */
+#define SC_FLIGHT_OVER    2 /* the last request that took part has ended */
+#define SC_FLIGHT_STATE   3 /* adapter: the LUN's queue was halted, kept, resumed */
+#define SC_FLIGHT_LATE    4 /* adapter: a command's time was up */
+struct sc_flight_rec {
+    uint64_t seq;            /* 1, 2, 3 ...; 0: no record */
+    uint64_t when_ns;        /* kern_now_ns() */
+    uint64_t took_ns;        /* since it was seen; OVER: since the first was; STATE: since the queue ran */
+    uint64_t lba;            /* the command's first block, when blocks is not 0 */
+    uint32_t blocks;         /* 0: no READ or WRITE, or nobody looked */
+    uint32_t episode;        /* what belongs together has the same number */
+    uint32_t requests;       /* bufs in the command; OVER: bufs that took part */
+    uint32_t good;           /* OVER: of them, ended well */
+    uint32_t failed;         /* OVER: of them, ended with an error */
+    uint32_t retries;        /* OVER: commands sent again */
+    uint16_t error;          /* errno the requests got, or the first of several; 0 none */
+    uint8_t what;            /* SC_FLIGHT_* */
+    uint8_t opcode;          /* first byte of the CDB */
+    uint8_t read;            /* 1: data comes from the device */
+    uint8_t status_validity; /* as in the sc_buf, and so the next three */
+    uint8_t scsi_status;
+    uint8_t adapter_status;
+    uint8_t adap_q_status;
+    uint8_t sense_bytes; /* 0: there is no sense, and the next three mean nothing */
+    uint8_t sense_key;
+    uint8_t asc;
+    uint8_t ascq;
+    uint8_t reserved[3];
+    char rule[32]; /* NUL-terminated: "medium error" */
+    char did[24];  /* likewise: "retried", "span split", "failed" */
+};
+SC_STATIC_ASSERT(sizeof(struct sc_flight_rec) == 128, "fixed layout");
+struct sc_flight {
+    uint8_t id;  /* in, SCIOFLIGHT: target */
+    uint8_t lun; /* and LUN */
+    uint8_t reserved[6];
+    uint64_t seq; /* of the newest; record n is rec[(n - 1) % SC_FLIGHT_RECORDS] */
+    struct sc_flight_rec rec[SC_FLIGHT_RECORDS]; /* out */
+};
+SC_STATIC_ASSERT(sizeof(struct sc_flight) < 16384, "an ioctl number carries 14 bits of size");
+/* EINVAL: the LUN has never been started. What it remembers outlives SCIOSTOP. */
+#define SCIOFLIGHT SC_IOWR('S', 34, struct sc_flight)
+
 #endif /* SYS_SCSI_H */

@@ -222,6 +222,11 @@ struct ad_lun {
     uint64_t lun_waits_credit; /* under adp_lock */
     uint64_t lun_doubles;      /* ad_hw_done() for a command that was not out (NB-20) */
     uint32_t lun_active_max;
+
+    /* The flight recorder, ad_flight.c. */
+    uint32_t lun_episode;
+    uint64_t lun_halted_ns; /* when it last ceased to run */
+    struct sc_flight lun_flight;
 };
 
 /* ---------------------------------------------------------------- an adapter's recovery */
@@ -585,6 +590,12 @@ int ad_icmd_ioctl(struct ad_adapter *adp, unsigned cmd, intptr_t arg, unsigned l
 void ad_icmd_done(struct buf *bp);
 /* The started LUN, or NULL. */
 struct ad_lun *ad_lun_started(struct ad_adapter *adp, unsigned id, unsigned lun);
+
+/* ---------------------------------------------------------------- ad_flight.c */
+
+void ad_flight_state_locked(struct ad_lun *lun, enum ad_lun_state from, enum ad_lun_state to);
+void ad_flight_late_locked(struct ad_lun *lun, const struct ad_cmd *cmd);
+int ad_flight_ioctl(struct ad_adapter *adp, intptr_t arg, unsigned long devflag);
 
 /* ---------------------------------------------------------------- ad_check.c */
 

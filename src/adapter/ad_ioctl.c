@@ -112,7 +112,7 @@ static int ad_ioctl_lunstat(struct ad_adapter *adp, intptr_t arg, unsigned long 
 static bool ad_ioctl_allowed(unsigned cmd, unsigned long devflag)
 {
     return (devflag & (DKERNEL | DAUTH)) || cmd == IOCINFO || cmd == SCIOGTHW || cmd == SCIOSTAT ||
-           cmd == SCIOLUNSTAT;
+           cmd == SCIOLUNSTAT || cmd == SCIOFLIGHT;
 }
 
 /*
@@ -152,6 +152,8 @@ int ad_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, l
         return ad_icmd_ioctl(adp, cmd, arg, devflag, chan);
     case SCIOLUNSTAT:
         return ad_ioctl_lunstat(adp, arg, devflag);
+    case SCIOFLIGHT:
+        return ad_flight_ioctl(adp, arg, devflag);
     case SCIOSTAT:
         ad_stats_get(adp, &stats);
         return kcopyout(&stats, arg, sizeof(stats), devflag);

@@ -98,6 +98,8 @@ static int errlog_run(const struct cli_command *cmd, int argc, char **argv)
         {"json", no_argument, NULL, 'j'}, {"follow", no_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
     bool json = false, follow = false;
     json_int_t seq = 0;
+    struct cli_flight_seen seen = {0};
+    const char *disk = NULL, *file = "errlog";
     int c, rc = CLI_FAILED;
     char *text;
 
@@ -109,30 +111,43 @@ static int errlog_run(const struct cli_command *cmd, int argc, char **argv)
         else
             return cli_getopt_rc(c);
     }
-    if (!cli_arguments(cmd, argc, 1))
+    if (argc - optind == 2) {
+        disk = argv[optind + 1];
+        file = "flight";
+        rc = cli_flight_disk(argv[optind], disk);
+        if (rc != CLI_OK)
+            return rc;
+    } else if (!cli_arguments(cmd, argc, 1)) {
         return CLI_USAGE;
-    text = cli_ctl_read(argv[optind], "errlog", &rc);
+    }
+    text = cli_ctl_read(argv[optind], file, &rc);
     while (text != NULL) {
-        rc = errlog_show(text, json, &seq);
+        rc = disk != NULL ? cli_flight_show(text, disk, json, &seen) : errlog_show(text, json, &seq);
         free(text);
         if (!follow || rc != CLI_OK)
             break;
         cli_sleep_ns(ERRLOG_LOOK_NS);
-        text = cli_ctl_again(argv[optind], "errlog", &rc);
+        text = cli_ctl_again(argv[optind], file, &rc);
     }
     return rc;
 }
 
 const struct cli_command cli_errlog = {
     "errlog",
-    "[--json] [--follow] MOUNTPOINT",
-    "the error log: what was seen, which rule fired, what was done",
+    "[--json] [--follow] MOUNTPOINT [DISK]",
+    "the error log, or with DISK its last recoveries step by step",
     "  -j, --json     one JSON object per line\n"
     "  -f, --follow   go on, until Ctrl-C or the unmount; a record whose count rose comes again\n\n"
     "Columns: number, time, TEMP (recovered) or PERM, kind, device and its image, text, blocks,\n"
     "what the caller got, how often. What happens again within a minute is one record with a count.\n"
     "The log keeps the last 256 records.\n\n"
-    "Example:\n"
+    "With DISK (hdisk0) it is the disk's flight recorder and its LUN's in the adapter driver instead:\n"
+    "the last 32 steps of each, every one with its own time. A command that came back with an error\n"
+    "says what was seen, which rule fired and what was done; \"over\" says how many of the requests\n"
+    "that took part failed and were good, and how long it took from the first error to the last end.\n\n"
+    "Examples:\n"
+    "  scpair inject mnt hdisk0 op=read lba=1000 count=forever do=check:3/11/00\n"
+    "  dd if=mnt/rhdisk0 of=/dev/null skip=1000 count=1; scpair errlog mnt hdisk0\n"
     "  scpair errlog --json mnt | jq 'select(.type == \"PERM\")'\n",
     errlog_run,
 };

@@ -131,6 +131,19 @@ char *cli_ctl_again(const char *mount, const char *name, int *rc);
 /* The same as cli_ctl_read(), parsed. */
 json_t *cli_ctl_json(const char *mount, const char *name, int *rc);
 
+/* ------------------------------------------------------------------ cli_flight.c */
+
+/* The last of a disk that has been shown: its own step, its LUN's, and its story. */
+struct cli_flight_seen {
+    json_int_t fs_disk, fs_adapter, fs_episode;
+};
+/* Show a disk's steps among JSON lines. As cli_stdout(CLI_OK). */
+int cli_flight_show(char *text, const char *disk, bool json, struct cli_flight_seen *seen);
+/* Is there such a disk? CLI_OK, or the exit code after saying what is wrong. */
+int cli_flight_disk(const char *mount, const char *disk);
+/* "1.05 us" for nanoseconds, into out, which is returned. */
+const char *cli_time_text(double ns, char *out, size_t size);
+
 /* ------------------------------------------------------------------ cli_end.c: something with blocks */
 
 /* A file, a device in a mount, or a disk of a pair in this process. */

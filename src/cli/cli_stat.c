@@ -21,20 +21,6 @@ static json_int_t stat_number(const json_t *disk, const char *key)
     return json_integer_value(json_object_get(disk, key));
 }
 
-/* "1.05 us" for nanoseconds. */
-static const char *stat_time(double ns, char *out, size_t size)
-{
-    static const char *const unit[] = {"ns", "us", "ms", "s"};
-    unsigned i = 0;
-
-    while (ns >= 1000.0 && i + 1 < SC_ARRAY_SIZE(unit)) {
-        ns /= 1000.0;
-        i++;
-    }
-    (void)snprintf(out, size, "%.3g %s", ns, unit[i]);
-    return out;
-}
-
 /* The latency below which `share` of the commands stayed: the upper edge of that bucket. */
 static double stat_percentile(const json_t *buckets, json_int_t total, double share)
 {
@@ -63,8 +49,8 @@ static void stat_histogram(const char *what, const json_t *buckets)
     if (total <= 0 || most <= 0)
         return;
     printf("  %s latency of %lld sampled commands: p50 under %s, p99 under %s\n", what, (long long)total,
-           stat_time(stat_percentile(buckets, total, 0.50), p50, sizeof(p50)),
-           stat_time(stat_percentile(buckets, total, 0.99), p99, sizeof(p99)));
+           cli_time_text(stat_percentile(buckets, total, 0.50), p50, sizeof(p50)),
+           cli_time_text(stat_percentile(buckets, total, 0.99), p99, sizeof(p99)));
     for (size_t i = 0; i < json_array_size(buckets); i++) {
         json_int_t n = json_integer_value(json_array_get(buckets, i));
         unsigned bar;
@@ -72,7 +58,7 @@ static void stat_histogram(const char *what, const json_t *buckets)
         if (n <= 0)
             continue;
         bar = (unsigned)((uint64_t)n * STAT_BAR / (uint64_t)most);
-        printf("    from %-8s %10lld ", stat_time((double)((uint64_t)1 << i), low, sizeof(low)),
+        printf("    from %-8s %10lld ", cli_time_text((double)((uint64_t)1 << i), low, sizeof(low)),
                (long long)n);
         for (unsigned b = 0; b <= bar; b++)
             putchar('#');

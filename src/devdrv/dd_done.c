@@ -65,6 +65,9 @@ void dd_release_locked(struct dd_unit *un, struct dd_cmd *cmd, struct dd_chain *
             un->un_stats.bytes_written += moved;
             dd_dirty_mark(un);
         }
+        if (SC_UNLIKELY(un->un_flying.fl_left > 0))
+            for (struct buf *bp = cmd->cmd_bp; bp; bp = bp->av_forw)
+                dd_flight_done_locked(un, bp, 0);
         dd_chain_add(resp, cmd->cmd_bp, cmd->cmd_tail, cmd->cmd_nbufs);
     } else {
         dd_frag_done_locked(un, cmd, moved, 0, resp);
@@ -99,6 +102,7 @@ void dd_done_other_locked(struct dd_unit *un, struct dd_cmd *cmd)
     if (cmd->cmd_noted)
         dd_halt_noted_locked(un, cmd);
     if (cmd->cmd_sc.bufstruct.b_flags & B_ERROR) {
+        cmd->cmd_failed_ns = kern_now_ns();
         dd_recover_error_locked(un, cmd);
         dd_recover_nudge_locked(un, false);
     } else {

@@ -100,6 +100,7 @@ static void frag_finish_locked(struct dd_unit *un, struct dd_frag *frag, struct 
     }
     un->un_stats.in_process--;
     un->un_stats.completed++;
+    dd_flight_done_locked(un, bp, frag->frag_error);
     dd_chain_add(resp, bp, bp, 1);
 
     while (*link != frag) {

@@ -66,6 +66,7 @@
 #define DD_BUF_INPROC  2u
 #define DD_BUF_RECOVER 3u
 #define DD_BUF_STATE   3u
+#define DD_BUF_TOLD    8u /* the flight recorder waits for its end */
 #define DD_BUF_FLAGS   ((uintptr_t)(DEV_BSIZE - 1u))
 
 static inline size_t dd_buf_bytes(const struct buf *bp) { return (size_t)(bp->b_work & ~DD_BUF_FLAGS); }
@@ -132,6 +133,7 @@ struct dd_cmd {
     uint16_t cmd_place;        /* in the span it was part of */
     uint32_t cmd_wait_mark;    /* ... and un_waited_ms at the first of them */
     _Atomic uint32_t cmd_sent; /* cmd_seq when it was passed to the adapter driver; another one: not yet */
+    uint64_t cmd_failed_ns;    /* when it last came back with an error */
     uint8_t cmd_noted;         /* it came back with an error that has been noted: see dd_halt.c */
 };
 
@@ -308,6 +310,13 @@ struct dd_rec {
     uint8_t rec_sense[DD_SENSE_BYTES + 4];
 };
 
+/* What the flight recorder knows of the recovery under way (dd_flight.c). */
+struct dd_flight {
+    uint32_t fl_left;             /* bufs with DD_BUF_TOLD; 0: no recovery is under way */
+    uint64_t fl_began_ns;         /* when the first command came back */
+    struct sc_flight_rec fl_over; /* what will be said at its end */
+};
+
 /* ------------------------------------------------------------------ one disk */
 
 #define DD_HOLD_RECOVER 0x1u  /* no new commands: recovery */
@@ -392,6 +401,8 @@ struct dd_unit {
     devno_t un_devno;
     struct scdisk_dds un_dds;
     struct sc_disk_stats un_stats;
+    struct dd_flight un_flying;
+    struct sc_flight un_flight;
     struct dd_rec un_rec;
     struct sc_disk_info un_info;
     /* open and close; un_lock */
@@ -738,6 +749,21 @@ int dd_range_unmap(struct dd_unit *un, const struct sc_range *range);
 int dd_range_zero(struct dd_unit *un, const struct sc_range *range, bool may_unmap);
 int dd_range_extent(struct dd_unit *un, struct sc_extent *ext);
 
+/* ------------------------------------------------------------------ dd_flight.c */
+
+/* DKFLIGHT. Process, no lock. */
+int dd_flight_copyout(struct dd_unit *un, intptr_t arg, unsigned long devflag);
+/* A command that came back with an error has been judged. */
+void dd_flight_seen_locked(struct dd_unit *un, const struct dd_cmd *cmd, int error, const char *rule,
+                           const char *did, const struct scsi_sense *sense, uint32_t sense_bytes);
+/* This buf has its end; it is marked DD_BUF_TOLD. */
+void dd_flight_end_locked(struct dd_unit *un, struct buf *bp, int error);
+static inline void dd_flight_done_locked(struct dd_unit *un, struct buf *bp, int error)
+{
+    if (SC_UNLIKELY(bp->b_work & DD_BUF_TOLD))
+        dd_flight_end_locked(un, bp, error);
+}
+
 /* ------------------------------------------------------------------ dd_stats.c */
 
 void dd_stats_get(struct dd_unit *un, struct sc_disk_stats *out);
@@ -748,7 +774,7 @@ void dd_stats_get(struct dd_unit *un, struct sc_disk_stats *out);
 uint64_t dd_check_invariants(devno_t devno);
 /* Bytes of memory held for this unit. For tests. */
 size_t dd_memory_bytes(devno_t devno);
-/* One line in the error log. `cmd` may be NULL. */
+/* One line in the error log. `cmd` may be NULL; else un_lock is held, and the flight recorder has it too. */
 void dd_log(struct dd_unit *un, const struct dd_cmd *cmd, uint32_t id, bool temp, int error, const char *rule,
             const char *did, const uint8_t *sense, uint32_t sense_bytes);
 

@@ -499,6 +499,8 @@ int dd_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, l
         return ioctl_info(un, arg, devflag);
     case DKSTATS:
         return ioctl_stats(un, arg, devflag);
+    case DKFLIGHT:
+        return dd_flight_copyout(un, arg, devflag);
     case DKIOCMD:
         return mode == DD_MODE_DIAGNOSTIC ? ioctl_passthru(un, arg, devflag) : EACCES;
     case DK_PASSTHRU:

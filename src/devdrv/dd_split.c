@@ -36,6 +36,7 @@ static void split_buf_fail_locked(struct dd_unit *un, struct buf *bp, size_t mov
     un->un_stats.errors++;
     un->un_stats.completed++;
     un->un_stats.recovering--;
+    dd_flight_done_locked(un, bp, error);
     dd_chain_add(&un->un_resp, bp, bp, 1);
 }
 
@@ -103,6 +104,7 @@ static void split_span_locked(struct dd_unit *un, struct dd_cmd *cmd, size_t goo
                 un->un_stats.bytes_written += bp->b_bcount;
             if (!cmd->cmd_read)
                 dd_dirty_mark(un);
+            dd_flight_done_locked(un, bp, 0);
             dd_chain_add(&un->un_resp, bp, bp, 1);
         } else {
             dd_buf_state_set(bp, DD_BUF_PENDING);

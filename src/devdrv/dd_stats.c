@@ -96,6 +96,7 @@ uint64_t dd_check_invariants(devno_t devno)
     KASSERT(sums.sum_recovering == st->recovering);
     KASSERT(st->bufs == st->pending + st->in_process + st->recovering + st->completed);
     KASSERT(st->errors <= st->completed);
+    KASSERT(un->un_flying.fl_left <= st->pending + st->in_process + st->recovering);
     KASSERT(un->un_active <= un->un_depth_max && un->un_depth >= 1 && un->un_depth <= un->un_depth_max);
     held = st->pending + st->in_process + st->recovering;
     unlock_enable(old, &un->un_lock);
@@ -115,11 +116,12 @@ size_t dd_memory_bytes(devno_t devno)
  * One record, in the published order of detail: CDB length, target, LUN, CDB, validity, SCSI status, adapter
  * status, sense bytes. The text leaves the block out, so that a row of the same errors is one record.
  * Diagnostic mode and pass-through commands are not logged, nor what a device need not know (CAM-19).
- * Context: any; un_lock may be held.
+ * Context: any. Locks: un_lock held when there is a command, which the flight recorder is told of as well.
  */
 void dd_log(struct dd_unit *un, const struct dd_cmd *cmd, uint32_t id, bool temp, int error, const char *rule,
             const char *did, const uint8_t *sense, uint32_t sense_bytes)
 {
+    struct scsi_sense parsed = {0};
     struct err_rec rec = {0};
     uint8_t *d = rec.er_detail;
     size_t name_bytes =
@@ -150,8 +152,7 @@ void dd_log(struct dd_unit *un, const struct dd_cmd *cmd, uint32_t id, bool temp
         memcpy(d + 22, sense, sense_bytes);
     rec.er_detail_bytes = (uint8_t)(22u + sense_bytes);
     if (sense_bytes > 13) {
-        struct scsi_sense parsed = scsi_sense_parse(sense, sense_bytes);
-
+        parsed = scsi_sense_parse(sense, sense_bytes);
         if (parsed.key == SCSI_KEY_ILLEGAL && cmd->cmd_sync && (cmd->cmd_sync->sy_flags & DD_SYNC_UNKNOWN))
             return;
         kern_format(rec.er_text, sizeof(rec.er_text), "opcode %02x: sense %x/%02x/%02x: %s: %s", d[3],
@@ -164,5 +165,6 @@ void dd_log(struct dd_unit *un, const struct dd_cmd *cmd, uint32_t id, bool temp
         rec.er_low = cmd->cmd_lba;
         rec.er_end = cmd->cmd_lba + (cmd->cmd_bytes >> un->un_shift);
     }
+    dd_flight_seen_locked(un, cmd, error, rule, did, &parsed, sense_bytes > 13 ? sense_bytes : 0);
     errsave(&rec, sizeof(rec));
 }

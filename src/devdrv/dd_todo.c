@@ -62,6 +62,7 @@ static void todo_fail_chain_locked(struct dd_unit *un, struct buf *bp, int error
         un->un_stats.errors++;
         un->un_stats.completed++;
         un->un_stats.pending--;
+        dd_flight_done_locked(un, bp, error);
         dd_chain_add(&un->un_resp, bp, bp, 1);
         bp = next;
     }

@@ -4,6 +4,7 @@
  *
  *   stat    counters, JSON            errlog  the error log, JSON lines
  *   pid     the server's process id   spec    what is mounted and how, JSON
+ *   flight  the flight recorders: the steps of the last recoveries, JSON lines
  *   inject  write: one fault rule per line (scp_inject); a refused line fails the write(2) with
  *           EINVAL. read: the rules in force and why the last one was refused, JSON
  *   plug    write: disks come and go (fuse_plug.c)
@@ -172,6 +173,9 @@ int fuse_ctl_open(struct fuse_pair *pr, struct fuse_handle *h)
         break;
     case FUSE_KIND_ERRLOG:
         h->h_text = scp_errlog_json(pr->pr_scp, 0);
+        break;
+    case FUSE_KIND_FLIGHT:
+        h->h_text = scp_flight_json(pr->pr_scp);
         break;
     case FUSE_KIND_PID:
         if (asprintf(&h->h_text, "%ld\n", (long)getpid()) < 0)

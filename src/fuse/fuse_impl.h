@@ -33,6 +33,7 @@ enum fuse_kind {
     FUSE_KIND_RAW,     /* rhdiskN */
     FUSE_KIND_STAT,    /* .scpair/... */
     FUSE_KIND_ERRLOG,
+    FUSE_KIND_FLIGHT,
     FUSE_KIND_PID,
     FUSE_KIND_SPEC,
     FUSE_KIND_INJECT,

@@ -53,6 +53,7 @@ static const struct fuse_ioctl {
     {SCIOCMD, IOCTL_ADAPTER, offsetof(struct sc_passthru, buffer)},
     {SCIOLUNSTAT, IOCTL_ADAPTER, 0},
     {SCIOSTAT, IOCTL_ADAPTER, 0},
+    {SCIOFLIGHT, IOCTL_ADAPTER, 0},
     {DKIORDSE, IOCTL_DISK, offsetof(struct sc_rdwrt, buffer)},
     {DKIOWRSE, IOCTL_DISK, offsetof(struct sc_rdwrt, buffer)},
     {DKIOCMD, IOCTL_DISK, offsetof(struct sc_passthru, buffer)},
@@ -68,6 +69,7 @@ static const struct fuse_ioctl {
     {DKEXTENT, IOCTL_DISK, 0},
     {DKINFO, IOCTL_DISK, 0},
     {DKSTATS, IOCTL_DISK, 0},
+    {DKFLIGHT, IOCTL_DISK, 0},
 };
 
 static const struct fuse_ioctl *fuse_ioctl_find(unsigned cmd, unsigned where)

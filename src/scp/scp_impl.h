@@ -11,6 +11,7 @@
 #include <scpair/ad_hw.h>
 #include <scpair/scpair.h>
 #include <scpair/shim.h>
+#include <stdio.h>
 
 #include "../adapter/sim/sim.h"
 
@@ -99,5 +100,15 @@ size_t scp_process_part(uint32_t owner);
 /* The lowest free minor number of a major, or -1. */
 int scp_minor_take(unsigned major);
 void scp_minor_give(unsigned major, int minor);
+
+/* ------------------------------------------------------------------ scp_json.c, scp_flight.c */
+
+/* A string with its quotation marks. */
+void scp_json_string(FILE *f, const char *text);
+/* ,"name":"2025-06-01T10:20:30.123456Z" where wall_ns was the time at monotonic 0. */
+void scp_json_time(FILE *f, const char *name, uint64_t wall_ns, uint64_t ns);
+uint64_t scp_json_wall_ns(void);
+/* "READ", or NULL. */
+const char *scp_opcode_text(uint8_t opcode);
 
 #endif /* SCP_IMPL_H */

@@ -3,7 +3,7 @@
  * scp_json.c - counters and the error log as JSON.
  *
  * The names are those scripts rely on (README, scpair-stat in the manual). Written with fprintf
- * into memory: the only strings that need quoting are checked by json_string().
+ * into memory: the only strings that need quoting are checked by scp_json_string().
  */
 #define _GNU_SOURCE
 #include "scp_impl.h"
@@ -16,7 +16,7 @@
 
 #define JSON_CLOCK_SLACK_NS UINT64_C(50000000) /* by which the two clocks may drift apart unnoticed */
 
-static void json_string(FILE *f, const char *text)
+void scp_json_string(FILE *f, const char *text)
 {
     fputc('"', f);
     for (; *text != '\0'; text++) {
@@ -56,7 +56,7 @@ static void json_adapter(FILE *f, struct scp *p, unsigned i)
     fprintf(f, "{\"name\":\"%s\"", scp_adapter_name(p, i));
     if (error != 0) {
         fprintf(f, ",\"error\":");
-        json_string(f, scp_strerror(error));
+        scp_json_string(f, scp_strerror(error));
     }
     fprintf(f,
             ",\"max_transfer\":%" PRIu64 ",\"commands\":%" PRIu64 ",\"completed\":%" PRIu64
@@ -78,7 +78,7 @@ static void json_disk(FILE *f, struct scp *p, unsigned i)
             scp_adapter_name(p, scp_disk_adapter(p, i)));
     if (error != 0) {
         fprintf(f, ",\"error\":");
-        json_string(f, scp_strerror(error));
+        scp_json_string(f, scp_strerror(error));
     }
     fprintf(
         f,
@@ -169,7 +169,7 @@ static const char *errid_text(uint32_t id)
 }
 
 /* "2025-06-01T10:20:30.123456Z", where `wall_ns` was the time at monotonic 0. */
-static void json_time(FILE *f, const char *name, uint64_t wall_ns, uint64_t ns)
+void scp_json_time(FILE *f, const char *name, uint64_t wall_ns, uint64_t ns)
 {
     time_t seconds = (time_t)((wall_ns + ns) / 1000000000u);
     char text[32] = "";
@@ -191,7 +191,7 @@ static void json_image(FILE *f, const struct scp *p, const char *resource)
         if (strcmp(scp_disk_name(p, i), resource) != 0)
             continue;
         fprintf(f, ",\"image\":");
-        json_string(f, d->path != NULL                     ? d->path
+        scp_json_string(f, d->path != NULL                     ? d->path
                        : d->medium < SC_ARRAY_SIZE(medium) ? medium[d->medium]
                                                            : "?");
     }
@@ -209,17 +209,17 @@ static void json_record(FILE *f, const struct scp *p, const struct err_rec *r, u
     memcpy(text, r->er_text, ERR_TEXT_MAX);
     fprintf(f, "{\"seq\":%" PRIu64 ",\"first_seq\":%" PRIu64 ",\"count\":%" PRIu64, r->er_seq,
             r->er_first_seq, r->er_count);
-    json_time(f, "first", wall_ns, r->er_first_ns);
-    json_time(f, "last", wall_ns, r->er_when_ns);
+    scp_json_time(f, "first", wall_ns, r->er_first_ns);
+    scp_json_time(f, "last", wall_ns, r->er_when_ns);
     fprintf(f,
             ",\"first_ns\":%" PRIu64 ",\"when_ns\":%" PRIu64 ",\"id\":\"%s\",\"type\":\"%s\",\"resource\":",
             r->er_first_ns, r->er_when_ns, errid_text(r->er_id), r->er_temp ? "TEMP" : "PERM");
-    json_string(f, resource);
+    scp_json_string(f, resource);
     json_image(f, p, resource);
     if (r->er_end != 0)
         fprintf(f, ",\"block_first\":%" PRIu64 ",\"block_last\":%" PRIu64, r->er_low, r->er_end - 1);
     fprintf(f, ",\"errno\":%u,\"text\":", r->er_errno);
-    json_string(f, text);
+    scp_json_string(f, text);
     fprintf(f, ",\"detail\":\"");
     for (unsigned i = 0; i < bytes; i++)
         fprintf(f, "%02x", r->er_detail[i]);
@@ -230,7 +230,7 @@ static void json_record(FILE *f, const struct scp *p, const struct err_rec *r, u
  * The time of day at monotonic 0. Kept while it is as good as right, so that a record has the same
  * times whenever it is asked for; taken anew when somebody has set the clock.
  */
-static uint64_t json_wall_ns(void)
+uint64_t scp_json_wall_ns(void)
 {
     static _Atomic uint64_t kept;
     uint64_t old = atomic_load(&kept), fresh;
@@ -250,7 +250,7 @@ char *scp_errlog_json(const struct scp *p, uint64_t after_seq)
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
     struct err_rec batch[16];
-    uint64_t wall_ns = json_wall_ns();
+    uint64_t wall_ns = scp_json_wall_ns();
     pthread_rwlock_t *slots = &((struct scp *)(uintptr_t)p)->p_slots;
     unsigned n;
 

@@ -52,6 +52,18 @@ equal "the image is named" "$work/a,b.img" "$(jq -r -s '.[-1].image' "$work/errl
 "$scpair" errlog "$mnt" >"$work/errlog"
 says "errlog as text: device and image" "hdisk0 ($work/a,b.img)" "$work/errlog"
 says "errlog as text: how often" 'times since' "$work/errlog"
+# The story of one disk: in order, with times, and with an end.
+"$scpair" errlog --json "$mnt" hdisk0 >"$work/flight"
+equal "errlog DISK: only that disk's" '["hdisk0"]' "$(jq -s -c '[.[].disk] | unique' "$work/flight")"
+check "errlog DISK: in order of time" jq -s -e '[.[].when_ns] | . == sort' "$work/flight"
+step='[.[] | select(.what == "seen") | .rule != "" and .did != "" and .blocks > 0] | length > 0 and all'
+check "errlog DISK: each command has a rule and what was done" jq -s -e "$step" "$work/flight"
+over='[.[] | select(.what == "over")][-1] | .failed >= 1 and .requests == .good + .failed and .took_ns > 0'
+check "errlog DISK: the last word is an end that adds up" jq -s -e "$over" "$work/flight"
+"$scpair" errlog "$mnt" hdisk0 >"$work/flight"
+says "errlog DISK as text: a step" 'CHECK CONDITION, sense ./../.. -> rule "' "$work/flight"
+says "errlog DISK as text: the end" 'hdisk0  over: [0-9]* requests* failed (' "$work/flight"
+refuse "errlog of a disk that is not there" "$scpair" errlog "$mnt" hdisk9
 check "forget the rule" "$scpair" inject --clear "$mnt"
 
 # A rule by rate, in its own words.

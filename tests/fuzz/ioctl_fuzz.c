@@ -25,10 +25,10 @@ static uint64_t calls;
 
 static const unsigned adapter_cmds[] = {IOCINFO,  SCIOSTART, SCIOSTOP,    SCIOHALT,   SCIORESET,
                                         SCIOGTHW, SCIOEVENT, SCIOINQU,    SCIOSTUNIT, SCIOTUR,
-                                        SCIOREAD, SCIOCMD,   SCIOLUNSTAT, SCIOSTAT};
+                                        SCIOREAD, SCIOCMD,   SCIOLUNSTAT, SCIOSTAT,   SCIOFLIGHT};
 static const unsigned disk_cmds[] = {IOCINFO,      DKIORDSE, DKIOWRSE, DKIOCMD, DK_PASSTHRU, DKPMR,
                                      DKAMR,        DKEJECT,  DKFORMAT, DKFLUSH, DKUNMAP,     DKZERO,
-                                     DKZERO_UNMAP, DKEXTENT, DKINFO,   DKSTATS};
+                                     DKZERO_UNMAP, DKEXTENT, DKINFO,   DKSTATS, DKFLIGHT};
 
 /* Bytes that come close to what a sensible caller would send, so that more than the first check is reached.
  */

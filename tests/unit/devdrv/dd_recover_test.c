@@ -247,8 +247,10 @@ START_TEST(test_log_of_short_sense)
     struct file *fp = fake_open(NULL);
     struct dd_unit *un = dd_unit_of(FAKE_DEV);
     struct err_rec rec;
+    int old = disable_lock(INTIODONE, &un->un_lock);
 
     dd_log(un, un->un_free, ERRID_DISK_ERR1, false, EMEDIA, "rule", "did", sense, _i ? 14 : 13);
+    unlock_enable(old, &un->un_lock);
     ck_assert_uint_eq(errlog_read(0, &rec, 1), 1);
     ck_assert_msg((strstr(rec.er_text, "sense 3/11/04") != NULL) == (_i != 0), "%s", rec.er_text);
     ck_assert_uint_eq(rec.er_detail_bytes, _i ? 36 : 35);
