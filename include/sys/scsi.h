@@ -313,12 +313,12 @@ struct sc_lun_stats {
     uint8_t lun;   /* in: LUN */
     uint8_t state; /* out: SC_LUN_* */
     uint8_t reserved;
-    uint32_t queued;     /* gauge: waiting */
-    uint32_t active;     /* gauge: at the device */
-    uint32_t active_max; /* highest so far */
-    uint32_t openings;   /* commands it may have at the device */
-    uint32_t reserved2;
-    uint64_t accepted;     /* by strategy */
+    uint32_t queued;       /* gauge: waiting */
+    uint32_t active;       /* gauge: at the device */
+    uint32_t active_max;   /* highest so far */
+    uint32_t openings;     /* commands it may have at the device */
+    uint32_t flushing;     /* gauge: thrown back, and not given back before the chip has let go of all */
+    uint64_t accepted;     /* by strategy: queued + active + flushing + completed, always */
     uint64_t completed;    /* given back */
     uint64_t errors;       /* of them, with B_ERROR */
     uint64_t flushed;      /* of them, thrown back with ENXIO */

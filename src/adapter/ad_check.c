@@ -65,6 +65,7 @@ void ad_lun_stats_get(struct ad_lun *lun, struct sc_lun_stats *out)
     out->lun = lun->lun_lun;
     out->state = lun->lun_state;
     out->queued = lun->lun_queued;
+    out->flushing = lun->lun_flushing;
     in_lane = ad_lane_done_locked(lun);
     out->active = lun->lun_active + ad_lane_active_locked(lun);
     /* The lane does not measure its depth; a command that went through it was at least alone. */

@@ -81,9 +81,10 @@ static void stat_disk(const json_t *d)
            (long long)stat_number(d, "spanned_commands"), (long long)stat_number(d, "spanned_bufs"),
            (long long)stat_number(d, "fragments"), (long long)stat_number(d, "gathered"),
            (long long)stat_number(d, "internal"));
-    printf("  now: %lld pending, %lld in process, %lld recovering; %lld completed\n",
+    printf("  now: %lld pending, %lld in process, %lld recovering; %lld completed, %lld not given back yet\n",
            (long long)stat_number(d, "pending"), (long long)stat_number(d, "in_process"),
-           (long long)stat_number(d, "recovering"), (long long)stat_number(d, "completed"));
+           (long long)stat_number(d, "recovering"), (long long)stat_number(d, "completed"),
+           (long long)stat_number(d, "reqs_queued_for_completion"));
     printf("  %lld errors, %lld retries, %lld requeued; %lld allocation failures, %lld restarts\n",
            (long long)stat_number(d, "errors"), (long long)stat_number(d, "retries"),
            (long long)stat_number(d, "requeued"), (long long)stat_number(d, "alloc_failures"),
@@ -101,14 +102,35 @@ static void stat_adapter(const json_t *a)
            (long long)stat_number(a, "credits"));
 }
 
+static void stat_lun(const json_t *l)
+{
+    printf("  lun %lld,%lld (%s) %s: %lld accepted = %lld queued + %lld active + %lld flushing + %lld "
+           "completed\n",
+           (long long)stat_number(l, "id"), (long long)stat_number(l, "lun"),
+           json_string_value(json_object_get(l, "disk")), json_string_value(json_object_get(l, "state")),
+           (long long)stat_number(l, "accepted"), (long long)stat_number(l, "queued"),
+           (long long)stat_number(l, "active"), (long long)stat_number(l, "flushing"),
+           (long long)stat_number(l, "completed"));
+    printf("    %lld errors, %lld thrown back, %lld timeouts, %lld refused; at most %lld of %lld at the "
+           "device\n",
+           (long long)stat_number(l, "errors"), (long long)stat_number(l, "flushed"),
+           (long long)stat_number(l, "timeouts"), (long long)stat_number(l, "refused"),
+           (long long)stat_number(l, "active_max"), (long long)stat_number(l, "openings"));
+}
+
 static void stat_print(const json_t *all)
 {
     const json_t *adapters = json_object_get(all, "adapters");
     const json_t *memory = json_object_get(all, "memory");
     const json_t *disks = json_object_get(all, "disks");
 
-    for (size_t i = 0; i < json_array_size(adapters); i++)
+    for (size_t i = 0; i < json_array_size(adapters); i++) {
+        const json_t *luns = json_object_get(json_array_get(adapters, i), "luns");
+
         stat_adapter(json_array_get(adapters, i));
+        for (size_t l = 0; l < json_array_size(luns); l++)
+            stat_lun(json_array_get(luns, l));
+    }
     printf("memory of the disk drivers: %lld bytes, of the adapter drivers: %lld\n",
            (long long)stat_number(memory, "dd"), (long long)stat_number(memory, "ad"));
     for (size_t i = 0; i < json_array_size(disks); i++)

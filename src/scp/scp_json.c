@@ -45,6 +45,34 @@ static void json_buckets(FILE *f, const char *name, const uint64_t *bucket)
     fputc(']', f);
 }
 
+/* The LUNs of an adapter's disks: what went in and where it is. A LUN that is not started has no counters. */
+static void json_luns(FILE *f, struct scp *p, unsigned adapter, struct file *fp)
+{
+    static const char *const state[] = {"stopped",  "running",   "halted",  "kept",
+                                        "recovery", "recovered", "stopping"};
+    bool comma = false;
+
+    fprintf(f, ",\"luns\":[");
+    for (unsigned i = 0; i < p->p_ndisks; i++) {
+        const struct scp_disk *dk = &p->p_disks[i];
+        struct sc_lun_stats st = {.id = dk->dk_id, .lun = dk->dk_lun};
+
+        if (dk->dk_adapter != adapter || fp_ioctl(fp, SCIOLUNSTAT, (intptr_t)&st, 0) != 0)
+            continue;
+        fprintf(f,
+                "%s{\"id\":%u,\"lun\":%u,\"disk\":\"%s\",\"state\":\"%s\",\"accepted\":%" PRIu64
+                ",\"queued\":%u,\"active\":%u,\"flushing\":%u,\"completed\":%" PRIu64 ",\"errors\":%" PRIu64
+                ",\"flushed\":%" PRIu64 ",\"timeouts\":%" PRIu64 ",\"refused\":%" PRIu64
+                ",\"waits_credit\":%" PRIu64 ",\"active_max\":%u,\"openings\":%u}",
+                comma ? "," : "", st.id, st.lun, dk->dk_name,
+                state[st.state < SC_ARRAY_SIZE(state) ? st.state : 0], st.accepted, st.queued, st.active,
+                st.flushing, st.completed, st.errors, st.flushed, st.timeouts, st.refused, st.waits_credit,
+                st.active_max, st.openings);
+        comma = true;
+    }
+    fputc(']', f);
+}
+
 static void json_adapter(FILE *f, struct scp *p, unsigned i)
 {
     struct sc_adapter_stats st = {0};
@@ -61,9 +89,12 @@ static void json_adapter(FILE *f, struct scp *p, unsigned i)
     fprintf(f,
             ",\"max_transfer\":%" PRIu64 ",\"commands\":%" PRIu64 ",\"completed\":%" PRIu64
             ",\"errors\":%" PRIu64 ",\"resets\":%" PRIu64 ",\"events\":%" PRIu64
-            ",\"responses_pending\":%" PRIu64 ",\"credits\":%u,\"credits_free\":%u,\"luns_started\":%u}",
+            ",\"responses_pending\":%" PRIu64 ",\"credits\":%u,\"credits_free\":%u,\"luns_started\":%u",
             st.max_transfer, st.commands, st.completed, st.errors, st.resets, st.events, st.responses_pending,
             st.credits, st.credits_free, st.luns_started);
+    if (error == 0)
+        json_luns(f, p, i, fp);
+    fputc('}', f);
 }
 
 static void json_disk(FILE *f, struct scp *p, unsigned i)
@@ -80,17 +111,19 @@ static void json_disk(FILE *f, struct scp *p, unsigned i)
         fprintf(f, ",\"error\":");
         scp_json_string(f, scp_strerror(error));
     }
-    fprintf(
-        f,
-        ",\"bufs\":%" PRIu64 ",\"commands\":%" PRIu64 ",\"spanned_commands\":%" PRIu64
-        ",\"spanned_bufs\":%" PRIu64 ",\"fragments\":%" PRIu64 ",\"gathered\":%" PRIu64
-        ",\"internal\":%" PRIu64 ",\"pending\":%" PRIu64 ",\"in_process\":%" PRIu64 ",\"recovering\":%" PRIu64
-        ",\"completed\":%" PRIu64 ",\"errors\":%" PRIu64 ",\"retries\":%" PRIu64 ",\"requeued\":%" PRIu64
-        ",\"alloc_failures\":%" PRIu64 ",\"restarts\":%" PRIu64 ",\"responses_queued\":%" PRIu64
-        ",\"bytes_read\":%" PRIu64 ",\"bytes_written\":%" PRIu64 ",\"latency_sample\":%u",
-        st.bufs, st.commands, st.spanned_commands, st.spanned_bufs, st.fragments, st.gathered, st.internal,
-        st.pending, st.in_process, st.recovering, st.completed, st.errors, st.retries, st.requeued,
-        st.alloc_failures, st.restarts, st.responses_queued, st.bytes_read, st.bytes_written, SC_LAT_SAMPLE);
+    fprintf(f,
+            ",\"bufs\":%" PRIu64 ",\"commands\":%" PRIu64 ",\"spanned_commands\":%" PRIu64
+            ",\"spanned_bufs\":%" PRIu64 ",\"fragments\":%" PRIu64 ",\"gathered\":%" PRIu64
+            ",\"internal\":%" PRIu64 ",\"pending\":%" PRIu64 ",\"in_process\":%" PRIu64
+            ",\"recovering\":%" PRIu64 ",\"completed\":%" PRIu64 ",\"errors\":%" PRIu64
+            ",\"retries\":%" PRIu64 ",\"requeued\":%" PRIu64 ",\"alloc_failures\":%" PRIu64
+            ",\"restarts\":%" PRIu64 ",\"responses_queued\":%" PRIu64
+            ",\"reqs_queued_for_completion\":%" PRIu64 ",\"reqs_completed_with_error\":%" PRIu64
+            ",\"bytes_read\":%" PRIu64 ",\"bytes_written\":%" PRIu64 ",\"latency_sample\":%u",
+            st.bufs, st.commands, st.spanned_commands, st.spanned_bufs, st.fragments, st.gathered,
+            st.internal, st.pending, st.in_process, st.recovering, st.completed, st.errors, st.retries,
+            st.requeued, st.alloc_failures, st.restarts, st.responses_queued, st.responses_queued, st.errors,
+            st.bytes_read, st.bytes_written, SC_LAT_SAMPLE);
     json_buckets(f, "latency_read_log2ns", st.lat_read);
     json_buckets(f, "latency_write_log2ns", st.lat_write);
     fputc('}', f);
@@ -192,8 +225,8 @@ static void json_image(FILE *f, const struct scp *p, const char *resource)
             continue;
         fprintf(f, ",\"image\":");
         scp_json_string(f, d->path != NULL                     ? d->path
-                       : d->medium < SC_ARRAY_SIZE(medium) ? medium[d->medium]
-                                                           : "?");
+                           : d->medium < SC_ARRAY_SIZE(medium) ? medium[d->medium]
+                                                               : "?");
     }
 }
 

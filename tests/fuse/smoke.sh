@@ -57,6 +57,13 @@ for name in name bufs commands spanned_commands spanned_bufs fragments gathered 
 done
 check "conservation: bufs = pending + in_process + recovering + completed" \
     jq -e '.disks[0] | .bufs == .pending + .in_process + .recovering + .completed' "$work/stat.json"
+lun='.adapters[0].luns | length == 2 and all(.accepted == .queued + .active + .flushing + .completed)'
+check "conservation in each LUN: accepted = queued + active + flushing + completed" \
+    jq -e "$lun and all(.accepted > 0)" "$work/stat.json"
+check "nothing waits to be given back, nothing failed" \
+    jq -e '.disks[0] | .reqs_queued_for_completion == 0 and .reqs_completed_with_error == 0' "$work/stat.json"
+"$scpair" stat "$mnt" >"$work/stat.txt"
+says "stat as text: each LUN" 'lun 0,0 (hdisk0) running: .* accepted = ' "$work/stat.txt"
 
 # Misbehaviour, and its trace.
 raw_block() { dd if="$mnt/rhdisk0" of=/dev/null bs=4096 skip="$1" count=1; }
