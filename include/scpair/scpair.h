@@ -228,6 +228,11 @@ char *scp_errlog_json(const struct scp *p, uint64_t after_seq);
  */
 char *scp_flight_json(struct scp *p);
 /*
+ * What trc_start() (sys/kservices.h) and its hooks have recorded of this pair, as Chrome trace JSON for
+ * ui.perfetto.dev: docs/observability.md. While it runs, or after trc_stop(). malloc()ed, or NULL. Process.
+ */
+char *scp_trace_json(struct scp *p);
+/*
  * Inject from text: "hdisk0 op=0x28 lba=100-200 count=1 skip=0 do=check:3/11/00", "hdisk0 rate=5
  * do=busy", "hdisk0 clear". The language is that of scpair inject.
  * 0, or EINVAL/ENOENT with a line in err.

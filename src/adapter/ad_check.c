@@ -32,6 +32,7 @@ void ad_state_set_locked(struct ad_lun *lun, enum ad_lun_state to)
     SHIM_ASSERT(to < AD_LUN_STATES && ad_state_move_ok((enum ad_lun_state)lun->lun_state, to));
     if (to != AD_LUN_RUN)
         ad_lane_close_locked(lun);
+    TRCHKL3T(HKWD_AD_STATE, TRC_LUN(lun->lun_adp->adp_devno, lun->lun_id, lun->lun_lun), lun->lun_state, to);
     ad_flight_state_locked(lun, (enum ad_lun_state)lun->lun_state, to);
     lun->lun_state = (uint8_t)to;
 }

@@ -18,6 +18,7 @@
 #include <sys/scsched.h>
 #include <sys/scsi.h>
 #include <sys/sctypes.h>
+#include <sys/trchkid.h>
 
 /* ---------------------------------------------------------------- limits, with their reasons */
 
@@ -435,6 +436,23 @@ void ad_serve(struct ad_adapter *adp);
 /* Let every LUN that waits for the chip or the mapper try again; ad_serve() or ad_work_unlock() must follow.
  */
 void ad_kick_waiting(struct ad_adapter *adp);
+
+/* A trace hook about a request; d3 to d5 are computed while a trace runs only. */
+#define AD_TRACE(hw, sb, d3, d4, d5)                                                                         \
+    TRCHKL5T(hw, TRC_LUN((sb)->bufstruct.b_dev, (sb)->scsi_command.scsi_id, (sb)->lun), (uintptr_t)(sb), d3, \
+             d4, d5)
+/* Half of its CDB, copied and not read. */
+static inline uint64_t ad_trace_cdb(const struct sc_buf *sb, size_t half)
+{
+    return trc_pack((const uint8_t *)&sb->scsi_command.scsi_cmd + 8 * half, 8);
+}
+/* It is about to be given back. */
+#define AD_TRACE_PUSH(sb)                                                                                    \
+    AD_TRACE(HKWD_AD_PUSH, sb, (sb)->bufstruct.b_flags &B_ERROR ? (sb)->bufstruct.b_error : 0, 0, 0)
+/* The chip has let go of it. */
+#define AD_TRACE_DONE(cmd)                                                                                   \
+    AD_TRACE(HKWD_AD_DONE, (cmd)->cmd_sb, (cmd)->cmd_xfer.xfer_result, (cmd)->cmd_xfer.xfer_scsi_status,     \
+             (cmd)->cmd_xfer.xfer_resid)
 
 _Static_assert(sizeof(struct sc_cmd) >= AD_HW_CDB_BYTES, "a chip may read that much of any CDB");
 

@@ -188,6 +188,7 @@ bool ad_lane_submit(struct ad_lun *lun, struct sc_buf *sb)
         }
         ad_sync(adp, cmd, SHIM_SYNC_BEFORE);
     }
+    AD_TRACE(HKWD_AD_START, sb, 0, 0, 0);
     shim_sched_point();
     said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
     shim_sched_point();
@@ -203,6 +204,8 @@ bool ad_lane_submit(struct ad_lun *lun, struct sc_buf *sb)
         ad_lane_leave(self, cmd, SHIM_MAP_OK, said);
         return true;
     }
+    AD_TRACE(HKWD_AD_DONE, sb, AD_RES_GOOD, SC_GOOD_STATUS, 0); /* the slot may be another's */
+    AD_TRACE_PUSH(sb);
     iodone(&sb->bufstruct);
     shim_turn_end(self);
     return true;

@@ -138,6 +138,7 @@ void ad_push(struct ad_adapter *adp, struct ad_list *l)
     while ((sb = ad_list_take(l)) != NULL) {
         if (SC_UNLIKELY(sb->resvd1 != NULL))
             ad_gather_release(adp, sb);
+        AD_TRACE_PUSH(sb);
         iodone(&sb->bufstruct);
     }
 }

@@ -264,6 +264,7 @@ void ad_submit(struct ad_lun *lun, struct sc_buf *sb)
         error = ad_admit_locked(lun, sb);
     if (SC_UNLIKELY(error != 0) && !ad_refuse_locked(lun, sb, error)) {
         shim_lock_exit(&lun->lun_lock);
+        AD_TRACE_PUSH(sb);
         iodone(&sb->bufstruct);
         return;
     }
@@ -473,6 +474,7 @@ void ad_abort_one_locked(struct ad_lun *lun)
         if (lun->lun_cmds[i].cmd_flags & AD_CMD_WANT_ABORT)
             cmd = &lun->lun_cmds[i];
     SHIM_ASSERT(cmd != NULL && cmd->cmd_state == AD_CMD_PENDING);
+    AD_TRACE(HKWD_AD_ABORT, cmd->cmd_sb, 0, 0, 0);
     cmd->cmd_flags &= (uint16_t)~AD_CMD_WANT_ABORT;
     lun->lun_aborts--;
     cmd->cmd_pins++;

@@ -98,6 +98,7 @@ static void ad_refuse(struct ad_lun *lun, struct sc_buf *sb, int error)
     shim_log(SHIM_LOG_VERBOSE, "ad: request for %d,%d refused: errno %d", sb->scsi_command.scsi_id, sb->lun,
              error);
     ad_status_refused(sb, error);
+    AD_TRACE_PUSH(sb);
     iodone(&sb->bufstruct);
 }
 
@@ -128,6 +129,8 @@ void ad_strategy(struct buf *bp)
         return;
     }
     ad_status_clear(sb);
+    AD_TRACE(HKWD_AD_STRATEGY, sb, ad_trace_cdb(sb, 0), ad_trace_cdb(sb, 1),
+             TRC_COMMAND(bp->b_bcount, sb->flags, sb->q_tag_msg, sb->scsi_command.scsi_length));
     if (SC_UNLIKELY(adp == NULL)) {
         ad_refuse(NULL, sb, EINVAL);
         return;

@@ -26,7 +26,7 @@ struct cli_command {
     int (*c_run)(const struct cli_command *cmd, int argc, char **argv);
 };
 extern const struct cli_command cli_mount, cli_umount, cli_info, cli_stat, cli_errlog, cli_inject, cli_copy,
-    cli_verify, cli_bench, cli_sg, cli_list, cli_load, cli_plug, cli_unplug;
+    cli_verify, cli_bench, cli_sg, cli_list, cli_load, cli_plug, cli_unplug, cli_trace;
 
 /* ------------------------------------------------------------------ cli_common.c */
 

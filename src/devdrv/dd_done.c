@@ -126,6 +126,10 @@ void dd_done(struct buf *bp)
     struct dd_plug *plug = dd_plug_mine(un);
     uintptr_t me;
 
+    TRCHKL5T(HKWD_DD_BACK, un->un_devno, (uintptr_t)bp, bp->b_flags & B_ERROR ? bp->b_error : 0,
+             TRC_STATUS(cmd->cmd_sc.status_validity, cmd->cmd_sc.scsi_status, cmd->cmd_sc.general_card_status,
+                        cmd->cmd_sc.adap_q_status),
+             bp->b_resid);
     if (SC_UNLIKELY(cmd->cmd_time_ns != 0))
         cmd->cmd_time_ns = kern_now_ns() - cmd->cmd_time_ns + 1u;
     if (!plug) {

@@ -17,6 +17,7 @@
 #include <sys/scsched.h>
 #include <sys/scsi.h>
 #include <sys/scsiproto.h>
+#include <sys/trchkid.h>
 
 /* ------------------------------------------------------------------ limits */
 
@@ -762,6 +763,28 @@ static inline void dd_flight_done_locked(struct dd_unit *un, struct buf *bp, int
 {
     if (SC_UNLIKELY(bp->b_work & DD_BUF_TOLD))
         dd_flight_end_locked(un, bp, error);
+}
+
+/* ------------------------------------------------------------------ dd_trace.c */
+
+void dd_trace_sent(const struct dd_unit *un, const struct dd_cmd *cmd);
+void dd_trace_judged(const struct dd_unit *un, const struct dd_cmd *cmd, int error, const char *rule,
+                     const char *did, const struct scsi_sense *sense);
+/* A command is about to be sent. */
+static inline void dd_trace_send(const struct dd_unit *un, const struct dd_cmd *cmd)
+{
+    if (trc_ison())
+        dd_trace_sent(un, cmd);
+}
+/* A request is about to be given back. */
+static inline void dd_trace_iodone(devno_t devno, const struct buf *bp)
+{
+    TRCHKL4T(HKWD_DD_IODONE, devno, (uintptr_t)bp, bp->b_flags & B_ERROR ? bp->b_error : 0, bp->b_resid);
+}
+/* Recovery has another state. */
+static inline void dd_trace_state(const struct dd_unit *un)
+{
+    TRCHKL2T(HKWD_DD_STATE, un->un_devno, un->un_rec.rec_state);
 }
 
 /* ------------------------------------------------------------------ dd_stats.c */

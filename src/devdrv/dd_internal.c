@@ -232,6 +232,7 @@ int dd_sync_run(struct dd_unit *un, struct dd_sync *sy)
             continue;
         }
         resume = (cmd->cmd_sendflags & SC_RESUME) != 0;
+        dd_trace_send(un, cmd);
         error = devstrat(&cmd->cmd_sc.bufstruct);
         if (error) {
             cmd->cmd_sc.bufstruct.b_flags |= B_ERROR;

@@ -165,6 +165,8 @@ void dd_log(struct dd_unit *un, const struct dd_cmd *cmd, uint32_t id, bool temp
         rec.er_low = cmd->cmd_lba;
         rec.er_end = cmd->cmd_lba + (cmd->cmd_bytes >> un->un_shift);
     }
+    if (trc_ison())
+        dd_trace_judged(un, cmd, error, rule, did, &parsed);
     dd_flight_seen_locked(un, cmd, error, rule, did, &parsed, sense_bytes > 13 ? sense_bytes : 0);
     errsave(&rec, sizeof(rec));
 }

@@ -115,6 +115,7 @@ void dd_strategy(struct buf *bp)
                     : mode != DD_MODE_NORMAL          ? EACCES
                                                       : strategy_check(un, bp);
 
+        TRCHKL5T(HKWD_DD_STRATEGY, bp->b_dev, (uintptr_t)bp, bp->b_blkno, bp->b_bcount, bp->b_flags);
         bp->av_forw = NULL;
         bp->b_flags &= ~(uint32_t)(B_ERROR | B_DONE | B_MORE_DONE);
         bp->b_error = 0;
@@ -147,6 +148,7 @@ void dd_strategy(struct buf *bp)
 
         bp->av_forw = NULL;
         bp->b_work = 0;
+        dd_trace_iodone(bp->b_dev, bp);
         iodone(bp);
         bp = next;
     }

@@ -9,6 +9,8 @@
  *           EINVAL. read: the rules in force and why the last one was refused, JSON
  *   plug    write: disks come and go (fuse_plug.c)
  *
+ *   trace   write: "start [RECORDS]" or "stop"; EBUSY when one runs. read: what it has, Chrome trace JSON
+ *
  * The text is made at open, so one open sees one state however it reads it.
  */
 #define _GNU_SOURCE
@@ -165,7 +167,8 @@ static char *ctl_rules(struct fuse_pair *pr)
 /* Make what a reader will see. 0, EACCES or ENOMEM. */
 int fuse_ctl_open(struct fuse_pair *pr, struct fuse_handle *h)
 {
-    if (h->h_writable && h->h_kind != FUSE_KIND_INJECT && h->h_kind != FUSE_KIND_PLUG)
+    if (h->h_writable && h->h_kind != FUSE_KIND_INJECT && h->h_kind != FUSE_KIND_PLUG &&
+        h->h_kind != FUSE_KIND_TRACE)
         return EACCES;
     switch (h->h_kind) {
     case FUSE_KIND_STAT:
@@ -176,6 +179,10 @@ int fuse_ctl_open(struct fuse_pair *pr, struct fuse_handle *h)
         break;
     case FUSE_KIND_FLIGHT:
         h->h_text = scp_flight_json(pr->pr_scp);
+        break;
+    case FUSE_KIND_TRACE:
+        /* Who writes wants to have one begun or ended; megabytes of text would be for nothing. */
+        h->h_text = h->h_writable ? strdup("") : scp_trace_json(pr->pr_scp);
         break;
     case FUSE_KIND_PID:
         if (asprintf(&h->h_text, "%ld\n", (long)getpid()) < 0)
@@ -223,6 +230,26 @@ void fuse_ctl_read(fuse_req_t req, struct fuse_handle *h, size_t size, uint64_t 
     free(copy);
 }
 
+/* "start", "start 4096" or "stop", with or without an end of line. 0 or an errno. */
+static int ctl_trace(char *text)
+{
+    char *rest = text;
+    char *word = strsep(&rest, " \t\n"), *number = strsep(&rest, " \t\n");
+    uint64_t records = TRC_RECORDS_DEFAULT;
+
+    if (rest != NULL && *rest != '\0')
+        return EINVAL;
+    if (strcmp(word, "stop") == 0 && (number == NULL || *number == '\0')) {
+        trc_stop();
+        return 0;
+    }
+    if (strcmp(word, "start") != 0)
+        return EINVAL;
+    if (number != NULL && *number != '\0' && scp_size_parse(number, &records) != 0)
+        return EINVAL;
+    return records <= TRC_RECORDS_MAX ? trc_start((uint32_t)records) : EINVAL;
+}
+
 /* Apply every line of one write(2); stops at the first that is refused. */
 void fuse_ctl_write(fuse_req_t req, struct fuse_handle *h, const char *data, size_t size)
 {
@@ -235,13 +262,22 @@ void fuse_ctl_write(fuse_req_t req, struct fuse_handle *h, const char *data, siz
         fuse_plug_write(req, h, data, size);
         return;
     }
-    if (h->h_kind != FUSE_KIND_INJECT) {
+    if (h->h_kind != FUSE_KIND_INJECT && h->h_kind != FUSE_KIND_TRACE) {
         fuse_reply_err(req, EBADF);
         return;
     }
     text = rest = strndup(data, size);
     if (text == NULL) {
         fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    if (h->h_kind == FUSE_KIND_TRACE) {
+        error = ctl_trace(text);
+        free(text);
+        if (error != 0)
+            fuse_fail(req, error);
+        else
+            fuse_reply_write(req, size);
         return;
     }
     while (error == 0 && (line = strsep(&rest, "\n")) != NULL)

@@ -37,7 +37,8 @@ enum fuse_kind {
     FUSE_KIND_PID,
     FUSE_KIND_SPEC,
     FUSE_KIND_INJECT,
-    FUSE_KIND_PLUG
+    FUSE_KIND_PLUG,
+    FUSE_KIND_TRACE
 };
 
 static inline bool fuse_kind_is_dir(enum fuse_kind kind)

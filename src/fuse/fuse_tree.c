@@ -4,7 +4,7 @@
  *
  *   scsiN              an adapter: ioctls only
  *   hdiskN, rhdiskN    a disk through the block interface, and raw
- *   .scpair/           stat errlog flight pid spec (read), inject plug (read and write)
+ *   .scpair/           stat errlog flight pid spec (read), inject plug trace (read and write)
  *
  * All are regular files: a FUSE mount by an ordinary user cannot hold device nodes that lead back
  * to the server, and a regular file of the disk's size is what mkfs, loop and dd want to see. An inode
@@ -49,6 +49,7 @@ static const struct fuse_fixed {
     {8, 2, FUSE_KIND_INJECT, S_IFREG | 0600, "inject"},
     {9, 2, FUSE_KIND_PLUG, S_IFREG | 0600, "plug"},
     {10, 2, FUSE_KIND_FLIGHT, S_IFREG | 0444, "flight"},
+    {11, 2, FUSE_KIND_TRACE, S_IFREG | 0600, "trace"},
 };
 
 static const struct fuse_fixed *fuse_fixed_find(fuse_ino_t ino)

@@ -96,6 +96,8 @@ const char *scp_opcode_text(uint8_t opcode)
         return "TEST UNIT READY";
     case SCSI_REQUEST_SENSE:
         return "REQUEST SENSE";
+    case SCSI_MODE_SENSE_6:
+        return "MODE SENSE";
     case SCSI_INQUIRY:
         return "INQUIRY";
     case SCSI_RESERVE_6:

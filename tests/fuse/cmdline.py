@@ -16,7 +16,7 @@ seed = int(sys.argv[5]) if len(sys.argv) > 5 else random.SystemRandom().randrang
 rnd = random.Random(seed)
 COMMANDS = ["mount", "umount", "info", "stat", "errlog", "inject", "copy", "verify", "help", "list", "load",
             "frob", "", "-x", "--version", "--help"]
-# No bench, --follow, --watch and -f, which go on until somebody ends them, and no sg, which runs anything.
+# No bench, trace, --follow, --watch and -f, which go on until somebody ends them; no sg: it runs anything.
 OPTIONS = ["--disk", "--adapter", "--max-transfer", "--no-gather", "--threads", "--allow-other", "--mode",
            "--uid", "--gid", "--stop-timeout", "--wait", "--json", "--list", "--clear", "--verify", "--block",
            "--depth", "--seed", "--timeout", "-t", "--", "-h", "--nonsense", "--disk=", "--mode=9", "-"]

@@ -10,7 +10,7 @@ truncate -s 32M "$work/b.img"
 check "mount two disks" "$scpair" mount --disk "$work/a.img" --disk "$work/b.img,block=4096,ro" "$mnt"
 names() { (cd "$1" && echo *); }
 equal "names in the mount" "hdisk0 hdisk1 rhdisk0 rhdisk1 scsi0" "$(names "$mnt")"
-equal "names in .scpair" "errlog flight inject pid plug spec stat" "$(names "$mnt/.scpair")"
+equal "names in .scpair" "errlog flight inject pid plug spec stat trace" "$(names "$mnt/.scpair")"
 equal "size of hdisk0" $((64 << 20)) "$(stat -c %s "$mnt/hdisk0")"
 equal "size of rhdisk1" $((32 << 20)) "$(stat -c %s "$mnt/rhdisk1")"
 equal "mode of scsi0" "600 0" "$(stat -c '%a %s' "$mnt/scsi0")"
