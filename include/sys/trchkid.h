@@ -44,7 +44,7 @@ SC_BEGIN_DECLS
 #define HKWD_AD_PENDING  TRC_HOOK(0x0a1, 3) /* sc_buf: the chip has kept it */
 #define HKWD_AD_DONE     TRC_HOOK(0x0a1, 4) /* sc_buf, the chip's result, SCSI status, residual */
 #define HKWD_AD_ABORT    TRC_HOOK(0x0a1, 5) /* sc_buf */
-#define HKWD_AD_RESET    TRC_HOOK(0x0a1, 6) /* 1 the target's, 2 the bus's */
+#define HKWD_AD_RESET    TRC_HOOK(0x0a1, 6) /* 0 the LUN's, 1 the target's, 2 the bus's, 3 the adapter's */
 #define HKWD_AD_STATE    TRC_HOOK(0x0a1, 7) /* SC_LUN_*: from, to */
 #define HKWD_AD_PUSH     TRC_HOOK(0x0a1, 8) /* sc_buf, b_error: it goes back to its owner */
 

@@ -148,6 +148,7 @@ static void ad_started_lock(struct ad_cmd *cmd)
     }
     SHIM_ASSERT(cmd->cmd_state == AD_CMD_STARTING);
     cmd->cmd_state = AD_CMD_PENDING;
+    AD_TRACE(HKWD_AD_PENDING, cmd->cmd_sb, 0, 0, 0);
     ad_arrived_locked(lun, cmd);
     if (SC_UNLIKELY(cmd->cmd_flags & AD_CMD_CANCEL)) {
         cmd->cmd_flags |= AD_CMD_WANT_ABORT;
@@ -268,6 +269,7 @@ void ad_exec_mapped_lock(struct ad_cmd *cmd, int mapped)
     if (cmd->cmd_xfer.xfer_bytes != 0)
         ad_sync(adp, cmd, SHIM_SYNC_BEFORE);
     shim_sched_point();
+    AD_TRACE(HKWD_AD_START, cmd->cmd_sb, 0, 0, 0);
     said = adp->adp_ops->start(adp->adp_hw, &cmd->cmd_xfer);
     shim_sched_point();
     ad_exec_said_lock(cmd, said);
@@ -528,6 +530,7 @@ void ad_complete_lock(struct ad_cmd *cmd)
     bool inside;
     bool push;
 
+    AD_TRACE_DONE(cmd);
     ad_unmap(cmd);
     shim_lock_enter(&lun->lun_lock);
     inside = cmd->cmd_state == AD_CMD_STARTING;

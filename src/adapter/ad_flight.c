@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * ad_flight.c - the flight recorder of a LUN: when its queue was halted, kept and resumed, how long it
- * stood, and each rung of the ladder for a command whose time was up.
+ * stood, and each rung of the recovery for a command whose time was up.
  *
  * The device driver's recorder says what an error meant; this one says what became of the queue. Both
  * use one clock, so that a reader may put them in order. Written where something goes wrong only;
@@ -51,24 +51,26 @@ void ad_flight_state_locked(struct ad_lun *lun, enum ad_lun_state from, enum ad_
     (void)kern_format(r->did, sizeof(r->did), "%s", ad_flight_name(to));
 }
 
-/* A pending command's time is up; cmd_stage is the rung it leaves. Locks: lun_lock. */
+/* A pending command's time is up, or that of its abort. Locks: lun_lock. */
 void ad_flight_late_locked(struct ad_lun *lun, const struct ad_cmd *cmd)
 {
-    static const struct {
-        const char *rule, *did;
-    } rung[] = {{"command timeout", "abort"},
-                {"not back from abort", "target reset"},
-                {"not back from target reset", "bus reset"},
-                {"not back from bus reset", "lost, bus reset"},
-                {"still not back", "bus reset"}};
-    const unsigned i = cmd->cmd_stage < SC_ARRAY_SIZE(rung) ? cmd->cmd_stage : SC_ARRAY_SIZE(rung) - 1;
+    const bool first = cmd->cmd_stage == 0;
     struct sc_flight_rec *r = ad_flight_next_locked(lun, SC_FLIGHT_LATE);
 
     memcpy(&r->opcode, &cmd->cmd_sb->scsi_command.scsi_cmd, 1);
     r->read = (cmd->cmd_sb->bufstruct.b_flags & B_READ) != 0;
-    r->took_ns = i == 0 ? cmd->cmd_sb->timeout_value * AD_NS_PER_S : i < 4 ? AD_STAGE_NS : AD_LOST_NS;
-    (void)kern_format(r->rule, sizeof(r->rule), "%s", rung[i].rule);
-    (void)kern_format(r->did, sizeof(r->did), "%s", rung[i].did);
+    r->took_ns = first ? cmd->cmd_sb->timeout_value * AD_NS_PER_S : AD_STAGE_NS;
+    (void)kern_format(r->rule, sizeof(r->rule), "%s", first ? "command timeout" : "not back from abort");
+    (void)kern_format(r->did, sizeof(r->did), "%s", first ? "abort" : "recovery");
+}
+
+/* Recovery tries a rung for this LUN, or gives up: `did`. Locks: lun_lock. */
+void ad_flight_rung_locked(struct ad_lun *lun, const char *did)
+{
+    struct sc_flight_rec *r = ad_flight_next_locked(lun, SC_FLIGHT_LATE);
+
+    (void)kern_format(r->rule, sizeof(r->rule), "%s", "still not back");
+    (void)kern_format(r->did, sizeof(r->did), "%s", did);
 }
 
 /* SCIOFLIGHT, record by record: all of it at once is too much for a stack. Context: process. */

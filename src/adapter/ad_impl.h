@@ -613,6 +613,7 @@ struct ad_lun *ad_lun_started(struct ad_adapter *adp, unsigned id, unsigned lun)
 
 void ad_flight_state_locked(struct ad_lun *lun, enum ad_lun_state from, enum ad_lun_state to);
 void ad_flight_late_locked(struct ad_lun *lun, const struct ad_cmd *cmd);
+void ad_flight_rung_locked(struct ad_lun *lun, const char *did);
 int ad_flight_ioctl(struct ad_adapter *adp, intptr_t arg, unsigned long devflag);
 
 /* ---------------------------------------------------------------- ad_check.c */

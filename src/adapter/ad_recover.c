@@ -267,6 +267,9 @@ static bool ad_scope_overdue(struct ad_adapter *adp)
 /* The chip is about to be asked: it has to bring back whatever it has now. */
 static void ad_scope_mark(struct ad_adapter *adp)
 {
+    static const char *const names[] = {"", "LUN reset", "target reset", "bus reset", "adapter reset"};
+    const uint8_t rung = adp->adp_rec.rec_rung;
+
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_scope_lock(adp, i);
 
@@ -281,6 +284,8 @@ static void ad_scope_mark(struct ad_adapter *adp)
             cmd->cmd_flags |= AD_CMD_HIT;
             lun->lun_hit++;
         }
+        if (lun->lun_overdue != 0)
+            ad_flight_rung_locked(lun, names[rung]);
         shim_lock_exit(&lun->lun_lock);
     }
 }
@@ -418,6 +423,7 @@ static void ad_reset_call(struct ad_adapter *adp, enum ad_hw_reset which, unsign
                           names[which], id, lun);
         ad_log(adp, ERRID_SCSI_ERR1, true, text);
     }
+    TRCHKL2T(HKWD_AD_RESET, TRC_LUN(adp->adp_devno, id, lun), which);
     shim_sched_point();
     said = ad_reset_do(adp, which, id, lun);
     shim_sched_point();
@@ -604,8 +610,10 @@ static void ad_take_back_lun(struct ad_lun *lun, bool offline)
         return;
     }
     ad_enter_locked(lun);
-    if (offline && lun->lun_overdue != 0)
+    if (offline && lun->lun_overdue != 0) {
         lun->lun_offline |= AD_OFF_LUN;
+        ad_flight_rung_locked(lun, "out of service");
+    }
     for (uint32_t i = 0; i <= lun->lun_openings && lun->lun_active != 0; i++) {
         struct ad_cmd *cmd = &lun->lun_cmds[i];
 

@@ -110,6 +110,7 @@ void ad_timer_rearm_locked(struct ad_lun *lun)
 /* One pending command's time is up. */
 static void ad_cmd_overdue_locked(struct ad_lun *lun, struct ad_cmd *cmd, uint64_t now)
 {
+    ad_flight_late_locked(lun, cmd);
     if (cmd->cmd_stage != 0) {
         ad_recover_overdue_locked(lun, cmd);
         return;

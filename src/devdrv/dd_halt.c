@@ -120,6 +120,7 @@ void dd_halt_look_locked(struct dd_unit *un, bool timer)
 static bool halt_timer_locked(struct dd_unit *un, uint64_t ns)
 {
     un->un_rec.rec_state = DD_REC_HALT;
+    dd_trace_state(un);
     un->un_delay_trb->timeout_ns = ns;
     un->un_rec.rec_timer = tstart(un->un_delay_trb) == 0;
     return un->un_rec.rec_timer;

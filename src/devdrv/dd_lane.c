@@ -202,6 +202,7 @@ static inline void lane_send(struct dd_unit *un, struct dd_plug *plug, uintptr_t
     dd_cdb_build(un, cmd);
     if ((atomic_load_explicit(&plug->pl_bufs, memory_order_relaxed) + 1u) % SC_LAT_SAMPLE == 0)
         cmd->cmd_time_ns = kern_now_ns();
+    dd_trace_send(un, cmd);
     dd_plug_open(plug, me);
     error = devstrat(&cmd->cmd_sc.bufstruct);
     if (SC_UNLIKELY(error)) {
@@ -244,6 +245,7 @@ static inline void lane_end(struct dd_unit *un, struct dd_plug *plug, uintptr_t 
         cmd->cmd_time_ns = 0;
     }
     bp->b_work = 0;
+    dd_trace_iodone(bp->b_dev, bp);
     atomic_store_explicit(&plug->pl_holder, DD_PLUG_HELD, memory_order_release);
     atomic_store_explicit(&plug->pl_responses, 1, memory_order_relaxed);
     dd_plug_open(plug, me);

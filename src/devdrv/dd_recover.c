@@ -149,6 +149,7 @@ static void recover_ready_locked(struct dd_unit *un, enum dd_rec_state state, co
         memset(rec->rec_sense, 0, sizeof(rec->rec_sense));
     rec->rec_state = state;
     rec->rec_ready = true;
+    dd_trace_state(un);
 }
 
 /* Give the recovery structure a command, with SC_RESUME if the queue is halted. Locks: un_lock held. */
@@ -393,12 +394,14 @@ static bool recover_delay_locked(struct dd_unit *un)
         rec->rec_delay = false;
         rec->rec_wait_ms = 0;
         rec->rec_state = DD_REC_DELAY;
+        dd_trace_state(un);
         un->un_delay_trb->timeout_ns = un->un_busy_ns;
         return tstart(un->un_delay_trb) == 0;
     }
     if (rec->rec_wait_ms == 0)
         return false;
     rec->rec_state = DD_REC_WAIT;
+    dd_trace_state(un);
     if (un->un_active > 0)
         return true; /* a completion says when */
     un->un_waited_ms += rec->rec_wait_ms;
@@ -425,6 +428,7 @@ static void recover_finish_locked(struct dd_unit *un)
         recover_delay_locked(un))
         return;
     rec->rec_state = DD_REC_NONE;
+    dd_trace_state(un);
     rec->rec_unstick = rec->rec_keys = rec->rec_cap16 = rec->rec_refused = rec->rec_silent = false;
     rec->rec_todo_tries = 0;
     dd_hold_clear_locked(un, DD_HOLD_RECOVER);
@@ -467,6 +471,7 @@ void dd_recover_begin_locked(struct dd_unit *un)
     dd_hold_clear_locked(un, DD_HOLD_TODO);
     dd_hold_set_locked(un, DD_HOLD_RECOVER);
     un->un_rec.rec_state = DD_REC_JUDGE;
+    dd_trace_state(un);
     dd_recover_next_locked(un);
 }
 

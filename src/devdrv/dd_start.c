@@ -369,6 +369,7 @@ static void run_push(struct dd_plug *plug, const struct dd_chain *resp)
         bp->av_forw = NULL;
         if (next)
             bp->b_flags |= B_MORE_DONE;
+        dd_trace_iodone(bp->b_dev, bp);
         iodone(bp);
         bp = next;
     }
@@ -449,6 +450,7 @@ static void run_send(struct dd_unit *un, struct dd_plug *plug, struct dd_cmd *cm
         }
         if (cmd->cmd_time_ns)
             cmd->cmd_time_ns = kern_now_ns();
+        dd_trace_send(un, cmd);
         error = devstrat(&cmd->cmd_sc.bufstruct);
         if (SC_UNLIKELY(error)) {
             /* The adapter driver has gone from the switch: nobody else will complete it. */

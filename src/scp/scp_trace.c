@@ -327,8 +327,10 @@ static void trace_act(struct trace_out *t, const struct trc_rec *r, unsigned dis
 
 static void trace_state(struct trace_out *t, const struct trc_rec *r, unsigned disk)
 {
-    static const char *const recovery[] = {"over",        "request sense", "reserve", "read keys", "capacity",
-                                           "fetch sense", "resume queue",  "delay",   "wait",      "begins"};
+    static const char *const recovery[] = {"over",         "request sense",   "reserve",     "read keys",
+                                           "capacity",     "test unit ready", "fetch sense", "resume queue",
+                                           "clear queue",  "delay",           "begins",      "wait",
+                                           "wait for all"};
     static const char *const queue[] = {"stopped",  "running",   "halted",  "kept",
                                         "recovery", "recovered", "stopping"};
 
@@ -350,6 +352,7 @@ static void trace_state(struct trace_out *t, const struct trc_rec *r, unsigned d
 
 static void trace_lun_record(struct trace_out *t, const struct trc_rec *r, unsigned disk)
 {
+    static const char *const reset[] = {"LUN", "target", "bus", "adapter"};
     struct trace_open *o = trace_find(t, TRACE_LUN, r->tr_data[1]);
 
     switch (r->tr_hook) {
@@ -358,7 +361,8 @@ static void trace_lun_record(struct trace_out *t, const struct trc_rec *r, unsig
         fprintf(t->t_f, "\"command\":%" PRIu64 "}}", o != NULL ? o->o_number : 0);
         break;
     case HKWD_AD_RESET:
-        trace_instant(t, r, disk, TRACE_LUN, "queue", r->tr_data[1] == 1 ? "target" : "bus", " reset");
+        trace_instant(t, r, disk, TRACE_LUN, "queue", r->tr_data[1] < 4 ? reset[r->tr_data[1]] : "?",
+                      " reset");
         fprintf(t->t_f, "}}");
         break;
     case HKWD_AD_START:

@@ -87,6 +87,44 @@ START_TEST(test_a_kept_queue)
 }
 END_TEST
 
+/* A command the chip keeps whatever is tried: each rung after its time. */
+START_TEST(test_the_ladder)
+{
+    static const char *const told[][2] = {{"command timeout", "abort"},
+                                          {"not back from abort", "recovery"},
+                                          {"still not back", "LUN reset"},
+                                          {"still not back", "target reset"},
+                                          {"still not back", "bus reset"},
+                                          {"still not back", "adapter reset"},
+                                          {"still not back", "out of service"}};
+    const uint64_t settle = 250 * AD_NS_PER_MS;
+    const uint64_t took[] = {10 * AD_NS_PER_S, AD_STAGE_NS, 0, AD_STAGE_NS + settle, AD_STAGE_NS + settle,
+                             AD_STAGE_NS + settle, 0};
+    uint64_t when;
+
+    fake_up(true, FAKE_PEND);
+    fake.abort_mode = FAKE_ABORT_NEVER;
+    fake.reset_works = false;
+    fake.bus_dead = true;
+    req_init(&r[0]);
+    r[0].sb.timeout_value = 10;
+    r[0].sb.scsi_command.scsi_cmd.scsi_op_code = 0x08;
+    when = shim_now_ns();
+    req_send(&r[0]);
+    shim_det_run(when + 86 * AD_NS_PER_S);
+    ck_assert_uint_eq(r[0].done, 1);
+    ck_assert_uint_eq(look(), 9);
+    for (unsigned i = 0; i < SC_ARRAY_SIZE(told); i++) {
+        when += took[i];
+        says(i + 1, SC_FLIGHT_LATE, told[i][0], told[i][1], i < 2 ? took[i] : 0);
+        ck_assert_uint_eq(record(i + 1)->when_ns, when);
+    }
+    ck_assert_uint_eq(record(1)->opcode, 0x08);
+    ck_assert_uint_eq(record(1)->read, 1);
+    fake_down();
+}
+END_TEST
+
 START_TEST(test_who_may_read_it)
 {
     fake_up(true, FAKE_PEND);
@@ -113,6 +151,7 @@ static Suite *flight_suite(void)
 
     tcase_add_test(t, test_a_halted_queue_and_how_long_it_stood);
     tcase_add_test(t, test_a_kept_queue);
+    tcase_add_test(t, test_the_ladder);
     tcase_add_test(t, test_who_may_read_it);
     suite_add_tcase(s, t);
     return s;
