@@ -90,16 +90,14 @@ END_TEST
 /* A command the chip keeps whatever is tried: each rung after its time. */
 START_TEST(test_the_ladder)
 {
-    static const char *const told[][2] = {{"command timeout", "abort"},
-                                          {"not back from abort", "recovery"},
-                                          {"still not back", "LUN reset"},
-                                          {"still not back", "target reset"},
-                                          {"still not back", "bus reset"},
-                                          {"still not back", "adapter reset"},
-                                          {"still not back", "out of service"}};
+    static const char *const told[][2] = {
+        {"command timeout", "abort"},        {"not back from abort", "recovery"},
+        {"still not back", "LUN reset"},     {"still not back", "target reset"},
+        {"still not back", "bus reset"},     {"still not back", "adapter reset"},
+        {"still not back", "out of service"}};
     const uint64_t settle = 250 * AD_NS_PER_MS;
-    const uint64_t took[] = {10 * AD_NS_PER_S, AD_STAGE_NS, 0, AD_STAGE_NS + settle, AD_STAGE_NS + settle,
-                             AD_STAGE_NS + settle, 0};
+    const uint64_t took[] = {10 * AD_NS_PER_S,     AD_STAGE_NS,          0, AD_STAGE_NS + settle,
+                             AD_STAGE_NS + settle, AD_STAGE_NS + settle, 0};
     uint64_t when;
 
     fake_up(true, FAKE_PEND);
