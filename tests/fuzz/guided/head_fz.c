@@ -39,11 +39,32 @@ static struct {
     struct request rq[REQUESTS];
     unsigned out;
     unsigned events;
+    bool asleep; /* in an ioctl of ours whose command may be in a queue that is kept */
 } head;
 
 void fz_target_once(void) {}
 
 static struct file *owner(void) { return head.fp[0]; }
+
+static void done(struct buf *bp);
+
+/* A queue was kept while the head sleeps: nobody but its iodone routine can end that. */
+static void queue_clear(unsigned id)
+{
+    struct request *rq = head.rq;
+
+    while (rq->rq_out)
+        rq++;
+    FZ_CHECK(rq < head.rq + REQUESTS, "no room for SC_Q_CLR");
+    memset(rq, 0, sizeof(*rq));
+    rq->rq_sb.bufstruct.b_dev = FZ_ADAPTER;
+    rq->rq_sb.bufstruct.b_iodone = done;
+    rq->rq_sb.scsi_command.scsi_id = (uint8_t)id;
+    rq->rq_sb.flags = SC_Q_CLR;
+    rq->rq_out = true;
+    head.out++;
+    FZ_CHECK(devstrat(&rq->rq_sb.bufstruct) == 0, "devstrat of SC_Q_CLR");
+}
 
 static void done(struct buf *bp)
 {
@@ -72,6 +93,8 @@ static void done(struct buf *bp)
     free(rq->rq_data);
     rq->rq_data = NULL;
     head.out--;
+    if (sb->adap_q_status && head.asleep)
+        queue_clear(sb->scsi_command.scsi_id);
 }
 
 static uint8_t state_of(unsigned id)
@@ -287,6 +310,7 @@ static void op_send(uint8_t how)
 
     if (!fp)
         return;
+    head.asleep = true;
     if (how & 4) {
         error = fp_ioctl(fp, SCIOTUR, (intptr_t)&ready, 0);
     } else {
@@ -300,6 +324,7 @@ static void op_send(uint8_t how)
         pt.timeout_value = 2;
         error = fp_ioctl(fp, SCIOCMD, (intptr_t)&pt, 0);
     }
+    head.asleep = false;
     FZ_SAY("   command of an ioctl to id %u: errno %d\n", how & 3, error);
     FZ_CHECK(error >= 0 && error < 512, "errno %d", error);
     fz_saw((uint64_t)error);

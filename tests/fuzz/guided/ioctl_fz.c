@@ -14,6 +14,8 @@
 
 #include <string.h>
 
+#include "shim/det/det_sched.h"
+
 const char fz_name[] = "ioctl";
 
 #define OPERATIONS 40u
@@ -152,14 +154,31 @@ static void judge(unsigned cmd, const uint8_t *arg, int error)
     }
 }
 
+/* What a user may not do, whatever the structure says. */
+static void judge_user(bool adapter, unsigned cmd, unsigned long flags, uint64_t pointer, int error)
+{
+    bool looks = cmd == IOCINFO || cmd == SCIOGTHW || cmd == SCIOSTAT || cmd == SCIOLUNSTAT;
+    bool writes =
+        cmd == DKIOWRSE || cmd == DKFORMAT || cmd == DKUNMAP || cmd == DKZERO || cmd == DKZERO_UNMAP;
+
+    if (adapter && !looks && !(flags & DAUTH))
+        FZ_CHECK(error == EPERM, "ioctl %#x of a user without authority: errno %d", cmd, error);
+    if (adapter && cmd == SCIOEVENT)
+        FZ_CHECK(error != 0, "a user registered a function for events");
+    if (!adapter && writes && !(flags & DWRITE))
+        FZ_CHECK(error != 0, "ioctl %#x on a file that is not open for writing", cmd);
+    FZ_CHECK(error != 0 || pointer == 0, "ioctl %#x followed a user's pointer", cmd);
+}
+
 /* ---------------------------------------------------------------- operations */
 
-static void one_ioctl(struct file *fp, unsigned cmd, uint8_t how)
+static void one_ioctl(struct file *fp, bool adapter, unsigned cmd, uint8_t how)
 {
     size_t size = SC_IOC_SIZE(cmd), bytes = 0;
     uint8_t *arg = malloc(size ? size : 1), *memory = NULL;
     bool kernel = (how & 2) != 0;
-    uint64_t *pointer;
+    unsigned long flags = kernel ? DKERNEL : DREAD | (how & 0x10 ? 0 : DWRITE) | (how & 8 ? 0 : DAUTH);
+    uint64_t *pointer, there;
     intptr_t word;
     int error;
 
@@ -184,8 +203,10 @@ static void one_ioctl(struct file *fp, unsigned cmd, uint8_t how)
     }
     if (!kernel && size && how == 0x20)
         word = 16; /* nobody's memory */
-    error = kernel ? fp_ioctl(fp, cmd, word, 0)
-                   : fp_ioctlx(fp, cmd, word, 0, DREAD | (how & 0x10 ? 0 : DWRITE) | (how & 8 ? 0 : DAUTH));
+    there = pointer && word == (intptr_t)arg ? *pointer : 0;
+    error = kernel ? fp_ioctl(fp, cmd, word, 0) : fp_ioctlx(fp, cmd, word, 0, flags);
+    if (!kernel)
+        judge_user(adapter, cmd, flags, there, error);
     FZ_SAY("   ioctl %#x %s: errno %d\n", cmd, kernel ? "kernel" : "user", error);
     FZ_CHECK(error >= 0 && error < 512, "ioctl %#x: errno %d", cmd, error);
     fz_saw((uint64_t)cmd << 32 | (uint64_t)error);
@@ -278,7 +299,7 @@ static void one_operation(void)
     case 3:
     case 4:
         if (io.disk[d])
-            one_ioctl(io.disk[d],
+            one_ioctl(io.disk[d], false,
                       op & 0x80 ? fz_u32(&io.in) : disk_cmds[fz_u8(&io.in) % SC_ARRAY_SIZE(disk_cmds)], how);
         break;
     case 5:
@@ -287,7 +308,7 @@ static void one_operation(void)
     case 8:
     case 9:
         if (io.adapter[d])
-            one_ioctl(io.adapter[d],
+            one_ioctl(io.adapter[d], true,
                       op & 0x80 ? fz_u32(&io.in) : adapter_cmds[fz_u8(&io.in) % SC_ARRAY_SIZE(adapter_cmds)],
                       how);
         break;
@@ -307,6 +328,10 @@ static void one_operation(void)
         send_request(d, how);
         break;
     case 13:
+        if (how & 0x80) { /* no memory, once */
+            shim_det_short(DET_SHORT_MEMORY, 1u + (how & 3u), false);
+            break;
+        }
         for (unsigned i = 0; i < how % 16u; i++)
             if (!shim_det_step())
                 break;
@@ -339,6 +364,7 @@ uint64_t fz_target(const uint8_t *data, size_t bytes)
         FZ_CHECK(fp_opendev(FZ_ADAPTER, DREAD | DWRITE, NULL, 0, &io.adapter[i]) == 0, "open of the adapter");
     for (unsigned i = 0; i < OPERATIONS && fz_left(&io.in) > 0; i++)
         one_operation();
+    shim_det_short(DET_SHORT_MEMORY, 0, false);
     fz_wait(&fz_out);
     for (unsigned d = 0; d < FZ_DISKS; d++)
         if (io.disk[d])
