@@ -307,13 +307,37 @@ static int ad_passthru_send(struct ad_adapter *adp, struct ad_lun *lun, struct s
     return error;
 }
 
+/* The command of a checked pass-through, with its data there and back. The out fields may stay cleared. */
+static int ad_passthru_move(struct ad_adapter *adp, struct ad_lun *lun, struct sc_passthru *pt,
+                            unsigned long devflag)
+{
+    struct ad_data d = {NULL, 0};
+    int copied = 0;
+    int error = ad_pointer_check(pt->buffer, devflag);
+
+    if (error != 0)
+        return error;
+    if (pt->buffer == 0)
+        return ad_passthru_send(adp, lun, pt, pt->data_length != 0 ? pt->data : NULL);
+    error = ad_data_get(&d, (size_t)pt->data_length);
+    if (error == 0 && !(pt->flags & SC_PT_READ))
+        error = kcopyin((intptr_t)pt->buffer, d.data, (size_t)pt->data_length, devflag);
+    if (error == 0) {
+        error = ad_passthru_send(adp, lun, pt, d.data);
+        if ((pt->flags & SC_PT_READ) && pt->residual < pt->data_length)
+            copied =
+                kcopyout(d.data, (intptr_t)pt->buffer, (size_t)(pt->data_length - pt->residual), devflag);
+    }
+    ad_data_put(&d);
+    return error != 0 ? error : copied;
+}
+
 /* SCIOCMD, with the caller's structure in kernel memory. */
 static int ad_icmd_passthru(struct ad_adapter *adp, struct sc_passthru *pt, intptr_t arg,
                             unsigned long devflag, long owner)
 {
-    struct ad_data d = {NULL, 0};
     struct ad_lun *lun;
-    int copied = 0;
+    int copied;
     int error = kcopyin(arg, pt, sizeof(*pt), devflag);
 
     if (error != 0)
@@ -331,27 +355,8 @@ static int ad_icmd_passthru(struct ad_adapter *adp, struct sc_passthru *pt, intp
         (void)kcopyout(pt, arg, sizeof(*pt), devflag);
         return EINVAL;
     }
-    error = ad_pointer_check(pt->buffer, devflag);
-    if (error != 0)
-        return error;
-    if (pt->buffer == 0)
-        error = ad_passthru_send(adp, lun, pt, pt->data_length != 0 ? pt->data : NULL);
-    else {
-        error = ad_data_get(&d, (size_t)pt->data_length);
-        if (error == 0 && !(pt->flags & SC_PT_READ))
-            error = kcopyin((intptr_t)pt->buffer, d.data, (size_t)pt->data_length, devflag);
-        if (error != 0) {
-            ad_data_put(&d);
-            return error;
-        }
-        error = ad_passthru_send(adp, lun, pt, d.data);
-        if ((pt->flags & SC_PT_READ) && pt->residual < pt->data_length)
-            copied =
-                kcopyout(d.data, (intptr_t)pt->buffer, (size_t)(pt->data_length - pt->residual), devflag);
-        ad_data_put(&d);
-    }
-    if (copied == 0)
-        copied = kcopyout(pt, arg, sizeof(*pt), devflag);
+    error = ad_passthru_move(adp, lun, pt, devflag);
+    copied = kcopyout(pt, arg, sizeof(*pt), devflag);
     return error != 0 ? error : copied;
 }
 

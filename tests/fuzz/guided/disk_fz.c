@@ -25,6 +25,7 @@ static struct {
     struct fz_world_config cfg;
     struct file *fp, *guest;
     struct buf *chain, **chain_tail;
+    bool trouble;   /* something has gone wrong: requests may fail */
     unsigned again; /* requests that iodone routines may still send */
 } disk;
 
@@ -42,6 +43,14 @@ static void chain_send(void)
         FZ_CHECK(devstrat(bp) == 0, "devstrat");
 }
 
+/* Does the driver have to refuse it? */
+static bool is_wrong(const struct fz_req *r)
+{
+    return r->r_buf.b_bcount == 0 || r->r_buf.b_bcount % disk.cfg.wc_block_bytes != 0 ||
+           r->r_first % (disk.cfg.wc_block_bytes / DEV_BSIZE) != 0 || r->r_first >= FZ_SECTORS ||
+           (r->r_buf.b_options & ~(WRITEV | SC_OPT_FUA));
+}
+
 /* From iodone: one more of the same, at the next place. */
 static void done_again(struct buf *bp)
 {
@@ -57,6 +66,7 @@ static void done_again(struct buf *bp)
     if (!next)
         return;
     next->r_buf.b_iodone = done_again;
+    next->r_wrong = is_wrong(next);
     fz_req_sent(next);
     FZ_CHECK(devstrat(&next->r_buf) == 0, "devstrat from iodone");
 }
@@ -87,6 +97,7 @@ static void op_request(uint8_t how)
     }
     if (shape >= 0xf8 && (shape & 7) != 6) /* far beyond, or before the beginning */
         r->r_buf.b_blkno = (r->r_first = 1u << 30, shape & 1 ? -(int64_t)first - 1 : INT64_MAX - first);
+    r->r_wrong = edge != 0 || is_wrong(r);
     fz_req_sent(r);
     *disk.chain_tail = &r->r_buf;
     disk.chain_tail = &r->r_buf.av_forw;
@@ -120,6 +131,7 @@ static void op_raw(uint8_t how)
     uio.uio_iovcnt = (int32_t)pieces;
     uio.uio_resid = bytes;
     uio.uio_offset = (int64_t)first * DEV_BSIZE;
+    r->r_wrong = is_wrong(r) || r->r_edge || how & 2;
     fz_req_sent(r);
     error = fp_rwuio(disk.fp, how & 1 ? UIO_WRITE : UIO_READ, &uio, how & 8 ? SC_OPT_FUA : 0);
     FZ_CHECK(uio.uio_resid <= bytes, "raw: %zu of %zu left", (size_t)uio.uio_resid, bytes);
@@ -146,6 +158,8 @@ static void op_fault(uint8_t how)
     f.f_every = how >> 6;
     if (f.f_action == SIM_FAULT_CORRUPT) /* nobody could see that */
         f.f_action = SIM_FAULT_CHECK;
+    disk.trouble = true;
+    fz_short = fz_short || f.f_action == SIM_FAULT_SHORT;
     if (f.f_action == SIM_FAULT_CHECK) {
         f.f_key = what >> 4;
         f.f_asc = fz_u8(&disk.in);
@@ -173,6 +187,7 @@ static void op_initiator(uint8_t how)
     struct shim_dma_map map = {0};
     struct ad_xfer x = {.xfer_cdb = cdb, .xfer_cdb_len = 6, .xfer_map = &map};
 
+    disk.trouble = true;
     sim_disk_initiator(fz_world.w_disk[0], 1, &x);
 }
 
@@ -221,6 +236,7 @@ static void op_range(uint8_t how)
     error = fp_ioctl(disk.fp, cmds[how & 3], (how & 3) == 3 ? 0 : (intptr_t)&range, 0);
     fz_model_zero_end();
     FZ_SAY("   range %u: errno %d\n", how & 3, error);
+    FZ_CHECK(error == 0 || disk.trouble || first + n > FZ_SECTORS, "range: errno %d", error);
     fz_saw((uint64_t)error);
 }
 
@@ -236,11 +252,16 @@ static void world_calm(void)
 
 static void op_reopen(uint8_t how)
 {
+    int error;
+
     chain_send();
     fz_wait(&fz_out);
-    fz_saw((uint64_t)fp_close(disk.fp));
+    error = fp_close(disk.fp);
+    FZ_CHECK(error == 0 || disk.trouble, "close: errno %d", error);
     disk.fp = NULL;
-    if (fp_opendev(FZ_DISK(0), DREAD | DWRITE | DKERNEL, NULL, how & 1 ? SC_FORCED_OPEN : 0, &disk.fp) != 0)
+    error = fp_opendev(FZ_DISK(0), DREAD | DWRITE | DKERNEL, NULL, how & 1 ? SC_FORCED_OPEN : 0, &disk.fp);
+    FZ_CHECK(error == 0 || disk.trouble, "open: errno %d", error);
+    if (error)
         disk.fp = NULL;
     FZ_SAY("   opened again: %s\n", disk.fp ? "yes" : "no");
 }
@@ -268,6 +289,7 @@ static void one_operation(void)
         op_fault(how);
         break;
     case 11:
+        disk.trouble = true;
         sim_disk_attention(fz_world.w_disk[0], how & 1 ? 0x29 : 0x2a, how & 1 ? 0 : how >> 1 & 15u);
         break;
     case 12:
@@ -283,6 +305,7 @@ static void one_operation(void)
             op_range(how);
         break;
     case 15:
+        disk.trouble = disk.trouble || (how & 0x80);
         if (how & 0x80)
             shim_det_short(DET_SHORT_MEMORY, 1u + (how & 7u), false);
         else
@@ -300,6 +323,7 @@ static void judge_end(void)
     struct file *fp;
     int error = 0;
 
+    FZ_CHECK(disk.trouble || fz_failed == 0, "nothing went wrong, and %u requests failed", fz_failed);
     world_calm();
     for (unsigned i = 0; i < 10; i++) {
         error = fz_plain_read(0, 0, disk.cfg.wc_block_bytes);

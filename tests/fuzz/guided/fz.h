@@ -155,8 +155,12 @@ struct fz_req {
     uint64_t *r_seen; /* for each sector: read: what it may return; write: what overlapped */
     uint8_t *r_data;  /* malloc()ed, with r_edge bytes before the buffer */
     size_t r_edge;
+    bool r_wrong; /* it breaks a rule: the driver may refuse it */
 };
-extern unsigned fz_out; /* requests under way */
+extern unsigned fz_out;    /* requests under way */
+extern unsigned fz_failed; /* requests that came back with an error, or short of what they should move */
+extern bool
+    fz_short; /* the device has moved less than was asked for, now and then: residuals may be larger */
 
 void fz_model_reset(void);
 /* Sectors [first, first + n) may hold what we cannot know (anything), or zeroes beside what was there. */

@@ -142,7 +142,8 @@ static void judge(unsigned cmd, const uint8_t *arg, int error)
     const struct sc_rdwrt *rw = (const void *)arg;
 
     if (cmd == SCIOCMD || cmd == DK_PASSTHRU || cmd == DKIOCMD) {
-        if (error != EINVAL && error != EFAULT && error != EACCES && error != EPERM && error != ENXIO)
+        /* Whose structure there was no memory for, or who may not, gets it back as it was. */
+        if (error != ENOMEM && error != EACCES && error != EPERM && error != ENXIO)
             FZ_CHECK(pt->residual <= pt->data_length && pt->sense_bytes <= pt->autosense_length,
                      "pass-through: residual %llu, %u bytes of sense", (unsigned long long)pt->residual,
                      pt->sense_bytes);
@@ -356,6 +357,7 @@ uint64_t fz_target(const uint8_t *data, size_t bytes)
     io.cfg.wc_disks = 2;
     io.cfg.wc_latency_ns = more & 1 ? 100000 : 0;
     fz_world_up(&io.cfg);
+    fz_short = true; /* what it formats and stops is not followed */
     for (unsigned d = 0; d < FZ_DISKS; d++)
         fz_model_spoil(d, 0, FZ_SECTORS, FZ_ANYTHING);
     if (!(more & 2))

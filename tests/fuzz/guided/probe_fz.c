@@ -231,16 +231,27 @@ static int open_disk(uint8_t how, struct file **fpp)
 /* What the disk is when nobody lies: as at first, whatever it said since. */
 static void truth(struct sc_disk_info *info, const struct fz_world_config *cfg)
 {
+    struct sc_disk_info now;
     struct file *fp;
     unsigned sectors_per = cfg->wc_block_bytes / DEV_BSIZE;
 
     dev.on = false;
+    fz_model_spoil(0, 0, FZ_SECTORS, FZ_ANYTHING);
     FZ_CHECK(open_disk(2, &fp) == 0, "a disk that tells the truth does not open");
     info_judge(fp, info);
     FZ_CHECK(info->blocks == sim_disk_blocks(fz_world.w_disk[0]) && info->block_bytes == cfg->wc_block_bytes,
              "%llu blocks of %u", (unsigned long long)info->blocks, info->block_bytes);
     FZ_CHECK(fp_ioctl(fp, DKFLUSH, 0, 0) == 0, "flush of a disk that tells the truth");
-    fz_model_spoil(0, 0, FZ_SECTORS, FZ_ANYTHING);
+    /* And while it is open: another size counts as soon as somebody has heard of it. */
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t blocks = info->blocks - (i ? 0 : info->blocks / 4);
+
+        FZ_CHECK(sim_disk_resize(fz_world.w_disk[0], blocks) == 0, "resize");
+        FZ_CHECK(fz_plain_read(0, 0, cfg->wc_block_bytes) == 0, "a read after a change of the capacity");
+        info_judge(fp, &now);
+        FZ_CHECK(now.blocks == blocks, "%llu blocks, told of %llu", (unsigned long long)now.blocks,
+                 (unsigned long long)blocks);
+    }
     FZ_CHECK(fz_plain_read(0, (unsigned)(info->blocks - 1) * sectors_per, cfg->wc_block_bytes) == 0,
              "the last block of a disk that tells the truth");
     FZ_CHECK(fp_close(fp) == 0, "close of a disk that tells the truth");

@@ -29,7 +29,12 @@ static struct {
     uint8_t how; /* and how it is told */
     bool have;
     unsigned commands;
+    unsigned events; /* times it did not do as it was told */
+    bool fatal;      /* one of them is not to be tried again */
 } dev;
+
+/* So many events, none of them fatal, cost no request: each may be tried again that often, and once more. */
+#define EVENTS_FREE 2u
 
 void fz_target_once(void) {}
 
@@ -50,6 +55,36 @@ static void sense_judge(const uint8_t *data, unsigned n)
     FZ_CHECK(dd_sense_rule(&a, false) == dd_sense_rule(&b, false), "two rules for one sense");
     FZ_CHECK(!a.valid || a.key < 16, "key %u", a.key);
     free(exact);
+}
+
+/* Is this what will be the same tomorrow? In other words than the driver's: by key, with the exceptions. */
+static bool sense_fatal(void)
+{
+    struct scsi_sense s = scsi_sense_parse(dev.sense, dev.sense_bytes);
+
+    if (!s.valid || s.deferred)
+        return false;
+    switch (s.key) {
+    case SCSI_KEY_NOT_READY:
+        return s.asc == 0x3a || s.asc == 0x30 || s.asc == 0x31;
+    case SCSI_KEY_MEDIUM:
+        return s.asc == 0x30 || s.asc == 0x31;
+    case SCSI_KEY_ATTENTION:
+        return s.asc == 0x28 || (s.asc == 0x2a && s.ascq == 0x03);
+    case SCSI_KEY_NO_SENSE:
+    case SCSI_KEY_HARDWARE:
+    case SCSI_KEY_ABORTED:
+    case 9:
+    case 10:
+    case 12:
+    case 15:
+        return false;
+    case SCSI_KEY_RECOVERED: /* the driver believes that it was carried out, and says what was moved */
+        fz_short = true;
+        return true;
+    default:
+        return true;
+    }
 }
 
 static void dev_sense(void)
@@ -77,6 +112,8 @@ static void dev_sense(void)
         dev.sense_bytes = (unsigned)fz_bytes(&dev.in, dev.sense, len);
     }
     dev.have = true;
+    dev.events++;
+    dev.fatal = dev.fatal || sense_fatal();
     sense_judge(dev.sense, dev.sense_bytes);
 }
 
@@ -87,6 +124,7 @@ static void dev_status(struct ad_xfer *x, bool moved)
                                        SC_COMMAND_TERMINATED, 0x04,          0x30};
     uint8_t what = fz_u8(&dev.in);
 
+    dev.events++;
     if (what & 0x80) {
         x->xfer_result =
             (uint8_t)(AD_RES_SELECT_TIMEOUT + (what & 0x7f) % (AD_RES_ABORTED - AD_RES_SELECT_TIMEOUT));
@@ -96,6 +134,8 @@ static void dev_status(struct ad_xfer *x, bool moved)
     }
     if (!moved)
         x->xfer_resid = x->xfer_bytes;
+    dev.fatal = dev.fatal || (what & 0x80 ? x->xfer_result >= AD_RES_HW_FAILURE /* once only */
+                                          : x->xfer_scsi_status == SC_RESERVATION_CONFLICT);
 }
 
 static void dev_request_sense(struct ad_xfer *x)
@@ -170,6 +210,7 @@ static void dev_after(struct ad_xfer *x)
         x->xfer_bytes < dev.block_bytes ||
         !(x->xfer_cdb[0] == SCSI_READ_10 || x->xfer_cdb[0] == SCSI_READ_16) || *dev.in.in_at % 8 != 6)
         return;
+    fz_short = dev.fatal = true;
     short_by = (fz_u8(&dev.in) >> 3) * (uint32_t)DEV_BSIZE;
     x->xfer_resid = short_by < x->xfer_bytes ? short_by : x->xfer_bytes;
 }
@@ -250,6 +291,7 @@ static void use(struct file *fp)
         r = fz_req_make(0, what[i] & 1, where[i] & ~(per - 1), blocks * dev.block_bytes, 0);
         if (!r)
             continue;
+        r->r_wrong = r->r_first >= FZ_SECTORS;
         r->r_buf.b_options = what[i] & 8 ? SC_OPT_FUA : 0;
         fz_req_sent(r);
         *tail = &r->r_buf;
@@ -266,6 +308,8 @@ static void use(struct file *fp)
         FZ_CHECK(devstrat(chain) == 0, "devstrat");
     fz_wait(&fz_out);
     dev.on = false;
+    FZ_CHECK(dev.fatal || dev.events > EVENTS_FREE || fz_failed == 0,
+             "%u requests failed for %u events that all may be tried again", fz_failed, dev.events);
 }
 
 /* The device behaves: is it a disk again? */

@@ -597,6 +597,31 @@ START_TEST(test_AIX_25_pass_through_names_the_wrong_field)
 }
 END_TEST
 
+/* Refused before it was sent: no field tells of the call before. */
+START_TEST(test_AIX_25_pass_through_that_is_not_sent_leaves_no_old_answer)
+{
+    static uint8_t far[8192];
+
+    fake_up(true, FAKE_INLINE);
+    for (unsigned user = 0; user < 2; user++) {
+        pt_init();
+        pt.status_validity = pt.scsi_bus_status = pt.adapter_status = pt.adap_q_status = pt.sense_bytes = 2;
+        pt.residual = 12345;
+        pt.buffer = (uintptr_t)far;
+        shim_fail_set(SHIM_FAIL_ALLOC, user ? 0 : 2,
+                      false); /* the structure's memory is there, the data's not */
+        ck_assert_int_eq(user ? scio_user(SCIOCMD, &pt) : scio(SCIOCMD, (intptr_t)&pt),
+                         user ? EFAULT : ENOMEM);
+        shim_fail_set(SHIM_FAIL_ALLOC, 0, false);
+        ck_assert_uint_eq(pt.status_validity | pt.scsi_bus_status | pt.adapter_status, 0);
+        ck_assert_uint_eq(pt.adap_q_status | pt.sense_bytes, 0);
+        ck_assert_uint_eq(pt.residual, 100);
+    }
+    ck_assert_uint_eq(fake.starts, 0);
+    fake_down();
+}
+END_TEST
+
 /* What is queued after an error is the owner's to run or to clear. */
 START_TEST(test_AIX_22_nobody_else_resumes_a_queue)
 {
@@ -929,6 +954,7 @@ static Suite *ad_ioctl_suite(void)
     tcase_add_test(commands, test_AIX_25_wrong_fields_are_EINVAL);
     tcase_add_test(commands, test_AIX_25_read_block);
     tcase_add_test(commands, test_AIX_25_pass_through_names_the_wrong_field);
+    tcase_add_test(commands, test_AIX_25_pass_through_that_is_not_sent_leaves_no_old_answer);
     tcase_add_test(commands, test_AIX_25_pass_through_moves_data_and_fetches_sense);
     tcase_add_test(commands, test_AIX_22_nobody_else_resumes_a_queue);
     tcase_add_test(commands, test_AIX_20_sense_of_an_ioctl_comes_before_anything_queued);
