@@ -159,7 +159,6 @@ static void op_fault(uint8_t how)
     if (f.f_action == SIM_FAULT_CORRUPT) /* nobody could see that */
         f.f_action = SIM_FAULT_CHECK;
     disk.trouble = true;
-    fz_short = fz_short || f.f_action == SIM_FAULT_SHORT;
     if (f.f_action == SIM_FAULT_CHECK) {
         f.f_key = what >> 4;
         f.f_asc = fz_u8(&disk.in);
@@ -170,6 +169,8 @@ static void op_fault(uint8_t how)
     } else if (f.f_action == SIM_FAULT_DELAY) {
         f.f_param = (uint64_t)(what >> 4) * 3000000000u;
     }
+    /* What was recovered was not carried out here, and says so. */
+    fz_short = fz_short || f.f_action == SIM_FAULT_SHORT || f.f_key == SCSI_KEY_RECOVERED;
     if (what & 0x80) {
         f.f_lba_first = fz_u8(&disk.in);
         f.f_lba_last = f.f_lba_first + 8;
@@ -341,6 +342,13 @@ static void judge_end(void)
     FZ_CHECK(fp_close(fp) == 0, "the second close");
 }
 
+static void watch(void *arg, const struct ad_xfer *x)
+{
+    (void)arg;
+    FZ_SAY("      %llu: command %02x, tag %02x/%u, %llu bytes\n", (unsigned long long)(shim_now_ns() / 1000u),
+           x->xfer_cdb[0], x->xfer_qmsg, x->xfer_tag, (unsigned long long)x->xfer_bytes);
+}
+
 uint64_t fz_target(const uint8_t *data, size_t bytes)
 {
     uint8_t more;
@@ -355,6 +363,8 @@ uint64_t fz_target(const uint8_t *data, size_t bytes)
     fz_world_up(&disk.cfg);
     FZ_CHECK(fp_opendev(FZ_DISK(0), DREAD | DWRITE | DKERNEL, NULL, 0, &disk.fp) == 0, "open");
     FZ_CHECK(fp_opendev(FZ_ADAPTER, DREAD | DWRITE, NULL, 0, &disk.guest) == 0, "open of the adapter");
+    if (fz_verbose)
+        sim_disk_watch(fz_world.w_disk[0], watch, NULL);
     for (unsigned i = 0; i < OPERATIONS && fz_left(&disk.in) > 0; i++)
         one_operation();
     chain_send();

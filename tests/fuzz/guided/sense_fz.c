@@ -113,7 +113,7 @@ static void dev_sense(void)
     }
     dev.have = true;
     dev.events++;
-    dev.fatal = dev.fatal || sense_fatal();
+    dev.fatal = sense_fatal() || dev.fatal;
     sense_judge(dev.sense, dev.sense_bytes);
 }
 
