@@ -691,6 +691,8 @@ void dd_todo_set_locked(struct dd_unit *un, unsigned bits);
 void dd_todo_forget_locked(struct dd_unit *un);
 bool dd_todo_step_locked(struct dd_unit *un);
 void dd_todo_done_locked(struct dd_unit *un, unsigned step);
+/* What sense data means for the disk as a whole; flags: DD_RULE_*. */
+void dd_disk_effects_locked(struct dd_unit *un, unsigned flags, const struct scsi_sense *sense);
 bool dd_todo_keys(const uint8_t *data, uint32_t bytes);
 void dd_refuse_waiting_locked(struct dd_unit *un, int error);
 void dd_todo_refuse_locked(struct dd_unit *un, int error);

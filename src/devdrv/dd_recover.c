@@ -258,10 +258,8 @@ static bool recover_is_open(const struct dd_unit *un)
 }
 
 /* Side effects on the disk as a whole, whichever command showed them. Locks: un_lock held. */
-static void recover_disk_effects_locked(struct dd_unit *un, unsigned flags, const struct scsi_sense *sense)
+void dd_disk_effects_locked(struct dd_unit *un, unsigned flags, const struct scsi_sense *sense)
 {
-    if (flags & RECOVER_DISK_FLAGS)
-        un->un_rec.rec_todo_tries = 0;
     if (flags & DD_RULE_RESET)
         un->un_reset_ns = kern_now_ns() | 1u;
     if ((flags & DD_RULE_RESERVE) && un->un_reserved)
@@ -337,7 +335,9 @@ static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rul
         if (sense_bytes)
             memcpy(sy->sy_sense_data, rec->rec_sense, sense_bytes);
     }
-    recover_disk_effects_locked(un, rule->rule_flags, sense);
+    if (rule->rule_flags & RECOVER_DISK_FLAGS)
+        rec->rec_todo_tries = 0;
+    dd_disk_effects_locked(un, rule->rule_flags, sense);
     if (sy && sy->sy_flags & DD_SYNC_RAW) {
         dd_sync_finish_locked(un, cmd, EIO, false);
         return;

@@ -233,6 +233,23 @@ static void todo_capacity_done_locked(struct dd_unit *un, uint32_t bytes, bool f
 }
 
 /*
+ * Sense of a step that failed. That it failed has been counted; but what the device says in passing (another
+ * medium, a capacity, a write of before that was lost) it says once. A device that says so again and again
+ * does not keep us here. Locks: un_lock held.
+ */
+static void todo_fetched_locked(struct dd_unit *un, uint32_t bytes)
+{
+    struct scsi_sense sense = scsi_sense_parse(un->un_rec.rec_sense, bytes);
+    bool open = atomic_load_explicit(&un->un_mode, memory_order_relaxed) == DD_MODE_NORMAL;
+    const struct dd_rule *rule = dd_sense_rule(&sense, un->un_removable && open);
+    unsigned flags = rule->rule_flags & (DD_RULE_CHANGED | DD_RULE_DEFERRED);
+
+    if (un->un_rec.rec_todo_tries < TODO_TRIES_MAX)
+        flags |= rule->rule_flags & (DD_RULE_RESERVE | DD_RULE_CAPACITY);
+    dd_disk_effects_locked(un, flags, &sense);
+}
+
+/*
  * The command of a step came back.
  * Context: completion. Locks: un_lock held; the caller goes on with recovery.
  */
@@ -247,8 +264,8 @@ void dd_todo_done_locked(struct dd_unit *un, unsigned step)
     rec->rec_fetch = failed && step != DD_REC_FETCH && sc->status_validity == SC_SCSI_ERROR &&
                      sc->scsi_status == SC_CHECK_CONDITION;
     if (step == DD_REC_FETCH)
-        return; /* nobody reads it: that it is no longer at the device is what counts */
-    if (step == DD_REC_READY)
+        todo_fetched_locked(un, bytes);
+    else if (step == DD_REC_READY)
         dd_dead_asked_locked(un, sc, failed);
     else if (step == DD_REC_RESERVE)
         todo_reserve_done_locked(un, sc, failed);

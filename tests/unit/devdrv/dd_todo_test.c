@@ -63,6 +63,17 @@ static int passthru(struct file *fp, uint8_t opcode, uint8_t autosense)
 static int read_one(struct file *fp) { return fake_rdwr(fp, true, area, 4096, 0, 0, NULL); }
 static int write_one(struct file *fp) { return fake_rdwr(fp, false, area, 4096, 0, 0, NULL); }
 
+static uint64_t now_blocks(struct file *fp)
+{
+    struct sc_disk_info info;
+    struct devinfo di;
+
+    ck_assert_int_eq(fp_ioctl(fp, DKINFO, (intptr_t)&info, 0), 0);
+    ck_assert_int_eq(fp_ioctl(fp, IOCINFO, (intptr_t)&di, 0), 0);
+    ck_assert_uint_eq(info.blocks, di.un.scdk.numblks);
+    return info.blocks;
+}
+
 /* ------------------------------------------------------------------ reservations */
 
 /* Power on or reset, released, preempted: RESERVE goes out before anything else does. */
@@ -186,6 +197,64 @@ START_TEST(test_sense_of_capacity_is_fetched)
     ck_assert_uint_eq(fake.nlog, SC_ARRAY_SIZE(want));
     for (size_t i = 0; i < SC_ARRAY_SIZE(want); i++)
         ck_assert_uint_eq(fake.log[i].cdb[0], want[i]);
+    fake_close(fp);
+}
+END_TEST
+
+/* What RESERVE after a reset meets is told once: a write that was lost (0), another capacity (1). */
+START_TEST(test_sense_of_reserve_counts)
+{
+    struct file *fp = fake_open(NULL);
+    struct fake_fault *f = fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_ADAPTER);
+
+    f->code = SC_SCSI_BUS_RESET;
+    f->count = 1;
+    f = attention(SCSI_RESERVE_6, 0x2a, 0x09);
+    if (_i == 0) {
+        f->key = SCSI_KEY_MEDIUM;
+        f->asc = 0x0c;
+        f->deferred = true;
+    } else {
+        fake.blocks = 10240;
+    }
+    ck_assert_int_eq(write_one(fp), 0);
+    ck_assert_int_eq(fp_ioctl(fp, DKFLUSH, 0, 0), _i == 0 ? EMEDIA : 0);
+    ck_assert_int_eq(fp_ioctl(fp, DKFLUSH, 0, 0), 0);
+    ck_assert_uint_eq(now_blocks(fp), fake.blocks);
+    fake_close(fp);
+}
+END_TEST
+
+/* And another medium: what was meant for the one that has gone is not written to it. */
+START_TEST(test_medium_changes_before_reserve)
+{
+    struct fake_fault *f;
+    struct file *fp;
+
+    fake.removable = true;
+    fp = fake_open(NULL);
+    memset(area, 0x33, 4096);
+    f = fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_ADAPTER);
+    f->code = SC_SCSI_BUS_RESET;
+    f->count = 1;
+    (void)attention(SCSI_RESERVE_6, 0x28, 0);
+    ck_assert_int_eq(write_one(fp), EMEDIA);
+    ck_assert_uint_ne(fake.mem[0], 0x33);
+    ck_assert_int_eq(write_one(fp), 0);
+    ck_assert_uint_eq(fake.mem[0], 0x33);
+    fake_close(fp);
+}
+END_TEST
+
+/* A device that always says that its capacity has changed: what waits goes on. */
+START_TEST(test_capacity_never_told)
+{
+    struct file *fp = fake_open(NULL);
+
+    (void)attention(FAKE_RW, 0x2a, 0x09);
+    attention(SCSI_READ_CAPACITY_10, 0x2a, 0x09)->count = 0;
+    ck_assert_int_eq(read_one(fp), 0);
+    ck_assert_uint_eq(count_op(SCSI_READ_CAPACITY_10), 3);
     fake_close(fp);
 }
 END_TEST
@@ -319,17 +388,6 @@ START_TEST(test_reset_during_the_last_close)
 END_TEST
 
 /* ------------------------------------------------------------------ capacity */
-
-static uint64_t now_blocks(struct file *fp)
-{
-    struct sc_disk_info info;
-    struct devinfo di;
-
-    ck_assert_int_eq(fp_ioctl(fp, DKINFO, (intptr_t)&info, 0), 0);
-    ck_assert_int_eq(fp_ioctl(fp, IOCINFO, (intptr_t)&di, 0), 0);
-    ck_assert_uint_eq(info.blocks, di.un.scdk.numblks);
-    return info.blocks;
-}
 
 /* Larger or smaller: told by a READ (0, 1), by a pass-through command (2), by 28/00 (3). */
 START_TEST(test_capacity_changes)
@@ -816,6 +874,9 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, test_no_write_goes_out_unreserved, 0, 2);
     tcase_add_loop_test(t, test_open_beside_persistent_keys, 0, 2);
     tcase_add_test(t, test_sense_of_reserve_is_fetched);
+    tcase_add_loop_test(t, test_sense_of_reserve_counts, 0, 2);
+    tcase_add_test(t, test_medium_changes_before_reserve);
+    tcase_add_test(t, test_capacity_never_told);
     tcase_add_test(t, test_sense_of_capacity_is_fetched);
     tcase_add_test(t, test_retried_flush_is_refused);
     tcase_add_test(t, test_persistent_keys_take_over);
