@@ -57,6 +57,13 @@ static void sense_judge(const uint8_t *data, unsigned n)
     free(exact);
 }
 
+static bool sense_deferred(void)
+{
+    struct scsi_sense s = scsi_sense_parse(dev.sense, dev.sense_bytes);
+
+    return s.valid && s.deferred;
+}
+
 /* Is this what will be the same tomorrow? In other words than the driver's: by key, with the exceptions. */
 static bool sense_fatal(void)
 {
@@ -87,7 +94,7 @@ static bool sense_fatal(void)
     }
 }
 
-static void dev_sense(void)
+static void dev_sense(bool rw)
 {
     static const uint8_t formats[] = {0x70, 0x72, 0x71, 0x73, 0xf0};
     unsigned len = fz_u8(&dev.in);
@@ -112,7 +119,8 @@ static void dev_sense(void)
         dev.sense_bytes = (unsigned)fz_bytes(&dev.in, dev.sense, len);
     }
     dev.have = true;
-    dev.events++;
+    /* A deferred error is about an earlier command. Of a RESERVE it counts like any other. */
+    dev.events += !rw || !sense_deferred();
     dev.fatal = sense_fatal() || dev.fatal;
     sense_judge(dev.sense, dev.sense_bytes);
 }
@@ -161,7 +169,7 @@ static void dev_request_sense(struct ad_xfer *x)
         x->xfer_result = AD_RES_STATUS;
         x->xfer_scsi_status = SC_CHECK_CONDITION;
         x->xfer_resid = x->xfer_bytes;
-        dev_sense();
+        dev_sense(false);
         break;
     default:
         break;
@@ -191,7 +199,8 @@ static bool dev_before(struct ad_xfer *x)
         }
         x->xfer_result = AD_RES_STATUS;
         x->xfer_scsi_status = SC_CHECK_CONDITION;
-        dev_sense();
+        dev_sense(x->xfer_cdb[0] == SCSI_READ_6 || x->xfer_cdb[0] == SCSI_READ_10 ||
+                  x->xfer_cdb[0] == SCSI_WRITE_6 || x->xfer_cdb[0] == SCSI_WRITE_10);
         return true;
     }
     if (what == 3) {
