@@ -307,9 +307,8 @@ static bool start_pick_locked(struct dd_unit *un, struct dd_plug *plug, struct d
 
     if (SC_UNLIKELY(un->un_hold != 0)) {
         /* A recovery command borrows the opening of the one it recovers: it does not count. */
+        const bool waits = un->un_pending.ch_head || un->un_again || un->un_frag_cur;
         struct dd_cmd *cmd;
-
-        bool waits = un->un_pending.ch_head || un->un_again || un->un_frag_cur;
 
         if ((un->un_hold & DD_HOLD_INVALID) && waits) {
             dd_refuse_waiting_locked(un, ENXIO);

@@ -21,7 +21,8 @@
  * One lock
  *
  * un_lock guards every queue and counter of a disk. It is never held across devstrat(), iodone() or a
- * sleep. A chain of bufs costs one lock round trip to queue and dispatch, and its completions one more.
+ * sleep. A chain of bufs costs one lock round trip to queue and dispatch, and its completions one more. A
+ * buf that comes alone while nothing is held back and nothing waits takes no lock at all (dd_lane.c).
  *
  * Plug
  *
