@@ -138,7 +138,7 @@ static void dev_status(struct ad_xfer *x, bool moved)
             (uint8_t)(AD_RES_SELECT_TIMEOUT + (what & 0x7f) % (AD_RES_ABORTED - AD_RES_SELECT_TIMEOUT));
     } else {
         x->xfer_result = AD_RES_STATUS;
-        x->xfer_scsi_status = what < 0x40 ? statuses[what % sizeof(statuses)] : (uint8_t)(what << 1);
+        x->xfer_scsi_status = (uint8_t)(what < 0x40 ? statuses[what % sizeof(statuses)] : what << 1);
     }
     if (!moved)
         x->xfer_resid = x->xfer_bytes;
