@@ -5,22 +5,25 @@
  *   configured ── CFG_GONE ─► invalid ── last close ─► invalid, closed ── CFG_TERM ─► the minor is free
  *
  * From one moment on, which is a bit in un_hold set under the LUN lock, nothing new begins: open, read,
- * write, ioctl and strategy answer ENXIO; what waits, is held to be resent, or sleeps for a slot ends with
- * ENXIO; recovery gives up, and neither it nor what is due with the disk (dd_todo.c) begins again. What is at
- * the adapter is fetched back with SCIOHALT. What had ended well by then has ended well; every error on an
- * invalid unit is ENXIO, because whatever the device had to say, nobody can act on it any more.
+ * write, ioctl and strategy answer ENXIO (CAM-16); what waits, is held to be resent, or sleeps for a slot
+ * ends with ENXIO; recovery gives up, and neither it nor what is due with the disk (dd_todo.c) begins again
+ * (CAM-18). What is at the adapter is fetched back with SCIOHALT. What had ended well by then has ended well;
+ * every error on an invalid unit is ENXIO and not tried again (NB-18), because whatever the device had to
+ * say, nobody can act on it any more.
  *
  * The bit is in un_hold because that is the one word the loop (dd_start.c) looks at before it sends: what
  * strategy had accepted a moment before is found in pending and refused there, so the good path pays nothing
  * and no moment is left between the look and the queueing.
  *
  * A unit that was invalid once never is valid again. It is not destroyed here, nor by a close: who closes
- * last is inside the driver, and whoever calls CFG_GONE may be beside any I/O. The configure method calls
- * CFG_TERM, which says EBUSY until the last close is over and waits for who is still inside. Until then
- * CFG_INIT of the minor says EEXIST. So nobody meets another disk under a number he has open.
+ * last is inside the driver, and whoever calls CFG_GONE may be beside any I/O (CAM-13). The configure method
+ * calls CFG_TERM, which says EBUSY until the last close is over and waits for who is still inside (CAM-15).
+ * Until then CFG_INIT of the minor says EEXIST. So nobody meets another disk under a number he has open
+ * (CAM-14).
  *
  * Rejected: a count of references of our own on each unit. Opens are counted by un_opens and by the device
- * switch, who is on his way in by dd_users, requests by the queues: a fourth count would say what these say.
+ * switch, who is on his way in by dd_users, requests by the queues: a fourth count would say what these say
+ * (CAM-10, CAM-11: what each open took, its close gives back, before and after the disk has gone).
  * Rejected: destroying the unit by a timer after the last close; the timer's routine runs where nobody may
  * sleep, and CFG_TERM has to.
  *
@@ -95,7 +98,7 @@ void dd_gone_recovery_over_locked(struct dd_unit *un)
 
 /* ------------------------------------------------------------------ the moment */
 
-/* The hook that runs once. Locks: un_lock held; the caller runs the loop, which refuses what waits. */
+/* Runs once (CAM-17). Locks: un_lock held; the caller runs the loop, which refuses what waits. */
 static void gone_begin_locked(struct dd_unit *un)
 {
     struct dd_rec *rec = &un->un_rec;
