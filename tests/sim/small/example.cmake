@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# What docs/simulation.md shows of the program `example` is what the program prints, but for numbers: lines of source
-# files move. cmake -DSIM=sim_small -DDOC=docs/simulation.md -P example.cmake
+# What docs/simulation.md shows of the program `example` is what the program prints, but for numbers: lines
+# of source files move. cmake -DSIM=sim_small -DDOC=docs/simulation.md -P example.cmake
 file(READ ${DOC} doc)
 string(REGEX MATCH "\nexample [^`]*" shown "${doc}")
 execute_process(COMMAND ${SIM} example OUTPUT_VARIABLE said ERROR_QUIET)
