@@ -44,9 +44,9 @@ struct small_ad {
     bool sa_unheard; /* it has halted, and the owner of the failed command does not know yet */
     bool sa_halted, sa_kept;
     uint32_t sa_open; /* openings */
-    uint32_t sa_out; /* taken in and not given back */
-    uint32_t sa_rw;  /* READs and WRITEs that were taken in */
-    bool sa_cached;  /* written since the last SYNCHRONIZE CACHE */
+    uint32_t sa_out;  /* taken in and not given back */
+    uint32_t sa_rw;   /* READs and WRITEs that were taken in */
+    bool sa_cached;   /* written since the last SYNCHRONIZE CACHE */
     uint8_t sa_sense[18];
     struct buf *sa_head, *sa_tail;
     struct shim_timer sa_timer;
