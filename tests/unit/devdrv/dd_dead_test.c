@@ -25,14 +25,6 @@ static void teardown(void)
     fake_end();
 }
 
-static void settle(unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        while (!fb[i].done)
-            ck_assert_msg(shim_det_step(), "buf %u is stuck", i);
-    dd_check_invariants(FAKE_DEV);
-}
-
 static struct fake_fault *silent(int opcode, unsigned count)
 {
     struct fake_fault *f = fake_fault(opcode, 0, UINT64_MAX, FAKE_ADAPTER);
@@ -87,7 +79,7 @@ START_TEST(test_two_timeouts_in_all)
     for (unsigned i = 0; i < BUFS; i++)
         fake_buf_init(&fb[i], true, _i ? 100 * i : 8 * i, area + 4096 * i, 4096);
     fake_submit(fb, BUFS);
-    settle(BUFS);
+    fake_settle(fb, BUFS);
     for (unsigned i = 0; i < BUFS; i++) {
         ck_assert_int_eq(fb[i].b.b_error, EIO);
         ck_assert_uint_eq(fb[i].b.b_resid, 4096);
@@ -243,7 +235,7 @@ START_TEST(test_recovery_command_lost)
     for (unsigned i = 0; i < 4; i++)
         fake_buf_init(&fb[i], true, 100 * i, area + 4096 * i, 512);
     fake_submit(fb, 4);
-    settle(4);
+    fake_settle(fb, 4);
     ck_assert_ptr_nonnull(lost);
     ck_assert_uint_eq(cleared, 1);
     for (unsigned i = 0; i < 4; i++)

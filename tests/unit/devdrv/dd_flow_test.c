@@ -25,14 +25,6 @@ static void teardown(void)
     fake_end();
 }
 
-static void settle(unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        while (!fb[i].done)
-            ck_assert_msg(shim_det_step(), "buf %u is stuck", i);
-    dd_check_invariants(FAKE_DEV);
-}
-
 static struct fake_fault *fault(enum fake_action action, uint32_t code, unsigned count)
 {
     struct fake_fault *f = fake_fault(FAKE_RW, 0, UINT64_MAX, action);
@@ -83,7 +75,7 @@ START_TEST(test_once_costs_a_millisecond)
     (void)fault(upset[_i].action, upset[_i].code, 1);
     submit(1);
     ck_assert_uint_eq(shim_det_timers(), 1);
-    settle(1);
+    fake_settle(fb, 1);
     ck_assert_uint_eq(errors(1), 0);
     ck_assert_uint_eq(kern_now_ns() - before, MS);
     ck_assert_uint_eq(fake_stats().retries, 1);
@@ -112,7 +104,7 @@ START_TEST(test_NB_17_for_seconds)
     t->timeout_ns = 2500 * MS;
     ck_assert_int_eq(tstart(t), 0);
     submit(1);
-    settle(1);
+    fake_settle(fb, 1);
     took = kern_now_ns() - before;
     ck_assert_uint_eq(errors(1), 0);
     ck_assert_uint_ge(took, 2500 * MS);
@@ -138,7 +130,7 @@ START_TEST(test_each_command_has_its_time)
         t->timeout_ns = (upset[_i].budget_ms * 3 / 4) * MS;
         ck_assert_int_eq(tstart(t), 0);
         submit(1);
-        settle(1);
+        fake_settle(fb, 1);
         ck_assert_uint_eq(errors(1), 0);
     }
     fake.nfaults = 0;
@@ -155,7 +147,7 @@ START_TEST(test_NB_17_for_ever)
 
     (void)fault(upset[_i].action, upset[_i].code, 0);
     submit(1);
-    settle(1);
+    fake_settle(fb, 1);
     took = kern_now_ns() - before;
     ck_assert_int_eq(fb[0].b.b_error, upset[_i].error);
     ck_assert_uint_ge(took, (upset[_i].budget_ms - 200) * MS);
@@ -260,7 +252,7 @@ START_TEST(test_thrown_back_is_no_completion)
     }
     ck_assert_uint_eq(shim_det_timers(), 1);
     fake.hook = NULL;
-    settle(6);
+    fake_settle(fb, 6);
     ck_assert_uint_eq(errors(6), 0);
     for (unsigned i = 1; i < 6; i++)
         ck_assert_uint_gt(fb[i].order, fb[i - 1].order);
@@ -287,7 +279,7 @@ START_TEST(test_kept_queue_while_waiting)
     ck_assert_uint_eq(fake.log[0].cdb[0], SCSI_REQUEST_SENSE);
     ck_assert_uint_eq(fake.log[1].flags & SC_Q_RESUME, SC_Q_RESUME);
     slow_end(0);
-    settle(3);
+    fake_settle(fb, 3);
     ck_assert_uint_eq(errors(3), 0);
     fake_close(fp);
 }
@@ -394,7 +386,7 @@ START_TEST(test_delay_only_when_nobody_answers)
     if (_i & 1)
         (void)fault(FAKE_ADAPTER, SC_NO_DEVICE_RESPONSE, 1);
     submit(1);
-    settle(1);
+    fake_settle(fb, 1);
     ck_assert_uint_eq(errors(1), 0);
     n = fake_nrw();
     ck_assert_uint_eq(n, 1u + !(_i & 2) + (_i & 1));
@@ -425,7 +417,7 @@ START_TEST(test_no_delay_without_reset)
     }
     (void)fault(FAKE_ADAPTER, SC_NO_DEVICE_RESPONSE, 2);
     submit(1);
-    settle(1);
+    fake_settle(fb, 1);
     for (unsigned i = 0; i < fake_nrw(); i++)
         ck_assert_uint_eq(fake_rw(i)->flags & SC_DELAY_CMD, 0);
     tfree(t);
@@ -498,7 +490,7 @@ START_TEST(test_AIX_21_resume_goes_first)
     else
         fake_submit(&fb[0], 1);
     fake.hook = NULL;
-    settle(_i ? 0 : 1);
+    fake_settle(fb, _i ? 0 : 1);
     while (!fb[1].done)
         ck_assert(shim_det_step());
     ck_assert_uint_eq(fake.log[0].flags & SC_RESUME, SC_RESUME);
@@ -554,7 +546,7 @@ START_TEST(test_refused_span_goes_one_by_one)
         fake_buf_init(&fb[i], false, 8 * i, area + 4096 * i, 4096);
     memset(area, 0x2d, 32 * 4096);
     fake_submit(fb, 32);
-    settle(32);
+    fake_settle(fb, 32);
     ck_assert_uint_eq(errors(32), 0);
     ck_assert_int_eq(memcmp(fake.mem, area, 32 * 4096), 0);
     ck_assert_uint_eq(fake_nrw(), 32);
@@ -696,7 +688,7 @@ START_TEST(test_reads_and_flushes_take_turns)
     }
     ck_assert_uint_eq(fake.active_max, 1); /* AIX-24: never two, ioctls included */
     fake.hook = NULL;
-    settle(20);
+    fake_settle(fb, 20);
     ck_assert_uint_eq(errors(20), 0);
     fake.held = false;
     tfree(t);
@@ -749,7 +741,7 @@ START_TEST(test_AIX_24_ioctls_count_against_the_depth)
     ck_assert_int_eq(tstart(t), 0);
     ck_assert_int_eq(fp_ioctl(fp, _i ? DKFLUSH : DK_PASSTHRU, (intptr_t)&pt, 0), 0);
     ck_assert_uint_eq(fake.active_max, 2);
-    settle(4);
+    fake_settle(fb, 4);
     fake.held = false;
     tfree(t);
     fake_close(fp);
@@ -773,7 +765,7 @@ START_TEST(test_av_forw_is_null_when_done)
     for (unsigned i = 0; i < 8; i++)
         fake_buf_init(&fb[i], false, _i == 4 ? 30000 : 8 * i, area + 4096 * i, 4096);
     fake_submit(fb, 8);
-    settle(8);
+    fake_settle(fb, 8);
     for (unsigned i = 0; i < 8; i++) {
         ck_assert_ptr_null(fb[i].b.av_forw);
         ck_assert_uint_eq(fb[i].b.b_work, 0);

@@ -23,14 +23,6 @@ static void teardown(void)
     fake_end();
 }
 
-static void settle(unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        while (!fb[i].done)
-            ck_assert_msg(shim_det_step(), "buf %u is stuck", i);
-    dd_check_invariants(FAKE_DEV);
-}
-
 static struct fake_fault *medium(uint64_t first, uint64_t last, unsigned count)
 {
     struct fake_fault *f = fake_fault(FAKE_RW, first, last, FAKE_CHECK);
@@ -59,7 +51,7 @@ START_TEST(test_innocents_do_not_fail)
     }
     while (fake_complete_one())
         continue;
-    settle(40);
+    fake_settle(fb, 40);
     for (unsigned i = 0; i < 40; i++)
         ck_assert_int_eq(fb[i].b.b_flags & B_ERROR ? fb[i].b.b_error : 0, i < 30 ? EMEDIA : 0);
     if (!_i)
@@ -166,7 +158,7 @@ START_TEST(test_AIX_21_no_resume_before_the_error)
     }
     ck_assert_uint_eq(fake.log[0].flags & SC_RESUME, SC_RESUME);
     ck_assert_uint_eq(shim_det_timers(), 0);
-    settle(3);
+    fake_settle(fb, 3);
     for (unsigned i = 0; i < 3; i++)
         ck_assert_uint_eq(fb[i].b.b_flags & B_ERROR, 0);
     fake.hook = NULL;
@@ -210,7 +202,7 @@ START_TEST(test_AIX_21_picked_ones_go_back)
     fake_forget();
     picked = fake_stats().commands;
     fake_submit(fb, 40);
-    settle(40);
+    fake_settle(fb, 40);
     for (unsigned i = 0; i < 40; i++) {
         ck_assert_int_eq(fb[i].b.b_flags & B_ERROR ? fb[i].b.b_error : 0, i < 30 ? EMEDIA : 0);
         ck_assert_uint_eq(fb[i].order, i + 1);
@@ -276,7 +268,7 @@ START_TEST(test_NB_16_depth_counts_what_was_sent)
     fake.active--;
     full_first->bufstruct.b_resid = 0;
     iodone(&full_first->bufstruct);
-    settle(20);
+    fake_settle(fb, 20);
     fake_close(fp);
 }
 END_TEST
@@ -311,7 +303,7 @@ START_TEST(test_NB_12_everybody_keeps_his_place)
     fake.faults[2].count = 1;
     while (fake_complete_one() || (!fb[11].done && shim_det_step()))
         dd_check_invariants(FAKE_DEV);
-    settle(12);
+    fake_settle(fb, 12);
     for (unsigned i = 0; i < 12; i++) {
         ck_assert_uint_eq(fb[i].b.b_flags & B_ERROR, 0);
         ck_assert_uint_eq(fb[i].order, i + 1);
@@ -347,7 +339,7 @@ START_TEST(test_AIX_22_kept_and_younger)
         ck_assert_uint_eq(fake.log[3].lba, 7);
     }
     fake_complete_all();
-    settle(2);
+    fake_settle(fb, 2);
     fake.held = false;
     fake_close(fp);
 }
@@ -404,7 +396,7 @@ START_TEST(test_AIX_23_refused)
     for (unsigned i = 0; i < 1000 && !(fb[1].done && fb[2].done && fb[3].done && fb[4].done); i++)
         if (fake.kept || !fake_complete_one())
             (void)shim_det_step();
-    settle(5);
+    fake_settle(fb, 5);
     for (unsigned i = 1; i < 5; i++)
         ck_assert_uint_eq(fb[i].b.b_flags & B_ERROR, 0);
     fake.hook = NULL;

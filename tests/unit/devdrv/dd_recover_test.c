@@ -21,15 +21,6 @@ static void teardown(void)
     fake_end();
 }
 
-/* Fire timers until the bufs are done. */
-static void settle(const struct fake_buf *fb, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        while (!fb[i].done)
-            ck_assert_msg(shim_det_step(), "buf %u is stuck", i);
-    dd_check_invariants(FAKE_DEV);
-}
-
 static struct fake_fault *check_fault(uint8_t key, uint8_t asc, uint8_t ascq)
 {
     struct fake_fault *f = fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_CHECK);
@@ -89,7 +80,7 @@ START_TEST(test_sense_table)
     f->no_info = true;
     fake_buf_init(&fb, true, 64, area, 4096);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_int_eq(fb.b.b_flags & B_ERROR ? fb.b.b_error : 0, sense_rows[_i / 2].error);
     ck_assert_uint_eq(f->hits, sense_rows[_i / 2].sends);
     ck_assert_uint_eq(fake_stats().errors, sense_rows[_i / 2].error != 0);
@@ -167,7 +158,7 @@ START_TEST(test_retry_then_success)
     f->count = rows[_i].hits;
     fake_buf_init(&fb, false, 8, area, 4096);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
     ck_assert_uint_eq(fb.b.b_resid, 0);
     ck_assert_uint_eq(f->hits, rows[_i].hits);
@@ -201,7 +192,7 @@ START_TEST(test_attentions_count_in_a_row)
     fake.faults[7].count = 1;
     fake_buf_init(&fb, true, 8, area, 4096);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
     ck_assert_uint_eq(fake_nrw(), 9);
     fake_close(fp);
@@ -222,7 +213,7 @@ START_TEST(test_attentions_are_of_one_command)
     f->count = 3;
     fake_buf_init(&fb, true, 8, area, 4096);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_uint_eq(f->hits, 3);
     f = fake_fault(FAKE_RW, 16, 23, FAKE_CHECK);
     *f = fake.faults[0];
@@ -234,7 +225,7 @@ START_TEST(test_attentions_are_of_one_command)
     f->count = 3;
     fake_buf_init(&fb, true, 16, area, 4096);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
     fake_close(fp);
 }
@@ -266,7 +257,7 @@ START_TEST(test_AIX_28_async_only_on_last_retry_after_bus_fault)
     fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_ADAPTER)->code = _i ? SC_HOST_IO_BUS_ERR : SC_SCSI_BUS_FAULT;
     fake_buf_init(&fb, true, 8, area, 4096);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_uint_eq(fake_nrw(), 4);
     for (unsigned i = 0; i < 4; i++)
         ck_assert_uint_eq(fake_rw(i)->scsi_flags, i == 3 && !_i ? SC_ASYNC : 0);
@@ -287,7 +278,7 @@ START_TEST(test_busy_waits_and_is_bounded)
     fake_submit(&fb, 1);
     ck_assert_uint_eq(fb.done, 0);
     ck_assert_uint_eq(shim_det_timers(), 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_int_eq(fb.b.b_error, EBUSY);
     ck_assert_uint_ge(kern_now_ns() - before, UINT64_C(3000000000));
     while (shim_det_step())
@@ -315,7 +306,7 @@ START_TEST(test_NB_16_queue_full_lowers_depth)
     fake.faults[0].count = 1;
     while (fake_complete_one() || shim_det_step())
         dd_check_invariants(FAKE_DEV);
-    settle(fb, 8);
+    fake_settle(fb, 8);
     ck_assert_int_eq(fp_ioctl(fp, DKINFO, (intptr_t)&info, 0), 0);
     ck_assert_uint_eq(info.queue_depth, 7);
     for (unsigned i = 0; i < 8; i++)
@@ -347,7 +338,7 @@ START_TEST(test_NB_16_queue_full_costs_no_retry)
     }
     while (fake_complete_one() || shim_det_step())
         ck_assert_uint_ge(un->un_depth, 1);
-    settle(fb, 2);
+    fake_settle(fb, 2);
     ck_assert_uint_eq(fake.faults[0].hits, 5);
     ck_assert_uint_eq(fake.faults[1].hits, 1);
     ck_assert_uint_eq(un->un_depth, 1);
@@ -378,7 +369,7 @@ START_TEST(test_depth_climbs_slowly)
                 fake.faults[0].count = 1;
             }
             fake_submit(&fb, 1);
-            settle(&fb, 1);
+            fake_settle(&fb, 1);
         }
         ck_assert_uint_eq(un->un_depth, steps[i].depth);
         fake_forget();
@@ -410,7 +401,7 @@ START_TEST(test_split_span_before_others)
     dd_check_invariants(FAKE_DEV);
     fake.held = false;
     fake_complete_all();
-    settle(fb, 4);
+    fake_settle(fb, 4);
     for (unsigned i = 0; i < 4; i++) {
         ck_assert_uint_eq(fb[i].b.b_flags & B_ERROR, 0);
         ck_assert_uint_eq(fb[i].order, i + 1);
@@ -429,12 +420,12 @@ START_TEST(test_same_buf_again)
     check_fault(SCSI_KEY_PROTECT, 0x27, 0);
     fake_buf_init(&fb, false, 8, area, 4096);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_int_eq(fb.b.b_error, EWRPROTECT);
     fake.nfaults = 0;
     fb.done = 0;
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
     ck_assert_int_eq(fb.b.b_error, 0);
     ck_assert_uint_eq(fb.b.b_resid, 0);
@@ -468,7 +459,7 @@ START_TEST(test_followers_requeued_in_order)
     for (unsigned i = 0; i < n; i++)
         ck_assert_uint_eq(fake_rw(i)->lba, 100 * i);
     fake_complete_all();
-    settle(fb, 12);
+    fake_settle(fb, 12);
     for (unsigned i = 0; i < 12; i++)
         ck_assert_uint_eq(fb[i].b.b_flags & B_ERROR, 0);
     fake.held = false;
@@ -499,7 +490,7 @@ START_TEST(test_kept_queue_is_resumed)
     ck_assert_uint_eq(fake.log[2].flags, 0);
     ck_assert(!fake.kept);
     fake_complete_all();
-    settle(fb, 4);
+    fake_settle(fb, 4);
     ck_assert_uint_eq(fake_stats().requeued, 0);
     fake.held = false;
     fake_close(fp);
@@ -517,7 +508,7 @@ START_TEST(test_deferred_error_blames_nobody)
     f->count = 1;
     fake_buf_init(&fb, true, 8, area, 4096);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
     ck_assert_int_eq(fp_close(fp), EMEDIA); /* and yet somebody is told */
 }
@@ -532,7 +523,7 @@ START_TEST(test_request_sense_fails_too)
     fake_fault(SCSI_REQUEST_SENSE, 0, 0, FAKE_ADAPTER)->code = SC_CMD_TIMEOUT;
     fake_buf_init(&fb, true, 8, area, 4096);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_int_eq(fb.b.b_error, EIO);
     ck_assert_uint_eq(count_op(SCSI_REQUEST_SENSE), 4 * DD_SENSE_TRIES_MAX);
     for (unsigned i = 0; i < fake.nlog; i++)
@@ -586,7 +577,7 @@ START_TEST(test_NB_15_reset_of_a_request_sense_retries_the_original)
     fake_forget();
     fake_buf_init(&fb, true, 8, area, 4096);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
     ck_assert_uint_eq(fb.done, 1);
     ck_assert_uint_eq(resets_left, 0);
@@ -610,7 +601,7 @@ START_TEST(test_reset_reserves_again)
     fake.faults[0].count = 1;
     fake_buf_init(&fb, true, 8, area, 4096);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
     ck_assert_uint_eq(fake.reserves, before + 1);
     fake_close(fp);
@@ -690,7 +681,7 @@ START_TEST(test_recovery_command_in_the_kept_queue)
         fake.active--;
         iodone(&sense->bufstruct);
     }
-    settle(fb, 2);
+    fake_settle(fb, 2);
     for (unsigned i = 0; i < 2; i++)
         ck_assert_uint_eq(fb[i].b.b_flags & B_ERROR, 0);
     fake_close(fp);
@@ -706,7 +697,7 @@ START_TEST(test_unknown_kept_queue_is_resumed)
     fake.halted = fake.kept = true;
     fake_buf_init(&fb, true, 0, area, 512);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
     fake_close(fp);
 }
@@ -724,7 +715,7 @@ START_TEST(test_exact_residual_of_a_single)
     f->no_info = (_i & 2) != 0;
     fake_buf_init(&fb, true, 8, area, 4096);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_int_eq(fb.b.b_error, EMEDIA);
     ck_assert_uint_eq(fb.b.b_resid, _i & 2 ? 4096 : 3 * 512);
     fake.nfaults = 0;
@@ -744,7 +735,7 @@ START_TEST(test_nonsense_information)
     f->info = _i ? 16 : 7;
     fake_buf_init(&fb, true, 8, area, 4096);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_uint_eq(fb.b.b_resid, 4096);
     fake.nfaults = 0;
     fake_close(fp);
@@ -770,7 +761,7 @@ START_TEST(test_AIX_04_span_blames_one)
         memset(fake.mem + 4096 * i, (int)(i + 1), 4096);
     }
     fake_submit(fb, 8);
-    settle(fb, 8);
+    fake_settle(fb, 8);
     for (unsigned i = 0; i < 8; i++) {
         ck_assert_uint_eq(fb[i].done, 1);
         ck_assert_int_eq(fb[i].b.b_flags & B_ERROR ? fb[i].b.b_error : 0, i == k ? EMEDIA : 0);
@@ -791,7 +782,7 @@ START_TEST(test_span_of_a_protected_disk_fails_at_once)
     for (unsigned i = 0; i < 8; i++)
         fake_buf_init(&fb[i], false, 8 * i, area + 4096 * i, 4096);
     fake_submit(fb, 8);
-    settle(fb, 8);
+    fake_settle(fb, 8);
     ck_assert_uint_eq(fake_nrw(), 1);
     for (unsigned i = 0; i < 8; i++) {
         ck_assert_int_eq(fb[i].b.b_error, EWRPROTECT);

@@ -26,14 +26,6 @@ static void teardown(void)
     fake_end();
 }
 
-static void settle(const struct fake_buf *fb, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        while (!fb[i].done)
-            ck_assert_msg(shim_det_step(), "buf %u is stuck", i);
-    dd_check_invariants(FAKE_DEV);
-}
-
 static struct fake_fault *medium_error(uint64_t lba)
 {
     struct fake_fault *f = fake_fault(FAKE_RW, lba, lba, FAKE_CHECK);
@@ -63,7 +55,7 @@ START_TEST(test_AIX_12_span_believes_the_smaller)
         fake_buf_init(&fb[i], read, 8 * i, area + PAGE * i, PAGE);
     }
     fake_submit(fb, 8);
-    settle(fb, 8);
+    fake_settle(fb, 8);
     for (unsigned i = 0; i < 8; i++) {
         bool bad = i == 5;
 
@@ -88,7 +80,7 @@ START_TEST(test_single_believes_the_smaller)
     f->info = _i ? 15 : 10; /* 5 of 8 blocks have crossed the bus; block 15 is the eighth */
     fake_buf_init(&fb, true, 8, area, PAGE);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_int_eq(fb.b.b_error, EMEDIA);
     ck_assert_uint_eq(fb.b.b_resid, _i ? 3 * BLOCK : 6 * BLOCK);
     fake.nfaults = 0;
@@ -109,7 +101,7 @@ START_TEST(test_AIX_12_fragment_believes_the_smaller)
     memset(fake.mem, 0x11, bytes);
     fake_buf_init(&fb, true, 0, area, bytes);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     while (real < bytes && area[real] == 0x11)
         real++;
     ck_assert_int_eq(fb.b.b_error, EMEDIA);
@@ -132,7 +124,7 @@ START_TEST(test_AIX_12_short_fragments)
     fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_SHORT)->code = 1024;
     fake_buf_init(&fb, _i == 0, 0, area, 6 * 131072);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_uint_eq(fb.b.b_flags & B_ERROR, 0);
     ck_assert_uint_eq(fb.b.b_resid, 6 * 131072 - moved);
     ck_assert_uint_eq(_i ? fake_stats().bytes_written : fake_stats().bytes_read, moved);
@@ -151,7 +143,7 @@ START_TEST(test_short_span)
     for (unsigned i = 0; i < 4; i++)
         fake_buf_init(&fb[i], true, 8 * i, area + PAGE * i, PAGE);
     fake_submit(fb, 4);
-    settle(fb, 4);
+    fake_settle(fb, 4);
     ck_assert_uint_eq(fb[1].b.b_resid, 0);
     ck_assert_uint_eq(fb[2].b.b_resid, 1024);
     ck_assert_uint_eq(fb[3].b.b_resid, PAGE);
@@ -180,7 +172,7 @@ START_TEST(test_buf_cut_at_the_end)
     }
     fake_buf_init(&fb, false, 20476, area, PAGE);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_int_eq(fb.b.b_flags & B_ERROR ? fb.b.b_error : 0, _i == 1 ? EMEDIA : 0);
     ck_assert_uint_eq(fb.b.b_resid, PAGE - want);
     ck_assert_uint_eq(fake_rw(0)->blocks, 4);
@@ -200,7 +192,7 @@ START_TEST(test_fragments_cut_at_the_end)
         (void)medium_error(20479);
     fake_buf_init(&fb, true, 20480 - 300, area, 6 * 131072);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_uint_eq(fb.b.b_resid, 6 * 131072 - (300u - (unsigned)_i) * BLOCK);
     ck_assert_int_eq(fb.b.b_flags & B_ERROR ? fb.b.b_error : 0, _i ? EMEDIA : 0);
     fake.nfaults = 0;
@@ -444,7 +436,7 @@ START_TEST(test_failed_fragments_make_dirty)
     (void)medium_error(300);
     fake_buf_init(&fb, false, 0, area, 3 * 131072);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_int_eq(fb.b.b_error, EMEDIA);
     fake.nfaults = 0;
     fake_close(fp);
@@ -462,7 +454,7 @@ START_TEST(test_good_part_of_a_failed_span_makes_dirty)
     for (unsigned i = 0; i < 2; i++)
         fake_buf_init(&fb[i], false, 8u * i, area + PAGE * i, PAGE);
     fake_submit(fb, 2);
-    settle(fb, 2);
+    fake_settle(fb, 2);
     ck_assert_uint_eq(fb[0].b.b_flags & B_ERROR, 0);
     ck_assert_int_eq(fb[1].b.b_error, EMEDIA);
     fake.nfaults = 0;
@@ -481,7 +473,7 @@ START_TEST(test_a_single_write_that_fails_part_way_makes_dirty)
     (void)medium_error(13);
     fake_buf_init(&fb, false, 8, area, 8 * 512);
     fake_submit(&fb, 1);
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_int_eq(fb.b.b_error, EMEDIA);
     ck_assert_uint_eq(fb.b.b_resid, 3 * 512);
     ck_assert_int_eq(fp_ioctl(fp, DKSTATS, (intptr_t)&stats, 0), 0);

@@ -21,14 +21,6 @@ static void teardown(void)
     fake_end();
 }
 
-static void settle(const struct fake_buf *fb, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        while (!fb[i].done)
-            ck_assert_msg(shim_det_step(), "buf %u is stuck", i);
-    dd_check_invariants(FAKE_DEV);
-}
-
 static unsigned count_op(uint8_t op)
 {
     unsigned n = 0;
@@ -144,7 +136,7 @@ START_TEST(test_no_write_goes_out_unreserved)
     for (unsigned i = 0; i < 6; i++)
         fake_submit(&fb[i], 1);
     fake_complete_all();
-    settle(fb, 6);
+    fake_settle(fb, 6);
     for (unsigned i = 0; i < 6; i++) {
         ck_assert_int_eq(fb[i].b.b_error, error);
         ck_assert_uint_eq(fb[i].b.b_resid, fb[i].b.b_bcount);
@@ -505,7 +497,7 @@ START_TEST(test_block_size_changes)
     (void)attention(FAKE_RW, 0x2a, 0x09);
     fake.block_bytes = 4096;
     fake_complete_one();
-    settle(fb, 3);
+    fake_settle(fb, 3);
     for (unsigned i = 0; i < 3; i++)
         ck_assert_int_eq(fb[i].b.b_error, EFORMAT);
     fake.held = false;
@@ -544,7 +536,7 @@ START_TEST(test_block_size_changes_under_a_large_request)
     (void)attention(FAKE_RW, 0x2a, 0x09);
     fake.block_bytes = 4096;
     fake_complete_one();
-    settle(&fb, 1);
+    fake_settle(&fb, 1);
     ck_assert_int_eq(fb.b.b_error, EFORMAT);
     ck_assert_uint_eq(fb.b.b_resid, bytes - (size_t)_i * piece);
     ck_assert_uint_eq(fake_nrw(), 2u + (unsigned)_i);
@@ -576,7 +568,7 @@ START_TEST(test_block_size_changes_beside_a_large_request)
     fake_complete_one();
     fake.block_bytes = 512; /* what is out already was meant in the old blocks */
     fake_complete_all();
-    settle(fb, 2);
+    fake_settle(fb, 2);
     ck_assert_int_eq(fb[0].b.b_error, EFORMAT);
     ck_assert_int_eq(fb[1].b.b_error, EFORMAT);
     ck_assert_uint_eq(fb[1].b.b_resid, bytes - piece);
@@ -659,7 +651,7 @@ START_TEST(test_format_reads_all_limits_again)
     for (unsigned i = 0; i < 8; i++)
         fake_buf_init(&fb[i], true, 8 * i, area + 4096 * i, 4096);
     fake_submit(fb, 8);
-    settle(fb, 8);
+    fake_settle(fb, 8);
     ck_assert_uint_eq(fake_nrw(), _i ? 1 : 2);
     fake_close(fp);
 }

@@ -807,6 +807,14 @@ void fake_submit(struct fake_buf *fb, unsigned n)
     fake_check(devstrat(&fb[0].b) == 0);
 }
 
+void fake_settle(const struct fake_buf *fb, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        while (!fb[i].done)
+            ck_assert_msg(shim_det_step(), "buf %u is stuck", i);
+    dd_check_invariants(FAKE_DEV);
+}
+
 struct sc_disk_stats fake_stats(void)
 {
     struct sc_disk_stats st;

@@ -135,6 +135,8 @@ extern unsigned fake_order;
 void fake_buf_init(struct fake_buf *fb, bool read, uint64_t blkno, void *addr, size_t bytes);
 /* Link n of them and hand the chain to strategy. */
 void fake_submit(struct fake_buf *fb, unsigned n);
+/* Fires timers until the bufs are done. The deterministic host only. */
+void fake_settle(const struct fake_buf *fb, unsigned n);
 /* dd_check_invariants of FAKE_DEV, and the stats. */
 struct sc_disk_stats fake_stats(void);
 /* Read or write through fp_rwuio; returns the errno, *resid what was left. */
