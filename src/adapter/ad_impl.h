@@ -265,6 +265,7 @@ struct ad_recovery {
     uint32_t rec_wait_ids;          /* target resets, */
     uint32_t rec_wait_all;          /* and others: bit is enum ad_hw_reset */
     int rec_error;                  /* the first of a reset of this round */
+    uint32_t rec_failed_ids;        /* whose SCIORESET is EIO after this round */
     struct ad_ask *rec_asks;        /* for the next round */
     struct shim_event rec_event;    /* whoever asked waits here */
 
@@ -278,7 +279,6 @@ struct ad_recovery {
     uint32_t rec_ids;              /* targets to reset */
     uint64_t rec_until_ns;         /* the end of this part of the round */
     struct ad_ask *rec_asking;     /* for whom this round is, too */
-    int rec_answer;                /* and what they will be told */
     struct shim_timer rec_timer;
 };
 

@@ -232,17 +232,18 @@ static bool ad_scope_starting(struct ad_adapter *adp)
     return starting;
 }
 
-/* Is anything missing that should be back? */
-static bool ad_scope_missing(struct ad_adapter *adp)
+/* The ids from which something is missing that should be back. */
+static uint32_t ad_scope_missing(struct ad_adapter *adp)
 {
-    bool missing = false;
+    uint32_t missing = 0;
 
-    for (unsigned i = 0; i < ad_lun_count(adp) && !missing; i++) {
+    for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_scope_lock(adp, i);
 
         if (lun == NULL)
             continue;
-        missing = lun->lun_overdue + lun->lun_hit != 0;
+        if (lun->lun_overdue + lun->lun_hit != 0)
+            missing |= 1u << lun->lun_id;
         shim_lock_exit(&lun->lun_lock);
     }
     return missing;
@@ -353,10 +354,14 @@ static bool ad_wait_end_locked(struct ad_recovery *rec, enum ad_hw_reset which, 
     if (!(*word & bit))
         return false;
     *word &= ~bit;
-    if (error == 0)
+    if (error == 0) {
         rec->rec_reset = true;
-    else if (rec->rec_error == 0)
+        return true;
+    }
+    if (rec->rec_error == 0)
         rec->rec_error = error;
+    if (which != AD_RESET_LUN) /* which is nobody's SCIORESET */
+        rec->rec_failed_ids |= which == AD_RESET_TARGET ? bit : AD_ALL;
     return true;
 }
 
@@ -510,6 +515,7 @@ static enum ad_rung ad_round_collect(struct ad_adapter *adp, uint64_t now, uint6
     rec->rec_asking = rec->rec_asks;
     rec->rec_asks = NULL;
     rec->rec_error = 0;
+    rec->rec_failed_ids = 0;
     shim_lock_exit(&adp->adp_lock);
     for (const struct ad_ask *ask = rec->rec_asking; ask != NULL; ask = ask->ask_next) {
         const enum ad_rung want = rec->rec_offline ? AD_RUNG_ADAPTER : AD_RUNG_TARGET;
@@ -691,18 +697,22 @@ static bool ad_round_stage(struct ad_adapter *adp, uint64_t now)
     struct ad_recovery *rec = &adp->adp_rec;
     const bool adapter = rec->rec_rung == AD_RUNG_ADAPTER;
     const bool waits = ad_waits(adp);
-    bool missing = !adapter && ad_scope_missing(adp);
+    const uint32_t missing = adapter ? 0 : ad_scope_missing(adp);
+    bool failed;
 
-    if (now < rec->rec_until_ns && (waits || (missing && rec->rec_blind))) {
+    if (now < rec->rec_until_ns && (waits || (missing != 0 && rec->rec_blind))) {
         ad_recover_wait(adp, now);
         return false;
     }
     shim_lock_enter(&adp->adp_lock);
+    failed = waits || rec->rec_error != 0;
+    rec->rec_failed_ids |= missing | rec->rec_wait_ids;
+    if (rec->rec_wait_all != 0 || (adapter && failed))
+        rec->rec_failed_ids = AD_ALL;
     memset(rec->rec_wait, 0, sizeof(rec->rec_wait));
     rec->rec_wait_ids = rec->rec_wait_all = 0;
-    rec->rec_answer = waits || rec->rec_error != 0 || missing ? EIO : 0;
     shim_lock_exit(&adp->adp_lock);
-    if (adapter && rec->rec_answer == 0)
+    if (adapter && !failed)
         ad_adapter_anew(adp);
     else if (adapter)
         ad_adapter_off(adp);
@@ -722,13 +732,13 @@ static bool ad_round_settle(struct ad_adapter *adp, uint64_t now)
         ad_recover_wait(adp, now);
         return false;
     }
-    if (rec->rec_answer == 0 && rec->rec_asking != NULL && rec->rec_ids != 0)
-        ad_offline_set(adp, AD_OFF_LUN, 0, rec->rec_ids);
+    if (rec->rec_asking != NULL && (rec->rec_ids & ~rec->rec_failed_ids) != 0)
+        ad_offline_set(adp, AD_OFF_LUN, 0, rec->rec_ids & ~rec->rec_failed_ids);
     rec->rec_round = AD_ROUND_NONE;
     shim_lock_enter(&adp->adp_lock);
     while ((ask = rec->rec_asking) != NULL) {
         rec->rec_asking = ask->ask_next;
-        ask->ask_error = rec->rec_answer;
+        ask->ask_error = rec->rec_failed_ids & (1u << ask->ask_id) ? EIO : 0;
         ask->ask_done = true; /* it is his again */
     }
     shim_wake(&rec->rec_event);

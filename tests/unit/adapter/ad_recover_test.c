@@ -451,6 +451,25 @@ START_TEST(test_SCIOHALT_and_SCIOSTOP_outlast_the_ladder)
 }
 END_TEST
 
+/* And of no other id's: not when both are reset at once, and not when the bus is for the other one's sake. */
+START_TEST(test_AIX_26_SCIORESET_does_not_answer_for_another_id)
+{
+    static const char *const before[] = {"L3.0", "L3.0 T3"};
+    const intptr_t other = SC_ARG(FAKE_ID + 1u, 0);
+
+    up(&fake_full_ops, 1);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, other, 0), 0);
+    send(0, 0, 5);
+    run_to(RUNG((unsigned)_i + 1u) + AD_NS_PER_S);
+    ck_assert_str_eq(fake.asked, before[_i]);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIORESET, other, 0), 0);
+    run_to(RUNG(5));
+    ck_assert_uint_eq(r[0].done, 1);
+    ck_assert_str_eq(fake.asked, _i == 0 ? "L3.0 T3 T4 B A" : "L3.0 T3 B A");
+    fake_down();
+}
+END_TEST
+
 /* SCIORESET is told what its reset was worth. */
 START_TEST(test_AIX_26_SCIORESET_says_whether_everything_came_back)
 {
@@ -586,6 +605,7 @@ static Suite *ad_recover_suite(void)
     tcase_add_test(ends, test_NB_20_a_late_end_of_what_was_taken_back_is_counted);
     tcase_add_test(ends, test_SCIOHALT_and_SCIOSTOP_outlast_the_ladder);
     tcase_add_test(ends, test_AIX_26_SCIORESET_says_whether_everything_came_back);
+    tcase_add_loop_test(ends, test_AIX_26_SCIORESET_does_not_answer_for_another_id, 0, 2);
     suite_add_tcase(s, rungs);
     suite_add_tcase(s, ends);
     return s;
