@@ -279,6 +279,7 @@ struct sim_task {
     bool tk_waiting; /* in the list by time */
     bool tk_blocked; /* held back */
     bool tk_overdue; /* held back for too long */
+    bool tk_aborted; /* wanted back while it was on its way to run */
     bool tk_dead;    /* dropped by the target: will never end by itself */
 };
 

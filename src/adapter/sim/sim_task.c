@@ -392,6 +392,14 @@ static bool sim_run_in_turn(struct sim_cmd *c)
     return run;
 }
 
+/* Its out fields, when it has not run. */
+static void sim_task_untouched(struct ad_xfer *xfer, enum ad_result result)
+{
+    xfer->xfer_result = (uint8_t)result;
+    xfer->xfer_scsi_status = result == AD_RES_STATUS ? SIM_TASK_ABORTED : SC_GOOD_STATUS;
+    xfer->xfer_resid = xfer->xfer_bytes;
+}
+
 /*
  * Run a task that is due. True: the out fields are filled and the task has left the set; *kick is
  * raised when the core wants one. False: it waits again.
@@ -406,11 +414,13 @@ bool sim_task_run(struct sim_bus *bus, struct sim_task *t, bool *kick)
     if (t->tk_overdue && sim_allegiance_older(disk, c.c_nexus, SIM_ALLEGIANCE_NS))
         sim_allegiance_end(&c);
     while (!sim_run_in_turn(&c)) {
-        bool wait;
+        bool wait, aborted;
 
         shim_lock_enter(&bus->bus_lock);
         /* Looked at again under this lock: whoever ends the allegiance takes it afterwards. */
         wait = sim_allegiance_blocks(disk, t->tk_xfer);
+        aborted = wait && t->tk_aborted;
+        wait = wait && !aborted;
         if (wait && !sim_block_locked(bus, t, sim_wait_until(SIM_ALLEGIANCE_NS))) {
             sim_wait_unlink_locked(bus, t);
             t->tk_overdue = true;
@@ -419,6 +429,10 @@ bool sim_task_run(struct sim_bus *bus, struct sim_task *t, bool *kick)
         shim_lock_exit(&bus->bus_lock);
         if (wait)
             return false;
+        if (aborted) {
+            sim_task_untouched(t->tk_xfer, AD_RES_ABORTED);
+            break;
+        }
         if (t->tk_overdue)
             sim_allegiance_end(&c);
     }
@@ -486,9 +500,7 @@ static void sim_tasks_complete(struct sim_bus *bus, struct sim_task *chain, enum
                 continue;
             }
         } else {
-            xfer->xfer_result = (uint8_t)result;
-            xfer->xfer_scsi_status = result == AD_RES_STATUS ? SIM_TASK_ABORTED : SC_GOOD_STATUS;
-            xfer->xfer_resid = xfer->xfer_bytes;
+            sim_task_untouched(xfer, result);
             kick = sim_task_leave(bus, t) || kick;
         }
         if (xfer->xfer_result != AD_RES_GOOD)
@@ -586,7 +598,20 @@ void sim_tasks_drain(struct sim_bus *bus, struct sim_disk *disk)
     }
 }
 
-/* The same for one transfer; nothing happens when it is running or gone. */
+/*
+ * It is not in the list by time. When it is on its way to run, it ends by itself at once, unless the sense of
+ * one before it holds it back: then it does not wait for whoever wants it back to fetch that. Locks: bus_lock.
+ */
+static void sim_task_mark_locked(struct sim_bus *bus, const struct ad_xfer *xfer)
+{
+    const struct sim_disk *disk = atomic_load(&bus->bus_disk[xfer->xfer_id][xfer->xfer_lun]);
+
+    for (struct sim_task *t = disk ? disk->dk_tasks : NULL; t; t = t->tk_younger)
+        if (t->tk_xfer == xfer && !t->tk_waiting)
+            t->tk_aborted = true;
+}
+
+/* The same for one transfer; nothing happens when it is gone. */
 void sim_task_abort(struct sim_bus *bus, const struct ad_xfer *xfer)
 {
     struct sim_task *t;
@@ -594,7 +619,10 @@ void sim_task_abort(struct sim_bus *bus, const struct ad_xfer *xfer)
     shim_lock_enter(&bus->bus_lock);
     for (t = bus->bus_waiting.tk_next; t != &bus->bus_waiting && t->tk_xfer != xfer;)
         t = t->tk_next;
-    if (t == &bus->bus_waiting || sim_is_deaf_locked(bus, t, SIM_DEAF_ABORT)) {
+    if (t == &bus->bus_waiting) {
+        sim_task_mark_locked(bus, xfer);
+        t = NULL;
+    } else if (sim_is_deaf_locked(bus, t, SIM_DEAF_ABORT)) {
         t = NULL;
     } else {
         sim_wait_unlink_locked(bus, t);

@@ -339,6 +339,41 @@ START_TEST(test_others_wait_for_the_sense)
 }
 END_TEST
 
+static void want_others_back(struct fx_cmd *c)
+{
+    note_end(c);
+    for (unsigned i = 2; i <= 3 && ended == 1; i++)
+        sim_hw_ops.abort(fx_bus, &cmd[i].x);
+}
+
+/*
+ * A core that clears the queue wants the others back before it asks for sense: also those that were due in the
+ * same moment as the one that failed, and are on no list.
+ */
+START_TEST(test_abort_finds_what_is_about_to_run)
+{
+    const uint64_t t0 = shim_now_ns();
+
+    misbehave(0x28, SIM_FAULT_CHECK, 1, 0);
+    misbehave(0x28, SIM_FAULT_DELAY, 3, MS);
+    for (unsigned i = 1; i <= 3; i++)
+        ck_assert_int_eq(get(i, SC_SIMPLE_Q), AD_HW_PENDING);
+    fx_on_done = want_others_back;
+    while (ended < 3)
+        ck_assert(shim_det_step());
+    ck_assert_uint_lt(shim_now_ns(), t0 + 2 * MS);
+    ck_assert_uint_eq(fx_status(&cmd[1]), SC_CHECK_CONDITION);
+    for (unsigned i = 2; i <= 3; i++) {
+        ck_assert_uint_eq(cmd[i].x.xfer_result, AD_RES_ABORTED);
+        ck_assert_uint_eq(cmd[i].x.xfer_resid, 512);
+        ck_assert_uint_eq(cmd[i].done, 1);
+    }
+    ck_assert_uint_eq(fx_sense().asc, 0x44);
+    ck_assert_uint_eq(fx_protocol(SIM_PROTOCOL_ALLEGIANCE), 0);
+    release(4);
+}
+END_TEST
+
 /* An initiator that never asks does not stop its other commands for ever. */
 START_TEST(test_sense_that_nobody_fetches)
 {
@@ -587,6 +622,7 @@ static Suite *suite(void)
     tcase_add_test(t, test_hot_path_looks_twice);
     tcase_add_test(t, test_next_command_clears_the_sense);
     tcase_add_test(t, test_others_wait_for_the_sense);
+    tcase_add_test(t, test_abort_finds_what_is_about_to_run);
     tcase_add_test(t, test_sense_that_nobody_fetches);
     tcase_add_test(t, test_sense_that_nobody_fetches_and_order);
     tcase_add_test(t, test_new_sense_has_its_own_time);
