@@ -76,7 +76,7 @@ enum ad_result {
     AD_RES_HW_FAILURE,     /* SC_ADAPTER_HDW_FAILURE */
     AD_RES_SW_FAILURE,     /* SC_ADAPTER_SFW_FAILURE */
     AD_RES_FUSE,           /* SC_FUSE_OR_TERMINAL_PWR */
-    AD_RES_ABORTED,        /* ended by abort(), reset_target() or reset_bus() at the core's request */
+    AD_RES_ABORTED,        /* ended by abort(), reset_lun() or reset_target() at the core's request */
     AD_RES_COUNT
 };
 
@@ -231,7 +231,10 @@ struct ad_config {
  */
 int ad_attach(devno_t devno, const struct ad_config *cfg);
 
-/* Undo ad_attach. EBUSY while it is open; ENXIO when there is none. Process context. */
+/*
+ * Undo ad_attach. EBUSY while it is open, or while the chip still has a command or a completion routine has not
+ * returned; ENXIO when there is none. Process context.
+ */
 int ad_detach(devno_t devno);
 
 SC_END_DECLS

@@ -346,7 +346,8 @@ int trc_start(uint32_t records);
 void trc_stop(void);
 /*
  * Copy up to max records with tr_seq > after_seq, by rising tr_seq, while it runs or afterwards; returns
- * how many. A gap to the first one is what has been overwritten. Any. [ours]
+ * how many. A gap is what has been overwritten: before the first one, or, while it runs, between any two.
+ * Any. [ours]
  */
 unsigned trc_read(uint64_t after_seq, struct trc_rec *out, unsigned max);
 void trc_query(struct trc_status *out);
