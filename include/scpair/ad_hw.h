@@ -232,8 +232,8 @@ struct ad_config {
 int ad_attach(devno_t devno, const struct ad_config *cfg);
 
 /*
- * Undo ad_attach. EBUSY while it is open, or while the chip still has a command or a completion routine has not
- * returned; ENXIO when there is none. Process context.
+ * Undo ad_attach. EBUSY while it is open, or while the chip still has a command or a completion routine has
+ * not returned; ENXIO when there is none. Process context.
  */
 int ad_detach(devno_t devno);
 
