@@ -172,7 +172,8 @@ struct scdisk_dds {
  * CFG_TERM: EBUSY while open; ENXIO not configured. Process.
  * CFG_GONE [ours]: the disk was taken out. From now on open, read, write, ioctl and strategy answer ENXIO,
  * and so does every request that is not finished; those at the adapter are fetched back with SCIOHALT. Closes
- * stay as they are; after the last one CFG_TERM gives the minor back, and until then CFG_INIT says EEXIST.
+ * stay as they are (the last one says ENXIO when something written was not flushed); after the last one
+ * CFG_TERM gives the minor back, and until then CFG_INIT says EEXIST.
  * There is no way back. 0, any number of times; ENXIO not configured; ETIMEDOUT when the adapter does not
  * bring a command back: it has gone all the same. uiop is not looked at. Process, beside any I/O, no lock
  * held.
