@@ -102,7 +102,7 @@ void dd_dead_asked_locked(struct dd_unit *un, const struct sc_buf *sc, bool fail
     dd_todo_refuse_locked(un, EIO);
 }
 
-/* Context: process, an open begins. */
+/* Context: any. Locks: un_lock held. */
 void dd_dead_forget_locked(struct dd_unit *un)
 {
     dd_hold_clear_locked(un, DD_HOLD_DEAD);

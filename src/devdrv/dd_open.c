@@ -231,7 +231,9 @@ static int open_first(struct dd_unit *un, unsigned long devflag, int ext)
     un->un_removable = un->un_prevents = un->un_ws_unmap = false;
     un->un_good_run = 0;
     un->un_deferred = 0;
-    dd_dead_forget_locked(un); /* nobody else is there yet */
+    old = disable_lock(INTIODONE, &un->un_lock); /* CFG_GONE may be beside us, and writes that word */
+    dd_dead_forget_locked(un);
+    unlock_enable(old, &un->un_lock);
     un->un_kept_bytes = 0;
     un->un_reset_ns = ext & SC_FORCED_OPEN ? kern_now_ns() | 1u : 0;
     error = open_path(un, ext);

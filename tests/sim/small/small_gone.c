@@ -137,6 +137,19 @@ static void run_gone_open(const struct det_strategy *st, uint64_t seed)
     small_disk_down();
 }
 
+/* The same, the opener going first: CFG_GONE at each place of a first open. */
+static void run_gone_opening(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t;
+
+    small_disk_up(st, seed, 4, false);
+    start(&t, gone, NULL, "other");
+    open_close(NULL);
+    shim_thread_join(&t);
+    dead(0);
+    small_disk_down();
+}
+
 static void close_disk(void *arg)
 {
     (void)arg;
@@ -263,6 +276,7 @@ static const struct sched_program programs[] = {
     {"gone-out", "the same, commands end by a timer", run_gone_out, false, NULL},
     {"gone-resume", "a disk is taken out while a halted queue is resumed", run_gone_resume, false, NULL},
     {"gone-open", "a disk is taken out while somebody opens it", run_gone_open, false, NULL},
+    {"gone-opening", "a disk is taken out at each place of its first open", run_gone_opening, false, NULL},
     {"gone-close", "a disk is taken out beside the last close", run_gone_close, false, NULL},
     {"gone-recovery", "a disk is taken out while it recovers", run_gone_attention, false, NULL},
     {"gone-recovery-later", "the same, commands end by a timer", run_gone_attention_later, false, NULL},
