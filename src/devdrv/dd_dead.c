@@ -62,7 +62,8 @@ bool dd_dead_silence_locked(struct dd_unit *un, const struct dd_rule *rule, bool
 void dd_dead_alive_locked(struct dd_unit *un)
 {
     un->un_silences = 0;
-    if (!(un->un_hold & DD_HOLD_DEAD))
+    /* While a lost command holds recovery, what waits would wait for ever. */
+    if (!(un->un_hold & DD_HOLD_DEAD) || dd_step_lost_locked(un))
         return;
     dd_hold_clear_locked(un, DD_HOLD_DEAD);
     un->un_todo &= (uint8_t)~DD_TODO_READY;

@@ -678,6 +678,8 @@ const struct dd_state *dd_state_of(enum dd_rec_state state);
 void dd_step_begin_locked(struct dd_unit *un);
 void dd_step_end_locked(struct dd_unit *un);
 void dd_step_fired(struct trb *t);
+/* Has recovery's own command been given up? Only its coming home lets recovery go on. Locks: un_lock held. */
+static inline bool dd_step_lost_locked(const struct dd_unit *un) { return un->un_rec.rec_late > 1; }
 void dd_dead_set_locked(struct dd_unit *un);
 bool dd_dead_silence_locked(struct dd_unit *un, const struct dd_rule *rule, bool used_up);
 void dd_dead_alive_locked(struct dd_unit *un);

@@ -109,6 +109,10 @@ static int sync_wait_locked(struct dd_unit *un, const struct dd_sync *sy, const 
             error = ENXIO;
             break;
         }
+        if (dd_step_lost_locked(un)) { /* nothing goes out before that is home */
+            error = EIO;
+            break;
+        }
         if (hold & DD_HOLD_DEAD) {
             kick = !(un->un_todo & DD_TODO_READY);
             if (!dd_dead_try_locked(un)) {

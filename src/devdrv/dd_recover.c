@@ -466,6 +466,8 @@ void dd_recover_next_locked(struct dd_unit *un)
 /* Context: any. Locks: un_lock held. */
 void dd_recover_begin_locked(struct dd_unit *un)
 {
+    if (SC_UNLIKELY(dd_step_lost_locked(un)))
+        dd_recover_fail_parked_locked(un); /* nobody would look at it again */
     if (un->un_rec.rec_state != DD_REC_NONE || dd_is_gone_locked(un))
         return;
     dd_hold_clear_locked(un, DD_HOLD_TODO);

@@ -147,8 +147,8 @@ size_t small_disk_answer(const uint8_t *cdb, uint8_t *d)
         d[0] = 3;
         return 4;
     case SCSI_READ_CAPACITY_10:
-        scsi_put32(d, 20479);
-        scsi_put32(d + 4, DEV_BSIZE);
+        scsi_put32(d, small_ad.sa_formatted ? 2559 : 20479);
+        scsi_put32(d + 4, small_ad.sa_formatted ? 4096 : DEV_BSIZE);
         return 8;
     case SCSI_REQUEST_SENSE:
         memcpy(d, small_ad.sa_sense, sizeof(small_ad.sa_sense));
@@ -169,7 +169,10 @@ static void execute(struct buf *bp)
     bp->b_resid = 0;
     if (cdb[0] == SCSI_SYNC_CACHE_10)
         small_ad.sa_cached = false;
+    if (cdb[0] == SCSI_FORMAT_UNIT)
+        small_ad.sa_formatted = small_ad.sa_formats;
     if (small_disk_is_rw(cdb)) {
+        SCHED_CHECK(!small_ad.sa_formatted || bp->b_bcount % 4096 == 0, "half a block is asked for");
         if (small_ad.sa_faults > 0 && small_ad.sa_fault != SMALL_AD_NONE) {
             small_ad.sa_faults--;
             fail(bp, small_ad.sa_fault);
@@ -265,7 +268,8 @@ static void ad_strategy_small(struct buf *bp)
         return;
     }
     small_ad.sa_rw += small_disk_is_rw(cdb);
-    if (small_disk_is_rw(cdb) && (small_ad.sa_pends || small_ad.sa_ends_later))
+    if ((small_disk_is_rw(cdb) && (small_ad.sa_pends || small_ad.sa_ends_later)) ||
+        (cdb[0] == SCSI_REQUEST_SENSE && small_ad.sa_loses_sense))
         keep(bp);
     else
         execute(bp);
@@ -322,8 +326,10 @@ static int ad_ioctl_small(devno_t devno, unsigned cmd, intptr_t arg, unsigned lo
         info->devsubtype = DS_SCSI;
         info->un.scsi.max_transfer = SMALL_DISK_BYTES;
         return 0;
-    case SCIOSTART:
     case SCIOEVENT:
+        small_ad.sa_event = *(const struct sc_event_struct *)arg;
+        return 0;
+    case SCIOSTART:
     case SCIORESET:
         return 0;
     case SCIOHALT:

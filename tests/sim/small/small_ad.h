@@ -39,6 +39,9 @@ struct small_ad {
     uint32_t sa_faults;         /* so many of them; then none */
     uint32_t sa_refuse_resumes; /* so many SC_Q_RESUME are refused with ENOMEM ... */
     uint32_t sa_refuse_clears;  /* ... and SC_Q_CLR with EINVAL */
+    bool sa_formats;            /* FORMAT UNIT makes blocks of 4096 bytes ... */
+    bool sa_formatted;          /* ... and has */
+    bool sa_loses_sense;        /* REQUEST SENSE waits, too, for small_ad_end() or SCIOHALT */
     bool sa_checks_resume;      /* no SC_RESUME before the error was told */
     /* what happened */
     bool sa_unheard; /* it has halted, and the owner of the failed command does not know yet */
@@ -48,6 +51,7 @@ struct small_ad {
     uint32_t sa_rw;   /* READs and WRITEs that were taken in */
     bool sa_cached;   /* written since the last SYNCHRONIZE CACHE */
     uint8_t sa_sense[18];
+    struct sc_event_struct sa_event; /* who wants to hear of resets */
     struct buf *sa_head, *sa_tail;
     struct shim_timer sa_timer;
     uint8_t sa_medium[SMALL_DISK_BYTES];

@@ -403,7 +403,82 @@ static void run_last_buf_inside(const struct det_strategy *st, uint64_t seed)
 }
 static void run_last_buf_later(const struct det_strategy *st, uint64_t seed) { run_last_buf(st, seed, true); }
 
-/* ---------------------------------------------------------------- the list */
+static void pass_through(void *arg)
+{
+    struct dd_sync sy;
+
+    dd_sync_init(&sy, SCSI_TEST_UNIT_READY, NULL, 0, false);
+    sy.sy_flags = DD_SYNC_RAW;
+    (void)dd_sync_run(dd_unit_of(SMALL_DISK_DEV), &sy);
+    *(bool *)arg = true;
+}
+
+/* A command of the driver's own that pends as a READ does. */
+static void read_inside(void *arg)
+{
+    struct dd_sync sy;
+
+    dd_sync_init(&sy, SCSI_READ_6, arg, 8 * DEV_BSIZE, true);
+    sy.sy_cdb[4] = 8;
+    SCHED_CHECK(dd_sync_run(dd_unit_of(SMALL_DISK_DEV), &sy) == 0, "it was good");
+}
+
+/*
+ * Recovery's own command was given up, and the disk is dead; only then the last command that was out comes
+ * back, good or with an error of its own. Nobody may wait for the one that is lost: not its owner, not a
+ * pass-through command, not what is sent from now on.
+ */
+static void run_late(const struct det_strategy *st, uint64_t seed, bool good)
+{
+    event_t never = EVENT_NULL;
+    struct shim_thread t[2];
+    struct sc_buf *last;
+    bool passed = false;
+
+    small_disk_up(st, seed, 2, true);
+    small_ad.sa_loses_sense = small_ad.sa_pends = true;
+    small_ad.sa_fault = SMALL_AD_ATTENTION;
+    small_ad.sa_faults = 1;
+    for (uint32_t i = 0; i < 3; i++)
+        (void)small_buf(i, false, 64 * i, 8, (uint8_t)(i + 1));
+    small_bufs_send(0, 1);
+    if (good)
+        start(&t[0], read_inside, small_bufs[1].sb_data, "reader");
+    else
+        small_bufs_send(1, 1);
+    while (small_ad.sa_rw < 2)
+        (void)e_timedsleep(&never, NULL, 1);
+    last = (struct sc_buf *)(void *)small_ad.sa_tail; /* the device has it, and keeps it */
+    small_ad.sa_tail = small_ad.sa_head;
+    small_ad.sa_head->av_forw = NULL;
+    SCHED_CHECK(small_ad_end(), "nothing is out");
+    SCHED_CHECK(small_bufs_wait(1, 600 * SECOND), "a lost command of recovery holds everything");
+    last->bufstruct.b_resid = good ? 0 : last->bufstruct.b_bcount;
+    if (!good) {
+        last->bufstruct.b_flags |= B_ERROR;
+        last->bufstruct.b_error = EIO;
+        last->status_validity = SC_ADAPTER_ERROR;
+        last->general_card_status = SC_CMD_TIMEOUT;
+    }
+    small_ad.sa_out--;
+    iodone(&last->bufstruct);
+    if (good)
+        shim_thread_join(&t[0]);
+    else
+        SCHED_CHECK(small_bufs_wait(2, 600 * SECOND), "back with an error, and its owner is not told");
+    small_bufs_send(2, 1);
+    SCHED_CHECK(small_bufs_wait(good ? 2 : 3, 600 * SECOND), "a request waits for a lost command");
+    start(&t[1], pass_through, &passed, "pass-through");
+    for (uint32_t i = 0; i < 600 && !passed; i++)
+        (void)e_timedsleep(&never, NULL, SECOND);
+    SCHED_CHECK(passed, "a pass-through command waits for a lost one");
+    shim_thread_join(&t[1]);
+    SCHED_CHECK(small_ad_end(), "the lost command is not there");
+    small_disk_down();
+}
+
+static void run_late_error(const struct det_strategy *st, uint64_t seed) { run_late(st, seed, false); }
+static void run_late_good(const struct det_strategy *st, uint64_t seed) { run_late(st, seed, true); }
 
 static const struct sched_program programs[] = {
     {"plug", "two threads that resubmit from iodone, commands end inside strategy", run_plug_inside, false,
@@ -431,5 +506,9 @@ static const struct sched_program programs[] = {
      NULL},
     {"last-buf", "close and CFG_TERM right after the last iodone", run_last_buf_inside, false, NULL},
     {"last-buf-later", "the same, commands end by a timer", run_last_buf_later, false, NULL},
+    {"dead-late-error", "an error that comes when recovery's own command was given up", run_late_error, false,
+     NULL},
+    {"dead-late-good", "a good end that comes when recovery's own command was given up", run_late_good, false,
+     NULL},
 };
 const struct small_group small_disk = {"disk", programs, SC_ARRAY_SIZE(programs)};
