@@ -213,6 +213,230 @@ static void run_reopened(const struct det_strategy *st, uint64_t seed)
     small_disk_down();
 }
 
+/* ---------------------------------------------------------------- what else a disk can meet */
+
+/* Two threads send, the first once more from its iodone, while `beside` is called here. */
+static void run_beside(void (*beside)(void))
+{
+    static const uint32_t from[] = {0, 2};
+    struct shim_thread t[2];
+
+    for (uint32_t i = 0; i < 3; i++)
+        (void)small_buf(i, false, 64 * i, 8, (uint8_t)(i + 1));
+    small_bufs[0].sb_then = resubmit;
+    for (uint32_t i = 0; i < 2; i++)
+        start(&t[i], send_one, (void *)(uintptr_t)&from[i], i == 0 ? "first" : "second");
+    beside();
+    for (uint32_t i = 0; i < 2; i++)
+        shim_thread_join(&t[i]);
+    SCHED_CHECK(small_bufs_wait(3, 5 * SECOND), "not all are back after five seconds");
+}
+
+/* Each is back once: written, or `error` and nothing moved. Returns how many are good. */
+static uint32_t good_or(int error, uint32_t n)
+{
+    uint32_t good = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const struct buf *bp = &small_bufs[i].sb_buf;
+        const int e = bp->b_flags & B_ERROR ? bp->b_error : 0;
+
+        SCHED_CHECK(small_bufs[i].sb_done == 1 && (e == 0 || e == error), "buf %u: %u iodone calls, errno %d",
+                    i, small_bufs[i].sb_done, e);
+        SCHED_CHECK(bp->b_resid == (e ? bp->b_bcount : 0), "buf %u: residual %zu", i, bp->b_resid);
+        SCHED_CHECK(e || small_ad.sa_medium[(size_t)64 * i * DEV_BSIZE] == i + 1,
+                    "write %u is good and not on the medium", i);
+        good += e == 0;
+    }
+    SCHED_CHECK(dd_check_invariants(SMALL_DISK_DEV) == 0, "a buf is still held");
+    return good;
+}
+
+static void take_out(void)
+{
+    SCHED_CHECK(scdisk_config(SMALL_DISK_DEV, CFG_GONE, NULL) == 0, "CFG_GONE failed");
+}
+
+static void nothing(void) {}
+
+static void close_it(void)
+{
+    int error = fp_close(small_disk_fp);
+
+    small_disk_fp = NULL;
+    SCHED_CHECK(error == 0 || error == ENXIO || error == EIO, "close says %d", error);
+}
+
+/* Taken out while commands are in the lane; perhaps the first of them fails. */
+static void run_gone_with(const struct det_strategy *st, uint64_t seed, enum small_ad_fault fault, bool later)
+{
+    lane_up(st, seed);
+    small_ad.sa_fault = fault;
+    small_ad.sa_faults = 1;
+    small_ad.sa_ends_later = later;
+    small_ad.sa_later_ns = 0;
+    run_beside(take_out);
+    (void)good_or(ENXIO, 3);
+    SCHED_CHECK(small_ad.sa_out == 0, "the adapter has got something");
+    close_it();
+    small_disk_down();
+}
+
+static void run_gone(const struct det_strategy *st, uint64_t seed)
+{
+    run_gone_with(st, seed, SMALL_AD_NONE, false);
+}
+static void run_gone_later(const struct det_strategy *st, uint64_t seed)
+{
+    run_gone_with(st, seed, SMALL_AD_NONE, true);
+}
+static void run_gone_fails(const struct det_strategy *st, uint64_t seed)
+{
+    run_gone_with(st, seed, SMALL_AD_ATTENTION, false);
+}
+static void run_gone_timeout(const struct det_strategy *st, uint64_t seed)
+{
+    run_gone_with(st, seed, SMALL_AD_TIMEOUT, false);
+}
+
+/*
+ * Two timeouts, and the disk is dead unless something good came between. When it has been left alone for
+ * long enough it is asked, and lives.
+ */
+static void run_dead(const struct det_strategy *st, uint64_t seed)
+{
+    event_t never = EVENT_NULL;
+    uint32_t good;
+
+    lane_up(st, seed);
+    small_ad.sa_fault = SMALL_AD_TIMEOUT;
+    small_ad.sa_faults = 2;
+    small_ad.sa_checks_resume = true;
+    run_beside(nothing);
+    good = good_or(EIO, 3);
+    for (uint32_t i = 0; i < 61; i++)
+        (void)e_timedsleep(&never, NULL, SECOND);
+    (void)small_buf(3, false, 64 * 3, 8, 4);
+    small_bufs_send(3, 1);
+    SCHED_CHECK(small_bufs_wait(4, 5 * SECOND), "the disk was asked, and the request is not back");
+    SCHED_CHECK(good_or(EIO, 4) == good + 1, "it does not live again");
+    small_disk_down();
+}
+
+/* Two timeouts, taken out, and closed. */
+static void run_dead_gone(const struct det_strategy *st, uint64_t seed)
+{
+    lane_up(st, seed);
+    small_ad.sa_fault = SMALL_AD_TIMEOUT;
+    small_ad.sa_faults = 2;
+    run_beside(take_out);
+    for (uint32_t i = 0; i < 3; i++) /* who had failed before has failed as any other */
+        if (small_bufs[i].sb_buf.b_flags & B_ERROR && small_bufs[i].sb_buf.b_error == EIO)
+            small_bufs[i].sb_buf.b_error = ENXIO;
+    (void)good_or(ENXIO, 3);
+    close_it();
+    small_disk_down();
+}
+
+/* Two timeouts and a close beside them; opened again it is a new beginning. */
+static void run_dead_close(const struct det_strategy *st, uint64_t seed)
+{
+    static const uint32_t from = 0;
+    struct shim_thread t;
+    event_t never = EVENT_NULL;
+
+    lane_up(st, seed);
+    small_ad.sa_fault = SMALL_AD_TIMEOUT;
+    small_ad.sa_faults = 2;
+    (void)small_buf(0, false, 0, 8, 1);
+    start(&t, send_one, (void *)(uintptr_t)&from, "sender");
+    while (small_ad.sa_rw == 0)
+        (void)e_timedsleep(&never, NULL, 1);
+    close_it();
+    SCHED_CHECK(small_bufs[0].sb_done == 1, "closed, and a request is not back");
+    shim_thread_join(&t);
+    SCHED_CHECK(fp_opendev(SMALL_DISK_DEV, DREAD | DWRITE, NULL, 0, &small_disk_fp) == 0,
+                "a dead disk that is there again does not open");
+    small_ad.sa_faults = 0;
+    (void)small_buf(1, false, 64, 8, 2);
+    small_bufs_send(1, 1);
+    SCHED_CHECK(small_bufs_wait(2, SECOND) && !(small_bufs[1].sb_buf.b_flags & B_ERROR), "opened, and dead");
+    small_disk_down();
+}
+
+/* Another file halts the queue: nobody may notice. */
+static void halt(void)
+{
+    struct file *fp;
+
+    SCHED_CHECK(fp_opendev(SMALL_AD_DEV, DREAD | DKERNEL, NULL, 0, &fp) == 0, "the adapter does not open");
+    SCHED_CHECK(fp_ioctl(fp, SCIOHALT, SC_ARG(3, 0), 0) == 0, "SCIOHALT failed");
+    SCHED_CHECK(fp_close(fp) == 0, "the adapter does not close");
+}
+
+static void run_halt(const struct det_strategy *st, uint64_t seed)
+{
+    lane_up(st, seed);
+    run_beside(halt);
+    lane_settled(3);
+    small_disk_down();
+}
+
+/* The same, and the first fails: no SC_RESUME before its error is known. */
+static void run_fails_told(const struct det_strategy *st, uint64_t seed)
+{
+    lane_up(st, seed);
+    small_ad.sa_fault = SMALL_AD_ATTENTION;
+    small_ad.sa_faults = 1;
+    small_ad.sa_checks_resume = true;
+    run_beside(nothing);
+    lane_settled(3);
+    small_disk_down();
+}
+
+/* A bus reset is told: RESERVE goes before what is sent next. */
+static void reset_seen(void)
+{
+    struct sc_event_info info = {.events = SC_SCSI_RESET_EVENT,
+                                 .async_correlator = small_ad.sa_event.async_correlator};
+
+    small_ad.sa_event.async_func(&info);
+}
+
+static void run_event(const struct det_strategy *st, uint64_t seed)
+{
+    small_disk_reserves = true;
+    lane_up(st, seed);
+    small_disk_reserves = false;
+    run_beside(reset_seen);
+    lane_settled(3);
+    small_disk_down();
+}
+
+/*
+ * The disk has blocks of 4096 bytes after a format. A request that was found good before it, for blocks of
+ * 512, may not be sent after it.
+ */
+static void format(void) { SCHED_CHECK(fp_ioctl(small_disk_fp, DKFORMAT, 0, 0) == 0, "DKFORMAT failed"); }
+
+static void run_format(const struct det_strategy *st, uint64_t seed)
+{
+    static const uint32_t from = 0;
+    struct shim_thread t;
+
+    lane_up(st, seed);
+    SCHED_CHECK(fp_close(small_disk_fp) == 0, "close failed");
+    SCHED_CHECK(fp_opendev(SMALL_DISK_DEV, DREAD | DWRITE | DKERNEL, NULL, SC_SINGLE, &small_disk_fp) == 0,
+                "the disk does not open for one alone");
+    small_ad.sa_formats = true;
+    (void)small_buf(0, true, 1, 1, 0);
+    start(&t, send_one, (void *)(uintptr_t)&from, "sender");
+    format();
+    shim_thread_join(&t);
+    SCHED_CHECK(small_bufs_wait(1, 5 * SECOND), "not back after five seconds");
+    small_disk_down();
+}
+
 /* ---------------------------------------------------------------- the list */
 
 static const struct sched_program programs[] = {
@@ -226,5 +450,17 @@ static const struct sched_program programs[] = {
     {"dlane-last-buf", "close and CFG_TERM right after the last iodone", run_last_buf, false, NULL},
     {"dlane-close", "a close beside a request", run_close, false, NULL},
     {"dlane-reopened", "the lane is closed and opened while threads are inside", run_reopened, false, NULL},
+    {"dlane-gone", "the disk is taken out while commands are in the lane", run_gone, false, NULL},
+    {"dlane-gone-later", "the same, commands end by a timer", run_gone_later, false, NULL},
+    {"dlane-gone-fails", "the same, and the first command meets an attention", run_gone_fails, false, NULL},
+    {"dlane-gone-timeout", "the same, and the first command times out", run_gone_timeout, false, NULL},
+    {"dlane-dead", "two commands time out, the disk is dead, and lives again", run_dead, false, NULL},
+    {"dlane-dead-gone", "two commands time out and the disk is taken out", run_dead_gone, false, NULL},
+    {"dlane-dead-close", "a command times out twice beside a close, then an open", run_dead_close, false, NULL},
+    {"dlane-halt", "SCIOHALT beside commands in the lane", run_halt, false, NULL},
+    {"dlane-fails-told", "no SC_RESUME before the lane's error is told", run_fails_told, false, NULL},
+    {"dlane-event", "a bus reset is told beside commands in the lane", run_event, false, NULL},
+    {"dlane-format", "DKFORMAT to larger blocks beside a request", run_format, false,
+     "a request that was found good before a format is sent after it, with the new block size"},
 };
 const struct small_group small_dlane = {"dlane", programs, SC_ARRAY_SIZE(programs)};

@@ -20,6 +20,15 @@ static void gone(void *arg)
     SCHED_CHECK(error == 0, "CFG_GONE says %d", error);
 }
 
+/* So many nanoseconds from now. */
+static void gone_then(void *arg)
+{
+    event_t never = EVENT_NULL;
+
+    (void)e_timedsleep(&never, NULL, (uint64_t)(uintptr_t)arg);
+    gone(NULL);
+}
+
 static void send_one(void *arg) { small_bufs_send((uint32_t)(uintptr_t)arg, 1); }
 
 /* Each has come back once: good, or ENXIO and nothing moved. */
@@ -210,6 +219,43 @@ static void run_gone_attention_later(const struct det_strategy *st, uint64_t see
     run_recovery(st, seed, SMALL_AD_ATTENTION, true);
 }
 
+/* REQUEST SENSE does not come back: the disk is taken out in the moment when that is noticed. */
+static void run_step(const struct det_strategy *st, uint64_t seed, uint32_t steps)
+{
+    event_t never = EVENT_NULL;
+    struct shim_thread t;
+
+    small_disk_up(st, seed, 2, true);
+    small_ad.sa_loses_sense = true;
+    small_ad.sa_fault = SMALL_AD_ATTENTION;
+    small_ad.sa_faults = 1;
+    for (uint32_t i = 0; i < 2; i++)
+        (void)small_buf(i, false, 64 * i, 8, (uint8_t)(i + 1));
+    small_bufs_send(0, 1);
+    for (uint32_t i = 1; i <= steps; i++) {
+        const uint64_t until = dd_unit_of(SMALL_DISK_DEV)->un_rec.rec_until_ns;
+
+        if (i < steps)
+            (void)e_timedsleep(&never, NULL, until - shim_now_ns() + 1);
+        else
+            start(&t, gone_then, (void *)(uintptr_t)(until - shim_now_ns()), "other");
+    }
+    if (steps == 1)
+        small_bufs_send(1, 1);
+    shim_thread_join(&t);
+    SCHED_CHECK(small_bufs_wait(steps == 1 ? 2 : 1, 60 * SECOND), "not back after a minute");
+    for (uint32_t i = 0; i < 2 && steps > 1; i++) /* who had failed before has failed as any other */
+        if (small_bufs[i].sb_buf.b_flags & B_ERROR && small_bufs[i].sb_buf.b_error == EIO)
+            small_bufs[i].sb_buf.b_error = ENXIO;
+    all_back(steps == 1 ? 2 : 1);
+    dead(2);
+    close_it();
+    small_disk_down();
+}
+
+static void run_gone_step(const struct det_strategy *st, uint64_t seed) { run_step(st, seed, 1); }
+static void run_gone_step_twice(const struct det_strategy *st, uint64_t seed) { run_step(st, seed, 2); }
+
 /* ---------------------------------------------------------------- twice, and the end */
 
 static void run_gone_twice(const struct det_strategy *st, uint64_t seed)
@@ -280,6 +326,8 @@ static const struct sched_program programs[] = {
     {"gone-close", "a disk is taken out beside the last close", run_gone_close, false, NULL},
     {"gone-recovery", "a disk is taken out while it recovers", run_gone_attention, false, NULL},
     {"gone-recovery-later", "the same, commands end by a timer", run_gone_attention_later, false, NULL},
+    {"gone-step", "a disk is taken out when recovery's own command is overdue", run_gone_step, false, NULL},
+    {"gone-step-twice", "the same, when it is given up", run_gone_step_twice, false, NULL},
     {"gone-twice", "a disk is taken out by two threads", run_gone_twice, false, NULL},
     {"gone-term", "a disk is taken out beside CFG_TERM", run_gone_term, false, NULL},
     {"gone-again", "another disk comes under the number of one that was taken out", run_gone_again, false,
