@@ -276,6 +276,38 @@ static void run_gone_two(const struct det_strategy *st, uint64_t seed) { run_gon
 static void run_gone_clear(const struct det_strategy *st, uint64_t seed) { run_gone(st, seed, 1, false); }
 static void run_gone_keep(const struct det_strategy *st, uint64_t seed) { run_gone(st, seed, 1, true); }
 
+/*
+ * A command that only an adapter reset brings back: the LUN is out of service, and the disk dead after what
+ * is sent again. Closed and opened it works.
+ */
+static void run_offline(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t;
+    int error;
+
+    pair_up(st, seed, false);
+    chip.ch_heeds = SMALL_RESET_ADAPTER;
+    chip.ch_pends = true;
+    for (uint32_t i = 0; i < 3; i++)
+        (void)small_buf(i, true, 64 * i, 8, 0);
+    small_bufs_send(0, 1);
+    shim_delay_ns(35 * SECOND);
+    start(&t, send, 1, "sender");
+    SCHED_CHECK(small_bufs_wait(2, 900 * SECOND), "not both are back after a quarter of an hour");
+    shim_thread_join(&t);
+    error = fp_close(small_disk_fp);
+    SCHED_CHECK(error == 0 || error == EIO, "close says %d", error);
+    chip.ch_pends = false;
+    chip.ch_heeds = SMALL_ABORT;
+    error = fp_opendev(SMALL_DISK_DEV, DREAD | DWRITE, NULL, 0, &small_disk_fp);
+    SCHED_CHECK(error == 0, "opened again: %d", error);
+    small_bufs_send(2, 1);
+    SCHED_CHECK(small_bufs_wait(3, SECOND), "opened again, and a request does not come back");
+    good(2);
+    pair_down();
+    small_down();
+}
+
 static const struct sched_program programs[] = {
     {"pair-two", "two threads write", run_two, false, NULL},
     {"pair-attention", "two writes, and one of them meets an attention", run_attention_clear, false, NULL},
@@ -283,6 +315,8 @@ static const struct sched_program programs[] = {
     {"pair-gone", "the disk is taken out while two write", run_gone_two, false, NULL},
     {"pair-gone-attention", "the same, and one of them meets an attention", run_gone_clear, false, NULL},
     {"pair-gone-attention-keep", "the same with a queue that is kept", run_gone_keep, false, NULL},
+    {"pair-offline", "a LUN out of service under a dead disk, which is opened again", run_offline, false,
+     NULL},
     {"pair-last", "disk and adapter go right after the last iodone", run_last, false, NULL},
     {"pair-reset-close", "a bus reset beside the last close leaves nothing to the next open", run_reset_close,
      false, NULL},
