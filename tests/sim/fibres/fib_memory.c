@@ -126,7 +126,12 @@ void fib_guard_check(const char *who, const uint8_t *data, size_t bytes)
 
 /* ---------------------------------------------------------------- at the end */
 
-/* What every caller believes, against the medium. After faults a first try may still meet their tail. */
+#define FIB_DEAD_NS UINT64_C(61000000000)
+
+/*
+ * What every caller believes, against the medium. After faults a first try may still meet their tail, and a
+ * disk that was silent is left alone for a minute (dd_dead_ms).
+ */
 void fib_compare_all(struct fib_world *w, unsigned disk, struct file *fp)
 {
     const struct fib_disk *d = &w->w_disks[disk];
@@ -137,6 +142,7 @@ void fib_compare_all(struct fib_world *w, unsigned disk, struct file *fp)
         error = scp_raw_read(fp, whole, (size_t)d->dk_bytes, 0, &done);
         if (error == 0 && done == d->dk_bytes)
             break;
+        shim_delay_ns(FIB_DEAD_NS);
     }
     SCHED_CHECK(error == 0 && done == d->dk_bytes,
                 "progress: hdisk%u: reading it at the end: errno %d (%s), %zu bytes", disk, error,
