@@ -6,7 +6,9 @@
  * a reply goes out on the queue its request came in on. Only a few idle threads are kept: the kernel
  * wakes them in turn, not the last one first, so each one more than needed comes with a cold buffer
  * and gets into the others' way at the medium's locks. More are started while all are busy, up to
- * the limit, so commands that take long hold up nobody.
+ * the limit, so commands that take long hold up nobody. The limit has to be well above what one disk is
+ * given at once: one that stops answering keeps a worker for each request until its timeouts are over, and
+ * with none left neither the other disks nor .scpair would be served. A worker that is not needed costs nothing.
  *
  * The end comes in one of two ways. Somebody unmounts: the kernel writes back what memory maps have
  * dirtied, the connection closes, the loop returns. Or a signal asks for it: see fuse_stop.c. Either

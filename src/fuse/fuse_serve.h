@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 /* What is asked for when nobody says otherwise, and the most that may be. */
-#define FUSE_SERVE_THREADS     64u
+#define FUSE_SERVE_THREADS     256u
 #define FUSE_SERVE_THREADS_MAX 1024u
 #define FUSE_SERVE_MODE        0600u
 #define FUSE_SERVE_STOP_S      60u

@@ -100,7 +100,7 @@ equal "spec: queue depths" '[64,3,1]' "$(jq -c '[.disks[].queue]' "$mnt/.scpair/
 equal "spec: blocks" '[512,4096,512]' "$(jq -c '[.disks[].block]' "$mnt/.scpair/spec")"
 check "umount" "$scpair" umount "$mnt"
 check "mount with defaults" "$scpair" mount --disk ram:16M "$mnt"
-equal "spec: defaults" '[1048576,64,false,"0600",60,64]' \
+equal "spec: defaults" '[1048576,256,false,"0600",60,64]' \
     "$(jq -c '[.adapters[0].max_transfer, .threads, .allow_other, .mode, .stop_timeout, .disks[0].queue]' \
         "$mnt/.scpair/spec")"
 check "umount" "$scpair" umount "$mnt"

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 HANDLES = 8
 REQUESTS = 64
@@ -89,6 +90,13 @@ def under_load():
         disk = stat()["disks"][1]
         flying = disk["pending"] + disk["in_process"]
     report("64 requests are in flight", flying == REQUESTS, flying)
+    # Whoever waits for a disk that is silent keeps none of the others waiting, with as many threads as is usual.
+    fd = os.open(f"{mount}/rhdisk0", os.O_RDWR | os.O_DIRECT)
+    began = time.monotonic()
+    expect("another disk is read meanwhile", BLOCK, os.preadv, fd, [page()], 0)
+    took = time.monotonic() - began
+    report("and at once", took < 5, took)
+    os.close(fd)
     said = control("unplug hdisk1")
     report("unplug counts the handles", said == {"name": "hdisk1", "open": HANDLES}, said)
     for t in threads:

@@ -9,7 +9,7 @@ rounds=${2:-1000}
 
 truncate -s 16M "$work/disk.img" "$work/more.img" "$work/more,really.img"
 # shellcheck disable=SC2086
-need "mount" "$scpair" mount $allow --threads 96 --disk "$work/disk.img" "$mnt"
+need "mount" "$scpair" mount $allow --disk "$work/disk.img" "$mnt"
 cd "$work" || exit 1
 equal "plug prints the name" hdisk1 "$("$scpair" plug mnt more.img)"
 check "the names are there" test -f mnt/hdisk1 -a -f mnt/rhdisk1
