@@ -102,6 +102,7 @@ struct fuse_pair {
     pthread_cond_t pr_plugs_over;
 
     struct fuse_session *pr_session; /* while mounted */
+    dev_t pr_dev;                    /* st_dev of what is in the mount; set before it is served */
     pthread_rwlock_t pr_tree;        /* which disks there are */
     unsigned pr_ndisks;              /* slots in use or used before */
     struct fuse_vdisk pr_disks[SCP_DISKS_MAX];

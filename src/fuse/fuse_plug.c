@@ -41,6 +41,20 @@ struct fuse_plug_job {
 
 /* ------------------------------------------------------------------ plug */
 
+/*
+ * A disk of this very mount is no image for it: the server would keep its own mount in use, which then cannot
+ * be unmounted, and would wait for itself.
+ */
+static int plug_image_check(const struct fuse_pair *pr, const struct scp_disk_spec *d, char *err, size_t size)
+{
+    struct stat st;
+
+    if (d->medium != SCP_MEDIUM_FILE || stat(d->path, &st) < 0 || st.st_dev != pr->pr_dev)
+        return 0; /* what is not there is told by who opens it */
+    (void)snprintf(err, size, "%s: is in this very mount; give an image outside of it", d->path);
+    return EINVAL;
+}
+
 static int plug_in(struct fuse_pair *pr, char *text, json_t *out, char *err, size_t size)
 {
     char *spec = text;
@@ -60,6 +74,8 @@ static int plug_in(struct fuse_pair *pr, char *text, json_t *out, char *err, siz
         return ENOENT;
     }
     error = scp_disk_parse(spec, &d, err, size);
+    if (error == 0)
+        error = plug_image_check(pr, &d, err, size);
     if (error == 0)
         error = scp_plug(pr->pr_scp, adapter, &d, &disk, err, size);
     if (error != 0)

@@ -31,6 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -213,6 +214,7 @@ static int fuse_serve_mounted(struct fuse_pair *pr, struct fuse_session *se, cha
     if (cfg->ready != NULL)
         cfg->ready(cfg->arg);
     pr->pr_session = se;
+    pr->pr_dev = makedev(st.st_own.ow_major, st.st_own.ow_minor);
     error = fuse_serve_loop(se, &st, cfg->threads);
     fuse_plug_wait(pr);
     pr->pr_session = NULL;

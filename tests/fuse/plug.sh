@@ -20,7 +20,8 @@ equal "a comma in the name" "$work/more,really.img" \
     "$("$scpair" stat --json mnt >/dev/null && jq -r '.disks[1].path' mnt/.scpair/spec)"
 equal "unplug --json" '{"name":"hdisk1","open":0}' "$("$scpair" unplug --json mnt hdisk1)"
 for bad in "plug mnt nothere.img" "plug mnt ram:0" "plug mnt disk.img" "plug -a scsi9 mnt ram:1M" "plug mnt" \
-    "unplug mnt hdisk7" "unplug mnt scsi0" "unplug nothere hdisk0" "plug mnt ram:1M,colour=red"; do
+    "unplug mnt hdisk7" "unplug mnt scsi0" "unplug nothere hdisk0" "plug mnt ram:1M,colour=red" \
+    "plug mnt mnt/hdisk0" "plug mnt mnt/rhdisk0"; do
     # shellcheck disable=SC2086
     if "$scpair" $bad >out 2>err; then
         fail "scpair $bad: it worked"
