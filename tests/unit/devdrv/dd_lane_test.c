@@ -124,6 +124,29 @@ START_TEST(test_resubmitted_from_iodone)
 }
 END_TEST
 
+/* What the queues owe somebody keeps it shut: a caller that waits for his turn (0), a resume (1), what is to be
+ * sent again (2), what is due with the disk (3), a lower depth (4). */
+START_TEST(test_what_keeps_it_shut)
+{
+    struct file *fp = fake_open(NULL);
+    struct dd_unit *un = unit();
+    int old = disable_lock(INTIODONE, &un->un_lock);
+
+    for (int set = 1; set >= 0; set--) {
+        dd_lane_close_locked(un);
+        un->un_sync_waiting = _i == 0 && set;
+        un->un_need_resume = _i == 1 && set;
+        un->un_again = _i == 2 && set;
+        un->un_todo = _i == 3 && set ? DD_TODO_RESERVE : 0;
+        un->un_depth = un->un_depth_max - (_i == 4 && set);
+        dd_lane_open_locked(un);
+        ck_assert_int_eq(is_open(), !set);
+    }
+    unlock_enable(old, &un->un_lock);
+    fake_close(fp);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ leaving it */
 
 /* An adapter that pends: the first command joins the queues, and so does everything until the lane has proved
@@ -211,6 +234,42 @@ START_TEST(test_reset_shuts_it)
 }
 END_TEST
 
+static bool halt_inside(struct sc_buf *sc)
+{
+    const uint64_t mine = shim_self()->self_id;
+
+    fake.hook = NULL;
+    fake.halted = true;
+    for (unsigned i = 1; i < 3; i++)
+        fake_buf_init(&fb[i], true, 100 * i, area + (size_t)4096 * i, 4096);
+    shim_self()->self_id = mine + 1;
+    fake_submit(&fb[1], 2); /* as another thread: ENXIO, and the request in the lane may be why */
+    shim_self()->self_id = mine;
+    ck_assert_uint_eq(fb[1].done, 0);
+    ck_assert_uint_eq(unit()->un_rec.rec_state, DD_REC_HALT);
+    fake.active--;
+    sc->bufstruct.b_resid = 0;
+    iodone(&sc->bufstruct);
+    return true;
+}
+
+/* The queue is found halted while a request is in the lane. When that is back, all is known: no time passes. */
+START_TEST(test_halt_waits_for_it)
+{
+    struct file *fp = fake_open(NULL);
+    const uint64_t before = kern_now_ns();
+
+    fake.hook = halt_inside;
+    fake_buf_init(&fb[0], true, 0, area, 4096);
+    fake_submit(&fb[0], 1);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert(fb[i].done == 1 && !(fb[i].b.b_flags & B_ERROR));
+    ck_assert_uint_eq(shim_det_timers(), 0);
+    ck_assert_uint_eq(kern_now_ns(), before);
+    fake_close(fp);
+}
+END_TEST
+
 /* With so much out that a command in every slot would be more than the depth, the lane is shut. */
 START_TEST(test_NB_07_depth_is_kept)
 {
@@ -262,28 +321,30 @@ START_TEST(test_counters)
 }
 END_TEST
 
-static bool seen_inside;
+static unsigned seen_inside;
 
 static bool look_inside(struct sc_buf *sc)
 {
     (void)sc;
     ck_assert_uint_eq(fake_stats().in_process, 1);
-    ck_assert_uint_eq(fake_stats().bufs, 1);
+    ck_assert_uint_eq(fake_stats().bufs, ++seen_inside);
     ck_assert_uint_eq(dd_check_invariants(FAKE_DEV), 1);
-    seen_inside = true;
     return false;
 }
 
-/* While the adapter has it, it is in process. */
+/* While the adapter has it, it is in process; so are those that follow it from iodone. */
 START_TEST(test_AIX_01_in_process_meanwhile)
 {
     struct file *fp = fake_open(NULL);
 
-    seen_inside = false;
+    seen_inside = 0;
     fake.hook = look_inside;
-    ck_assert(passes(0, true));
+    fake_buf_init(&fb[0], true, 0, area, 4096);
+    fb[0].then = then_next;
+    fake_submit(&fb[0], 1);
     fake.hook = NULL;
-    ck_assert(seen_inside);
+    ck_assert_uint_eq(seen_inside, 4);
+    ck_assert(is_open());
     fake_close(fp);
 }
 END_TEST
@@ -297,6 +358,29 @@ START_TEST(test_dirty)
     ck_assert_uint_eq(fake.syncs, 0);
     fake_close(fp);
     ck_assert_uint_eq(fake.syncs, _i == 0 ? 0 : 1);
+}
+END_TEST
+
+static bool dirty_inside;
+
+static void look_dirty(struct fake_buf *b)
+{
+    (void)b;
+    dirty_inside = unit()->un_dirty;
+}
+
+/* Whoever asks for a flush from iodone, or as soon as he is told, finds the disk dirty. */
+START_TEST(test_dirty_when_told)
+{
+    struct file *fp = fake_open(NULL);
+
+    dirty_inside = false;
+    fake_buf_init(&fb[0], false, 0, area, 4096);
+    fb[0].then = look_dirty;
+    fake_submit(&fb[0], 1);
+    ck_assert_uint_eq(fb[0].done, 1);
+    ck_assert(dirty_inside);
+    fake_close(fp);
 }
 END_TEST
 
@@ -333,6 +417,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_chain_is_spanned);
     tcase_add_test(t, test_large_is_cut);
     tcase_add_loop_test(t, test_resubmitted_from_iodone, 0, 2);
+    tcase_add_loop_test(t, test_what_keeps_it_shut, 0, 5);
     suite_add_tcase(s, t);
     t = tcase_create("leaving");
     tcase_add_checked_fixture(t, setup, teardown);
@@ -340,6 +425,7 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, test_failed_is_recovered, 0, 3);
     tcase_add_test(t, test_short_transfer);
     tcase_add_test(t, test_reset_shuts_it);
+    tcase_add_test(t, test_halt_waits_for_it);
     tcase_add_test(t, test_NB_07_depth_is_kept);
     suite_add_tcase(s, t);
     t = tcase_create("books");
@@ -347,6 +433,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_counters);
     tcase_add_test(t, test_AIX_01_in_process_meanwhile);
     tcase_add_loop_test(t, test_dirty, 0, 2);
+    tcase_add_test(t, test_dirty_when_told);
     tcase_add_test(t, test_structures_go_back);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
