@@ -61,12 +61,22 @@ START_TEST(test_innocents_do_not_fail)
 }
 END_TEST
 
+static unsigned suspected;
+
+static bool count_suspected(struct sc_buf *sc)
+{
+    suspected += (sc->flags & SC_Q_RESUME) != 0;
+    return false;
+}
+
 /* Nothing helps: a request (0), a flush (1) and a pass-through command (2) end, and the disk stays usable. */
 START_TEST(test_thrown_back_for_ever)
 {
     static struct sc_passthru pt;
     struct file *fp = fake_open(NULL);
 
+    suspected = 0;
+    fake.hook = count_suspected;
     fake_fault(FAKE_ANY, 0, UINT64_MAX, FAKE_ERRNO)->code = ENXIO;
     if (_i == 0) {
         ck_assert_int_eq(fake_rdwr(fp, true, area, 512, 0, 0, NULL), EIO);
@@ -79,6 +89,8 @@ START_TEST(test_thrown_back_for_ever)
         ck_assert_int_eq(fp_ioctl(fp, DK_PASSTHRU, (intptr_t)&pt, 0), EIO);
     }
     ck_assert_uint_le(fake.faults[0].hits, 3 * DD_THROWN_MAX);
+    ck_assert_uint_eq(suspected, DD_THROWN_MAX / DD_THROWN_SUSPECT - 1); /* not of what is given up */
+    fake.hook = NULL;
     fake.nfaults = 0;
     ck_assert_int_eq(fake_rdwr(fp, true, area, 512, 0, 0, NULL), 0);
     fake_close(fp);
