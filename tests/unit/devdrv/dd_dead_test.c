@@ -97,6 +97,48 @@ START_TEST(test_two_timeouts_in_all)
 }
 END_TEST
 
+static struct sc_buf *kept[2];
+static unsigned nkept;
+
+/* Keeps two, and with the third on its way both are timed out. */
+static bool two_at_once(struct sc_buf *sc)
+{
+    (void)sc;
+    if (nkept < 2) {
+        kept[nkept++] = sc;
+        return true;
+    }
+    fake.hook = NULL;
+    fake.halted = true;
+    for (unsigned i = 0; i < 2; i++) {
+        kept[i]->bufstruct.b_flags |= B_ERROR;
+        kept[i]->bufstruct.b_error = EIO;
+        kept[i]->status_validity = SC_ADAPTER_ERROR;
+        kept[i]->general_card_status = SC_CMD_TIMEOUT;
+        fake.active--;
+        iodone(&kept[i]->bufstruct);
+    }
+    return false;
+}
+
+/* Commands that time out together are one sign of silence: the disk is asked again. */
+START_TEST(test_together_is_once)
+{
+    fp = fake_open(NULL);
+    nkept = 0;
+    fake.hook = two_at_once;
+    for (unsigned i = 0; i < 3; i++) {
+        fake_buf_init(&fb[i], true, 100 * i, area + 4096 * i, 4096);
+        fake_submit(&fb[i], 1);
+    }
+    settle(3);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_uint_eq(fb[i].b.b_flags & B_ERROR, 0);
+    ck_assert_uint_eq(logged("disk does not answer"), 0);
+    fake_close(fp);
+}
+END_TEST
+
 /* Timeouts with something good between them: slow, and not dead. */
 START_TEST(test_good_between)
 {
@@ -253,6 +295,28 @@ START_TEST(test_recovery_command_lost)
 }
 END_TEST
 
+/* The timer behind a recovery command, running already when that comes home: nothing is overdue. */
+START_TEST(test_step_timer_too_late)
+{
+    struct fake_fault *f;
+
+    fp = fake_open(NULL);
+    fake.no_sense = true;
+    f = fake_fault(FAKE_RW, 0, 0, FAKE_CHECK);
+    f->key = SCSI_KEY_ABORTED;
+    f->count = 1;
+    ck_assert_int_eq(read_one(0), 0);
+    pass(UINT64_C(1000000000) * 3600);
+    dd_step_fired(dd_unit_of(FAKE_DEV)->un_step_trb);
+    ck_assert_uint_eq(logged("overdue"), 0);
+    ck_assert(!dd_unit_of(FAKE_DEV)->un_rec.rec_unstick);
+    ck_assert_uint_eq(shim_det_timers(), 0);
+    ck_assert_int_eq(read_one(0), 0);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
 /* Each state has its row; the ones with a command out have the deadline. */
 START_TEST(test_states)
 {
@@ -274,12 +338,14 @@ int main(int argc, char **argv)
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, test_two_timeouts_in_all, 0, 2);
+    tcase_add_test(t, test_together_is_once);
     tcase_add_loop_test(t, test_good_between, 0, 2);
     tcase_add_test(t, test_nobody_there);
     tcase_add_loop_test(t, test_asked_after_its_time, 0, 2);
     tcase_add_loop_test(t, test_any_answer_counts, 0, 2);
     tcase_add_loop_test(t, test_other_ways_back, 0, 2);
     tcase_add_test(t, test_recovery_command_lost);
+    tcase_add_test(t, test_step_timer_too_late);
     tcase_add_test(t, test_states);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
