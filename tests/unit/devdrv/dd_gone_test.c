@@ -57,6 +57,8 @@ static void expect_dead(struct file *fp)
     }
     ck_assert_uint_eq(fake.nlog, sent);
     ck_assert_ptr_null(fake.held_head);
+    dd_mode_set(dd_unit_of(FAKE_DEV), DD_MODE_NORMAL); /* an open or format that ends now */
+    ck_assert_int_eq(dd_unit_of(FAKE_DEV)->un_mode, DD_MODE_INVALID);
 }
 
 /* ------------------------------------------------------------------ quiet */
@@ -327,6 +329,37 @@ START_TEST(test_what_comes_after_the_first_halt)
     ck_assert_uint_eq(fake.halts, 2);
     fake_close(fp);
     tfree(t);
+    fake_end();
+}
+END_TEST
+
+static bool gone_beside(struct sc_buf *sc)
+{
+    const uint64_t mine = shim_self()->self_id;
+
+    (void)sc;
+    fake.hook = NULL;
+    fake.halt_error = ETIMEDOUT; /* or it would be waited for, by us */
+    shim_self()->self_id = mine + 1;
+    ck_assert_int_eq(gone(), ETIMEDOUT);
+    shim_self()->self_id = mine;
+    return false;
+}
+
+/* A request in the lane, past all queues: it is fetched back like any other. */
+START_TEST(test_NB_21_what_is_in_the_lane)
+{
+    struct file *fp;
+
+    fake_begin(20480, 512);
+    fp = fake_open(NULL);
+    ck_assert(dd_unit_of(FAKE_DEV)->un_lane);
+    fake.hook = gone_beside;
+    send(0, 1, true);
+    ck_assert_uint_eq(bufs[0].done, 1);
+    ck_assert_uint_eq(fake.halts, 1);
+    fake.halt_error = 0;
+    fake_close(fp);
     fake_end();
 }
 END_TEST
@@ -616,6 +649,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_resubmitting_from_iodone);
     tcase_add_test(t, test_CAM_18_a_late_error_begins_nothing);
     tcase_add_test(t, test_what_comes_after_the_first_halt);
+    tcase_add_test(t, test_NB_21_what_is_in_the_lane);
     tcase_add_test(t, test_CAM_18_while_sense_is_fetched);
     tcase_add_test(t, test_CAM_18_while_it_reserves_again);
     tcase_add_test(t, test_CAM_18_while_a_busy_disk_is_waited_for);

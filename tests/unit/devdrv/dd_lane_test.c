@@ -124,8 +124,8 @@ START_TEST(test_resubmitted_from_iodone)
 }
 END_TEST
 
-/* What the queues owe somebody keeps it shut: a caller that waits for his turn (0), a resume (1), what is to be
- * sent again (2), what is due with the disk (3), a lower depth (4). */
+/* What the queues owe somebody keeps it shut: a caller that waits for his turn (0), a resume (1), what is to
+ * be sent again (2), what is due with the disk (3), a lower depth (4). */
 START_TEST(test_what_keeps_it_shut)
 {
     struct file *fp = fake_open(NULL);
@@ -253,7 +253,7 @@ static bool halt_inside(struct sc_buf *sc)
     return true;
 }
 
-/* The queue is found halted while a request is in the lane. When that is back, all is known: no time passes. */
+/* The queue is found halted while a request is in the lane. When that is back, all is known, at once. */
 START_TEST(test_halt_waits_for_it)
 {
     struct file *fp = fake_open(NULL);
