@@ -115,6 +115,30 @@ START_TEST(test_a_bad_block_in_a_span)
 }
 END_TEST
 
+/* Two of a span fail, each in its own way: the record of the end has the first error. */
+START_TEST(test_the_first_error)
+{
+    struct file *fp = fake_open(NULL);
+    struct fake_buf fb[4];
+    const struct sc_flight_rec *r;
+
+    (void)medium_error(1011, 1011);
+    medium_error(1027, 1027)->key = SCSI_KEY_HARDWARE;
+    for (unsigned i = 0; i < 4; i++)
+        fake_buf_init(&fb[i], true, 1000 + i * 8, area + i * 4096, 4096);
+    fake_submit(fb, 4);
+    settle(fb, 4);
+    ck_assert_int_eq(fb[1].b.b_error, EMEDIA);
+    ck_assert_int_eq(fb[3].b.b_error, EIO);
+    r = record(look(fp));
+    ck_assert_int_eq(r->what, SC_FLIGHT_OVER);
+    ck_assert_uint_eq(r->failed, 2);
+    ck_assert_uint_eq(r->error, EMEDIA);
+    fake.nfaults = 0;
+    fake_close(fp);
+}
+END_TEST
+
 /* Times are exact: the first BUSY waits 1 ms, the second another, and the end comes when the last is good. */
 START_TEST(test_how_long_it_took)
 {
@@ -237,6 +261,7 @@ static Suite *flight_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_nothing_is_written_while_all_is_well);
     tcase_add_test(t, test_a_bad_block_in_a_span);
+    tcase_add_test(t, test_the_first_error);
     tcase_add_test(t, test_how_long_it_took);
     tcase_add_loop_test(t, test_every_story_ends, 0, 7);
     tcase_add_test(t, test_the_last_are_kept);
