@@ -34,6 +34,23 @@ START_TEST(test_off_it_costs_not_even_its_words)
 }
 END_TEST
 
+START_TEST(test_it_does_not_outlive_the_kernel)
+{
+    struct trc_rec rec;
+    struct trc_status st;
+
+    for (unsigned round = 0; round < 2; round++) {
+        panic_begin(shim_det_host(1));
+        trc_query(&st);
+        ck_assert_uint_eq(st.ts_on + st.ts_records + st.ts_seq + st.ts_lost, 0);
+        ck_assert_uint_eq(trc_read(0, &rec, 1), 0);
+        ck_assert_int_eq(trc_start(TRC_RECORDS_MIN), 0);
+        TRCHKL0(HOOK);
+        shim_test_end();
+    }
+}
+END_TEST
+
 START_TEST(test_a_record_has_all_that_was_said)
 {
     struct trc_rec rec[8];
@@ -176,6 +193,7 @@ static Suite *trace_suite(void)
 
     tcase_add_test(t, test_off_it_costs_not_even_its_words);
     tcase_add_test(t, test_a_record_has_all_that_was_said);
+    tcase_add_test(t, test_it_does_not_outlive_the_kernel);
     tcase_add_test(t, test_the_oldest_go_and_are_counted);
     tcase_add_test(t, test_start_and_stop);
     tcase_add_test(t, test_threads_do_not_mix_their_records);
