@@ -234,6 +234,22 @@ START_TEST(test_a_reset_that_tells_its_end_is_not_waited_for_any_longer)
 }
 END_TEST
 
+/* Resets that never tell their end are given up with their round: the next one waits for its own only. */
+START_TEST(test_an_end_that_was_not_told_is_forgotten)
+{
+    up(&fake_full_ops, 1);
+    fake.lun_says = fake.target_says = fake.bus_says = fake.adapter_says = AD_HW_RESETTING;
+    send(0, 0, 5);
+    run_to(10 * AD_NS_PER_S + 3 * AD_STAGE_NS);
+    ck_assert_str_eq(fake.asked, "L3.0 T3 B A");
+    fake.nkept = 0;
+    ad_hw_reset_done(fake.ad, AD_RESET_ADAPTER, 0, 0, 0);
+    came_back(&r[0], SC_CMD_TIMEOUT);
+    ck_assert_str_eq(fake.asked, "L3.0 T3 B A");
+    fake_down();
+}
+END_TEST
+
 /* Everything is back, but the reset has not ended: its LUNs wait for that. */
 START_TEST(test_a_reset_under_way_keeps_its_scope)
 {
@@ -415,6 +431,13 @@ START_TEST(test_a_chip_may_have_one_without_the_other)
     fake_script(AD_RES_ABORTED, 0, 512);
     fake_end(0);
     came_back(&r[0], SC_CMD_TIMEOUT);
+    ck_assert_uint_eq(fake_lun->lun_again_ns, 0);
+    send_resume(1, 0, 5); /* the next one has a ladder of its own, and not the times of the lost one */
+    run_s(11);
+    ck_assert_str_eq(fake.asked, "L3.0 T3 B A B B L3.0");
+    fake_script(AD_RES_ABORTED, 0, 512);
+    fake_end(0);
+    came_back(&r[1], SC_CMD_TIMEOUT);
     fake_down();
 }
 END_TEST
@@ -592,6 +615,7 @@ static Suite *ad_recover_suite(void)
     tcase_add_test(rungs, test_a_lun_that_starts_meanwhile_is_gated_too);
     tcase_add_test(rungs, test_the_settle_time_is_tunable);
     tcase_add_test(rungs, test_a_reset_that_tells_its_end_is_not_waited_for_any_longer);
+    tcase_add_test(rungs, test_an_end_that_was_not_told_is_forgotten);
     tcase_add_test(rungs, test_a_reset_under_way_keeps_its_scope);
     tcase_add_test(rungs, test_what_a_reset_hits_has_to_come_back);
     tcase_add_test(rungs, test_an_adapter_is_not_reset_while_a_command_is_on_its_way);
