@@ -326,9 +326,9 @@ static void ad_offline_set(struct ad_adapter *adp, uint8_t away, uint8_t to, uin
         if (lun == NULL || !(ids & (1u << lun->lun_id)))
             continue;
         shim_lock_enter(&lun->lun_lock);
+        /* Out of service it goes in a round only, which has gated it, and so closed its lane. */
+        SHIM_ASSERT(to == 0 || !(atomic_load_explicit(&lun->lun_lane, memory_order_relaxed) & AD_LANE_OPEN));
         lun->lun_offline = (uint8_t)((lun->lun_offline & ~away) | to);
-        if (to != 0)
-            ad_lane_close_locked(lun);
         shim_lock_exit(&lun->lun_lock);
     }
 }
