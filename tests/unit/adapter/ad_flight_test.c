@@ -87,6 +87,22 @@ START_TEST(test_a_kept_queue)
 }
 END_TEST
 
+/* A kept queue that somebody halts: it is told that it will not go on where it stood. */
+START_TEST(test_a_kept_queue_is_halted)
+{
+    fake_up(true, FAKE_PEND);
+    req_init(&r[0]);
+    req_send(&r[0]);
+    fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 512);
+    fake_end(0);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOHALT, SC_ARG(FAKE_ID, 0), 0), 0);
+    ck_assert_uint_eq(look(), 2);
+    says(1, SC_FLIGHT_STATE, "running", "queue kept", 0);
+    says(2, SC_FLIGHT_STATE, "queue kept", "halted", record(2)->when_ns - record(1)->when_ns);
+    fake_down();
+}
+END_TEST
+
 /* A command the chip keeps whatever is tried: each rung after its time. */
 START_TEST(test_the_ladder)
 {
@@ -149,6 +165,7 @@ static Suite *flight_suite(void)
 
     tcase_add_test(t, test_a_halted_queue_and_how_long_it_stood);
     tcase_add_test(t, test_a_kept_queue);
+    tcase_add_test(t, test_a_kept_queue_is_halted);
     tcase_add_test(t, test_the_ladder);
     tcase_add_test(t, test_who_may_read_it);
     suite_add_tcase(s, t);
