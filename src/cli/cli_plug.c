@@ -105,7 +105,7 @@ static int plug_options(const struct cli_command *cmd, int argc, char **argv, co
     while ((c = cli_getopt(cmd, argc, argv, adapter != NULL ? ":ja:" : ":j", longs)) != -1) {
         if (c == 'j')
             *json = true;
-        else if (c == 'a')
+        else if (c == 'a' && adapter != NULL)
             *adapter = optarg;
         else
             return cli_getopt_rc(c);
