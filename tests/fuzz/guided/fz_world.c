@@ -72,7 +72,6 @@ void fz_world_up(const struct fz_world_config *cfg)
     fz_host = *shim_det_host(1);
     fz_host.log = fz_log;
     shim_det_tunable_set("ad_openings", 8);
-    shim_det_tunable_set("dd_dead_ms", 0); /* a device that was silent is asked again at once */
     FZ_CHECK(shim_init(&fz_host) == 0 && kern_init() == 0, "start");
     FZ_CHECK(sim_bus_create(&bus, &fz_world.w_bus) == 0, "bus");
     ad.cfg_hw = fz_world.w_bus;

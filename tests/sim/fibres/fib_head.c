@@ -324,11 +324,12 @@ void fib_head_run(void *arg)
                     "error: %s: open of the adapter: errno %d", c->c_name, error);
         if (error != 0)
             break;
+        h->h_halted = false; /* it runs before we hear of it, and the second thread may be waiting for that */
         if (head_ioctl(h, SCIOSTART, "SCIOSTART") != 0) {
             (void)fp_close(h->h_fp);
             break;
         }
-        h->h_cause = h->h_failed = h->h_halted = h->h_kept = h->h_ending = h->h_closed = false;
+        h->h_cause = h->h_failed = h->h_kept = h->h_ending = h->h_closed = false;
         if (listens)
             listen(h);
         for (; acts > 0 && step < c->c_steps; acts--, step++)

@@ -131,7 +131,7 @@ START_TEST(test_together_is_once)
         fake_buf_init(&fb[i], true, 100 * i, area + 4096 * i, 4096);
         fake_submit(&fb[i], 1);
     }
-    settle(3);
+    fake_settle(fb, 3);
     for (unsigned i = 0; i < 3; i++)
         ck_assert_uint_eq(fb[i].b.b_flags & B_ERROR, 0);
     ck_assert_uint_eq(logged("disk does not answer"), 0);

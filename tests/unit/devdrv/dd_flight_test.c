@@ -127,7 +127,7 @@ START_TEST(test_the_first_error)
     for (unsigned i = 0; i < 4; i++)
         fake_buf_init(&fb[i], true, 1000 + i * 8, area + i * 4096, 4096);
     fake_submit(fb, 4);
-    settle(fb, 4);
+    fake_settle(fb, 4);
     ck_assert_int_eq(fb[1].b.b_error, EMEDIA);
     ck_assert_int_eq(fb[3].b.b_error, EIO);
     r = record(look(fp));
