@@ -8,7 +8,8 @@
  * and gets into the others' way at the medium's locks. More are started while all are busy, up to
  * the limit, so commands that take long hold up nobody. The limit has to be well above what one disk is
  * given at once: one that stops answering keeps a worker for each request until its timeouts are over, and
- * with none left neither the other disks nor .scpair would be served. A worker that is not needed costs nothing.
+ * with none left neither the other disks nor .scpair would be served. A worker that is not needed costs
+ * nothing.
  *
  * The end comes in one of two ways. Somebody unmounts: the kernel writes back what memory maps have
  * dirtied, the connection closes, the loop returns. Or a signal asks for it: see fuse_stop.c. Either

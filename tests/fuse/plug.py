@@ -90,7 +90,8 @@ def under_load():
         disk = stat()["disks"][1]
         flying = disk["pending"] + disk["in_process"]
     report("64 requests are in flight", flying == REQUESTS, flying)
-    # Whoever waits for a disk that is silent keeps none of the others waiting, with as many threads as is usual.
+    # Whoever waits for a disk that is silent keeps none of the others waiting, with as many threads as is
+    # usual.
     fd = os.open(f"{mount}/rhdisk0", os.O_RDWR | os.O_DIRECT)
     began = time.monotonic()
     expect("another disk is read meanwhile", BLOCK, os.preadv, fd, [page()], 0)

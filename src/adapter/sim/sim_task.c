@@ -600,7 +600,8 @@ void sim_tasks_drain(struct sim_bus *bus, struct sim_disk *disk)
 
 /*
  * It is not in the list by time. When it is on its way to run, it ends by itself at once, unless the sense of
- * one before it holds it back: then it does not wait for whoever wants it back to fetch that. Locks: bus_lock.
+ * one before it holds it back: then it does not wait for whoever wants it back to fetch that. Locks:
+ * bus_lock.
  */
 static void sim_task_mark_locked(struct sim_bus *bus, const struct ad_xfer *xfer)
 {

@@ -347,8 +347,8 @@ static void want_others_back(struct fx_cmd *c)
 }
 
 /*
- * A core that clears the queue wants the others back before it asks for sense: also those that were due in the
- * same moment as the one that failed, and are on no list.
+ * A core that clears the queue wants the others back before it asks for sense: also those that were due in
+ * the same moment as the one that failed, and are on no list.
  */
 START_TEST(test_abort_finds_what_is_about_to_run)
 {
