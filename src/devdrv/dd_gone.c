@@ -116,8 +116,7 @@ static void gone_begin_locked(struct dd_unit *un)
     }
     /* One that is out comes back, and then it is over (dd_recover_reserve_done_locked). */
     if (rec->rec_state != DD_REC_NONE && rec->rec_cmd->cmd_state == DD_CMD_FREE) {
-        if (tstop(un->un_delay_trb) == 0)
-            rec->rec_timer = false;
+        dd_delay_stop_locked(un);
         dd_gone_recovery_over_locked(un);
     }
     dd_wake_locked(un);

@@ -105,9 +105,8 @@ void dd_halt_look_locked(struct dd_unit *un, bool timer)
         return; /* who has it comes to us next */
     if (!timer && !rec->rec_failed_head && (rec->rec_pause || halt_is_out_locked(un)))
         return;
-    if (rec->rec_timer && tstop(un->un_delay_trb) != 0)
-        return; /* it is about to look itself */
-    rec->rec_timer = rec->rec_pause = rec->rec_asks = false;
+    dd_delay_stop_locked(un);
+    rec->rec_pause = rec->rec_asks = false;
     if (!rec->rec_failed_head)
         rec->rec_home = false;
     rec->rec_state = DD_REC_JUDGE;
@@ -121,9 +120,7 @@ static bool halt_timer_locked(struct dd_unit *un, uint64_t ns)
 {
     un->un_rec.rec_state = DD_REC_HALT;
     dd_trace_state(un);
-    un->un_delay_trb->timeout_ns = ns;
-    un->un_rec.rec_timer = tstart(un->un_delay_trb) == 0;
-    return un->un_rec.rec_timer;
+    return dd_delay_start_locked(un, ns);
 }
 
 /* Context: completion. Locks: un_lock held, recovery holds the queue. */

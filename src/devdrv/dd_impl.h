@@ -303,6 +303,7 @@ struct dd_rec {
     uint8_t rec_tries, rec_todo_tries;
     uint8_t rec_late;      /* times that rec_cmd was missed */
     uint64_t rec_until_ns; /* when it will be */
+    uint64_t rec_delay_ns; /* when un_delay_trb counts; one that fires before that has been stopped */
     uint32_t rec_wait_ms;  /* before the next step, unless a command completes first; 0 none */
     struct dd_cmd *rec_failed_head, *rec_failed_tail;
     struct dd_cmd *rec_cmd;         /* the reserved structure */
@@ -644,6 +645,9 @@ struct dd_cmd *dd_recover_take_locked(struct dd_unit *un);
 void dd_recover_unstick_done_locked(struct dd_unit *un);
 void dd_recover_reserve_done_locked(struct dd_unit *un);
 void dd_recover_delay_fired(struct trb *t);
+/* The timer of waits. False: not to be had. Stopped, it changes nothing, though it may be running. */
+bool dd_delay_start_locked(struct dd_unit *un, uint64_t ns);
+void dd_delay_stop_locked(struct dd_unit *un);
 /* A command came back while recovery waits for one; good: without an error. */
 void dd_recover_nudge_locked(struct dd_unit *un, bool good);
 /* Give the recovery structure a command, which the loop sends. */

@@ -382,6 +382,26 @@ static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rul
 /* ------------------------------------------------------------------ the machine */
 
 /*
+ * What tstop() says does not count: -1 while the routine runs may mean its tail, in which it sends what it
+ * has released, and what was armed meanwhile is disarmed all the same. So the routine looks at the time it
+ * was last armed for. Locks: un_lock held.
+ */
+bool dd_delay_start_locked(struct dd_unit *un, uint64_t ns)
+{
+    un->un_rec.rec_delay_ns = kern_now_ns() + ns;
+    un->un_delay_trb->timeout_ns = ns;
+    un->un_rec.rec_timer = tstart(un->un_delay_trb) == 0;
+    return un->un_rec.rec_timer;
+}
+
+void dd_delay_stop_locked(struct dd_unit *un)
+{
+    un->un_rec.rec_delay_ns = UINT64_MAX;
+    un->un_rec.rec_timer = false;
+    (void)tstop(un->un_delay_trb);
+}
+
+/*
  * A delay, if one was asked for. False: there is none.
  * Without a timer there is no delay; retries and time waited are counted, so this ends all the same.
  * Locks: un_lock held.
@@ -389,14 +409,14 @@ static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rul
 static bool recover_delay_locked(struct dd_unit *un)
 {
     struct dd_rec *rec = &un->un_rec;
+    uint32_t wait_ms;
 
     if (rec->rec_delay) {
         rec->rec_delay = false;
         rec->rec_wait_ms = 0;
         rec->rec_state = DD_REC_DELAY;
         dd_trace_state(un);
-        un->un_delay_trb->timeout_ns = un->un_busy_ns;
-        return tstart(un->un_delay_trb) == 0;
+        return dd_delay_start_locked(un, un->un_busy_ns);
     }
     if (rec->rec_wait_ms == 0)
         return false;
@@ -405,10 +425,9 @@ static bool recover_delay_locked(struct dd_unit *un)
     if (un->un_active > 0)
         return true; /* a completion says when */
     un->un_waited_ms += rec->rec_wait_ms;
-    un->un_delay_trb->timeout_ns = (uint64_t)rec->rec_wait_ms * 1000000u;
+    wait_ms = rec->rec_wait_ms;
     rec->rec_wait_ms = 0;
-    rec->rec_timer = tstart(un->un_delay_trb) == 0;
-    return rec->rec_timer;
+    return dd_delay_start_locked(un, (uint64_t)wait_ms * 1000000u);
 }
 
 /* Everything judged: put the queue back to work, step by step. Locks: un_lock held. */
@@ -658,7 +677,11 @@ void dd_recover_delay_fired(struct trb *t)
     struct dd_unit *un = t->func_data;
     int old = disable_lock(INTIODONE, &un->un_lock);
 
-    un->un_rec.rec_timer = false;
+    if (kern_now_ns() < un->un_rec.rec_delay_ns) {
+        unlock_enable(old, &un->un_lock);
+        return; /* stopped, or started again, since it began to run */
+    }
+    dd_delay_stop_locked(un);
     if (un->un_rec.rec_state == DD_REC_HALT) {
         dd_halt_look_locked(un, true);
     } else if (un->un_rec.rec_state == DD_REC_DELAY || un->un_rec.rec_state == DD_REC_WAIT) {
@@ -684,9 +707,9 @@ void dd_recover_nudge_locked(struct dd_unit *un, bool good)
         return;
     if (rec->rec_timer) {
         /* It was armed when nothing was out; only the recovery's own or a late one comes now. */
-        if (!good || tstop(un->un_delay_trb) != 0)
+        if (!good)
             return;
-        rec->rec_timer = false;
+        dd_delay_stop_locked(un);
     } else if (!good && un->un_active > 0 && !rec->rec_failed_head) {
         return;
     }

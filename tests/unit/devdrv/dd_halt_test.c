@@ -3,6 +3,8 @@
  * dd_halt_test.c - who is thrown back: nobody is blamed for it, everybody keeps his place, and a queue that
  * nothing sets going again has an end.
  */
+#include <semaphore.h>
+
 #include "fake_ad.h"
 
 #define BUFS 48u
@@ -417,6 +419,66 @@ START_TEST(test_AIX_23_refused)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ a timer that runs its tail */
+
+static sem_t tail_in, tail_out;
+static unsigned tail_sent;
+
+/* The second try is sent by the timer's routine, which stays in here. */
+static bool tail_hook(struct sc_buf *sc)
+{
+    (void)sc;
+    if (++tail_sent == 2) {
+        (void)sem_post(&tail_in);
+        (void)sem_wait(&tail_out);
+    }
+    return false;
+}
+
+/*
+ * A wait begins while the routine of the last one still sends what it has released. Stopping its timer says
+ * that it runs; who stops it has to look all the same, for the routine will not.
+ */
+START_TEST(test_stopped_while_the_routine_has_its_tail_to_run)
+{
+    struct fake_fault *f;
+    struct dd_unit *un;
+    struct file *fp;
+    int old;
+
+    fake_begin_posix(20480, 512);
+    area = aligned_alloc(4096, 4096);
+    ck_assert_ptr_nonnull(area);
+    fp = fake_open(NULL);
+    un = dd_unit_of(FAKE_DEV);
+    f = fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_STATUS);
+    f->code = SC_BUSY_STATUS;
+    f->count = 1;
+    tail_sent = 0;
+    ck_assert_int_eq(sem_init(&tail_in, 0, 0) + sem_init(&tail_out, 0, 0), 0);
+    fake.hook = tail_hook;
+    fake_buf_init(&fb[0], true, 0, area, 512);
+    fake_submit(&fb[0], 1);
+    ck_assert_int_eq(sem_wait(&tail_in), 0);
+    old = disable_lock(INTIODONE, &un->un_lock);
+    ck_assert_int_eq(un->un_rec.rec_state, DD_REC_NONE);
+    dd_hold_set_locked(un, DD_HOLD_RECOVER);
+    un->un_rec.rec_state = DD_REC_HALT;
+    ck_assert(dd_delay_start_locked(un, UINT64_C(3600000000000)));
+    dd_halt_look_locked(un, true);
+    ck_assert_int_eq(un->un_rec.rec_state, DD_REC_NONE);
+    ck_assert_uint_eq(un->un_hold & DD_HOLD_RECOVER, 0);
+    unlock_enable(old, &un->un_lock);
+    ck_assert_int_eq(sem_post(&tail_out), 0);
+    fake_close(fp); /* waits for the request */
+    ck_assert_uint_eq(fb[0].done, 1);
+    ck_assert_uint_eq(fb[0].b.b_flags & B_ERROR, 0);
+    fake.hook = NULL;
+    free(area);
+    fake_end();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *s = suite_create("dd_halt");
@@ -433,6 +495,9 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, test_NB_12_everybody_keeps_his_place, 0, 2);
     tcase_add_loop_test(t, test_AIX_22_kept_and_younger, 0, 3);
     tcase_add_loop_test(t, test_AIX_23_refused, 0, 8);
+    suite_add_tcase(s, t);
+    t = tcase_create("tail");
+    tcase_add_test(t, test_stopped_while_the_routine_has_its_tail_to_run);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
 }
