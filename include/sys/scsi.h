@@ -370,13 +370,13 @@ struct sc_flight_rec {
     uint8_t opcode;          /* first byte of the CDB */
     uint8_t read;            /* 1: data comes from the device */
     uint8_t status_validity; /* as in the sc_buf, and so the next three */
-    uint8_t scsi_status;
-    uint8_t adapter_status;
-    uint8_t adap_q_status;
-    uint8_t sense_bytes; /* 0: there is no sense, and the next three mean nothing */
-    uint8_t sense_key;
-    uint8_t asc;
-    uint8_t ascq;
+    uint8_t scsi_status;     /* with SC_SCSI_ERROR */
+    uint8_t adapter_status;  /* general_card_status */
+    uint8_t adap_q_status;   /* what became of the queue */
+    uint8_t sense_bytes;     /* 0: there is no sense, and the next three mean nothing */
+    uint8_t sense_key;       /* its key */
+    uint8_t asc;             /* additional sense code */
+    uint8_t ascq;            /* and its qualifier */
     uint8_t reserved[3];
     char rule[32]; /* NUL-terminated: "medium error" */
     char did[24];  /* likewise: "retried", "span split", "failed" */

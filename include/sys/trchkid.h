@@ -48,10 +48,13 @@ SC_BEGIN_DECLS
 #define HKWD_AD_STATE    TRC_HOOK(0x0a1, 7) /* SC_LUN_*: from, to */
 #define HKWD_AD_PUSH     TRC_HOOK(0x0a1, 8) /* sc_buf, b_error: it goes back to its owner */
 
+/* A command in one word: bytes, bufs, queue tag message, bytes of the CDB. [ours] */
 #define TRC_COMMAND(bytes, bufs, tag, cdb_bytes)                                                             \
     ((uint64_t)(bytes) << 32 | (uint64_t)(bufs) << 16 | (uint64_t)(tag) << 8 | (uint64_t)(cdb_bytes))
+/* The four status bytes of an sc_buf in one word. [ours] */
 #define TRC_STATUS(validity, scsi, adapter, q)                                                               \
     ((uint64_t)(validity) << 24 | (uint64_t)(scsi) << 16 | (uint64_t)(adapter) << 8 | (uint64_t)(q))
+/* A LUN in one word: its adapter's device number, id, LUN. [ours] */
 #define TRC_LUN(devno, id, lun) ((uint64_t)(lun) << 40 | (uint64_t)(id) << 32 | (uint64_t)(devno))
 
 /* Eight bytes, or as many as there are, as one data word, first byte lowest. [ours] */
@@ -77,22 +80,26 @@ static inline bool trc_ison(void) { return SC_UNLIKELY(SC_ATOMIC_PEEK(&sck_trc_o
  */
 void trchook(uint32_t hkword, uint64_t d1, uint64_t d2, uint64_t d3, uint64_t d4, uint64_t d5);
 
+/*
+ * Record a hook with so many data words, if a trace runs; they are not looked at otherwise. T: with the
+ * time, which every record has here. Context as trchook().
+ */
 #define TRCHKL5T(hw, d1, d2, d3, d4, d5)                                                                     \
     do {                                                                                                     \
         if (trc_ison())                                                                                      \
             sck_trchook(hw, (uint64_t)(d1), (uint64_t)(d2), (uint64_t)(d3), (uint64_t)(d4), (uint64_t)(d5)); \
     } while (0)
-#define TRCHKL0T(hw)                    TRCHKL5T(hw, 0, 0, 0, 0, 0)
-#define TRCHKL1T(hw, d1)                TRCHKL5T(hw, d1, 0, 0, 0, 0)
-#define TRCHKL2T(hw, d1, d2)            TRCHKL5T(hw, d1, d2, 0, 0, 0)
-#define TRCHKL3T(hw, d1, d2, d3)        TRCHKL5T(hw, d1, d2, d3, 0, 0)
-#define TRCHKL4T(hw, d1, d2, d3, d4)    TRCHKL5T(hw, d1, d2, d3, d4, 0)
-#define TRCHKL0(hw)                     TRCHKL0T(hw)
-#define TRCHKL1(hw, d1)                 TRCHKL1T(hw, d1)
-#define TRCHKL2(hw, d1, d2)             TRCHKL2T(hw, d1, d2)
-#define TRCHKL3(hw, d1, d2, d3)         TRCHKL3T(hw, d1, d2, d3)
-#define TRCHKL4(hw, d1, d2, d3, d4)     TRCHKL4T(hw, d1, d2, d3, d4)
-#define TRCHKL5(hw, d1, d2, d3, d4, d5) TRCHKL5T(hw, d1, d2, d3, d4, d5)
+#define TRCHKL0T(hw)                    TRCHKL5T(hw, 0, 0, 0, 0, 0)      /* 0 words */
+#define TRCHKL1T(hw, d1)                TRCHKL5T(hw, d1, 0, 0, 0, 0)     /* 1 words */
+#define TRCHKL2T(hw, d1, d2)            TRCHKL5T(hw, d1, d2, 0, 0, 0)    /* 2 words */
+#define TRCHKL3T(hw, d1, d2, d3)        TRCHKL5T(hw, d1, d2, d3, 0, 0)   /* 3 words */
+#define TRCHKL4T(hw, d1, d2, d3, d4)    TRCHKL5T(hw, d1, d2, d3, d4, 0)  /* 4 words */
+#define TRCHKL0(hw)                     TRCHKL0T(hw)                     /* 0 words */
+#define TRCHKL1(hw, d1)                 TRCHKL1T(hw, d1)                 /* 1 words */
+#define TRCHKL2(hw, d1, d2)             TRCHKL2T(hw, d1, d2)             /* 2 words */
+#define TRCHKL3(hw, d1, d2, d3)         TRCHKL3T(hw, d1, d2, d3)         /* 3 words */
+#define TRCHKL4(hw, d1, d2, d3, d4)     TRCHKL4T(hw, d1, d2, d3, d4)     /* 4 words */
+#define TRCHKL5(hw, d1, d2, d3, d4, d5) TRCHKL5T(hw, d1, d2, d3, d4, d5) /* 5 words */
 
 SC_END_DECLS
 
