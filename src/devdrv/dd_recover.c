@@ -50,7 +50,7 @@
  *
  * Silence is counted for the disk as well: see dd_dead.c.
  *
- * Not here yet: start unit, abort and reset ladders, reassignment, path health.
+ * Not here yet: start unit, reassignment, asking for a reset of a LUN that is out of service.
  */
 #include "dd_impl.h"
 
