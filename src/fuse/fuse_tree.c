@@ -86,7 +86,7 @@ static enum fuse_kind fuse_tree_kind_locked(const struct fuse_pair *pr, fuse_ino
         *index = (unsigned)(ino - FUSE_INO_ADAPTERS);
         return FUSE_KIND_ADAPTER;
     }
-    if (ino < FUSE_INO_DISKS || (ino - FUSE_INO_DISKS) % FUSE_INO_ROUND >= 2u * pr->pr_ndisks)
+    if (ino < FUSE_INO_DISKS || (ino - FUSE_INO_DISKS) % FUSE_INO_ROUND >= (fuse_ino_t)2 * pr->pr_ndisks)
         return FUSE_KIND_NONE;
     *index = (unsigned)((ino - FUSE_INO_DISKS) % FUSE_INO_ROUND) / 2u;
     vd = &pr->pr_disks[*index];
