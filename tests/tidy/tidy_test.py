@@ -249,7 +249,8 @@ INCLUDE_RULES = [
     (r"include/scpair/", [SYS.format("uio")]),
     (r"src/devdrv/", [SYS.format("uio"), COMPILER, r'"dd_impl\.h"']),
     # The adapter driver knows no command set and no disk.
-    (r"src/adapter/[^/]*$", [SYS.format("scsiproto|scdisk|uio"), SHIM_H, CHIP_H, COMPILER, r'"ad_impl\.h"']),
+    (r"src/adapter/[^/]*$", [SYS.format("scsiproto|scdisk|uio"), SHIM_H, CHIP_H, COMPILER,
+                            r'"ad_(impl|recover)\.h"']),
     # A medium on a host knows the simulated disk and the host, nothing of ours beyond.
     (r"src/adapter/sim/posix/", [HOST_H, r'"\.\./sim\.h"', r'"sim_posix\w*\.h"']),
     # A chip knows no driver: no kernel services, no disk ioctls.
