@@ -61,13 +61,7 @@ void dd_gone_error_locked(struct dd_unit *un, struct dd_cmd *cmd)
 {
     KASSERT(dd_is_gone_locked(un));
     cmd->cmd_state = DD_CMD_FAILED;
-    if (cmd->cmd_kind == DD_KIND_RW) {
-        KASSERT(un->un_stats.in_process >= cmd->cmd_nbufs);
-        un->un_stats.in_process -= cmd->cmd_nbufs;
-        un->un_stats.recovering += cmd->cmd_nbufs;
-        for (struct buf *bp = cmd->cmd_bp; bp; bp = bp->av_forw)
-            dd_buf_state_set(bp, DD_BUF_RECOVER);
-    }
+    dd_recover_count_locked(cmd, &un->un_stats.in_process, &un->un_stats.recovering, DD_BUF_RECOVER);
     gone_end_locked(un, cmd);
 }
 

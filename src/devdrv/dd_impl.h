@@ -650,6 +650,10 @@ bool dd_delay_start_locked(struct dd_unit *un, uint64_t ns);
 void dd_delay_stop_locked(struct dd_unit *un);
 /* A command came back while recovery waits for one; good: without an error. */
 void dd_recover_nudge_locked(struct dd_unit *un, bool good);
+/* The same with these flags; cdb NULL: a queue transaction. */
+void dd_recover_ready_locked(struct dd_unit *un, enum dd_rec_state state, const uint8_t *cdb,
+                             uint8_t cdb_bytes, uint8_t flags, uint32_t data_bytes);
+void dd_recover_sense_locked(struct dd_unit *un);
 /* Give the recovery structure a command, which the loop sends. */
 void dd_recover_send_locked(struct dd_unit *un, enum dd_rec_state state, const uint8_t *cdb,
                             uint8_t cdb_bytes, uint32_t data_bytes);
@@ -657,6 +661,8 @@ void dd_recover_send_locked(struct dd_unit *un, enum dd_rec_state state, const u
 void dd_recover_begin_locked(struct dd_unit *un);
 /* Judge what is parked; then finish. */
 void dd_recover_next_locked(struct dd_unit *un);
+/* A command's bufs change gauge. Fragments stay in process with their buf. */
+void dd_recover_count_locked(struct dd_cmd *cmd, uint64_t *from, uint64_t *to, unsigned state);
 /* Keep a command that was not executed, or is tried again, for its turn. Its bufs leave that gauge. */
 void dd_recover_again_locked(struct dd_unit *un, struct dd_cmd *cmd, uint64_t *from);
 
@@ -697,6 +703,8 @@ void dd_todo_set_locked(struct dd_unit *un, unsigned bits);
 void dd_todo_forget_locked(struct dd_unit *un);
 bool dd_todo_step_locked(struct dd_unit *un);
 void dd_todo_done_locked(struct dd_unit *un, unsigned step);
+/* Open in the ordinary way: not while an open or a diagnostic program is about it. */
+bool dd_is_open(const struct dd_unit *un);
 /* What sense data means for the disk as a whole; flags: DD_RULE_*. */
 void dd_disk_effects_locked(struct dd_unit *un, unsigned flags, const struct scsi_sense *sense);
 bool dd_todo_keys(const uint8_t *data, uint32_t bytes);

@@ -54,14 +54,13 @@
  */
 #include "dd_impl.h"
 
-#define RECOVER_SENSE_BYTES 6
 /* What a rule says about the disk, and not about the command. */
-#define RECOVER_DISK_FLAGS  (DD_RULE_RESERVE | DD_RULE_RESET | DD_RULE_CAPACITY | DD_RULE_DEFERRED)
+#define RECOVER_DISK_FLAGS (DD_RULE_RESERVE | DD_RULE_RESET | DD_RULE_CAPACITY | DD_RULE_DEFERRED)
 
 /* ------------------------------------------------------------------ lists and counters */
 
 /* A parked command's bufs change gauge. Fragments stay in process with their buf. */
-static void recover_count_locked(struct dd_cmd *cmd, uint64_t *from, uint64_t *to, unsigned state)
+void dd_recover_count_locked(struct dd_cmd *cmd, uint64_t *from, uint64_t *to, unsigned state)
 {
     if (cmd->cmd_kind != DD_KIND_RW)
         return;
@@ -90,106 +89,8 @@ static void recover_resend_locked(struct dd_unit *un, struct dd_cmd *cmd)
 
 void dd_recover_again_locked(struct dd_unit *un, struct dd_cmd *cmd, uint64_t *from)
 {
-    recover_count_locked(cmd, from, &un->un_stats.pending, DD_BUF_PENDING);
+    dd_recover_count_locked(cmd, from, &un->un_stats.pending, DD_BUF_PENDING);
     recover_resend_locked(un, cmd);
-}
-
-/* ------------------------------------------------------------------ the recovery command */
-
-/*
- * Fill one of the two reserved structures. cdb NULL: a queue transaction, which carries no command and
- * therefore no CDB length (AIX-23), but id and LUN. Locks: un_lock held.
- */
-static void recover_build_locked(struct dd_unit *un, struct dd_cmd *cmd, const uint8_t *cdb,
-                                 uint8_t cdb_bytes, uint8_t flags, uint32_t data_bytes)
-{
-    struct sc_buf *sc = &cmd->cmd_sc;
-
-    KASSERT(cmd->cmd_state == DD_CMD_FREE && data_bytes <= sizeof(un->un_rec.rec_sense));
-    cmd->cmd_state = DD_CMD_HELD;
-    sc->bufstruct.b_flags = B_READ | B_MPSAFE | B_ASYNC;
-    sc->bufstruct.b_error = 0;
-    sc->bufstruct.av_forw = NULL;
-    sc->bufstruct.b_un.b_addr = data_bytes ? un->un_rec.rec_sense : NULL;
-    sc->bufstruct.b_bcount = data_bytes;
-    sc->bufstruct.b_resid = 0;
-    sc->bufstruct.b_blkno = 0;
-    sc->bufstruct.b_xmemd.aspace_id = XMEM_GLOBAL;
-    sc->bp = NULL;
-    sc->resvd1 = NULL;
-    sc->timeout_value = un->un_dds.rw_timeout;
-    sc->q_tag_msg = SC_NO_Q;
-    sc->flags = flags;
-    sc->status_validity = 0;
-    sc->adap_q_status = 0;
-    sc->scsi_command.scsi_flags = 0;
-    memset(&sc->scsi_command.scsi_cmd, 0, sizeof(sc->scsi_command.scsi_cmd));
-    sc->scsi_command.scsi_length = 0;
-    if (cdb) {
-        memcpy(&sc->scsi_command.scsi_cmd, cdb, cdb_bytes);
-        sc->scsi_command.scsi_length = cdb_bytes;
-    }
-    sc->scsi_command.scsi_cmd.lun |= un->un_lun_bits;
-    un->un_stats.internal++;
-}
-
-/* Have the loop send the recovery structure. Locks: un_lock held. */
-static void recover_ready_locked(struct dd_unit *un, enum dd_rec_state state, const uint8_t *cdb,
-                                 uint8_t cdb_bytes, uint8_t flags, uint32_t data_bytes)
-{
-    struct dd_rec *rec = &un->un_rec;
-
-    KASSERT(!rec->rec_ready && (un->un_hold & DD_HOLD_RECOVER));
-    if (cdb && un->un_need_delay) {
-        flags |= SC_DELAY_CMD;
-        un->un_need_delay = false;
-    }
-    recover_build_locked(un, rec->rec_cmd, cdb, cdb_bytes, flags, data_bytes);
-    if (data_bytes)
-        memset(rec->rec_sense, 0, sizeof(rec->rec_sense));
-    rec->rec_state = state;
-    rec->rec_ready = true;
-    dd_trace_state(un);
-}
-
-/* Give the recovery structure a command, with SC_RESUME if the queue is halted. Locks: un_lock held. */
-void dd_recover_send_locked(struct dd_unit *un, enum dd_rec_state state, const uint8_t *cdb,
-                            uint8_t cdb_bytes, uint32_t data_bytes)
-{
-    recover_ready_locked(un, state, cdb, cdb_bytes, un->un_need_resume ? SC_RESUME : 0, data_bytes);
-}
-
-/*
- * The next command to send on behalf of recovery, or NULL. Called by the loop.
- * Locks: un_lock held.
- */
-struct dd_cmd *dd_recover_take_locked(struct dd_unit *un)
-{
-    struct dd_rec *rec = &un->un_rec;
-    struct dd_cmd *cmd = NULL;
-
-    if (rec->rec_ready) {
-        rec->rec_ready = false;
-        cmd = rec->rec_cmd;
-        dd_step_begin_locked(un);
-    } else if (rec->rec_unstick && rec->rec_unstick_cmd->cmd_state == DD_CMD_FREE) {
-        rec->rec_unstick = false;
-        cmd = rec->rec_unstick_cmd;
-        recover_build_locked(un, cmd, NULL, 0, SC_RESUME | (rec->rec_late ? SC_Q_CLR : SC_Q_RESUME), 0);
-    }
-    if (cmd) {
-        KASSERT(cmd->cmd_state == DD_CMD_HELD);
-        cmd->cmd_state = DD_CMD_INPROC;
-    }
-    return cmd;
-}
-
-static void recover_sense_locked(struct dd_unit *un)
-{
-    const uint8_t cdb[RECOVER_SENSE_BYTES] = {SCSI_REQUEST_SENSE, 0, 0, 0, DD_SENSE_BYTES, 0};
-
-    /* Always with SC_RESUME: an error has halted the queue, whoever noticed first. */
-    recover_ready_locked(un, DD_REC_SENSE, cdb, RECOVER_SENSE_BYTES, SC_RESUME, DD_SENSE_BYTES);
 }
 
 /* ------------------------------------------------------------------ verdicts */
@@ -235,41 +136,6 @@ static bool recover_may_retry_locked(struct dd_unit *un, struct dd_cmd *cmd, con
     cmd->cmd_retries++;
     cmd->cmd_bus_fault = (rule->rule_flags & DD_RULE_BUSFAULT) != 0;
     return true;
-}
-
-/* An earlier write did not reach the medium. Whose it was the device does not say. Locks: un_lock held. */
-static void recover_deferred_locked(struct dd_unit *un, const struct scsi_sense *sense)
-{
-    struct scsi_sense current = *sense;
-    const struct dd_rule *rule;
-
-    if (sense->key == SCSI_KEY_NO_SENSE || sense->key == SCSI_KEY_RECOVERED ||
-        sense->key == SCSI_KEY_ATTENTION)
-        return; /* nothing was lost */
-    current.deferred = false;
-    rule = dd_sense_rule(&current, false);
-    un->un_deferred = rule->rule_error == EINVAL ? EIO : rule->rule_error;
-}
-
-/* Not while an open or a diagnostic program is about it. */
-static bool recover_is_open(const struct dd_unit *un)
-{
-    return atomic_load_explicit(&un->un_mode, memory_order_relaxed) == DD_MODE_NORMAL;
-}
-
-/* Side effects on the disk as a whole, whichever command showed them. Locks: un_lock held. */
-void dd_disk_effects_locked(struct dd_unit *un, unsigned flags, const struct scsi_sense *sense)
-{
-    if (flags & DD_RULE_RESET)
-        un->un_reset_ns = kern_now_ns() | 1u;
-    if ((flags & DD_RULE_RESERVE) && un->un_reserved)
-        dd_todo_set_locked(un, DD_TODO_RESERVE);
-    if ((flags & DD_RULE_CAPACITY) && recover_is_open(un))
-        dd_todo_set_locked(un, DD_TODO_CAPACITY);
-    if (flags & DD_RULE_CHANGED)
-        dd_todo_refuse_locked(un, EMEDIA);
-    if (flags & DD_RULE_DEFERRED)
-        recover_deferred_locked(un, sense);
 }
 
 /* How many the device has of us: not those that are still on their way to it. Locks: un_lock held. */
@@ -362,7 +228,7 @@ static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rul
         if (sy) {
             dd_sync_finish_locked(un, cmd, 0, false);
         } else {
-            recover_count_locked(cmd, &un->un_stats.recovering, &un->un_stats.in_process, DD_BUF_INPROC);
+            dd_recover_count_locked(cmd, &un->un_stats.recovering, &un->un_stats.in_process, DD_BUF_INPROC);
             cmd->cmd_time_ns = 0;
             dd_release_locked(un, cmd, &un->un_resp);
         }
@@ -380,26 +246,6 @@ static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rul
 }
 
 /* ------------------------------------------------------------------ the machine */
-
-/*
- * What tstop() says does not count: -1 while the routine runs may mean its tail, in which it sends what it
- * has released, and what was armed meanwhile is disarmed all the same. So the routine looks at the time it
- * was last armed for. Locks: un_lock held.
- */
-bool dd_delay_start_locked(struct dd_unit *un, uint64_t ns)
-{
-    un->un_rec.rec_delay_ns = kern_now_ns() + ns;
-    un->un_delay_trb->timeout_ns = ns;
-    un->un_rec.rec_timer = tstart(un->un_delay_trb) == 0;
-    return un->un_rec.rec_timer;
-}
-
-void dd_delay_stop_locked(struct dd_unit *un)
-{
-    un->un_rec.rec_delay_ns = UINT64_MAX;
-    un->un_rec.rec_timer = false;
-    (void)tstop(un->un_delay_trb);
-}
 
 /*
  * A delay, if one was asked for. False: there is none.
@@ -438,9 +284,9 @@ static void recover_finish_locked(struct dd_unit *un)
     if (rec->rec_kept) {
         rec->rec_kept = false;
         if (dd_split_overtaken_locked(un))
-            recover_ready_locked(un, DD_REC_CLEAR, NULL, 0, SC_Q_CLR | SC_RESUME, 0);
+            dd_recover_ready_locked(un, DD_REC_CLEAR, NULL, 0, SC_Q_CLR | SC_RESUME, 0);
         else
-            recover_ready_locked(un, DD_REC_QUEUE, NULL, 0, SC_Q_RESUME | SC_RESUME, 0);
+            dd_recover_ready_locked(un, DD_REC_QUEUE, NULL, 0, SC_Q_RESUME | SC_RESUME, 0);
         return;
     }
     if (((un->un_todo || rec->rec_fetch) && dd_todo_step_locked(un)) || dd_halt_home_locked(un) ||
@@ -474,7 +320,7 @@ void dd_recover_next_locked(struct dd_unit *un)
         /* Sense that could not be fetched earlier may be why the device is busy: fetch it now. */
         if (!rule || (rec->rec_owed && cmd->cmd_sc.status_validity == SC_SCSI_ERROR &&
                       cmd->cmd_sc.scsi_status == SC_BUSY_STATUS)) {
-            recover_sense_locked(un);
+            dd_recover_sense_locked(un);
             return;
         }
         recover_verdict_locked(un, rule, &none, 0);
@@ -507,7 +353,7 @@ static void recover_refused_locked(struct dd_unit *un, struct dd_cmd *cmd, int e
     if (span)
         refused.rule_flags = DD_RULE_SPLIT;
     cmd->cmd_state = DD_CMD_FAILED;
-    recover_count_locked(cmd, &un->un_stats.in_process, &un->un_stats.recovering, DD_BUF_RECOVER);
+    dd_recover_count_locked(cmd, &un->un_stats.in_process, &un->un_stats.recovering, DD_BUF_RECOVER);
     dd_log(un, cmd, ERRID_DISK_ERR3, span, error, refused.rule_name, span ? "span split" : "failed", NULL, 0);
     dd_split_fail_locked(un, cmd, &refused, &none);
 }
@@ -518,7 +364,7 @@ static void recover_park_locked(struct dd_unit *un, struct dd_cmd *cmd)
     struct dd_rec *rec = &un->un_rec;
 
     cmd->cmd_state = DD_CMD_FAILED;
-    recover_count_locked(cmd, &un->un_stats.in_process, &un->un_stats.recovering, DD_BUF_RECOVER);
+    dd_recover_count_locked(cmd, &un->un_stats.in_process, &un->un_stats.recovering, DD_BUF_RECOVER);
     cmd->cmd_next = NULL;
     if (rec->rec_failed_head)
         rec->rec_failed_tail->cmd_next = cmd;
@@ -580,7 +426,7 @@ void dd_recover_error_locked(struct dd_unit *un, struct dd_cmd *cmd)
 static void recover_queue_done_locked(struct dd_unit *un, enum dd_rec_state was, int error)
 {
     if (was == DD_REC_QUEUE && error) {
-        recover_ready_locked(un, DD_REC_CLEAR, NULL, 0, SC_Q_CLR | SC_RESUME, 0);
+        dd_recover_ready_locked(un, DD_REC_CLEAR, NULL, 0, SC_Q_CLR | SC_RESUME, 0);
     } else if (was == DD_REC_CLEAR) {
         un->un_need_resume = true;
         un->un_rec.rec_home = error == 0 || error == ENXIO;
@@ -614,7 +460,7 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
     if (was == DD_REC_SENSE) {
         /* If a reset came between, the device has forgotten that and tells of the reset now (NB-15). */
         if (failed && ++rec->rec_tries < DD_SENSE_TRIES_MAX) {
-            recover_sense_locked(un);
+            dd_recover_sense_locked(un);
             return;
         }
         if (!failed) {
@@ -629,7 +475,7 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
         if (rec->rec_current) { /* else it has been given up: dd_states.c */
             rule = dd_status_rule(&rec->rec_current->cmd_sc);
             if (!rule)
-                rule = dd_sense_rule(&sense, un->un_removable && recover_is_open(un));
+                rule = dd_sense_rule(&sense, un->un_removable && dd_is_open(un));
             recover_verdict_locked(un, rule, &sense, bytes);
         }
         dd_recover_next_locked(un);
