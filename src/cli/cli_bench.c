@@ -317,7 +317,8 @@ static int bench_run(const struct cli_command *cmd, int argc, char **argv)
         return cli_pair_end(&be.be_pair, -1 - rc);
     if (disk && be.be_pair.p_ndisks > 1)
         rc = cli_fail(CLI_USAGE, "bench: one --disk at a time");
-    else if (cli_pair_unused(cmd, &be.be_pair) != CLI_OK || !cli_arguments(cmd, argc, disk ? 0 : 1))
+    else if (cli_pair_unused(cmd, &be.be_pair) != CLI_OK ||
+             !cli_arguments(cmd, argc, argv, disk ? "" : "PATH"))
         rc = CLI_USAGE;
     else {
         /* Before the first thing that takes time: an early Ctrl-C ends with what there is, too. */

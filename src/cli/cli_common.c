@@ -124,13 +124,46 @@ int cli_getopt(const struct cli_command *cmd, int argc, char **argv, const char 
 
 int cli_getopt_rc(int c) { return c == CLI_GETOPT_HELP ? CLI_OK : CLI_USAGE; }
 
-bool cli_arguments(const struct cli_command *cmd, int argc, int n)
+bool cli_arguments(const struct cli_command *cmd, int argc, char **argv, const char *names)
 {
+    const char *name = names;
+    int n = 0;
+
+    /* Side by side, each with its name. */
+    for (; *name != '\0'; n++) {
+        const int bytes = (int)strcspn(name, " ");
+
+        if (optind + n >= argc) {
+            (void)cli_fail(CLI_USAGE, "%s: an argument is missing: %.*s; usage: scpair %s %s", cmd->c_name,
+                           bytes, name, cmd->c_name, cmd->c_usage);
+            return false;
+        }
+        if (argv[optind + n][0] == '\0') {
+            (void)cli_fail(CLI_USAGE, "%s: \"\": the %.*s is an empty name; usage: scpair %s %s", cmd->c_name,
+                           bytes, name, cmd->c_name, cmd->c_usage);
+            return false;
+        }
+        name += bytes;
+        name += *name == ' ';
+    }
     if (argc - optind == n)
         return true;
-    (void)cli_fail(CLI_USAGE, "%s: %s; usage: scpair %s %s", cmd->c_name,
-                   argc - optind < n ? "an argument is missing" : "too many arguments", cmd->c_name,
-                   cmd->c_usage);
+    (void)cli_fail(CLI_USAGE, "%s: too many arguments, \"%.64s\" is one; usage: scpair %s %s", cmd->c_name,
+                   argv[optind + n], cmd->c_name, cmd->c_usage);
+    return false;
+}
+
+bool cli_disk_name(const struct cli_command *cmd, const char *given)
+{
+    const char *slash = strrchr(given, '/');
+    const char *name = slash != NULL ? slash + 1 : given;
+
+    name += strncmp(name, "rhdisk", 6) == 0;
+    if (name == given || strncmp(name, "hdisk", 5) != 0 || name[5] == '\0' ||
+        name[5 + strspn(name + 5, "0123456789")] != '\0')
+        return true; /* whoever knows the disks judges it */
+    (void)cli_fail(CLI_USAGE, "%s: %.128s: a file of the disk; name the disk itself, %.32s", cmd->c_name,
+                   given, name);
     return false;
 }
 

@@ -2,20 +2,16 @@
 /*
  * cli_copy.c - scpair copy: everything of one file or disk into another.
  *
- * A file is written under a temporary name beside the one that is meant, and gets that when all of it
- * is on the disk: a copy that was interrupted, by whatever, never looks like a whole one. A disk
- * cannot be renamed; the message says that a part of the source is on it.
+ * A copy that was interrupted, by whatever, never looks like a whole one: a file gets its name when all of it
+ * is on the disk. A disk cannot be renamed; the message says that a part of the source is on it.
  *
- * Does not contain: the comparison after it (cli_verify.c).
+ * Does not contain: how a file is written so (cli_out.c), the comparison after it (cli_verify.c).
  */
 #define _GNU_SOURCE
 #include "cli_impl.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct copy {
@@ -26,10 +22,8 @@ struct copy {
     size_t cp_block;
     unsigned cp_depth;
     bool cp_verify, cp_json;
-    char *cp_temp, *cp_final; /* of a plain file: what is written, and what it becomes */
-    bool cp_existed;
-    struct stat cp_old; /* of cp_final, when it existed */
-    char cp_left[256];  /* for messages */
+    struct cli_out cp_out; /* a plain file's; cp_dst is open to the same */
+    char cp_left[256];     /* for messages */
 };
 
 static bool copy_block(struct cli_job *job, uint8_t *buffer, size_t bytes, uint64_t off)
@@ -106,101 +100,29 @@ static int copy_pair(struct copy *cp)
 
 /* ------------------------------------------------------------------ the destination */
 
-/* What is at the destination's path now. Fills cp_existed, cp_final; a disk stays open in cp_dst. */
-static int copy_look(struct copy *cp)
+/* A disk that is there is written to as it is, a file beside itself. */
+static int copy_path(struct copy *cp)
 {
     struct stat st;
-    int rc;
+    int rc = CLI_OK;
 
-    cp->cp_existed = stat(cp->cp_to_path, &cp->cp_old) == 0;
-    if (!cp->cp_existed) {
-        if (lstat(cp->cp_to_path, &st) == 0)
-            return cli_fail(CLI_USAGE, "%s: a link to nothing; remove it or name its target", cp->cp_to_path);
-        cp->cp_final = strdup(cp->cp_to_path);
-        return cp->cp_final != NULL ? CLI_OK : cli_fail(CLI_FAILED, "no memory");
-    }
-    rc = cli_end_open(&cp->cp_dst, cp->cp_to_path, CLI_END_WRITE);
+    if (stat(cp->cp_to_path, &st) == 0)
+        rc = cli_end_open(&cp->cp_dst, cp->cp_to_path, CLI_END_WRITE);
     if (rc != CLI_OK || cp->cp_dst.e_device)
         return rc;
-    /* A mount holds a lock on its image: the image must not be taken from under it. */
-    if (flock(cp->cp_dst.e_fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
-        rc = cli_fail(CLI_FAILED, "%s: in use by another process, perhaps as a disk of a mount",
-                      cp->cp_to_path);
     cli_end_close(&cp->cp_dst);
-    /* A link stays, and its target is replaced. */
-    cp->cp_final = rc == CLI_OK ? realpath(cp->cp_to_path, NULL) : NULL;
-    if (rc == CLI_OK && cp->cp_final == NULL)
-        rc = cli_fail(CLI_FAILED, "%s: %s", cp->cp_to_path, strerror(errno));
-    return rc;
-}
-
-/* Make the file that is written in place of cp_final, and open it. */
-static int copy_temp(struct copy *cp)
-{
-    const size_t bytes = strlen(cp->cp_final) + sizeof(".part-XXXXXX");
-    int fd, rc;
-
-    cp->cp_temp = malloc(bytes);
-    if (cp->cp_temp == NULL)
-        return cli_fail(CLI_FAILED, "no memory");
-    (void)snprintf(cp->cp_temp, bytes, "%s.part-XXXXXX", cp->cp_final);
-    fd = mkostemp(cp->cp_temp, O_CLOEXEC);
-    if (fd < 0) {
-        rc = cli_fail(errno == ENOENT || errno == EACCES ? CLI_USAGE : CLI_FAILED,
-                      "%s: cannot make a file beside it: %s", cp->cp_to_path, strerror(errno));
-        free(cp->cp_temp);
-        cp->cp_temp = NULL;
-        return rc;
-    }
-    (void)close(fd);
-    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): copy_settle() gives cp_temp back */
-    rc = cli_end_open(&cp->cp_dst, cp->cp_temp, CLI_END_WRITE);
+    rc = cli_out_open(&cp->cp_out, cp->cp_to_path);
+    if (rc == CLI_OK)
+        rc = cli_end_open(&cp->cp_dst, cp->cp_out.o_temp, CLI_END_WRITE);
     cp->cp_dst.e_name = cp->cp_to_path;
     return rc;
 }
 
-/* A whole copy gets its name, anything else goes. Returns rc, or the exit code of what went wrong here. */
-static int copy_settle(struct copy *cp, int rc)
-{
-    mode_t mask = umask(0);
-    char *slash;
-    int fd;
-
-    (void)umask(mask);
-    if (cp->cp_temp == NULL)
-        return rc;
-    if (rc == CLI_OK) {
-        /* Whose it was; only root can give it back to somebody else. */
-        if (cp->cp_existed && fchown(cp->cp_dst.e_fd, cp->cp_old.st_uid, cp->cp_old.st_gid) < 0)
-            cp->cp_old.st_mode &= 0777u;
-        if (fchmod(cp->cp_dst.e_fd, cp->cp_existed ? cp->cp_old.st_mode & 07777u : 0666u & ~mask) < 0 ||
-            fsync(cp->cp_dst.e_fd) < 0 || rename(cp->cp_temp, cp->cp_final) < 0)
-            rc = cli_fail(CLI_FAILED, "%s: %s; %s", cp->cp_to_path, strerror(errno), cp->cp_left);
-    }
-    if (rc != CLI_OK) {
-        (void)unlink(cp->cp_temp);
-        return rc;
-    }
-    /* The new name has to survive a crash, too. */
-    slash = strrchr(cp->cp_temp, '/');
-    if (slash != NULL)
-        slash[slash == cp->cp_temp] = '\0';
-    fd = open(slash != NULL ? cp->cp_temp : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)fsync(fd);
-        (void)close(fd);
-    }
-    return CLI_OK;
-}
-
 static int copy_open_to(struct copy *cp)
 {
-    int rc;
-
     if (cp->cp_to != NULL)
         return cli_end_disk(&cp->cp_dst, &cp->cp_pair, cp->cp_from != NULL, cp->cp_to, true);
-    rc = copy_look(cp);
-    return rc == CLI_OK && !cp->cp_dst.e_device ? copy_temp(cp) : rc;
+    return copy_path(cp);
 }
 
 static int copy_open(struct copy *cp)
@@ -218,9 +140,9 @@ static int copy_open(struct copy *cp)
     if (rc != CLI_OK)
         return rc;
     (void)snprintf(cp->cp_left, sizeof(cp->cp_left),
-                   cp->cp_dst.e_device ? "%.128s holds a part of the copy"
-                   : cp->cp_existed    ? "%.128s is as it was"
-                                       : "%.128s was not made",
+                   cp->cp_dst.e_device    ? "%.128s holds a part of the copy"
+                   : cp->cp_out.o_existed ? "%.128s is as it was"
+                                          : "%.128s was not made",
                    cp->cp_dst.e_name);
     if (cp->cp_dst.e_device && cp->cp_src.e_bytes > cp->cp_dst.e_bytes)
         return cli_fail(CLI_USAGE, "%s: too small: %llu bytes do not fit into %llu", cp->cp_dst.e_name,
@@ -272,13 +194,17 @@ static int copy_run(const struct cli_command *cmd, int argc, char **argv)
     struct copy cp = {.cp_block = CLI_JOB_BLOCK_DEFAULT,
                       .cp_depth = CLI_JOB_DEPTH_DEFAULT,
                       .cp_src.e_fd = -1,
-                      .cp_dst.e_fd = -1};
+                      .cp_dst.e_fd = -1,
+                      .cp_out.o_fd = -1};
     double seconds = 0;
     int rc = copy_options(cmd, &cp, argc, argv);
 
     if (rc < 0)
         return -1 - rc;
-    if (!cli_arguments(cmd, argc, 2 - (cp.cp_from != NULL) - (cp.cp_to != NULL)))
+    if (!cli_arguments(cmd, argc, argv,
+                       cp.cp_from == NULL ? (cp.cp_to == NULL ? "SRC DST" : "SRC")
+                       : cp.cp_to == NULL ? "DST"
+                                          : ""))
         return CLI_USAGE;
     if (cp.cp_from == NULL)
         cp.cp_from_path = argv[optind++];
@@ -290,11 +216,9 @@ static int copy_run(const struct cli_command *cmd, int argc, char **argv)
         rc = copy_open(&cp);
     if (rc == CLI_OK)
         rc = copy_all(&cp, &seconds);
-    rc = copy_settle(&cp, rc);
+    rc = cli_out_close(&cp.cp_out, rc);
     if (rc == CLI_OK)
         rc = copy_report(&cp, seconds);
-    free(cp.cp_temp);
-    free(cp.cp_final);
     cli_end_close(&cp.cp_src);
     cli_end_close(&cp.cp_dst);
     return cli_pair_end(&cp.cp_pair, rc);

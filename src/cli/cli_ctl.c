@@ -35,6 +35,8 @@ static int ctl_explain(const char *mount, const char *name, int error)
     if (stat(mount, &st) < 0)
         return cli_fail(CLI_USAGE, "%s: %s; give the directory scpair mount was given", mount,
                         strerror(errno));
+    if (!S_ISDIR(st.st_mode))
+        return cli_fail(CLI_USAGE, "%s: not a directory; give the one scpair mount was given", mount);
     if (error == ENOENT || error == ENOTDIR)
         return cli_fail(CLI_USAGE, "%s: not an scpair mount; make one with scpair mount --disk FILE %s",
                         mount, mount);

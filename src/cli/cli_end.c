@@ -47,10 +47,12 @@ int cli_end_open(struct cli_end *end, const char *path, enum cli_end_use use)
         return cli_fail(CLI_USAGE, "%s: %s%s", path, strerror(errno),
                         errno == ENOENT   ? "; check the name"
                         : errno == EACCES ? "; check its permissions"
+                        : errno == EISDIR ? "; name a file or a disk in it"
                                           : "");
     if (fstat(end->e_fd, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))) {
         (void)close(end->e_fd);
-        return cli_fail(CLI_USAGE, "%s: neither a file nor a disk", path);
+        return cli_fail(CLI_USAGE, "%s: neither a file nor a disk%s", path,
+                        S_ISDIR(st.st_mode) ? "; name one in it, of a mount for example rhdisk0" : "");
     }
     (void)fcntl(end->e_fd, F_SETFL, 0);
     end->e_bytes = (uint64_t)st.st_size;

@@ -111,13 +111,15 @@ static int errlog_run(const struct cli_command *cmd, int argc, char **argv)
         else
             return cli_getopt_rc(c);
     }
-    if (argc - optind == 2) {
+    if (argc - optind >= 2) {
+        if (!cli_arguments(cmd, argc, argv, "MOUNTPOINT DISK") || !cli_disk_name(cmd, argv[optind + 1]))
+            return CLI_USAGE;
         disk = argv[optind + 1];
         file = "flight";
         rc = cli_flight_disk(argv[optind], disk);
         if (rc != CLI_OK)
             return rc;
-    } else if (!cli_arguments(cmd, argc, 1)) {
+    } else if (!cli_arguments(cmd, argc, argv, "MOUNTPOINT")) {
         return CLI_USAGE;
     }
     text = cli_ctl_read(argv[optind], file, &rc);

@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include <scpair/scpair.h>
 
@@ -48,8 +49,16 @@ int cli_getopt(const struct cli_command *cmd, int argc, char **argv, const char 
                const struct option *longs);
 /* The exit code for one of the two answers above. */
 int cli_getopt_rc(int c);
-/* Exactly n arguments left? Otherwise says what is wrong and returns false. */
-bool cli_arguments(const struct cli_command *cmd, int argc, int n);
+/*
+ * Exactly these arguments left, none of them empty? `names` are their words in the usage, "MOUNTPOINT DISK".
+ * Otherwise says which is wrong and returns false.
+ */
+bool cli_arguments(const struct cli_command *cmd, int argc, char **argv, const char *names);
+/*
+ * Is it a name that a mount may have for a disk? False after saying which disk is meant: "rhdisk0" and
+ * "mnt/hdisk0" are names of files.
+ */
+bool cli_disk_name(const struct cli_command *cmd, const char *given);
 
 /* A number of an option, a count or seconds, min to max; false after saying what is wrong and what is right.
  */
@@ -172,6 +181,28 @@ int cli_end_write(const struct cli_end *end, void *data, size_t bytes, uint64_t 
 int cli_end_flush(const struct cli_end *end);
 /* An ioctl of the contract. 0 or an errno of ours. */
 int cli_end_ioctl(const struct cli_end *end, unsigned cmd, void *arg);
+
+/* ------------------------------------------------------------------ cli_out.c: a file that is written */
+
+struct cli_out {
+    const char *o_path;     /* as it was given; for messages */
+    int o_fd;               /* to write to; -1: not open */
+    char *o_temp, *o_final; /* what is written, and what it becomes */
+    bool o_existed;
+    struct stat o_old; /* of o_final, when it existed */
+};
+/*
+ * Begin a file beside `path`, which is refused when it is in a mount of ours, in use as an image, or there
+ * and no plain file. CLI_OK, or the exit code after saying what is wrong. To be closed in either case.
+ */
+int cli_out_open(struct cli_out *o, const char *path);
+/*
+ * With rc CLI_OK give it its name when it is on the disk, else remove it. Returns rc, or the exit code of
+ * what went wrong here, which is said. Nothing happens to what is not open.
+ */
+int cli_out_close(struct cli_out *o, int rc);
+/* What a failure leaves of the file, for messages: "it is as it was". */
+const char *cli_out_left(const struct cli_out *o);
 
 /* ------------------------------------------------------------------ cli_job.c: many blocks, several threads
  */

@@ -203,7 +203,7 @@ static int info_run(const struct cli_command *cmd, int argc, char **argv)
     }
     if (rc == CLI_OK)
         rc = cli_pair_unused(cmd, &pair);
-    if (rc == CLI_OK && !cli_arguments(cmd, argc, pair.p_ndisks == 0 ? 1 : 0))
+    if (rc == CLI_OK && !cli_arguments(cmd, argc, argv, pair.p_ndisks == 0 ? "MOUNTPOINT" : ""))
         rc = CLI_USAGE;
     if (rc == CLI_OK && pair.p_ndisks > 0)
         rc = cli_pair_create(&pair);

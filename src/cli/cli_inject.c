@@ -54,6 +54,24 @@ static int inject_list(const char *mount, bool json)
     return CLI_OK;
 }
 
+/* Each line begins with its disk. What a user means for all disks has an option of its own. */
+static int inject_rules(const struct cli_command *cmd, const char *mount, const char *rules)
+{
+    char word[64];
+
+    for (const char *at = rules; at != NULL; at = strchr(at, '\n'), at += at != NULL) {
+        (void)snprintf(word, sizeof(word), "%.*s", (int)strcspn(at, " \t\n"), at);
+        if (word[0] == '\0')
+            return cli_fail(CLI_USAGE,
+                            "inject: \"\": no rule; for example hdisk0 do=busy, see scpair inject --help");
+        if (strcmp(word, "clear") == 0)
+            return cli_fail(CLI_USAGE, "inject: clear: of which disk? say hdisk0 clear, or --clear for all");
+        if (!cli_disk_name(cmd, word))
+            return CLI_USAGE;
+    }
+    return cli_ctl_inject(cmd, mount, rules);
+}
+
 static int inject_run(const struct cli_command *cmd, int argc, char **argv)
 {
     static const struct option longs[] = {{"list", no_argument, NULL, 'l'},
@@ -80,12 +98,14 @@ static int inject_run(const struct cli_command *cmd, int argc, char **argv)
     if (json && !list)
         return cli_fail(CLI_USAGE, "inject: --json is for --list, which is not given");
     if (list || clear) {
-        if (!cli_arguments(cmd, argc, 1))
+        if (!cli_arguments(cmd, argc, argv, "MOUNTPOINT"))
             return CLI_USAGE;
         return clear ? inject_clear(argv[optind]) : inject_list(argv[optind], json);
     }
     if (argc - optind < 2)
-        return cli_fail(CLI_USAGE, "inject: a mount point and a rule are needed; see scpair inject --help");
+        return cli_fail(CLI_USAGE,
+                        "inject: %s; for example scpair inject mnt hdisk0 do=busy, see scpair inject --help",
+                        argc == optind ? "a mount point and a rule are needed" : "a rule is needed");
     /* A rule may come as one argument or as several words; arguments with blanks are a rule each. */
     for (int i = optind + 1; i < argc; i++) {
         const char *between = strchr(argv[i], ' ') != NULL ? "\n" : " ";
@@ -95,7 +115,7 @@ static int inject_run(const struct cli_command *cmd, int argc, char **argv)
             return cli_fail(CLI_USAGE, "inject: the rule is too long");
         used += (size_t)n;
     }
-    return cli_ctl_inject(cmd, argv[optind], rule);
+    return inject_rules(cmd, argv[optind], rule);
 }
 
 const struct cli_command cli_inject = {

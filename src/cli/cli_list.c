@@ -102,7 +102,7 @@ static int list_run(const struct cli_command *cmd, int argc, char **argv)
             return cli_getopt_rc(c);
         json = true;
     }
-    if (!cli_arguments(cmd, argc, 0))
+    if (!cli_arguments(cmd, argc, argv, ""))
         return CLI_USAGE;
     list = json_array();
     error = fuse_mounts_each(list_add, list);

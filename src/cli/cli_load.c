@@ -17,7 +17,7 @@ static int load_run(const struct cli_command *cmd, int argc, char **argv)
 
     while ((c = cli_getopt(cmd, argc, argv, ":", longs)) != -1)
         return cli_getopt_rc(c);
-    if (!cli_arguments(cmd, argc, 2))
+    if (!cli_arguments(cmd, argc, argv, "MOUNTPOINT DISK") || !cli_disk_name(cmd, argv[optind + 1]))
         return CLI_USAGE;
     n = snprintf(rule, sizeof(rule), "%s load", argv[optind + 1]);
     if (n < 0 || (size_t)n >= sizeof(rule) || strpbrk(argv[optind + 1], " \t\r\n") != NULL)

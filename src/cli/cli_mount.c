@@ -422,10 +422,11 @@ static int mount_run(const struct cli_command *cmd, int argc, char **argv)
 
     if (rc < 0)
         return cli_pair_end(&m.m_pair, -1 - rc);
-    if (rc == CLI_OK && !cli_arguments(cmd, argc, 1))
-        rc = CLI_USAGE;
     if (rc == CLI_OK && m.m_pair.p_ndisks == 0)
-        rc = cli_fail(CLI_USAGE, "mount: no disk given; name at least one with --disk FILE");
+        rc = cli_fail(CLI_USAGE, "mount: no disk given; name at least one with --disk FILE, for example "
+                                 "scpair mount --disk disk.img mnt");
+    if (rc == CLI_OK && !cli_arguments(cmd, argc, argv, "MOUNTPOINT"))
+        rc = CLI_USAGE;
     if (rc == CLI_OK)
         rc = mount_check_point(&m, argv[optind]);
     if (rc == CLI_OK)

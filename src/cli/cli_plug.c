@@ -110,7 +110,9 @@ static int plug_options(const struct cli_command *cmd, int argc, char **argv, co
         else
             return cli_getopt_rc(c);
     }
-    return cli_arguments(cmd, argc, 2) ? -1 : CLI_USAGE;
+    return cli_arguments(cmd, argc, argv, adapter != NULL ? "MOUNTPOINT IMAGE" : "MOUNTPOINT DISK")
+               ? -1
+               : CLI_USAGE;
 }
 
 static int plug_run(const struct cli_command *cmd, int argc, char **argv)
@@ -152,6 +154,8 @@ static int unplug_run(const struct cli_command *cmd, int argc, char **argv)
 
     if (rc >= 0)
         return rc;
+    if (!cli_disk_name(cmd, argv[optind + 1]))
+        return CLI_USAGE;
     if (strlen(argv[optind + 1]) > 64 || strpbrk(argv[optind + 1], " \n") != NULL)
         return cli_fail(CLI_USAGE,
                         "unplug: %.64s: no such disk; name it as the mount does, for example hdisk0",

@@ -40,6 +40,9 @@ static int trace_tell(const char *mount, const char *text)
     (void)close(fd);
     if (n >= 0)
         return CLI_OK;
+    if (error == ENODATA)
+        return cli_fail(CLI_FAILED, "%s: no trace has been taken yet; scpair trace %s takes one", mount,
+                        mount);
     if (error == EBUSY)
         return cli_fail(CLI_FAILED, "%s: a trace runs already; scpair trace --stop %s ends it", mount, mount);
     return cli_fail(CLI_FAILED, "%s: trace: %s", mount, strerror(error));
@@ -76,11 +79,12 @@ static int trace_summary(const struct trace_options *to, const json_t *all)
     return cli_stdout(CLI_OK);
 }
 
-static int trace_save(const struct trace_options *to, const char *text)
+static int trace_save(const struct trace_options *to, struct cli_out *out, const char *text)
 {
+    const size_t bytes = strlen(text);
     json_error_t error;
     json_t *all;
-    FILE *f;
+    ssize_t n = 0;
     int rc;
 
     if (to->to_out == NULL) {
@@ -90,21 +94,23 @@ static int trace_save(const struct trace_options *to, const char *text)
     all = json_loads(text, 0, &error);
     if (all == NULL)
         return cli_fail(CLI_FAILED, "trace: the trace is not JSON (%s)", error.text);
-    f = fopen(to->to_out, "we");
-    if (f == NULL || fputs(text, f) < 0 || fflush(f) != 0) {
-        rc = cli_fail(CLI_FAILED, "%s: %s", to->to_out, strerror(errno));
-        if (f != NULL)
-            (void)fclose(f);
-    } else if (fclose(f) != 0) {
-        rc = cli_fail(CLI_FAILED, "%s: %s", to->to_out, strerror(errno));
-    } else {
-        rc = trace_summary(to, all);
+    for (size_t at = 0; at < bytes && n >= 0; at += (size_t)n) {
+        n = write(out->o_fd, text + at, bytes - at);
+        if (n < 0 && errno == EINTR)
+            n = 0;
     }
+    if (n < 0)
+        rc = cli_fail(CLI_FAILED, "%s: %s; %s", to->to_out, strerror(errno), cli_out_left(out));
+    else
+        rc = cli_out_close(out, CLI_OK);
+    if (rc == CLI_OK)
+        rc = trace_summary(to, all);
     json_decref(all);
     return rc;
 }
 
-static int trace_mount(const struct trace_options *to, const char *mount)
+/* From here on a file is open for it, if there is to be one. */
+static int trace_take(const struct trace_options *to, struct cli_out *out, const char *mount)
 {
     char start[48];
     int rc = CLI_OK;
@@ -124,9 +130,20 @@ static int trace_mount(const struct trace_options *to, const char *mount)
     text = cli_ctl_read(mount, "trace", &rc);
     if (text == NULL)
         return rc;
-    rc = trace_save(to, text);
+    rc = trace_save(to, out, text);
     free(text);
     return rc;
+}
+
+/* A file that cannot be written is told before anything is traced. */
+static int trace_mount(const struct trace_options *to, const char *mount)
+{
+    struct cli_out out = {.o_fd = -1};
+    int rc = to->to_out != NULL ? cli_out_open(&out, to->to_out) : CLI_OK;
+
+    if (rc == CLI_OK)
+        rc = trace_take(to, &out, mount);
+    return cli_out_close(&out, rc);
 }
 
 static int trace_run(const struct cli_command *cmd, int argc, char **argv)
@@ -156,7 +173,7 @@ static int trace_run(const struct cli_command *cmd, int argc, char **argv)
         return cli_fail(CLI_USAGE, "trace: --stop ends what runs; --seconds and --records are for a new one");
     if (to.to_json && to.to_out == NULL)
         return cli_fail(CLI_USAGE, "trace: --json is about --out, which is not given; stdout has the trace");
-    if (!cli_arguments(cmd, argc, 1))
+    if (!cli_arguments(cmd, argc, argv, "MOUNTPOINT"))
         return CLI_USAGE;
     return trace_mount(&to, argv[optind]);
 }
@@ -169,7 +186,7 @@ const struct cli_command cli_trace = {
     "  -r, --records N   keep the last N records, 16 to 1048576 (65536, 4.5 MiB); a request is about ten\n"
     "  -o, --out FILE    write the trace there and say how much it is; else it goes to stdout\n"
     "  -j, --json        say that as JSON\n"
-    "  -x, --stop        end a trace that somebody left running, and show what it has\n\n"
+    "  -x, --stop        end a trace that somebody left running, and show what it has; or the last one\n\n"
     "The trace is Chrome trace JSON: open it at https://ui.perfetto.dev or chrome://tracing. Each disk\n"
     "is a process with its requests, its commands (from sent to back, the CDB in the arguments) and an\n"
     "instant for each step of recovery; so is its LUN in the adapter driver, with what the chip took of\n"

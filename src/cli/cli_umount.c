@@ -132,7 +132,7 @@ static int umount_run(const struct cli_command *cmd, int argc, char **argv)
         if (!cli_number("--timeout", optarg, 1, UMOUNT_WAIT_S_MAX, &seconds))
             return CLI_USAGE;
     }
-    if (!cli_arguments(cmd, argc, 1))
+    if (!cli_arguments(cmd, argc, argv, "MOUNTPOINT"))
         return CLI_USAGE;
     u.u_given = argv[optind];
     rc = umount_find(&u);

@@ -274,7 +274,8 @@ static int verify_run(const struct cli_command *cmd, int argc, char **argv)
                       "verify: --write is for the pattern, and two names are compared with each other");
     else if (!disk && !vr.vr_write && argc - optind == 2)
         rc = verify_compare(&vr, argv[optind], argv[optind + 1]);
-    else if (cli_pair_unused(cmd, &vr.vr_pair) != CLI_OK || !cli_arguments(cmd, argc, disk ? 0 : 1))
+    else if (cli_pair_unused(cmd, &vr.vr_pair) != CLI_OK ||
+             !cli_arguments(cmd, argc, argv, disk ? "" : "TARGET"))
         rc = CLI_USAGE;
     else
         rc = verify_one(&vr, disk ? NULL : argv[optind]);

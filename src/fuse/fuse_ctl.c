@@ -236,10 +236,14 @@ static int ctl_trace(char *text)
     char *rest = text;
     char *word = strsep(&rest, " \t\n"), *number = strsep(&rest, " \t\n");
     uint64_t records = TRC_RECORDS_DEFAULT;
+    struct trc_status status;
 
     if (rest != NULL && *rest != '\0')
         return EINVAL;
     if (strcmp(word, "stop") == 0 && (number == NULL || *number == '\0')) {
+        trc_query(&status);
+        if (status.ts_records == 0)
+            return ENODATA; /* there never was one */
         trc_stop();
         return 0;
     }

@@ -376,6 +376,9 @@ static int inject_no_disk(const struct scp *p, const char *name, char *err, size
     }
     if (first == NULL)
         return scp_fail(err, size, ENOENT, "\"%s\": no such disk; all are unplugged", name);
+    if (strchr(name, '=') != NULL || strcmp(name, "clear") == 0 || strcmp(name, "load") == 0)
+        return scp_fail(err, size, ENOENT, "\"%s\": a rule begins with its disk, for example \"%s %s\"", name,
+                        first, name);
     return scp_fail(err, size, ENOENT, "\"%s\": no such disk; there is %s%s%s", name, first,
                     first != last ? " to " : " only", first != last ? last : "");
 }
@@ -383,12 +386,21 @@ static int inject_no_disk(const struct scp *p, const char *name, char *err, size
 /* What is to be done with a disk. Locks: p_slots. */
 static int inject_disk(struct sim_disk *disk, const char *name, char *rest, char *err, size_t size)
 {
+    static const char *const alone[] = {"clear", "load", NULL};
     uint8_t sense[2];
 
     if (rest == NULL)
         return scp_fail(err, size, EINVAL,
                         "%s: nothing to do; add do=ACTION, clear, load or attention=ASC/ASCQ", name);
     rest += strspn(rest, " \t");
+    for (const char *const *word = alone; *word != NULL; word++) {
+        const size_t n = strlen(*word);
+        const size_t blanks = strncmp(rest, *word, n) == 0 ? strspn(rest + n, " \t") : 0;
+
+        if (blanks > 0 && rest[n + blanks] != '\0')
+            return scp_fail(err, size, EINVAL, "\"%s\" goes with nothing else; leave \"%s\" out", *word,
+                            rest + n + blanks);
+    }
     if (strcmp(rest, "clear") == 0) {
         sim_fault_clear(disk);
         return 0;

@@ -47,7 +47,7 @@ bad 2 frobnicate frobnicate
 bad 2 --frob --frob
 bad 2 frob help frob
 bad 2 "no disk" mount "$mnt"
-bad 2 "argument is missing" mount --disk "$g"
+bad 2 "argument is missing: MOUNTPOINT" mount --disk "$g"
 bad 2 "too many" mount --disk "$g" "$mnt" "$work/dir"
 bad 2 "needs a value" mount "$mnt" --disk
 bad 2 --frob mount --frob --disk "$g" "$mnt"
@@ -94,7 +94,7 @@ bad 2 --threads mount --threads 1000000 --disk "$g" "$mnt"
 # Mount points.
 bad 2 "$work/missing" mount --disk "$g" "$work/missing"
 bad 2 "$work/file" mount --disk "$g" "$work/file"
-bad 2 "mount point" mount --disk "$g" ""
+bad 2 "MOUNTPOINT is an empty name" mount --disk "$g" ""
 "$scpair" mount --disk "$work/other.img" "$work/used"
 bad 1 "$work/used" mount --disk "$g" "$work/used"
 bad 1 other.img mount --disk "$work/other.img" "$mnt"
@@ -122,6 +122,65 @@ if [ "$(id -u)" -ne 0 ]; then
     chmod 0 "$work/other.img"
     bad 2 other.img mount --disk "$work/other.img" "$mnt"
 fi
+# A newcomer's: each says what to do.
+"$scpair" mount --disk "$g" --disk ram:1M "$work/used"
+u=$work/used
+bad_mnt=$mnt
+bad 2 "missing: SRC" copy
+bad 2 "missing: DST" copy "$g"
+bad 2 "missing: DISK" unplug "$u"
+bad 2 "missing: IMAGE" plug "$u"
+bad 2 "missing: MOUNTPOINT" errlog
+bad 2 "missing: TARGET" verify
+bad 2 "missing: PATH" bench
+bad 2 '"hdisk7" is one' errlog "$u" hdisk0 hdisk7
+bad 2 "the MOUNTPOINT is an empty name" stat ""
+bad 2 "the DST is an empty name" copy "$g" ""
+bad 2 "the DISK is an empty name" errlog "$u" ""
+bad 2 "--disk disk.img mnt" mount "$g" "$bad_mnt"
+for command in errlog unplug load; do
+    bad 2 "name the disk itself, hdisk0" $command "$u" rhdisk0
+    bad 2 "name the disk itself, hdisk0" $command "$u" "$u/hdisk0"
+done
+bad 2 "name the disk itself, hdisk1" inject "$u" rhdisk1 do=busy
+bad 2 "name the disk itself, hdisk1" inject "$u" "hdisk0 do=busy" "rhdisk1 do=busy"
+bad 2 "hdisk0 clear, or --clear for all" inject "$u" "clear now"
+bad 2 "hdisk0 clear, or --clear for all" inject "$u" clear
+bad 2 'leave "now" out' inject "$u" hdisk0 clear now
+bad 2 'leave "now" out' inject "$u" hdisk0 load now
+bad 2 'for example "hdisk0 do=busy"' inject "$u" do=busy
+bad 2 'for example "hdisk0 load"' inject "$u" load
+bad 2 "no rule" inject "$u" ""
+bad 2 "a rule is needed" inject "$u"
+bad 2 "not a directory" stat "$u/hdisk0"
+bad 2 "name one in it" bench "$u"
+bad 2 "name a file or a disk in it" copy "$g" "$work/dir"
+equal "no rule is in force" "no rules" "$("$scpair" inject --list "$u")"
+
+# An output never goes over a disk, nor over anything else that is no plain file, however it is named.
+before=$(sha256sum <"$g")
+ln -s "$u/hdisk0" "$work/to-disk"
+ln -s "$u" "$work/to-mount"
+for out in "$u/hdisk0" "$u/rhdisk0" "$u/hdisk1" "$u/scsi0" "$u/.scpair/inject" "$u/new" "$u/.scpair/new" \
+    "$work/to-disk" "$work/to-mount/rhdisk0"; do
+    bad 2 "is inside the scpair mount $u" trace --seconds 1 --out "$out" "$u"
+done
+for out in "$u/scsi0" "$u/.scpair/inject" "$u/new"; do
+    bad 2 "is inside the scpair mount $u" copy "$work/odd.img" "$out"
+done
+cd "$u" || exit 1
+bad 2 "is inside the scpair mount $u" trace --seconds 1 --out hdisk0 .
+cd / || exit 1
+bad 2 "not a plain file" trace --seconds 1 --out "$work/fifo" "$u"
+bad 2 "not a plain file" trace --seconds 1 --out /dev/null "$u"
+bad 2 "a directory" trace --seconds 1 --out "$work/dir" "$u"
+bad 2 "a link to nothing" trace --seconds 1 --out "$work/dangling" "$u"
+bad 2 "an empty name" trace --seconds 1 --out "" "$u"
+bad 2 "make the folder first" trace --seconds 1 --out "$work/no/t.json" "$u"
+bad 1 "in use by another process" trace --seconds 1 --out "$g" "$u"
+equal "the trace had not begun" 0 "$(jq .otherData.records "$u/.scpair/trace")"
+"$scpair" umount "$u"
+equal "the disk is as it was" "$before" "$(sha256sum <"$g")"
 [ -e "$work/new" ] && fail "a failed copy left a file behind" || ok "failed copies leave no file behind"
 equal "nothing is mounted" "" "$(mounts_under_work)"
 finish

@@ -9,6 +9,10 @@ truncate -s 64M "$work/a.img"
 truncate -s 64M "$work/b.img"
 need "mount" "$scpair" mount --disk "$work/a.img" --disk "$work/b.img,latency=100" "$mnt"
 
+"$scpair" trace --stop "$mnt" >"$work/out" 2>"$work/err"
+equal "trace --stop before any trace: exit code" 1 $?
+says "trace --stop before any trace: what takes one" "scpair trace $mnt takes one" "$work/err"
+equal "trace --stop before any trace: no output" 0 "$(wc -c <"$work/out")"
 equal "no trace yet" '[0,0]' "$(jq -c '[.otherData.records, .otherData.lost]' "$mnt/.scpair/trace")"
 "$scpair" trace --seconds 60 --out "$work/t.json" --json "$mnt" >"$work/summary" 2>"$work/err" &
 tracer=$!
@@ -83,8 +87,13 @@ done
 equal "--stop and --seconds contradict each other" 2 $?
 "$scpair" trace --json "$mnt" >/dev/null 2>&1
 equal "--json without --out" 2 $?
-"$scpair" trace --seconds 1 --out /dev/full "$mnt" >/dev/null 2>"$work/err"
-equal "a full disk: exit code" 1 $?
-says "a full disk is named" '/dev/full' "$work/err"
+echo old >"$work/old.json"
+(ulimit -f 1 && exec "$scpair" trace --stop --out "$work/old.json" "$mnt" >/dev/null 2>"$work/err")
+equal "no room for it: exit code" 1 $?
+says "no room for it: the message" 'old.json: File too large; it is as it was' "$work/err"
+equal "no room for it: the old file is as it was" old "$(cat "$work/old.json")"
+equal "no room for it: nothing temporary is left" "" "$(ls "$work" | grep part)"
+check "the trace is still there" "$scpair" trace --stop --out "$work/old.json" "$mnt"
+check "and replaces the old file" jq -e .otherData "$work/old.json"
 check "umount" "$scpair" umount "$mnt"
 finish

@@ -128,7 +128,7 @@ PLAIN = [
     (["inject", "mnt", "hdisk0", "do=busy"], "mnt"),
     (["mount", "mnt"], "no disk"),
     (["mount", "--disk", "good.img", "file"], "file"),
-    (["mount", "--disk", "good.img", ""], "mount point"),
+    (["mount", "--disk", "good.img", ""], "MOUNTPOINT is an empty name"),
     (["mount", "--disk", "odd.img", "file"], "file"),
     (["mount", "--disk", "good.img", "--disk", "link.img", "mnt"], "the same file"),
     (["info", "--disk", "odd.img"], "odd.img"),
