@@ -146,25 +146,41 @@ static uint32_t ad_list_length(const struct ad_list *l)
     return n;
 }
 
+/* The words of the lane. Slots come and go meanwhile. */
+static const char *ad_lane_check_locked(const struct ad_lun *lun)
+{
+    const bool open = ad_lane_is_open_locked(lun);
+
+    if (open && (lun->lun_state != AD_LUN_RUN || lun->lun_gate || lun->lun_queued || lun->lun_flushing ||
+                 lun->lun_shared || lun->lun_lane_left || lun->lun_offline))
+        return "the lane is open and should not be";
+    if (!open && ad_lane_slots(lun) != 0)
+        return "a closed lane has slots";
+    for (unsigned w = 0; w < AD_LANE_WORDS; w++) {
+        const uint32_t lane = atomic_load_explicit(&lun->lun_lane[w].lane_free, memory_order_relaxed);
+
+        if (!open && lane != 0)
+            return "a closed lane has slots";
+        if (open && !(lane & AD_LANE_OPEN))
+            return "the lane is half open";
+        if ((lane & ~AD_LANE_OPEN) & ~(ad_lane_slots(lun) & AD_LANE_WORD_0 << w))
+            return "the lane has slots that are not its own";
+    }
+    return NULL;
+}
+
 /* The slots: counts, tags, flags. */
 static const char *ad_slots_check_locked(const struct ad_lun *lun)
 {
-    const uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
+    const uint32_t in_lane = ad_lane_is_open_locked(lun) ? ad_lane_slots(lun) : 0;
+    const char *wrong = ad_lane_check_locked(lun);
     uint32_t active = 0, starting = 0, cancelled = 0, aborts = 0, untagged = 0, lists = 0, left = 0;
     uint32_t overdue = 0, hit = 0;
 
-    if (lane & AD_LANE_OPEN) {
-        if (lun->lun_state != AD_LUN_RUN || lun->lun_gate || lun->lun_queued || lun->lun_flushing ||
-            lun->lun_shared || lun->lun_lane_left || lun->lun_offline)
-            return "the lane is open and should not be";
-        if ((lane & ~AD_LANE_OPEN) & ~lun->lun_lane_slots)
-            return "the lane has slots that are not its own";
-    } else if (lane != 0) {
-        return "a closed lane has slots";
-    }
+    if (wrong != NULL)
+        return wrong;
     for (uint32_t i = 0; i < lun->lun_nfree; i++)
-        if ((lane & AD_LANE_OPEN) && lun->lun_free[i] < AD_LANE_SLOTS &&
-            (lun->lun_lane_slots & (1u << lun->lun_free[i])))
+        if (lun->lun_free[i] < AD_LANE_SLOTS && (in_lane & (1u << lun->lun_free[i])))
             return "a slot is free and in the lane";
     for (uint32_t i = 0; i < lun->lun_nfree; i++)
         if (lun->lun_free[i] >= lun->lun_openings || lun->lun_cmds[lun->lun_free[i]].cmd_state != AD_CMD_FREE)
@@ -178,7 +194,7 @@ static const char *ad_slots_check_locked(const struct ad_lun *lun)
 
         if (cmd->cmd_state == AD_CMD_FREE) {
             /* A slot of the lane is taken and given back without the lock. */
-            if ((lane & AD_LANE_OPEN) && i < AD_LANE_SLOTS && (lun->lun_lane_slots & (1u << i)))
+            if (i < AD_LANE_SLOTS && (in_lane & (1u << i)))
                 continue;
             if (cmd->cmd_flags || cmd->cmd_pins || cmd->cmd_long || cmd->cmd_map.map_nsegs ||
                 cmd->cmd_deadline_ns)

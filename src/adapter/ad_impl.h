@@ -44,8 +44,10 @@
 #define AD_DELAY_DEFAULT_MS  1000                /* tunable ad_delay_ms: what SC_DELAY_CMD means */
 
 #define AD_LANE_OPEN   0x80000000u
-#define AD_LANE_SLOTS  31u /* slots in the lane: one word, and one per thread inside start() is enough */
-#define AD_LANE_STREAK 32u /* commands that must end inside start() before the lane is opened again */
+#define AD_LANE_SLOTS  31u /* slots in the lane: one per thread inside start() is enough */
+#define AD_LANE_WORDS  4u  /* cache lines they are spread over: threads at once that do not share one */
+#define AD_LANE_WORD_0 0x11111111u /* the slots of the first; those of the next are to the left of them */
+#define AD_LANE_STREAK 32u         /* commands that must end inside start() before the lane is opened again */
 
 /* ---------------------------------------------------------------- states */
 
@@ -138,6 +140,11 @@ struct ad_list {
 
 /* ---------------------------------------------------------------- one LUN */
 
+/* One word of the lane (ad_lane.c), on a cache line of its own. */
+struct ad_lane {
+    _Alignas(64) _Atomic uint32_t lane_free; /* AD_LANE_OPEN and the free slots of this word; 0: closed */
+};
+
 /*
  * The head lives from the first SCIOSTART until the adapter is detached, so that a strategy call
  * that races with SCIOSTOP finds a lock to take; the memory behind lun_cmds goes at SCIOSTOP.
@@ -146,23 +153,24 @@ struct ad_list {
 struct ad_lun {
     struct shim_lock lun_lock; /* rank SHIM_RANK_AD_LUN */
     struct ad_adapter *lun_adp;
-    uint8_t lun_id, lun_lun;   /* constant */
-    uint8_t lun_state;         /* enum ad_lun_state */
-    long lun_owner;            /* chan of the file that started it, or AD_OWNER_NONE */
-    bool lun_can_tag;          /* constant while started */
-    bool lun_shared;           /* draws credits from the adapter's pool command by command */
-    bool lun_timer_lost;       /* a timer could not be armed: the next activity tries again */
-    bool lun_recover;          /* the adapter's recovery is owed a look, by who works here next */
-    uint8_t lun_offline;       /* AD_OFF_* */
-    uint8_t lun_rung;          /* enum ad_rung: the last that was tried for what is overdue here */
-    uint32_t lun_overdue;      /* commands in AD_STAGE_OVERDUE that the chip has */
-    uint32_t lun_hit;          /* commands with AD_CMD_HIT */
-    uint64_t lun_again_ns;     /* not before: everything has been tried; 0 none */
-    uint32_t lun_gate;         /* AD_GATE_* */
-    _Atomic uint32_t lun_lane; /* AD_LANE_OPEN and the free slots of the lane; ad_lane.c */
-    uint32_t lun_lane_slots;   /* the slots that are the lane's while it is open */
-    uint32_t lun_lane_left;    /* AD_CMD_FROM_LANE commands: their threads have yet to see it closed */
-    uint32_t lun_lane_streak;  /* commands in a row that ended inside start() */
+    uint8_t lun_id, lun_lun;  /* constant */
+    uint8_t lun_state;        /* enum ad_lun_state */
+    long lun_owner;           /* chan of the file that started it, or AD_OWNER_NONE */
+    bool lun_can_tag;         /* constant while started */
+    bool lun_shared;          /* draws credits from the adapter's pool command by command */
+    bool lun_timer_lost;      /* a timer could not be armed: the next activity tries again */
+    bool lun_recover;         /* the adapter's recovery is owed a look, by who works here next */
+    uint8_t lun_offline;      /* AD_OFF_* */
+    uint8_t lun_rung;         /* enum ad_rung: the last that was tried for what is overdue here */
+    uint32_t lun_overdue;     /* commands in AD_STAGE_OVERDUE that the chip has */
+    uint32_t lun_hit;         /* commands with AD_CMD_HIT */
+    uint64_t lun_again_ns;    /* not before: everything has been tried; 0 none */
+    uint32_t lun_gate;        /* AD_GATE_* */
+    uint32_t lun_lane_left;   /* AD_CMD_FROM_LANE commands: their threads have yet to see it closed */
+    uint32_t lun_lane_streak; /* commands in a row that ended inside start() */
+    struct ad_lane lun_lane[AD_LANE_WORDS]; /* slot s is in word s % AD_LANE_WORDS */
+    /* The slots that are the lane's, 0 while it is closed; read without the lock as a hint. */
+    _Alignas(64) _Atomic uint32_t lun_lane_slots;
 
     struct ad_list lun_queue;  /* accepted, in order of acceptance; b_work is the sequence number */
     struct ad_list lun_flush;  /* to be given back ENXIO when the last cancelled command is home */
@@ -488,6 +496,24 @@ void ad_lane_open_locked(struct ad_lun *lun);
 void ad_lane_close_locked(struct ad_lun *lun);
 /* Is this slot in use in the lane? */
 bool ad_lane_has_locked(const struct ad_lun *lun, const struct ad_cmd *cmd);
+/* The free slots of all its words and, if it is open, AD_LANE_OPEN. */
+static inline uint32_t ad_lane_free_locked(const struct ad_lun *lun)
+{
+    uint32_t lane = 0;
+
+    for (unsigned w = 0; w < AD_LANE_WORDS; w++)
+        lane |= atomic_load_explicit(&lun->lun_lane[w].lane_free, memory_order_relaxed);
+    return lane;
+}
+static inline bool ad_lane_is_open_locked(const struct ad_lun *lun)
+{
+    return (atomic_load_explicit(&lun->lun_lane[0].lane_free, memory_order_relaxed) & AD_LANE_OPEN) != 0;
+}
+/* The slots it has while it is open. */
+static inline uint32_t ad_lane_slots(const struct ad_lun *lun)
+{
+    return atomic_load_explicit(&lun->lun_lane_slots, memory_order_relaxed);
+}
 /* Set a gate, which the lane knows nothing of. */
 static inline void ad_gate_set_locked(struct ad_lun *lun, uint32_t gate)
 {
@@ -497,11 +523,10 @@ static inline void ad_gate_set_locked(struct ad_lun *lun, uint32_t gate)
 /* Commands in the lane now. Counted by hand: a builtin would be a library call on some machines. */
 static inline uint32_t ad_lane_active_locked(const struct ad_lun *lun)
 {
-    const uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
     uint32_t n = 0;
 
-    if (lane & AD_LANE_OPEN)
-        for (uint32_t used = lun->lun_lane_slots & ~lane; used != 0; used &= used - 1u)
+    if (ad_lane_is_open_locked(lun))
+        for (uint32_t used = ad_lane_slots(lun) & ~ad_lane_free_locked(lun); used != 0; used &= used - 1u)
             n++;
     return n;
 }

@@ -5,22 +5,28 @@
  * Does not contain: anything about errors, waiting or order. Whatever is not plain leaves the lane.
  *
  * With a chip that ends commands inside start(), the queue of a LUN is empty nearly always, and
- * two holds of lun_lock would be half the cost of a command. The lane is a word: AD_LANE_OPEN and
- * a bit for each free slot that belongs to the lane. While it is open
+ * two holds of lun_lock would be half the cost of a command. The lane is a few words: in each
+ * AD_LANE_OPEN and a bit for each free slot that belongs to this word. While it is open
  *
  *     the state is AD_LUN_RUN, no gate is set, nothing is queued or flushing, and the LUN's
  *     openings are backed by reserved credits,
  *
  * so that a SIMPLE tagged request without flags has nothing to wait for: it takes a bit with one
- * compare-and-swap, runs, and gives the bit back with another. Both work only on an open lane.
+ * compare-and-swap, runs, and gives the bit back with another. Both work only on an open word.
+ *
+ * There are several words because a cache line that two threads write in turn costs more than all the
+ * rest of a command. A thread begins with the word that its number names, so that threads that are alone
+ * there have bits, commands and all that goes with a tag to themselves; it goes on to the others when it
+ * finds no free bit, and gives up where it finds a closed one.
  *
  * Who is about to change any of the above closes the lane first, under lun_lock
- * (ad_lane_close_locked). From the bits missing at that moment he knows exactly which slots are in
- * use, and turns each into an ordinary command in AD_CMD_STARTING, older than anything queued
- * after. Its thread finds the lane closed when it comes back and ends it under the lock, in
- * ad_complete_lock(), like any other. The closer never touches what that thread writes (request,
- * transfer, map) and the thread never touches what the closer writes (state, flags, sequence),
- * until it has seen the lane closed.
+ * (ad_lane_close_locked), word by word, and changes nothing before the last is closed: until then a
+ * thread may still come in where it is open, as it might have a moment earlier. From the bits missing
+ * when he closed their words he knows exactly which slots are in use, and turns each into an ordinary command
+ * in AD_CMD_STARTING, older than anything queued after. Its thread finds the lane closed when it comes back
+ * and ends it under the lock, in ad_complete_lock(), like any other. The closer never touches what that
+ * thread writes (request, transfer, map) and the thread never touches what the closer writes (state, flags,
+ * sequence), until it has seen the lane closed.
  *
  * A command that does not end well inside start() closes the lane itself and goes on as an
  * ordinary one: its owner is told the same whichever way it took (CAM-07). The lane opens again after
@@ -37,17 +43,15 @@
  *
  * Rejected: a lock-free queue. The lane needs none, because it is open only while there is nothing
  * to queue. Rejected: a reader-writer lock; its readers write the same word twice as well and
- * need the tag besides.
+ * need the tag besides. Rejected: a slot of its own for each thread: threads come and go, slots are few.
  */
 #include "ad_impl.h"
 
 /* Is this slot in use in the lane? Locks: lun_lock. */
 bool ad_lane_has_locked(const struct ad_lun *lun, const struct ad_cmd *cmd)
 {
-    const uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
-
-    return (lane & AD_LANE_OPEN) && cmd->cmd_slot < AD_LANE_SLOTS &&
-           (lun->lun_lane_slots & ~lane & (1u << cmd->cmd_slot));
+    return ad_lane_is_open_locked(lun) && cmd->cmd_slot < AD_LANE_SLOTS &&
+           (ad_lane_slots(lun) & ~ad_lane_free_locked(lun) & (1u << cmd->cmd_slot));
 }
 
 /*
@@ -64,7 +68,7 @@ void ad_lane_open_locked(struct ad_lun *lun)
     if (lun->lun_state != AD_LUN_RUN || lun->lun_gate != 0 || lun->lun_queued != 0 ||
         lun->lun_flushing != 0 || lun->lun_frozen != 0 || lun->lun_shared || !lun->lun_can_tag ||
         lun->lun_lane_left != 0 || lun->lun_timer_lost || lun->lun_offline != 0 ||
-        (atomic_load_explicit(&lun->lun_lane, memory_order_relaxed) & AD_LANE_OPEN))
+        ad_lane_is_open_locked(lun))
         return;
     for (uint32_t i = 0; i < lun->lun_nfree; i++) {
         if (lun->lun_free[i] < AD_LANE_SLOTS)
@@ -73,26 +77,33 @@ void ad_lane_open_locked(struct ad_lun *lun)
             lun->lun_free[kept++] = lun->lun_free[i];
     }
     lun->lun_nfree = kept;
-    lun->lun_lane_slots = slots;
+    atomic_store_explicit(&lun->lun_lane_slots, slots, memory_order_relaxed);
     /* Release: who finds the lane open also finds the memory of its slots. */
-    atomic_store_explicit(&lun->lun_lane, AD_LANE_OPEN | slots, memory_order_release);
+    for (unsigned w = 0; w < AD_LANE_WORDS; w++) {
+        shim_sched_point();
+        atomic_store_explicit(&lun->lun_lane[w].lane_free, AD_LANE_OPEN | (slots & AD_LANE_WORD_0 << w),
+                              memory_order_release);
+    }
 }
 
 /* Close it; what is in it becomes ordinary. Locks: lun_lock. */
 void ad_lane_close_locked(struct ad_lun *lun)
 {
-    uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
+    const uint32_t slots = ad_lane_slots(lun);
+    uint32_t lane = 0;
 
-    if (SC_LIKELY(!(lane & AD_LANE_OPEN)))
+    if (SC_LIKELY(!ad_lane_is_open_locked(lun)))
         return;
     SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
-    shim_sched_point();
-    lane = atomic_exchange_explicit(&lun->lun_lane, 0, memory_order_acq_rel);
-    SHIM_ASSERT(((lane & ~AD_LANE_OPEN) & ~lun->lun_lane_slots) == 0);
+    for (unsigned w = 0; w < AD_LANE_WORDS; w++) {
+        shim_sched_point();
+        lane |= atomic_exchange_explicit(&lun->lun_lane[w].lane_free, 0, memory_order_acq_rel);
+    }
+    SHIM_ASSERT(((lane & ~AD_LANE_OPEN) & ~slots) == 0);
     for (uint32_t i = AD_LANE_SLOTS; i-- > 0;) {
         struct ad_cmd *cmd = &lun->lun_cmds[i];
 
-        if (!(lun->lun_lane_slots & (1u << i)))
+        if (!(slots & (1u << i)))
             continue;
         if (lane & (1u << i)) {
             lun->lun_free[lun->lun_nfree++] = (uint16_t)i;
@@ -110,7 +121,36 @@ void ad_lane_close_locked(struct ad_lun *lun)
     }
     if (lun->lun_active > lun->lun_active_max)
         lun->lun_active_max = lun->lun_active;
-    lun->lun_lane_slots = 0;
+    atomic_store_explicit(&lun->lun_lane_slots, 0, memory_order_relaxed);
+}
+
+/* Where a thread begins to look. Its number is a counter on one host and an address on another. */
+static inline unsigned ad_lane_first(const struct shim_self *self)
+{
+    const uint64_t id = self->self_id;
+
+    return (unsigned)(id ^ id >> 6 ^ id >> 12) % AD_LANE_WORDS;
+}
+
+/* Take a slot; NULL: none is free, or the lane is closed. */
+static inline struct ad_cmd *ad_lane_take(struct ad_lun *lun, const struct shim_self *self)
+{
+    const unsigned first = ad_lane_first(self);
+
+    for (unsigned i = 0; i < AD_LANE_WORDS; i++) {
+        _Atomic uint32_t *word = &lun->lun_lane[(first + i) % AD_LANE_WORDS].lane_free;
+        uint32_t lane = atomic_load_explicit(word, memory_order_relaxed);
+
+        while (SC_LIKELY(lane & ~AD_LANE_OPEN)) { /* which an open word only has */
+            shim_sched_point();
+            if (SC_LIKELY(atomic_compare_exchange_weak_explicit(word, &lane, lane & (lane - 1u),
+                                                                memory_order_acquire, memory_order_relaxed)))
+                return &lun->lun_cmds[__builtin_ctz(lane)];
+        }
+        if (!(lane & AD_LANE_OPEN))
+            break;
+    }
+    return NULL;
 }
 
 /*
@@ -120,14 +160,15 @@ static inline bool ad_lane_release(struct ad_lun *lun, struct ad_cmd *cmd)
 {
     const size_t done = atomic_load_explicit(&cmd->cmd_lane_done, memory_order_relaxed);
     const uint32_t bit = 1u << cmd->cmd_slot;
-    uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
+    _Atomic uint32_t *word = &lun->lun_lane[cmd->cmd_slot % AD_LANE_WORDS].lane_free;
+    uint32_t lane = atomic_load_explicit(word, memory_order_relaxed);
 
     atomic_store_explicit(&cmd->cmd_lane_done, done + 1, memory_order_relaxed);
     while (SC_LIKELY(lane & AD_LANE_OPEN)) {
         SHIM_ASSERT(!(lane & bit));
         shim_sched_point();
-        if (SC_LIKELY(atomic_compare_exchange_weak_explicit(&lun->lun_lane, &lane, lane | bit,
-                                                            memory_order_release, memory_order_relaxed)))
+        if (SC_LIKELY(atomic_compare_exchange_weak_explicit(word, &lane, lane | bit, memory_order_release,
+                                                            memory_order_relaxed)))
             return true;
     }
     atomic_store_explicit(&cmd->cmd_lane_done, done, memory_order_relaxed);
@@ -159,25 +200,20 @@ static void ad_lane_leave(struct shim_self *self, struct ad_cmd *cmd, int mapped
 bool ad_lane_submit(struct ad_lun *lun, struct sc_buf *sb)
 {
     struct ad_adapter *adp = lun->lun_adp;
-    uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
     struct shim_self *self;
     struct ad_cmd *cmd;
     int said;
 
-    if (SC_UNLIKELY(sb->flags != 0 || sb->q_tag_msg != SC_SIMPLE_Q) || !(lane & AD_LANE_OPEN))
+    if (SC_UNLIKELY(sb->flags != 0 || sb->q_tag_msg != SC_SIMPLE_Q) || ad_lane_slots(lun) == 0)
         return false;
     self = shim_turn_begin(lun);
     if (SC_UNLIKELY(self == NULL))
         return false;
-    do {
-        if (!(lane & AD_LANE_OPEN) || !(lane & ~AD_LANE_OPEN)) {
-            shim_turn_end(self);
-            return false;
-        }
-        shim_sched_point();
-    } while (SC_UNLIKELY(!atomic_compare_exchange_weak_explicit(&lun->lun_lane, &lane, lane & (lane - 1u),
-                                                                memory_order_acquire, memory_order_relaxed)));
-    cmd = &lun->lun_cmds[__builtin_ctz(lane)];
+    cmd = ad_lane_take(lun, self);
+    if (SC_UNLIKELY(cmd == NULL)) {
+        shim_turn_end(self);
+        return false;
+    }
     ad_xfer_fill(cmd, sb, SC_SIMPLE_Q);
     if (SC_LIKELY(cmd->cmd_xfer.xfer_bytes != 0)) {
         int mapped = ad_map(cmd);

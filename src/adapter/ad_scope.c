@@ -164,7 +164,7 @@ void ad_offline_set(struct ad_adapter *adp, uint8_t away, uint8_t to, uint32_t i
             continue;
         shim_lock_enter(&lun->lun_lock);
         /* Out of service it goes in a round only, which has gated it, and so closed its lane. */
-        SHIM_ASSERT(to == 0 || !(atomic_load_explicit(&lun->lun_lane, memory_order_relaxed) & AD_LANE_OPEN));
+        SHIM_ASSERT(to == 0 || !ad_lane_is_open_locked(lun));
         lun->lun_offline = (uint8_t)((lun->lun_offline & ~away) | to);
         shim_lock_exit(&lun->lun_lock);
     }

@@ -42,13 +42,29 @@ static void run_slot(const struct det_strategy *st, uint64_t seed)
     finish(t, 2);
 }
 
-/* ---------------------------------------------------------------- closing */
-
-static void run_close(const struct det_strategy *st, uint64_t seed, uint8_t qmsg)
+/* Three threads, which begin at words of their own, and slots in two of them. */
+static void run_words(const struct det_strategy *st, uint64_t seed)
 {
     struct shim_thread t[3];
 
     small_chip_prepare();
+    chip.ch_tags = 2;
+    small_up(st, seed);
+    for (uint32_t i = 0; i < 3; i++)
+        (void)small_req(i, 0, SMALL_GOOD);
+    start_threads(t, 3);
+    finish(t, 3);
+}
+
+/* ---------------------------------------------------------------- closing */
+
+static void run_close_of(const struct det_strategy *st, uint64_t seed, uint8_t qmsg, uint32_t tags)
+{
+    struct shim_thread t[3];
+
+    small_chip_prepare();
+    if (tags != 0)
+        chip.ch_tags = tags;
     chip.ch_checks_single = true;
     small_up(st, seed);
     for (uint32_t i = 0; i < 3; i++)
@@ -58,11 +74,21 @@ static void run_close(const struct det_strategy *st, uint64_t seed, uint8_t qmsg
     finish(t, 3);
 }
 
+static void run_close(const struct det_strategy *st, uint64_t seed, uint8_t qmsg)
+{
+    run_close_of(st, seed, qmsg, 0);
+}
 static void run_close_ordered(const struct det_strategy *st, uint64_t seed)
 {
     run_close(st, seed, SC_ORDERED_Q);
 }
 static void run_close_untagged(const struct det_strategy *st, uint64_t seed) { run_close(st, seed, SC_NO_Q); }
+
+/* Word by word, while who finds his own without a slot goes on to one that is still open. */
+static void run_words_close(const struct det_strategy *st, uint64_t seed)
+{
+    run_close_of(st, seed, SC_ORDERED_Q, 2);
+}
 
 /* ---------------------------------------------------------------- looked at */
 
@@ -87,11 +113,13 @@ static void run_look(const struct det_strategy *st, uint64_t seed)
  * One is in the lane while another closes it, ends as the last of a streak, and so would open it again: with
  * the first one still inside, who would give back a slot of a lane that he never entered.
  */
-static void run_reopen(const struct det_strategy *st, uint64_t seed)
+static void run_reopen_of(const struct det_strategy *st, uint64_t seed, uint32_t tags)
 {
     struct shim_thread t[3];
 
     small_chip_prepare();
+    if (tags != 0)
+        chip.ch_tags = tags;
     small_up(st, seed);
     for (uint32_t i = 0; i < 3; i++)
         (void)small_req(i, 0, SMALL_GOOD);
@@ -107,6 +135,9 @@ static void run_reopen(const struct det_strategy *st, uint64_t seed)
     small_send(&reqs[4]);
     finish(t, 0);
 }
+
+static void run_reopen(const struct det_strategy *st, uint64_t seed) { run_reopen_of(st, seed, 0); }
+static void run_words_reopen(const struct det_strategy *st, uint64_t seed) { run_reopen_of(st, seed, 2); }
 
 /* ---------------------------------------------------------------- an error in the lane */
 
@@ -286,6 +317,9 @@ static void run_map_refused_queue(const struct det_strategy *st, uint64_t seed)
 
 static const struct sched_program programs[] = {
     {"lane-slot", "two threads and one slot", run_slot, false, NULL},
+    {"lane-words", "three threads and two slots in words of their own", run_words, false, NULL},
+    {"lane-words-close", "an ORDERED command closes word by word", run_words_close, false, NULL},
+    {"lane-words-reopen", "closed and opened again, with two slots", run_words_reopen, false, NULL},
     {"lane-close-ordered", "an ORDERED command among SIMPLE ones goes to the chip alone", run_close_ordered,
      false, NULL},
     {"lane-close-untagged", "an untagged command among SIMPLE ones goes to the chip alone",

@@ -104,20 +104,34 @@ END_TEST
 
 START_TEST(test_lane)
 {
-    uint32_t lane;
+    uint32_t lane, slots, second;
 
     fake_up(true, FAKE_INLINE);
-    lane = atomic_load(&fake_lun->lun_lane);
+    lane = atomic_load(&fake_lun->lun_lane[0].lane_free);
     ck_assert(lane & AD_LANE_OPEN);
     breaks(fake_lun->lun_gate, AD_GATE_HW, "lane is open and should not be");
     breaks(fake_lun->lun_shared, true, "lane is open and should not be");
     breaks(fake_lun->lun_lane_left, 1, "lane is open and should not be");
-    breaks(fake_lun->lun_lane_slots, fake_lun->lun_lane_slots & ~1u, "slots that are not its own");
+    slots = ad_lane_slots(fake_lun);
+    atomic_store(&fake_lun->lun_lane_slots, slots & ~1u);
+    said("slots that are not its own");
+    atomic_store(&fake_lun->lun_lane_slots, slots);
+    atomic_store(&fake_lun->lun_lane[0].lane_free, lane & ~1u);
+    atomic_fetch_or(&fake_lun->lun_lane[1].lane_free, 1u);
+    said("slots that are not its own");
+    atomic_fetch_and(&fake_lun->lun_lane[1].lane_free, ~1u);
+    atomic_store(&fake_lun->lun_lane[0].lane_free, lane);
+    second = atomic_exchange(&fake_lun->lun_lane[1].lane_free, 0);
+    said("half open");
+    atomic_store(&fake_lun->lun_lane[1].lane_free, second);
     ck_assert_uint_gt(fake_lun->lun_nfree, 0);
     breaks(fake_lun->lun_free[0], 0, "free and in the lane");
-    atomic_store(&fake_lun->lun_lane, lane & ~AD_LANE_OPEN);
+    atomic_store(&fake_lun->lun_lane[0].lane_free, lane & ~AD_LANE_OPEN);
     said("closed lane has slots");
-    atomic_store(&fake_lun->lun_lane, lane);
+    atomic_store(&fake_lun->lun_lane_slots, 0);
+    said("closed lane has slots");
+    atomic_store(&fake_lun->lun_lane_slots, slots);
+    atomic_store(&fake_lun->lun_lane[0].lane_free, lane);
     fake_check(fake_lun);
     fake_down();
 }

@@ -289,7 +289,7 @@ END_TEST
 
 /* ---------------------------------------------------------------- the lane */
 
-static bool lane_is_open(void) { return (atomic_load(&fake_lun->lun_lane) & AD_LANE_OPEN) != 0; }
+static bool lane_is_open(void) { return ad_lane_is_open_locked(fake_lun); }
 
 /* While a command of the lane is inside start(): the lane is closed, and ordinary ones run well. */
 static void lane_close_inside(struct fake *f, struct ad_xfer *xfer)

@@ -228,7 +228,7 @@ START_TEST(test_AIX_18_an_unmap_in_the_lane_helps)
     req_send(&q[0]);
     ck_assert_uint_eq(q[0].done, 0);
     q[1].sb.lun = 1;
-    ck_assert(atomic_load(&ad_lun_find(ad_find(FAKE_DEVNO), FAKE_ID, 1)->lun_lane) & AD_LANE_OPEN);
+    ck_assert(ad_lane_is_open_locked(ad_lun_find(ad_find(FAKE_DEVNO), FAKE_ID, 1)));
     req_expect(&q[1], 0);
     ck_assert_uint_eq(q[0].done, 1);
     fake_down();
