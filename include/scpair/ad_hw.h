@@ -17,7 +17,11 @@
  * until a reset has made it sure; the core asks for stronger and stronger resets meanwhile and
  * reuses nothing of a transfer that it has not got back.
  *
- * Twelve operations, of which six are always there, four callbacks, two configuration calls. The
+ * A chip may take commands in and hold them back until it is told that no more follow (flush), and may hand
+ * back as many at once as its interrupt finds (ad_hw_done_list): what a command costs beside its data is then
+ * paid once for a batch.
+ *
+ * Sixteen operations, of which six are always there, five callbacks, two configuration calls. The
  * table is versioned as those of shim.h are: docs/abi.md.
  *
  * Does not contain: queues (ad_impl.h), the sc_buf contract (sys/scsi.h).
@@ -77,6 +81,13 @@ enum ad_result {
     AD_RES_SW_FAILURE,     /* SC_ADAPTER_SFW_FAILURE */
     AD_RES_FUSE,           /* SC_FUSE_OR_TERMINAL_PWR */
     AD_RES_ABORTED,        /* ended by abort(), reset_lun() or reset_target() at the core's request */
+    /*
+     * The device has never seen it: no CDB byte has reached it. The core sends it again, in its old place,
+     * unless it is wanted back; no retry, and nobody's error (AIX-18). It freezes nothing. Of the commands of
+     * one LUN the younger ones have not been delivered either, but for those with AD_XFER_PAST: they come
+     * back so, too, or with the result of what hit them all.
+     */
+    AD_RES_UNSENT,
     AD_RES_COUNT
 };
 
@@ -157,12 +168,12 @@ struct ad_hw_ops {
     /*
      * The next two are both there or both NULL. A LUN is frozen while its count is not 0; then start() says
      * AD_HW_FROZEN to every transfer without AD_XFER_PAST, and what it took before is not touched. The chip
-     * adds one itself for every transfer of the LUN that ends with another result than AD_RES_GOOD, before it
-     * reports that; freeze() adds one, thaw() takes `n` off. What one thread is about to start is so never
-     * started after another one has learned that the queue is halted. When freeze() returns, and when such a
-     * result is reported, no start() that said otherwise is still under way. A chip without them may be given
-     * a command that was chosen just before. Any context; a lock of the core of a smaller rank than
-     * SHIM_RANK_HW is held: no callback from here.
+     * adds one itself for every transfer of the LUN that ends with another result than AD_RES_GOOD (and
+     * AD_RES_UNSENT), before it reports that; freeze() adds one, thaw() takes `n` off. What one thread is
+     * about to start is so never started after another one has learned that the queue is halted. When
+     * freeze() returns, and when such a result is reported, no start() that said otherwise is still under
+     * way. A chip without them may be given a command that was chosen just before. Any context; a lock of the
+     * core of a smaller rank than SHIM_RANK_HW is held: no callback from here.
      */
     void (*freeze)(void *hw, unsigned id, unsigned lun);
     void (*thaw)(void *hw, unsigned id, unsigned lun, unsigned n);
@@ -185,10 +196,25 @@ struct ad_hw_ops {
     /*
      * The last rung: the chip is cut off from memory (no bus mastering) and calls back no more. Cannot
      * fail, does not wait. The core takes everything back. Until a later reset_adapter() has succeeded only
-     * that, freeze(), thaw(), abort() of what is taken back just then, isolate() and detach() are called.
-     * NULL: a command that no reset brings back is kept, and its memory with it, for ever.
+     * that, freeze(), thaw(), flush(), abort() of what is taken back just then, isolate() and detach() are
+     * called. NULL: a command that no reset brings back is kept, and its memory with it, for ever.
      */
     void (*isolate)(void *hw);
+
+    /*
+     * The batch is complete: the chip sends what start() has said AD_HW_PENDING to and it has held back. With
+     * this entry it may hold back any of them until then, and the core starts several commands before it
+     * calls. It calls at least once behind each of them, always, and without delay: also when the batch has
+     * ended with AD_HW_BUSY, AD_HW_FROZEN, a halt or an error. Any context, several threads at once, beside
+     * start() on other threads, no lock of the core held; with nothing held back it does nothing. abort() and
+     * the resets find commands that are held back among the others. NULL: start() sends.
+     */
+    void (*flush)(void *hw);
+    /*
+     * As poll(), in whose place it is called: hands back at most `budget` commands and says how many. It is
+     * called once more when it was `budget`.
+     */
+    unsigned (*poll_some)(void *hw, unsigned budget);
 };
 
 /*
@@ -196,6 +222,13 @@ struct ad_hw_ops {
  * complete requests and start new ones, and so re-enter start(). The transfer is the core's again.
  */
 void ad_hw_done(struct ad_adapter *ad, struct ad_xfer *xfer);
+
+/*
+ * `n` pending transfers have ended, in this order, of any LUNs: the same as so many calls of ad_hw_done(),
+ * but what they have in common is done once for each LUN. The array is the chip's again when the call
+ * returns; its contents are lost. Context and locks as for ad_hw_done().
+ */
+void ad_hw_done_list(struct ad_adapter *ad, struct ad_xfer **xfers, unsigned n);
 
 /*
  * The reset that said AD_HW_RESETTING has ended: 0, or errno, then nothing has been reset. id and lun as in

@@ -2,9 +2,9 @@
 /*
  * ad_done.c - one command from the moment it has a slot until its request is given back.
  *
- * Outline: slots and requeue, start, take back, end, the chip's callback.
+ * Outline: slots and requeue, start, take back, end.
  *
- * The end of a command has one order, in one function, ad_complete_lock() (XEN-01..07); ad_lane.c says
+ * The end of a command has one order, in one function, ad_complete_list_lock() (XEN-01..07); ad_lane.c says
  * how a command may end without it and still keep the order:
  *
  *   1. the memory is unmapped, the tag, the opening, the segment list are free again
@@ -16,19 +16,14 @@
  * so that whoever resubmits from iodone finds everything its request used. 1 to 4 are one hold of
  * lun_lock: nobody can push in between.
  *
- * A chip may call ad_hw_done() before start() has returned AD_HW_PENDING. cmd_state, under
- * lun_lock, decides who ends the command: in AD_CMD_STARTING the callback leaves a note
- * (AD_CMD_DONE) and the starter, who is bound to look, ends it; in AD_CMD_PENDING the callback
- * does. Ending it in the callback in both cases would free the slot under the starter's feet.
- *
- * Does not contain: which command comes next (ad_queue.c), the status bytes (ad_status.c).
+ * Does not contain: which command comes next (ad_queue.c), several at once and the chip's callbacks
+ * (ad_batch.c), the status bytes (ad_status.c).
  */
 #include "ad_impl.h"
 
 /* ---------------------------------------------------------------- slots */
 
-/* The command has reached the chip: others may go there. */
-static void ad_arrived_locked(struct ad_lun *lun, struct ad_cmd *cmd)
+void ad_arrived_locked(struct ad_lun *lun, struct ad_cmd *cmd)
 {
     SHIM_ASSERT(lun->lun_starting > 0);
     lun->lun_starting--;
@@ -75,27 +70,13 @@ static void ad_flush_add_locked(struct ad_lun *lun, struct sc_buf *sb, uint32_t 
     lun->lun_flushing++;
 }
 
-/*
- * The chip or the mapper has no room, or no segment list is free: the request goes back to where
- * it was in the queue, and `gate` keeps the LUN from trying again until something changes. It was
- * never handed to the device, so sending it later is not a retry; who wants to know is told (AIX-18).
- */
-static void ad_requeue_lock(struct ad_cmd *cmd, uint32_t gate)
+/* Its request goes back to where it was, or out if it is wanted back. The memory is unmapped. */
+static void ad_put_back_locked(struct ad_lun *lun, struct ad_cmd *cmd, uint32_t gate)
 {
-    struct ad_lun *lun = cmd->cmd_lun;
     struct sc_buf *sb = cmd->cmd_sb;
-    uint32_t seq;
-    uint16_t flags;
+    const uint32_t seq = cmd->cmd_seq;
+    const uint16_t flags = cmd->cmd_flags; /* not before: a halt may want it back */
 
-    shim_log(SHIM_LOG_VERBOSE, "%s: %d,%d: a command could not be sent: %s", lun->lun_adp->adp_name,
-             lun->lun_id, lun->lun_lun,
-             gate == AD_GATE_FROZEN ? "frozen"
-             : gate == AD_GATE_SEGS ? "no segment list"
-                                    : "no room");
-    ad_unmap(cmd);
-    shim_lock_enter(&lun->lun_lock);
-    seq = cmd->cmd_seq;
-    flags = cmd->cmd_flags; /* not before: a halt may want it back */
     ad_release_locked(lun, cmd);
     if (flags & AD_CMD_CANCEL) {
         ad_flush_add_locked(lun, sb, seq);
@@ -112,9 +93,6 @@ static void ad_requeue_lock(struct ad_cmd *cmd, uint32_t gate)
     /* A list may have come back since: then the gate is not needed, and would never open. */
     if (gate == AD_GATE_SEGS && lun->lun_long_free != 0)
         gate = 0;
-    /* We have set this one ourselves before we looked again: who made room since has taken it away. */
-    if (gate != AD_GATE_SEGS && !(lun->lun_gate & gate))
-        gate = 0;
     if (gate != 0)
         ad_gate_set_locked(lun, gate);
     /* Also where a thaw is to come: a chip that has lost count must not keep a request for ever. */
@@ -124,45 +102,38 @@ static void ad_requeue_lock(struct ad_cmd *cmd, uint32_t gate)
         if (!(flags & AD_CMD_CANCEL))
             ad_timer_turned_away_locked(lun, sb);
     }
+}
+
+static void ad_log_unsent(const struct ad_lun *lun, const char *why)
+{
+    shim_log(SHIM_LOG_VERBOSE, "%s: %d,%d: a command could not be sent: %s", lun->lun_adp->adp_name,
+             lun->lun_id, lun->lun_lun, why);
+}
+
+/*
+ * The chip or the mapper has no room, or no segment list is free: the request goes back to where
+ * it was in the queue, and `gate` keeps the LUN from trying again until something changes. It was
+ * never handed to the device, so sending it later is not a retry; who wants to know is told (AIX-18).
+ */
+void ad_requeue_lock(struct ad_cmd *cmd, uint32_t gate)
+{
+    struct ad_lun *lun = cmd->cmd_lun;
+
+    ad_log_unsent(lun, gate == AD_GATE_FROZEN ? "frozen"
+                       : gate == AD_GATE_SEGS ? "no segment list"
+                                              : "no room");
+    ad_unmap(cmd);
+    shim_lock_enter(&lun->lun_lock);
+    /* We have set this one ourselves before we looked again: who made room since has taken it away. */
+    if (gate != AD_GATE_SEGS && !(lun->lun_gate & gate))
+        gate = 0;
+    ad_put_back_locked(lun, cmd, gate);
     ad_flush_push_locked(lun);
     if (lun->lun_shared)
         ad_credit_return(lun->lun_adp);
 }
 
 /* ---------------------------------------------------------------- start */
-
-/*
- * start() said AD_HW_PENDING. Unless the command has ended already it is the chip's, and its clock
- * runs. A timer that cannot be armed does not fail the request: lun_timer_lost makes the next
- * activity on the LUN try again.
- */
-static void ad_started_lock(struct ad_cmd *cmd)
-{
-    struct ad_lun *lun = cmd->cmd_lun;
-
-    shim_lock_enter(&lun->lun_lock);
-    if (cmd->cmd_state == AD_CMD_DONE) {
-        shim_lock_exit(&lun->lun_lock);
-        ad_complete_lock(cmd);
-        return;
-    }
-    SHIM_ASSERT(cmd->cmd_state == AD_CMD_STARTING);
-    cmd->cmd_state = AD_CMD_PENDING;
-    AD_TRACE(HKWD_AD_PENDING, cmd->cmd_sb, 0, 0, 0);
-    ad_arrived_locked(lun, cmd);
-    if (SC_UNLIKELY(cmd->cmd_flags & AD_CMD_CANCEL)) {
-        cmd->cmd_flags |= AD_CMD_WANT_ABORT;
-        cmd->cmd_stage = AD_STAGE_ABORT;
-        cmd->cmd_deadline_ns = shim_now_ns() + AD_STAGE_NS;
-        lun->lun_aborts++;
-    } else if (cmd->cmd_sb->timeout_value != 0) {
-        cmd->cmd_deadline_ns = shim_now_ns() + cmd->cmd_sb->timeout_value * AD_NS_PER_S;
-    }
-    if (cmd->cmd_deadline_ns != 0)
-        (void)ad_timer_want_locked(lun, cmd->cmd_deadline_ns);
-    if (SC_UNLIKELY(lun->lun_adp->adp_polled))
-        (void)ad_timer_want_locked(lun, shim_now_ns() + AD_POLL_NS);
-}
 
 /* What keeps a command back that start() would not have; 0: it took it. */
 static uint32_t ad_said_gate(int said)
@@ -197,11 +168,7 @@ static uint32_t ad_start_again(struct ad_cmd *cmd, int *said)
     return gate;
 }
 
-/*
- * The memory could not be mapped. True when it is mapped after all; else the command is dealt with, and
- * lun_lock is held.
- */
-static bool ad_map_failed(struct ad_cmd *cmd, int mapped)
+bool ad_map_failed(struct ad_cmd *cmd, int mapped)
 {
     struct ad_lun *lun = cmd->cmd_lun;
     bool gated = false;
@@ -254,7 +221,7 @@ void ad_exec_said_lock(struct ad_cmd *cmd, int said)
         ad_complete_lock(cmd);
     } else {
         SHIM_ASSERT(said == AD_HW_PENDING);
-        ad_started_lock(cmd);
+        ad_started_lock(cmd->cmd_lun, &cmd, 1);
     }
 }
 
@@ -516,42 +483,69 @@ void ad_expire_locked(struct ad_lun *lun, struct sc_buf *sb)
 }
 
 /*
- * The one way a command ends; see the head of this file. The chip has let go of it.
- * Context: any. Locks: enters with none, leaves with lun_lock. Owns: cmd and its request are gone afterwards.
- * (XEN-01..07, AIX-19, AIX-20)
+ * The chip says that the device has never seen it. So it has a place in the queue, but when its time was up
+ * or the chip is at a loss: then it waits a little. True when it is dealt with. (AIX-18)
  */
-void ad_complete_lock(struct ad_cmd *cmd)
+static bool ad_unsent_locked(struct ad_lun *lun, struct ad_cmd *cmd)
 {
-    struct ad_lun *lun = cmd->cmd_lun;
-    struct ad_adapter *adp = lun->lun_adp;
-    struct sc_buf *sb = cmd->cmd_sb;
-    struct ad_list out;
-    bool failed = false;
-    bool inside;
-    bool push;
+    if (cmd->cmd_flags & AD_CMD_TIMED_OUT) {
+        cmd->cmd_flags |= AD_CMD_TAKEN; /* the chip has frozen nothing for it */
+        cmd->cmd_xfer.xfer_result = AD_RES_ABORTED;
+        cmd->cmd_xfer.xfer_resid = cmd->cmd_xfer.xfer_bytes;
+        return false;
+    }
+    ad_log_unsent(lun, "the device has not seen it");
+    ad_put_back_locked(lun, cmd, ++lun->lun_unsent > AD_UNSENT_MAX ? AD_GATE_HW : 0);
+    return true;
+}
 
-    AD_TRACE_DONE(cmd);
-    ad_unmap(cmd);
-    shim_lock_enter(&lun->lun_lock);
-    inside = cmd->cmd_state == AD_CMD_STARTING;
+/* One has ended: its slot is free, its response queued. Returns with lun_lock as before. */
+static inline void ad_end_locked(struct ad_lun *lun, struct ad_cmd *cmd)
+{
+    struct sc_buf *sb = cmd->cmd_sb;
+
     if (SC_LIKELY(cmd->cmd_xfer.xfer_result == AD_RES_GOOD && cmd->cmd_xfer.xfer_resid == 0 &&
                   (cmd->cmd_flags & (uint16_t) ~(AD_CMD_UNTAGGED | AD_CMD_ORDERED | AD_CMD_FROM_LANE)) ==
                       0)) {
         ad_release_locked(lun, cmd);
         ad_resp_locked(lun, sb);
         lun->lun_completed++;
-    } else {
-        failed = ad_settle_locked(lun, cmd);
-        if (SC_UNLIKELY(failed))
+        lun->lun_unsent = 0;
+    } else if (cmd->cmd_xfer.xfer_result != AD_RES_UNSENT || !ad_unsent_locked(lun, cmd)) {
+        lun->lun_unsent = 0;
+        if (SC_UNLIKELY(ad_settle_locked(lun, cmd)))
             ad_log_result(lun, sb);
-        ad_flush_push_locked(lun);
     }
+}
+
+/*
+ * The one way commands end; see the head of this file. The chip has let go of them. They are one LUN's.
+ * Context: any. Locks: enters with none, leaves with lun_lock. Owns: cmds and their requests are gone
+ * afterwards. (XEN-01..07, AIX-19, AIX-20)
+ */
+void ad_complete_list_lock(struct ad_cmd *cmds)
+{
+    struct ad_lun *lun = cmds->cmd_lun;
+    struct ad_adapter *adp = lun->lun_adp;
+    struct ad_list out;
+    bool push;
+
+    for (struct ad_cmd *cmd = cmds; cmd != NULL; cmd = cmd->cmd_next) {
+        AD_TRACE_DONE(cmd);
+        ad_unmap(cmd);
+    }
+    shim_lock_enter(&lun->lun_lock);
     lun->lun_gate &= ~AD_GATE_HW; /* something ended, so there is room */
-    lun->lun_lane_streak = inside ? lun->lun_lane_streak + 1u : 0;
+    lun->lun_lane_streak = cmds->cmd_state == AD_CMD_STARTING ? lun->lun_lane_streak + 1u : 0;
+    for (struct ad_cmd *cmd = cmds, *next; cmd != NULL; cmd = next) {
+        next = cmd->cmd_next;
+        ad_end_locked(lun, cmd);
+        if (SC_UNLIKELY(lun->lun_shared))
+            ad_credit_return(adp);
+    }
+    ad_flush_push_locked(lun);
     if (SC_UNLIKELY(lun->lun_lane_streak >= AD_LANE_STREAK))
         ad_lane_open_locked(lun);
-    if (SC_UNLIKELY(lun->lun_shared))
-        ad_credit_return(adp);
     push = ad_push_begin_locked(lun, &out);
     if (!push && !SC_UNLIKELY(atomic_load_explicit(&adp->adp_map_wait, memory_order_relaxed)))
         return;
@@ -565,40 +559,4 @@ void ad_complete_lock(struct ad_cmd *cmd)
     shim_lock_enter(&lun->lun_lock);
     if (push)
         ad_push_end_locked(lun);
-}
-
-/*
- * Called by the chip: a pending command has ended. A call for a command that is not out is the
- * chip's bug; it is counted and changes nothing (NB-20). That the tag is in use again by then
- * cannot be told apart here, which is why a chip keeps its own record of what it owns.
- * Context: any; no lock of the chip held.
- */
-void ad_hw_done(struct ad_adapter *ad, struct ad_xfer *xfer)
-{
-    struct ad_cmd *cmd = SC_CONTAINER_OF(xfer, struct ad_cmd, cmd_xfer);
-    struct ad_lun *lun = cmd->cmd_lun;
-    bool mine = false;
-
-    SHIM_ASSERT(lun->lun_adp == ad);
-    shim_lock_enter(&lun->lun_lock);
-    if (cmd->cmd_state == AD_CMD_FREE && ad_lane_has_locked(lun, cmd))
-        ad_lane_close_locked(lun);
-    if (cmd->cmd_state == AD_CMD_PENDING) {
-        mine = ad_recover_home_locked(lun, cmd);
-    } else if (cmd->cmd_state == AD_CMD_STARTING) {
-        cmd->cmd_state = AD_CMD_DONE;
-        ad_arrived_locked(lun, cmd);
-    } else {
-        lun->lun_doubles++;
-        shim_log(SHIM_LOG_WARN, "%s: %d,%d tag %u was completed twice", ad->adp_name, lun->lun_id,
-                 lun->lun_lun, (unsigned)cmd->cmd_slot);
-    }
-    if (!mine) {
-        shim_lock_exit(&lun->lun_lock);
-        return;
-    }
-    ad_enter_locked(lun);
-    shim_lock_exit(&lun->lun_lock);
-    ad_complete_lock(cmd);
-    ad_work_unlock(lun);
 }

@@ -42,6 +42,9 @@
 #define AD_STOP_WAIT_NS      (30 * AD_NS_PER_S)  /* SCIOSTOP: patience before it aborts */
 #define AD_ICMD_TIMEOUT_S    30u                 /* commands of SCIOINQU, SCIOTUR */
 #define AD_DELAY_DEFAULT_MS  1000                /* tunable ad_delay_ms: what SC_DELAY_CMD means */
+#define AD_BATCH             32u /* commands started between two looks at the queue */
+#define AD_POLL_BUDGET       32u /* commands a chip hands back at one question */
+#define AD_UNSENT_MAX        4u  /* undelivered ones in a row, then the LUN waits for AD_RETRY_NS */
 
 #define AD_LANE_OPEN   0x80000000u
 #define AD_LANE_SLOTS  31u /* slots in the lane: one per thread inside start() is enough */
@@ -121,6 +124,7 @@ struct ad_cmd {
     _Atomic size_t cmd_lane_done; /* commands ended in the lane; written by the slot's owner only */
     int32_t cmd_errno;            /* with AD_CMD_REFUSED */
     uint8_t cmd_pins;             /* abort() calls under way: the slot must not be reused */
+    struct ad_cmd *cmd_next;      /* of a batch that has ended, and is its thread's */
     struct shim_dma_map cmd_map;
     uint64_t cmd_deadline_ns; /* 0 none; only while AD_CMD_PENDING */
     struct shim_seg cmd_segs[AD_SEGS_INLINE];
@@ -231,6 +235,7 @@ struct ad_lun {
     uint64_t lun_waits_credit; /* under adp_lock */
     uint64_t lun_doubles;      /* ad_hw_done() for a command that was not out (NB-20) */
     uint32_t lun_active_max;
+    uint32_t lun_unsent; /* commands in a row that came back undelivered */
 
     /* The flight recorder, ad_flight.c. */
     uint32_t lun_episode;
@@ -316,6 +321,9 @@ struct ad_adapter {
     uint64_t adp_delay_ns;  /* SC_DELAY_CMD */
     uint64_t adp_settle_ns; /* after a reset */
     char adp_name[ERR_RESOURCE_MAX];
+    bool adp_batches;              /* the chip holds commands back until it is told: ad_batch.c */
+    atomic_bool adp_unflushed;     /* it may have some that it has not been told of */
+    _Atomic uint32_t adp_flushes;  /* how often it was */
     bool adp_polled;               /* the chip is asked for completions: nothing interrupts */
     atomic_bool adp_polling;       /* by somebody now */
     struct kern_poller adp_poller; /* and by whoever sleeps */
@@ -423,9 +431,34 @@ void ad_exec_mapped_lock(struct ad_cmd *cmd, int mapped);
 void ad_exec_said_lock(struct ad_cmd *cmd, int said);
 /* Carry a command to the chip and, if it ends there, to its end. Enters without lun_lock, leaves with it. */
 void ad_exec_lock(struct ad_cmd *cmd);
-/* The one way a command ends. Enters without lun_lock, leaves with it. */
-void ad_complete_lock(struct ad_cmd *cmd);
+/* The memory of a command could not be mapped. True: it is after all; else it is dealt with, and lun_lock
+ * held.
+ */
+bool ad_map_failed(struct ad_cmd *cmd, int mapped);
+/* It was never handed to the device: back to where it was in the queue, behind this gate. As ad_exec_lock().
+ */
+void ad_requeue_lock(struct ad_cmd *cmd, uint32_t gate);
+/* The command has reached the chip: others may go there. */
+void ad_arrived_locked(struct ad_lun *lun, struct ad_cmd *cmd);
+/* The one way commands end, oldest first, linked by cmd_next. Enters without lun_lock, leaves with it. */
+void ad_complete_list_lock(struct ad_cmd *cmds);
+/* The same for one. */
+static inline void ad_complete_lock(struct ad_cmd *cmd)
+{
+    cmd->cmd_next = NULL;
+    ad_complete_list_lock(cmd);
+}
 void ad_state_set_locked(struct ad_lun *lun, enum ad_lun_state to);
+
+/* ---------------------------------------------------------------- ad_batch.c */
+
+/* start() has said AD_HW_PENDING to these commands of one LUN. Enters without lun_lock, leaves with it. */
+void ad_started_lock(struct ad_lun *lun, struct ad_cmd **cmds, unsigned n);
+/* Carry this command to the chip, and those that may follow it. Locks: lun_lock, dropped and retaken. */
+void ad_batch_locked(struct ad_lun *lun, struct ad_cmd *first);
+/* Tell the chip that the batch is complete, if it must be told. Locks: as above; true when they were dropped.
+ */
+bool ad_flush_chip_locked(struct ad_lun *lun);
 
 /* ---------------------------------------------------------------- ad_push.c */
 

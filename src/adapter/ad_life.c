@@ -281,7 +281,8 @@ static void ad_poll_waiter(void *arg) { ad_poll(arg); }
 /* A chip that can be asked and cannot interrupt will be asked. (The device half says whether it can.) */
 static void ad_poll_begin(struct ad_adapter *adp)
 {
-    adp->adp_polled = adp->adp_ops->poll != NULL && adp->adp_dev->dev_ops->intr_attach == NULL;
+    adp->adp_polled = (adp->adp_ops->poll != NULL || adp->adp_ops->poll_some != NULL) &&
+                      adp->adp_dev->dev_ops->intr_attach == NULL;
     if (!adp->adp_polled)
         return;
     adp->adp_poller.po_func = ad_poll_waiter;
@@ -336,6 +337,7 @@ int ad_attach(devno_t devno, const struct ad_config *cfg)
         return ENOMEM;
     shim_table_copy(&adp->adp_ops_own, sizeof(adp->adp_ops_own), cfg->cfg_ops, cfg->cfg_ops->size);
     adp->adp_ops = &adp->adp_ops_own;
+    adp->adp_batches = adp->adp_ops->flush != NULL;
     adp->adp_hw = cfg->cfg_hw;
     adp->adp_dev = cfg->cfg_dev;
     if (SHIM_TABLE_HAS(cfg->cfg_dev->dev_ops, shim_dev_ops, dma_sync))

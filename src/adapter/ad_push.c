@@ -213,7 +213,11 @@ static bool ad_step_locked(struct ad_lun *lun)
     }
     cmd = ad_pick_locked(lun);
     if (cmd == NULL)
-        return false;
+        return ad_flush_chip_locked(lun);
+    if (SC_UNLIKELY(lun->lun_adp->adp_batches)) {
+        ad_batch_locked(lun, cmd);
+        return true;
+    }
     shim_lock_exit(&lun->lun_lock);
     ad_exec_lock(cmd);
     return true;

@@ -270,9 +270,11 @@ void ad_submit(struct ad_lun *lun, struct sc_buf *sb)
     }
     ad_enter_locked(lun);
     ad_flush_push_locked(lun);
-    /* Responses first, if there are any: then the loop does both. */
-    cmd = lun->lun_resp.l_head == NULL && !lun->lun_timer_lost && lun->lun_frozen == 0 ? ad_pick_locked(lun)
-                                                                                       : NULL;
+    /* Responses first, if there are any: then the loop does both. And it does several at once. */
+    cmd = lun->lun_resp.l_head == NULL && !lun->lun_timer_lost && lun->lun_frozen == 0 &&
+                  !lun->lun_adp->adp_batches
+              ? ad_pick_locked(lun)
+              : NULL;
     if (SC_LIKELY(cmd != NULL)) {
         shim_lock_exit(&lun->lun_lock);
         ad_exec_lock(cmd);

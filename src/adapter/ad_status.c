@@ -32,6 +32,8 @@ static const struct ad_outcome {
                      "terminator power failure"},
     /* Taken back, though nobody asked for this command: a reset of its target hit it too. */
     [AD_RES_ABORTED] = {EIO, SC_ADAPTER_ERROR, SC_SCSI_BUS_RESET, EIO, 0, "lost in a device reset"},
+    /* Nobody sees this one: the request is sent again (ad_done.c). */
+    [AD_RES_UNSENT] = {EIO, SC_ADAPTER_ERROR, SC_SCSI_BUS_RESET, EIO, 0, "not delivered"},
 };
 static const struct ad_outcome ad_outcome_timeout = {EIO, SC_ADAPTER_ERROR, SC_CMD_TIMEOUT, ETIMEDOUT,
                                                      0,   "timeout"};

@@ -72,7 +72,11 @@ void ad_poll(struct ad_adapter *adp)
     if (atomic_exchange(&adp->adp_polling, true))
         return;
     shim_sched_point();
-    adp->adp_ops->poll(adp->adp_hw);
+    if (adp->adp_ops->poll_some == NULL)
+        adp->adp_ops->poll(adp->adp_hw);
+    else
+        while (adp->adp_ops->poll_some(adp->adp_hw, AD_POLL_BUDGET) >= AD_POLL_BUDGET)
+            shim_sched_point();
     atomic_store(&adp->adp_polling, false);
 }
 

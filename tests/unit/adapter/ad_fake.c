@@ -92,7 +92,8 @@ static void fake_hw_detach(void *hw)
 /* What ends badly freezes its LUN before anybody hears of it. */
 static void fake_freeze(struct fake *f, const struct ad_xfer *xfer)
 {
-    f->frozen[xfer->xfer_id][xfer->xfer_lun] += xfer->xfer_result != AD_RES_GOOD;
+    f->frozen[xfer->xfer_id][xfer->xfer_lun] +=
+        xfer->xfer_result != AD_RES_GOOD && xfer->xfer_result != AD_RES_UNSENT;
 }
 
 /* Fill in the out fields from the script. */
@@ -178,6 +179,7 @@ static int fake_hw_start(void *hw, struct ad_xfer *xfer)
     }
     ck_assert_uint_lt(f->nkept, FAKE_KEPT_MAX);
     f->kept[f->nkept++] = xfer;
+    f->nheld += f->batches;
     if (f->nkept > f->nkept_max)
         f->nkept_max = f->nkept;
     return AD_HW_PENDING;
@@ -189,6 +191,8 @@ static struct ad_xfer *fake_take(struct fake *f, unsigned i)
     struct ad_xfer *xfer = f->kept[i];
 
     ck_assert_uint_lt(i, f->nkept);
+    if (i >= f->nkept - f->nheld) /* the youngest are held back */
+        f->nheld--;
     memmove(&f->kept[i], &f->kept[i + 1], (f->nkept - i - 1) * sizeof(f->kept[0]));
     f->nkept--;
     return xfer;
@@ -206,6 +210,20 @@ void fake_end_all(void)
 {
     while (fake.nkept > 0)
         fake_end(0);
+}
+
+void fake_end_list(unsigned n)
+{
+    struct ad_xfer *list[FAKE_KEPT_MAX];
+
+    for (unsigned i = 0; i < n; i++) {
+        ck_assert_uint_lt(fake.nheld, fake.nkept); /* only what has been sent can end */
+        list[i] = fake_take(&fake, 0);
+        fake_fill(&fake, list[i]);
+    }
+    ad_hw_done_list(fake.ad, list, n);
+    for (unsigned i = 0; i < n; i++)
+        ck_assert_ptr_null(list[i]);
 }
 
 static void fake_give_back(struct fake *f, struct ad_xfer *xfer, uint8_t result)
@@ -372,6 +390,43 @@ const struct ad_hw_ops fake_full_ops = {
     .isolate = fake_full_isolate,
 };
 
+/* ---------------------------------------------------------------- batches */
+
+static void fake_batch_flush(void *hw)
+{
+    struct fake *f = hw;
+
+    ck_assert_uint_eq(shim_self()->self_nlocks, 0);
+    f->flushes++;
+    f->nheld = 0;
+}
+
+unsigned fake_poll_some(void *hw, unsigned budget)
+{
+    struct fake *f = hw;
+    const unsigned sent = f->nkept - f->nheld, n = sent < budget ? sent : budget;
+
+    f->budget_last = budget;
+    if (n != 0)
+        fake_end_list(n);
+    return n;
+}
+
+const struct ad_hw_ops fake_batch_ops = {
+    .version = AD_HW_VERSION,
+    .size = sizeof(struct ad_hw_ops),
+    .name = "fake",
+    .attach = fake_hw_attach,
+    .detach = fake_hw_detach,
+    .start = fake_hw_start,
+    .abort = fake_hw_abort,
+    .reset_target = fake_hw_reset_target,
+    .reset_bus = fake_hw_reset_bus,
+    .freeze = fake_hw_freeze,
+    .thaw = fake_hw_thaw,
+    .flush = fake_batch_flush,
+};
+
 /* ---------------------------------------------------------------- setting up */
 
 void fake_prepare(void)
@@ -402,6 +457,7 @@ void fake_attach(const struct ad_config *more)
         cfg.cfg_commands_max = more->cfg_commands_max;
         cfg.cfg_no_gather = more->cfg_no_gather;
     }
+    fake.batches = cfg.cfg_ops->flush != NULL;
     ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), 0);
     ck_assert_int_eq(fp_opendev(FAKE_DEVNO, DREAD | DWRITE | DKERNEL, NULL, 0, &fake_fp), 0);
     ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(FAKE_ID, 0), 0), 0);

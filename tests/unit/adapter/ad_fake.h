@@ -65,6 +65,11 @@ struct fake {
     uint32_t nsegs_last;
     uint8_t cdb_last[16];
     uint8_t cdb_last_len;
+    /* With fake_batch_ops: what start() has kept and no flush() has sent; it does not come back by
+     * fake_end(). */
+    bool batches;
+    unsigned nheld, flushes;
+    unsigned budget_last; /* of poll_some() */
     const void *data_in; /* copied into the first segment of a read */
     size_t data_in_bytes;
     void (*on_start)(struct fake *f, struct ad_xfer *xfer);
@@ -74,6 +79,11 @@ extern struct fake fake;
 extern const struct ad_hw_ops fake_ops;
 /* With LUN reset, adapter reset and isolation. */
 extern const struct ad_hw_ops fake_full_ops;
+
+/* With flush(). */
+extern const struct ad_hw_ops fake_batch_ops;
+/* A poll_some(): ends what has been sent. */
+unsigned fake_poll_some(void *hw, unsigned budget);
 
 /* Attach an adapter of this flavour on the det host, open it and start id FAKE_ID, LUN 0. */
 void fake_up(bool keeps_queue, enum fake_mode mode);
@@ -86,6 +96,8 @@ extern struct ad_lun *fake_lun;
 /* End the i-th pending command, with what the script says. */
 void fake_end(unsigned i);
 void fake_end_all(void);
+/* End the first n pending commands by one call. */
+void fake_end_list(unsigned n);
 /* Have every invariant of a LUN checked. */
 #define fake_check(lun)                                                                                      \
     do {                                                                                                     \

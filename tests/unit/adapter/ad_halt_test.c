@@ -89,7 +89,7 @@ END_TEST
 START_TEST(test_AIX_18_the_device_gets_a_command_once)
 {
     for (int mode = FAKE_INLINE; mode <= FAKE_EARLY; mode++) {
-        for (unsigned i = 0; i < 2 * AD_RES_COUNT; i++) {
+        for (unsigned i = 0; i < 2 * AD_RES_UNSENT; i++) {
             fake_up(true, (enum fake_mode)mode);
             reqs_init(1);
             q[0].sb.flags = i % 2 ? SC_RESUME : 0; /* with it no request is for the lane */
