@@ -80,6 +80,7 @@ static int gather_send(struct dd_unit *un, struct dd_gather *ga)
 int dd_gather_write(struct dd_unit *un, struct uio *uiop, uint32_t options)
 {
     struct dd_gather ga;
+    const struct dd_blocks bl = dd_blocks_of(un);
     struct dd_sync *sy = &ga.ga_sync;
     uint64_t first = (uint64_t)uiop->uio_offset >> un->un_shift;
     size_t bytes = uiop->uio_resid;
@@ -93,6 +94,7 @@ int dd_gather_write(struct dd_unit *un, struct uio *uiop, uint32_t options)
     ga.ga_from = uiop;
     sy->sy_uio = &ga.ga_uio;
     sy->sy_timeout_s = un->un_dds.rw_timeout;
+    dd_sync_blocks(sy, &bl, ((uint64_t)uiop->uio_offset + bytes) >> DEV_BSHIFT);
     sy->sy_cdb_bytes = dd_cdb_rw(sy->sy_cdb, false, options, first, (uint32_t)(bytes >> un->un_shift), 0);
     error = gather_send(un, &ga);
     if (error == ENOMEM || (error == EINVAL && !sy->sy_validity)) {

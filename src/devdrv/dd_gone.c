@@ -40,6 +40,7 @@ void dd_mode_set(struct dd_unit *un, enum dd_mode mode)
 
     if (!dd_is_gone_locked(un))
         atomic_store_explicit(&un->un_mode, (uint8_t)mode, memory_order_release);
+    dd_geometry_changed_locked(un);
     unlock_enable(old, &un->un_lock);
 }
 

@@ -158,13 +158,21 @@ struct dd_frag {
     uint32_t frag_left;    /* pieces out */
 };
 
+/* What a range of blocks was judged by: it is not sent when that has changed too much. */
+struct dd_blocks {
+    uint64_t bl_end; /* the first sector (DEV_BSIZE) behind it */
+    uint32_t bl_geometry;
+    uint8_t bl_shift;
+};
+
 /* A synchronous command: filled by the caller, on its stack while it sleeps. */
 struct dd_sync {
     uint8_t sy_cdb[16];
     uint8_t sy_cdb_bytes;
-    uint8_t sy_read;  /* direction of the data */
-    uint8_t sy_flags; /* DD_SYNC_* */
-    uint8_t sy_tag;   /* DD_SYNC_TAG: SC_NO_Q ... */
+    uint8_t sy_read;            /* direction of the data */
+    uint8_t sy_flags;           /* DD_SYNC_* */
+    uint8_t sy_tag;             /* DD_SYNC_TAG: SC_NO_Q ... */
+    struct dd_blocks sy_blocks; /* DD_SYNC_BLOCKS */
     uint32_t sy_timeout_s;
     void *sy_data;
     uint32_t sy_bytes;
@@ -184,6 +192,7 @@ struct dd_sync {
 #define DD_SYNC_QUIET   0x04u /* failing is normal: no log (CAM-19) */
 #define DD_SYNC_TAG     0x08u /* sy_tag counts, as far as the disk can tag */
 #define DD_SYNC_DELAY   0x10u /* with SC_DELAY_CMD */
+#define DD_SYNC_BLOCKS  0x40u /* its CDB has block addresses: see dd_blocks_of */
 #define DD_SYNC_UNKNOWN 0x20u /* a device need not know it: no log of ILLEGAL REQUEST (CAM-19) */
 
 /* ------------------------------------------------------------------ the plug (dd_start.c) */
@@ -205,6 +214,7 @@ struct dd_plug {
     struct dd_cmd *pl_done_head, *pl_done_tail; /* commands that came back */
     bool pl_again;                              /* look at the queues once more */
     bool pl_resume;                             /* the last of those picked carries SC_RESUME */
+    uint32_t pl_geometry;                       /* un_geometry when the first of pl_submitted was judged */
     _Atomic uint32_t pl_responses;              /* queued, not yet pushed (XEN-05) */
     /* The lane's; see dd_lane.c. */
     struct dd_cmd *pl_cmd;  /* set under un_lock; of a slot that is held the holder's */
@@ -389,6 +399,11 @@ struct dd_unit {
     _Atomic uint8_t un_mode; /* enum dd_mode */
     _Atomic bool un_watched; /* changed under the lock: who leaves the loop says so (dd_plugs_wait_locked) */
     _Atomic bool un_recall;  /* changed under the lock: what has been picked and not sent goes back */
+    /*
+     * Counts, under the lock, what a request is judged by: mode, block size, capacity. Who judges without the
+     * lock reads it first, and with the lock sees whether his judgement still holds.
+     */
+    _Atomic uint32_t un_geometry;
     uint32_t un_depth_max;
     uint32_t un_transfer_max; /* one command, bytes */
     uint32_t un_span_max;
@@ -532,6 +547,18 @@ void dd_gone_path_down(struct dd_unit *un);
 /* ------------------------------------------------------------------ dd_strategy.c, dd_span.c, dd_frag.c */
 
 void dd_strategy(struct buf *bp);
+/* The disk is not what it was when these were judged: once more. Who is refused now goes to `resp`. */
+void dd_judge_again_locked(struct dd_unit *un, struct dd_chain *in, struct dd_chain *resp);
+static inline uint32_t dd_geometry(const struct dd_unit *un)
+{
+    return atomic_load_explicit(&un->un_geometry, memory_order_acquire);
+}
+/* Something of it has another value now. Locks: un_lock held. */
+static inline void dd_geometry_changed_locked(struct dd_unit *un)
+{
+    atomic_store_explicit(&un->un_geometry, atomic_load_explicit(&un->un_geometry, memory_order_relaxed) + 1u,
+                          memory_order_release);
+}
 static inline void dd_chain_add(struct dd_chain *ch, struct buf *first, struct buf *last, uint32_t n)
 {
     if (ch->ch_head)
@@ -557,8 +584,9 @@ void dd_frag_stop_locked(struct dd_unit *un, int error, struct dd_chain *resp);
 
 /* ------------------------------------------------------------------ dd_start.c, dd_done.c */
 
-/* Enter the driver with newly accepted bufs (may be empty): queue, start, complete, until quiet. */
-void dd_run(struct dd_unit *un, const struct dd_chain *submitted);
+/* Enter the driver with newly accepted bufs (may be empty): queue, start, complete, until quiet. `geometry`:
+ * un_geometry before they were judged. */
+void dd_run(struct dd_unit *un, const struct dd_chain *submitted, uint32_t geometry);
 /* The same, for a command that came back. */
 void dd_run_done(struct dd_unit *un, struct dd_cmd *cmd);
 /* Look at the queues again: something has changed. No lock held. */
@@ -598,7 +626,7 @@ static inline void dd_plug_done(struct dd_plug *plug, struct dd_cmd *cmd)
 /* ------------------------------------------------------------------ dd_lane.c */
 
 /* Send one buf past the queues; false: not possible, nothing has happened. Any environment, no lock. */
-bool dd_lane_submit(struct dd_unit *un, struct buf *bp);
+bool dd_lane_submit(struct dd_unit *un, struct buf *bp, uint32_t geometry);
 void dd_lane_open_locked(struct dd_unit *un);
 /* Is a command of the lane on its way? Only of use when it is closed. */
 bool dd_lane_busy_locked(const struct dd_unit *un);
@@ -726,6 +754,21 @@ void dd_sync_finish_locked(struct dd_unit *un, struct dd_cmd *cmd, int error, bo
 
 /* Send a command of our own and wait. 0 or sy_error. Process, no lock. */
 int dd_sync_run(struct dd_unit *un, struct dd_sync *sy);
+/*
+ * Taken before a range is judged, and given to the command that has its addresses in its CDB: that is not
+ * sent when they have come to mean something else (EFORMAT; EACCES during a format) or the disk now ends
+ * before `end`, a sector (ENXIO).
+ */
+static inline struct dd_blocks dd_blocks_of(const struct dd_unit *un)
+{
+    return (struct dd_blocks){.bl_geometry = dd_geometry(un), .bl_shift = un->un_shift};
+}
+static inline void dd_sync_blocks(struct dd_sync *sy, const struct dd_blocks *bl, uint64_t end)
+{
+    sy->sy_flags |= DD_SYNC_BLOCKS;
+    sy->sy_blocks = *bl;
+    sy->sy_blocks.bl_end = end;
+}
 /* Prepare one with everything zero, CDB length by opcode group. */
 void dd_sync_init(struct dd_sync *sy, uint8_t opcode, void *data, uint32_t bytes, bool read);
 /* The driver's own pages; one user at a time. */

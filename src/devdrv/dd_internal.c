@@ -139,12 +139,26 @@ static int sync_wait_locked(struct dd_unit *un, const struct dd_sync *sy, const 
     return error;
 }
 
+/* Do the block addresses in its CDB still mean what they did? 0 or errno. Locks: un_lock held. */
+static int sync_blocks_locked(const struct dd_unit *un, const struct dd_sync *sy)
+{
+    if (SC_LIKELY(!(sy->sy_flags & DD_SYNC_BLOCKS) || sy->sy_blocks.bl_geometry == dd_geometry(un)))
+        return 0;
+    if (atomic_load_explicit(&un->un_mode, memory_order_relaxed) == DD_MODE_FORMAT)
+        return EACCES;
+    if (sy->sy_blocks.bl_shift != un->un_shift)
+        return EFORMAT;
+    return sy->sy_blocks.bl_end > dd_sectors(un) ? ENXIO : 0;
+}
+
 /* Wait, take or keep a structure, put it in process. Returns it, built; NULL: refused, sy_error says why. */
 static struct dd_cmd *sync_slot(struct dd_unit *un, struct dd_sync *sy, struct dd_cmd *cmd)
 {
     int old = disable_lock(INTIODONE, &un->un_lock);
     int error = sync_wait_locked(un, sy, cmd, &old);
 
+    if (!error)
+        error = sync_blocks_locked(un, sy);
     if (error) {
         sy->sy_error = error;
         sy->sy_validity = 0;

@@ -82,7 +82,8 @@ static void ioctl_blocks_forget(struct dd_unit *un)
 }
 
 /* What is asked for, before anything is sent. 0 or errno. */
-static int ioctl_rdwrse_bad(struct dd_unit *un, struct sc_rdwrt *rw, bool read, unsigned long devflag)
+static int ioctl_rdwrse_bad(struct dd_unit *un, struct sc_rdwrt *rw, bool read, unsigned long devflag,
+                            struct dd_blocks *bl)
 {
     uint64_t most, blocks;
     int error;
@@ -95,12 +96,14 @@ static int ioctl_rdwrse_bad(struct dd_unit *un, struct sc_rdwrt *rw, bool read, 
     error = ioctl_blocks_known(un, rw);
     if (error)
         return error;
+    *bl = dd_blocks_of(un);
     if (rw->data_length & (dd_block_bytes(un) - 1u))
         return EINVAL;
     blocks = rw->data_length >> un->un_shift;
     most = dd_sectors(un) >> (un->un_shift - DEV_BSHIFT);
     if (rw->lba >= most || blocks > most - rw->lba)
         return ENXIO;
+    bl->bl_end = (rw->lba + blocks) << (bl->bl_shift - DEV_BSHIFT);
     return !read && un->un_read_only ? EWRPROTECT : 0;
 }
 
@@ -108,11 +111,12 @@ static int ioctl_rdwrse_bad(struct dd_unit *un, struct sc_rdwrt *rw, bool read, 
 static int ioctl_rdwrse_checked(struct dd_unit *un, struct sc_rdwrt *rw, bool read, unsigned long devflag)
 {
     struct dd_sync sy;
+    struct dd_blocks bl;
     void *data = dd_area_data(un);
     int error;
 
     ioctl_rdwrse_clear(rw);
-    error = ioctl_rdwrse_bad(un, rw, read, devflag);
+    error = ioctl_rdwrse_bad(un, rw, read, devflag, &bl);
     if (error)
         return error;
     if (rw->buffer)
@@ -124,6 +128,7 @@ static int ioctl_rdwrse_checked(struct dd_unit *un, struct sc_rdwrt *rw, bool re
     memset(sy.sy_cdb, 0, sizeof(sy.sy_cdb));
     sy.sy_cdb_bytes = dd_cdb_rw(sy.sy_cdb, read, 0, rw->lba, rw->data_length >> un->un_shift, 0);
     sy.sy_flags = DD_SYNC_RAW;
+    dd_sync_blocks(&sy, &bl, bl.bl_end);
     sy.sy_timeout_s = rw->timeout_value ? rw->timeout_value : un->un_dds.rw_timeout;
     if (!read)
         (void)dd_dirty_set(un, true);

@@ -278,7 +278,7 @@ static void lane_join_locked(struct dd_unit *un, struct dd_plug *plug)
  * and nothing has happened. Context: any; never sleeps. Locks: none. Owns: with true the buf is ours until
  * iodone, which may have come. (AIX-03, AIX-04, XEN-01)
  */
-bool dd_lane_submit(struct dd_unit *un, struct buf *bp)
+bool dd_lane_submit(struct dd_unit *un, struct buf *bp, uint32_t geometry)
 {
     const uintptr_t me = dd_plug_self();
     struct dd_plug *plug = dd_plug_slot(un, me);
@@ -296,8 +296,11 @@ bool dd_lane_submit(struct dd_unit *un, struct buf *bp)
     KASSERT(!plug->pl_submitted.ch_head && !plug->pl_done_head);
     plug->pl_again = false;
     dd_chain_add(&plug->pl_submitted, bp, bp, 1);
+    plug->pl_geometry = geometry;
+    /* Looked at last: while we are inside with the lane open, a format waits for us. */
     while (plug->pl_submitted.ch_n == 1 && !plug->pl_again && !plug->pl_done_head && lane_is_open(un) &&
-           plug->pl_cmd && dd_buf_bytes(plug->pl_submitted.ch_head) <= un->un_transfer_max) {
+           plug->pl_geometry == dd_geometry(un) && plug->pl_cmd &&
+           dd_buf_bytes(plug->pl_submitted.ch_head) <= un->un_transfer_max) {
         bp = plug->pl_submitted.ch_head;
         plug->pl_submitted = (struct dd_chain){NULL, NULL, 0};
         lane_send(un, plug, me, bp);

@@ -351,6 +351,7 @@ void dd_size_set_locked(struct dd_unit *un, uint64_t sectors)
     atomic_store_explicit(&un->un_size[changes & 1u][1], (uint32_t)(sectors >> 32), memory_order_release);
     atomic_store_explicit(&un->un_size_changes, changes, memory_order_release);
 #endif
+    dd_geometry_changed_locked(un);
 }
 
 /* Believe a capacity, or not. */

@@ -18,17 +18,19 @@
 
 /* The range in blocks. 0; EINVAL not whole blocks; ENXIO not within the disk. */
 static int range_blocks(const struct dd_unit *un, const struct sc_range *range, uint64_t *lba,
-                        uint64_t *blocks)
+                        uint64_t *blocks, struct dd_blocks *bl)
 {
     uint64_t mask = dd_block_bytes(un) - 1u;
     uint64_t end = dd_sectors(un) << DEV_BSHIFT;
 
+    *bl = dd_blocks_of(un);
     if ((range->offset | range->length) & mask)
         return EINVAL;
     if (range->offset > end || range->length > end - range->offset)
         return ENXIO;
     *lba = range->offset >> un->un_shift;
     *blocks = range->length >> un->un_shift;
+    bl->bl_end = (range->offset + range->length) >> DEV_BSHIFT;
     return 0;
 }
 
@@ -44,7 +46,8 @@ int dd_range_unmap(struct dd_unit *un, const struct sc_range *range)
 {
     uint64_t lba = 0, blocks = 0;
     uint32_t most = un->un_unmap_blocks_max ? un->un_unmap_blocks_max : RANGE_UNMAP_BLOCKS_MAX;
-    int error = range_blocks(un, range, &lba, &blocks);
+    struct dd_blocks bl;
+    int error = range_blocks(un, range, &lba, &blocks, &bl);
 
     if (error)
         return error;
@@ -63,6 +66,7 @@ int dd_range_unmap(struct dd_unit *un, const struct sc_range *range)
         scsi_put32(list + 16, n);
         dd_sync_init(&sy, SCSI_UNMAP, list, sizeof(list), false);
         scsi_put16(sy.sy_cdb + 7, RANGE_UNMAP_BYTES);
+        dd_sync_blocks(&sy, &bl, bl.bl_end);
         (void)dd_dirty_set(un, true);
         error = dd_sync_run(un, &sy);
         lba += n;
@@ -72,7 +76,8 @@ int dd_range_unmap(struct dd_unit *un, const struct sc_range *range)
 }
 
 /* WRITE SAME(16) of a block of zeroes. EOPNOTSUPP: the device does not know it. The area is ours. */
-static int range_write_same(struct dd_unit *un, uint64_t *lba, uint64_t *blocks, bool unmap)
+static int range_write_same(struct dd_unit *un, uint64_t *lba, uint64_t *blocks, bool unmap,
+                            const struct dd_blocks *bl)
 {
     uint64_t most = un->un_ws_blocks_max && un->un_ws_blocks_max < RANGE_SAME_BLOCKS_MAX
                         ? un->un_ws_blocks_max
@@ -89,6 +94,7 @@ static int range_write_same(struct dd_unit *un, uint64_t *lba, uint64_t *blocks,
         scsi_put32(sy.sy_cdb + 10, n);
         sy.sy_timeout_s = un->un_dds.start_timeout;
         sy.sy_flags = DD_SYNC_QUIET;
+        dd_sync_blocks(&sy, bl, bl->bl_end);
         (void)dd_dirty_set(un, true);
         error = dd_sync_run(un, &sy);
         if (error)
@@ -124,7 +130,8 @@ static int range_write_zeroes(struct dd_unit *un, uint64_t lba, uint64_t blocks)
 int dd_range_zero(struct dd_unit *un, const struct sc_range *range, bool may_unmap)
 {
     uint64_t lba = 0, blocks = 0;
-    int error = range_blocks(un, range, &lba, &blocks);
+    struct dd_blocks bl;
+    int error = range_blocks(un, range, &lba, &blocks, &bl);
 
     if (error)
         return error;
@@ -134,7 +141,7 @@ int dd_range_zero(struct dd_unit *un, const struct sc_range *range, bool may_unm
     memset(dd_area_data(un), 0, DD_AREA_DATA_BYTES);
     error = EOPNOTSUPP;
     if (un->un_info.write_same) {
-        error = range_write_same(un, &lba, &blocks, may_unmap && un->un_ws_unmap && un->un_lbprz);
+        error = range_write_same(un, &lba, &blocks, may_unmap && un->un_ws_unmap && un->un_lbprz, &bl);
         if (error == EOPNOTSUPP) {
             int old = disable_lock(INTIODONE, &un->un_lock);
 
@@ -154,6 +161,7 @@ int dd_range_zero(struct dd_unit *un, const struct sc_range *range, bool may_unm
  */
 int dd_range_extent(struct dd_unit *un, struct sc_extent *ext)
 {
+    const struct dd_blocks bl = dd_blocks_of(un);
     uint64_t end = dd_sectors(un) << DEV_BSHIFT;
     uint64_t lba = ext->offset >> un->un_shift;
     uint8_t data[RANGE_STATUS_BYTES] = {0};
@@ -174,6 +182,7 @@ int dd_range_extent(struct dd_unit *un, struct sc_extent *ext)
     scsi_put64(sy.sy_cdb + 2, lba);
     scsi_put32(sy.sy_cdb + 10, sizeof(data));
     sy.sy_flags = DD_SYNC_QUIET;
+    dd_sync_blocks(&sy, &bl, (ext->offset >> DEV_BSHIFT) + 1u);
     error = dd_sync_run(un, &sy);
     if (error)
         return range_unknown(&sy) ? 0 : error;

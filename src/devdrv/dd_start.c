@@ -476,6 +476,8 @@ static void run_collect_locked(struct dd_unit *un, struct dd_plug *plug, struct 
     struct dd_cmd *cmd = plug->pl_done_head;
 
     KASSERT(lock_mine(&un->un_lock));
+    if (in->ch_head && SC_UNLIKELY(plug->pl_geometry != dd_geometry(un)))
+        dd_judge_again_locked(un, in, resp);
     if (in->ch_head) {
         dd_chain_add(&un->un_pending, in->ch_head, in->ch_tail, in->ch_n);
         un->un_stats.bufs += in->ch_n;
@@ -546,7 +548,7 @@ void dd_run_plugged(struct dd_unit *un, struct dd_plug *plug, uintptr_t me, int 
     dd_plug_drop(un, plug);
 }
 
-void dd_run(struct dd_unit *un, const struct dd_chain *submitted)
+void dd_run(struct dd_unit *un, const struct dd_chain *submitted, uint32_t geometry)
 {
     struct dd_plug local;
     uintptr_t me = dd_plug_self();
@@ -554,6 +556,7 @@ void dd_run(struct dd_unit *un, const struct dd_chain *submitted)
     struct dd_plug *plug = plug_take_locked(un, &local, me);
 
     plug->pl_submitted = *submitted;
+    plug->pl_geometry = geometry;
     dd_run_plugged(un, plug, me, old);
 }
 
@@ -577,7 +580,7 @@ void dd_kick(struct dd_unit *un)
     if (plug)
         plug->pl_again = true;
     else
-        dd_run(un, &nothing);
+        dd_run(un, &nothing, 0);
 }
 
 /* The restart timer: exactly one, armed by start_shortage_locked. Context: completion. Requirements: NB-02.

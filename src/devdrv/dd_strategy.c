@@ -55,6 +55,10 @@
  * Validation happens before anything is queued, so nothing that is queued can fail for a reason the
  * caller could have known. A request that crosses the end of the disk moves what is there and reports the
  * rest in b_resid; b_bcount stays as it was, the cut is in b_work.
+ *
+ * It happens without the lock, and the disk may be formatted, or have another capacity, before the buf is
+ * queued: un_geometry says so, and then it is judged again. Who changes it waits afterwards until nothing is
+ * out.
  */
 #include "dd_impl.h"
 
@@ -96,6 +100,44 @@ static int strategy_check(const struct dd_unit *un, struct buf *bp)
     return 0;
 }
 
+/* The same with the unit's mode. */
+static int strategy_judge(const struct dd_unit *un, struct buf *bp, unsigned mode)
+{
+    if (mode == DD_MODE_CLOSED || mode == DD_MODE_INVALID || bp->b_dev != un->un_devno)
+        return ENXIO;
+    return mode == DD_MODE_NORMAL ? strategy_check(un, bp) : EACCES;
+}
+
+/* Context: any. Locks: un_lock held. */
+void dd_judge_again_locked(struct dd_unit *un, struct dd_chain *in, struct dd_chain *resp)
+{
+    unsigned mode = atomic_load_explicit(&un->un_mode, memory_order_relaxed);
+    struct buf *bp = in->ch_head;
+
+    *in = (struct dd_chain){NULL, NULL, 0};
+    while (bp) {
+        struct buf *next = bp->av_forw;
+        int error = strategy_judge(un, bp, mode);
+
+        bp->av_forw = NULL;
+        if (!error && dd_buf_bytes(bp) > 0) {
+            dd_chain_add(in, bp, bp, 1);
+        } else {
+            if (error) {
+                bp->b_flags |= B_ERROR;
+                bp->b_error = error;
+                bp->b_resid = bp->b_bcount;
+            }
+            bp->b_work = DD_BUF_PENDING;
+            un->un_stats.bufs++;
+            un->un_stats.completed++;
+            un->un_stats.errors += error != 0;
+            dd_chain_add(resp, bp, bp, 1);
+        }
+        bp = next;
+    }
+}
+
 /*
  * Accept requests: the chain at bp through av_forw.
  * Context: process or completion; never sleeps (AIX-03). Locks: takes un_lock once per batch.
@@ -106,15 +148,13 @@ void dd_strategy(struct buf *bp)
     struct dd_unit *un = dd_unit_of(bp->b_dev);
     struct dd_chain good = {NULL, NULL, 0};
     struct dd_chain bad = {NULL, NULL, 0};
+    const uint32_t geometry = un ? dd_geometry(un) : 0;
     unsigned mode = un ? atomic_load_explicit(&un->un_mode, memory_order_relaxed) : DD_MODE_CLOSED;
-    bool none = mode == DD_MODE_CLOSED || mode == DD_MODE_INVALID;
     struct dd_plug *plug;
 
     while (bp) {
         struct buf *next = bp->av_forw;
-        int error = none || bp->b_dev != un->un_devno ? ENXIO
-                    : mode != DD_MODE_NORMAL          ? EACCES
-                                                      : strategy_check(un, bp);
+        int error = strategy_judge(un, bp, mode);
 
         TRCHKL5T(HKWD_DD_STRATEGY, bp->b_dev, (uintptr_t)bp, bp->b_blkno, bp->b_bcount, bp->b_flags);
         bp->av_forw = NULL;
@@ -137,10 +177,12 @@ void dd_strategy(struct buf *bp)
         if (plug) {
             uintptr_t me = dd_plug_shut(plug);
 
+            if (!plug->pl_submitted.ch_head)
+                plug->pl_geometry = geometry; /* else the older one, for all */
             dd_chain_add(&plug->pl_submitted, good.ch_head, good.ch_tail, good.ch_n);
             dd_plug_open(plug, me);
-        } else if (good.ch_n != 1 || !dd_lane_submit(un, good.ch_head)) {
-            dd_run(un, &good);
+        } else if (good.ch_n != 1 || !dd_lane_submit(un, good.ch_head, geometry)) {
+            dd_run(un, &good, geometry);
         }
     }
     /* Refused, or nothing to move: never queued, never counted as submitted. */

@@ -419,7 +419,14 @@ static void run_event(const struct det_strategy *st, uint64_t seed)
  */
 static void format(void) { SCHED_CHECK(fp_ioctl(small_disk_fp, DKFORMAT, 0, 0) == 0, "DKFORMAT failed"); }
 
-static void run_format(const struct det_strategy *st, uint64_t seed)
+static void send_two(void *arg)
+{
+    (void)arg;
+    small_bufs_send(0, 2);
+}
+
+/* It is opened for one alone, and formatted beside `beside`, which sends n bufs. */
+static void format_beside(const struct det_strategy *st, uint64_t seed, void (*beside)(void *arg), uint32_t n)
 {
     static const uint32_t from = 0;
     struct shim_thread t;
@@ -429,12 +436,26 @@ static void run_format(const struct det_strategy *st, uint64_t seed)
     SCHED_CHECK(fp_opendev(SMALL_DISK_DEV, DREAD | DWRITE | DKERNEL, NULL, SC_SINGLE, &small_disk_fp) == 0,
                 "the disk does not open for one alone");
     small_ad.sa_formats = true;
-    (void)small_buf(0, true, 1, 1, 0);
-    start(&t, send_one, (void *)(uintptr_t)&from, "sender");
+    for (uint32_t i = 0; i < n; i++)
+        (void)small_buf(i, true, 2 * i + 1, 1, 0);
+    start(&t, beside, (void *)(uintptr_t)&from, "sender");
     format();
     shim_thread_join(&t);
-    SCHED_CHECK(small_bufs_wait(1, 5 * SECOND), "not back after five seconds");
+    SCHED_CHECK(small_bufs_wait(n, 5 * SECOND), "not back after five seconds");
+    for (uint32_t i = 0; i < n; i++) {
+        const struct buf *bp = &small_bufs[i].sb_buf;
+        const int e = bp->b_flags & B_ERROR ? bp->b_error : 0;
+
+        SCHED_CHECK(e == 0 || e == EACCES || e == EINVAL, "buf %u: errno %d", i, e);
+        SCHED_CHECK(bp->b_resid == (e ? bp->b_bcount : 0), "buf %u: residual %zu", i, bp->b_resid);
+    }
     small_disk_down();
+}
+
+static void run_format(const struct det_strategy *st, uint64_t seed) { format_beside(st, seed, send_one, 1); }
+static void run_format_chain(const struct det_strategy *st, uint64_t seed)
+{
+    format_beside(st, seed, send_two, 2);
 }
 
 /* ---------------------------------------------------------------- the list */
@@ -461,7 +482,7 @@ static const struct sched_program programs[] = {
     {"dlane-halt", "SCIOHALT beside commands in the lane", run_halt, false, NULL},
     {"dlane-fails-told", "no SC_RESUME before the lane's error is told", run_fails_told, false, NULL},
     {"dlane-event", "a bus reset is told beside commands in the lane", run_event, false, NULL},
-    {"dlane-format", "DKFORMAT to larger blocks beside a request", run_format, false,
-     "a request that was found good before a format is sent after it, with the new block size"},
+    {"dlane-format", "DKFORMAT to larger blocks beside a request", run_format, false, NULL},
+    {"dlane-format-chain", "the same, beside a chain", run_format_chain, false, NULL},
 };
 const struct small_group small_dlane = {"dlane", programs, SC_ARRAY_SIZE(programs)};
