@@ -116,7 +116,8 @@ struct ad_hw_caps {
     uint8_t cap_luns;                /* LUNs per id: 1..32 */
     bool cap_gather;                 /* gathered writes are offered */
     bool cap_keeps_queue;            /* after CHECK CONDITION with tags keep the queue (SC_DID_NOT_CLEAR_Q) */
-    uint64_t cap_reserved[4];        /* 0, as the core passes them */
+    uint64_t cap_target_commands;    /* commands of all LUNs of one id it holds at once; 0: no such limit */
+    uint64_t cap_reserved[3];        /* 0, as the core passes them */
 };
 
 /* The operations. Called with no lock of the core held, unless said otherwise. */
@@ -254,7 +255,9 @@ struct ad_config {
     uint64_t cfg_transfer_bytes_max; /* lowers the chip's maximum; 0 keeps it; >= SC_MAXREQUEST */
     uint32_t cfg_commands_max;       /* lowers the credits; 0 keeps them */
     bool cfg_no_gather;              /* do not offer gathered writes */
-    uint64_t cfg_reserved[4];        /* 0: EINVAL */
+    uint32_t cfg_target_commands_max; /* lowers the chip's limit for all LUNs of one id; 0 keeps it */
+    uint32_t cfg_reserved4;           /* 0: else EINVAL, and so the rest */
+    uint64_t cfg_reserved[3];
 };
 
 /*

@@ -342,6 +342,35 @@ struct sc_adapter_stats {
 #define SCIOLUNSTAT SC_IOWR('S', 32, struct sc_lun_stats)
 #define SCIOSTAT    SC_IOR('S', 33, struct sc_adapter_stats)
 
+/* What keeps a LUN from having more commands at its device. EINVAL: not started, or reserved bytes not 0. */
+struct sc_lun_flow {
+    uint8_t id;  /* in: target */
+    uint8_t lun; /* in: LUN */
+    uint8_t reserved[2];
+    uint32_t limit;        /* gauge: commands it may have at the device; lowered by QUEUE FULL */
+    uint32_t limit_max;    /* as far as that may rise */
+    uint32_t target_max;   /* commands all LUNs of its target may have together; 0: no such limit */
+    uint32_t target_free;  /* gauge: of them, free */
+    uint32_t quarantined;  /* gauge: tags that are not used again yet */
+    uint32_t frozen;       /* gauge: freezes in force */
+    uint32_t reserved4;    /* 0, and so the last member */
+    uint64_t fulls;        /* QUEUE FULL seen */
+    uint64_t fulls_alone;  /* of them, with nothing else at the device: as BUSY */
+    uint64_t lowered;      /* times the limit was lowered */
+    uint64_t raised;       /* times it was raised by one */
+    uint64_t waits_limit;  /* looks at the queue that found the limit reached */
+    uint64_t waits_target; /* times the target had no room */
+    uint64_t guards;       /* ORDERED tags sent so that nothing starves at the device */
+    uint64_t freezes;      /* freezes there were */
+    uint64_t thaws;        /* of them, undone */
+    uint64_t late_thaws;   /* of them, because their time was up */
+    uint64_t turns;        /* credits it was handed while it waited */
+    uint64_t wait_max_ns;  /* longest wait for one */
+    uint64_t reserved8[4];
+};
+SC_STATIC_ASSERT(sizeof(struct sc_lun_flow) == 160, "fixed layout");
+#define SCIOLUNFLOW SC_IOWR('S', 35, struct sc_lun_flow)
+
 /* ------------------------------------------------------------------ the flight recorder [ours] */
 
 /*
@@ -354,6 +383,7 @@ struct sc_adapter_stats {
 #define SC_FLIGHT_OVER    2 /* the last request that took part has ended */
 #define SC_FLIGHT_STATE   3 /* adapter: the LUN's queue was halted, kept, resumed */
 #define SC_FLIGHT_LATE    4 /* adapter: a command's time was up */
+#define SC_FLIGHT_LIMIT   5 /* adapter: how many commands a LUN may have at its device has changed */
 struct sc_flight_rec {
     uint64_t seq;            /* 1, 2, 3 ...; 0: no record */
     uint64_t when_ns;        /* kern_now_ns() */

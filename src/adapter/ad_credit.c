@@ -3,7 +3,8 @@
  * ad_credit.c - who may give the adapter a command: credits, and who waits for one.
  *
  * The adapter holds a certain number of commands; each is a credit, and nothing is offered to the
- * chip without one (NB-05). Two ways to hold them:
+ * chip without one (NB-05), nor without one of its target where those have a limit (ad_target.c). Two ways
+ * to hold them:
  *
  *  - A LUN that is started while more than half of all credits would stay free *reserves* one for
  *    each of its openings. Its openings are then its credits: it is never short of one (XEN-09), and
@@ -15,7 +16,7 @@
  * the LUN goes to the adapter's list of those that are owed a look (XEN-10; ad_push.c). A LUN that has more
  * to do afterwards queues up again at the tail: round robin. Rejected: waking all waiters to fight for it.
  *
- * Does not contain: the openings of a LUN (ad_queue.c).
+ * Does not contain: the openings of a LUN (ad_queue.c), how many of them it uses (ad_limit.c).
  */
 #include "ad_impl.h"
 
@@ -47,7 +48,9 @@ bool ad_credit_take_locked(struct ad_lun *lun)
 
     SHIM_ASSERT(lun->lun_shared && shim_lock_is_held(&lun->lun_lock));
     shim_lock_enter(&adp->adp_lock);
-    if (lun->lun_granted > 0) {
+    if (!ad_target_get_locked(adp, lun)) {
+        taken = false;
+    } else if (lun->lun_granted > 0) {
         lun->lun_granted--;
     } else if (adp->adp_credits_free > 0) {
         SHIM_ASSERT(adp->adp_wait_head == NULL);
@@ -65,6 +68,8 @@ bool ad_credit_take_locked(struct ad_lun *lun)
             adp->adp_wait_tail = lun;
         }
     }
+    if (taken)
+        ad_target_use_locked(lun);
     shim_lock_exit(&adp->adp_lock);
     return taken;
 }
@@ -79,18 +84,24 @@ void ad_credit_drop_locked(struct ad_lun *lun)
         lun->lun_granted--;
         ad_credit_give_locked(adp);
     }
+    if (!lun->lun_waiting) /* else it goes with the adapter's that comes */
+        ad_target_drop_locked(adp, lun);
     shim_lock_exit(&adp->adp_lock);
 }
 
 /* A command of a shared LUN has ended. Context: any. Locks: takes adp_lock. */
-void ad_credit_return(struct ad_adapter *adp)
+void ad_credit_return(struct ad_lun *lun)
 {
+    struct ad_adapter *adp = lun->lun_adp;
+
     shim_lock_enter(&adp->adp_lock);
+    ad_target_return_locked(adp, lun);
     ad_credit_give_locked(adp);
     shim_lock_exit(&adp->adp_lock);
 }
 
-/* SCIOSTART: reserve `want` credits if enough stay for the others; else the LUN shares. */
+/* SCIOSTART: reserve `want` credits if enough stay for the others and its target has no limit; else the LUN
+ * shares. */
 void ad_credit_reserve(struct ad_lun *lun, uint32_t want)
 {
     struct ad_adapter *adp = lun->lun_adp;
@@ -98,6 +109,8 @@ void ad_credit_reserve(struct ad_lun *lun, uint32_t want)
     shim_lock_enter(&adp->adp_lock);
     SHIM_ASSERT(lun->lun_reserved == 0 && lun->lun_granted == 0 && !lun->lun_waiting);
     lun->lun_shared = adp->adp_credits_free < want || adp->adp_credits_free - want < adp->adp_credits / 2;
+    if (adp->adp_targets[lun->lun_id].tg_max != 0)
+        lun->lun_shared = true;
     if (!lun->lun_shared) {
         lun->lun_reserved = want;
         adp->adp_credits_free -= want;
@@ -126,6 +139,7 @@ void ad_credit_unreserve(struct ad_lun *lun)
         lun->lun_waiting = false;
     }
     SHIM_ASSERT(!lun->lun_waiting);
+    ad_target_leave_locked(adp, lun);
     ad_run_remove_locked(adp, lun);
     credits = lun->lun_reserved + lun->lun_granted;
     lun->lun_reserved = 0;

@@ -130,7 +130,7 @@ void ad_requeue_lock(struct ad_cmd *cmd, uint32_t gate)
     ad_put_back_locked(lun, cmd, gate);
     ad_flush_push_locked(lun);
     if (lun->lun_shared)
-        ad_credit_return(lun->lun_adp);
+        ad_credit_return(lun);
 }
 
 /* ---------------------------------------------------------------- start */
@@ -417,6 +417,8 @@ static bool ad_settle_locked(struct ad_lun *lun, struct ad_cmd *cmd)
     const uint16_t flags = cmd->cmd_flags;
     const uint32_t seq = cmd->cmd_seq;
 
+    if (cmd->cmd_xfer.xfer_result == AD_RES_STATUS && cmd->cmd_xfer.xfer_scsi_status == SC_QUEUE_FULL)
+        ad_limit_full_locked(lun, cmd);
     if (flags & AD_CMD_TAKEN)
         ad_freeze_locked(lun);
     else if (lun->lun_adp->adp_ops->freeze != NULL && !(flags & AD_CMD_REFUSED) &&
@@ -511,6 +513,8 @@ static inline void ad_end_locked(struct ad_lun *lun, struct ad_cmd *cmd)
         ad_resp_locked(lun, sb);
         lun->lun_completed++;
         lun->lun_unsent = 0;
+        if (SC_UNLIKELY(lun->lun_limit.lm_now < lun->lun_limit.lm_top))
+            ad_limit_good_locked(lun);
     } else if (cmd->cmd_xfer.xfer_result != AD_RES_UNSENT || !ad_unsent_locked(lun, cmd)) {
         lun->lun_unsent = 0;
         if (SC_UNLIKELY(ad_settle_locked(lun, cmd)))
@@ -541,7 +545,7 @@ void ad_complete_list_lock(struct ad_cmd *cmds)
         next = cmd->cmd_next;
         ad_end_locked(lun, cmd);
         if (SC_UNLIKELY(lun->lun_shared))
-            ad_credit_return(adp);
+            ad_credit_return(lun);
     }
     ad_flush_push_locked(lun);
     if (SC_UNLIKELY(lun->lun_lane_streak >= AD_LANE_STREAK))

@@ -73,6 +73,15 @@ void ad_flight_rung_locked(struct ad_lun *lun, const char *did)
     (void)kern_format(r->did, sizeof(r->did), "%s", did);
 }
 
+/* How many commands the LUN may have at its device has changed, for this reason. Locks: lun_lock. */
+void ad_flight_limit_locked(struct ad_lun *lun, const char *why, uint32_t from, uint32_t to)
+{
+    struct sc_flight_rec *r = ad_flight_next_locked(lun, SC_FLIGHT_LIMIT);
+
+    (void)kern_format(r->rule, sizeof(r->rule), "%s", why);
+    (void)kern_format(r->did, sizeof(r->did), "depth %u -> %u", (unsigned)from, (unsigned)to);
+}
+
 /* SCIOFLIGHT, record by record: all of it at once is too much for a stack. Context: process. */
 int ad_flight_ioctl(struct ad_adapter *adp, intptr_t arg, unsigned long devflag)
 {

@@ -46,6 +46,9 @@
 #define AD_POLL_BUDGET       32u /* commands a chip hands back at one question */
 #define AD_UNSENT_MAX        4u  /* undelivered ones in a row, then the LUN waits for AD_RETRY_NS */
 
+#define AD_LIMIT_UP_NS     (1 * AD_NS_PER_S)  /* between two raises of a LUN's limit */
+#define AD_LIMIT_UP_MAX_NS (64 * AD_NS_PER_S) /* where it is full at the same depth again */
+
 #define AD_LANE_OPEN   0x80000000u
 #define AD_LANE_SLOTS  31u /* slots in the lane: one per thread inside start() is enough */
 #define AD_LANE_WORDS  4u  /* cache lines they are spread over: threads at once that do not share one */
@@ -142,6 +145,16 @@ struct ad_list {
     struct buf *l_tail;
 };
 
+/* How many commands a LUN may have at its device; ad_limit.c. */
+struct ad_limit {
+    uint32_t lm_now;  /* this many */
+    uint32_t lm_top;  /* as far as it may rise */
+    uint32_t lm_last; /* what it was lowered to last; 0 never */
+    uint64_t lm_pause_ns; /* between two raises */
+    uint64_t lm_up_ns;    /* not raised before */
+    uint64_t lm_fulls, lm_alone, lm_lowered, lm_raised, lm_waits;
+};
+
 /* ---------------------------------------------------------------- one LUN */
 
 /* One word of the lane (ad_lane.c), on a cache line of its own. */
@@ -175,6 +188,8 @@ struct ad_lun {
     struct ad_lane lun_lane[AD_LANE_WORDS]; /* slot s is in word s % AD_LANE_WORDS */
     /* The slots that are the lane's, 0 while it is closed; read without the lock as a hint. */
     _Alignas(64) _Atomic uint32_t lun_lane_slots;
+
+    struct ad_limit lun_limit;
 
     struct ad_list lun_queue;  /* accepted, in order of acceptance; b_work is the sequence number */
     struct ad_list lun_flush;  /* to be given back ENXIO when the last cancelled command is home */
@@ -229,10 +244,14 @@ struct ad_lun {
     bool lun_run_queued;   /* on the adapter's list of LUNs to look at */
     struct ad_lun *lun_wait_next;
     struct ad_lun *lun_run_next;
+    bool lun_tg_waiting; /* on its target's list */
+    bool lun_tg_granted; /* has its target's credit for the next command */
+    struct ad_lun *lun_tg_next;
 
     /* Counters. */
     uint64_t lun_accepted, lun_completed, lun_errors, lun_flushed, lun_timeouts, lun_refused;
-    uint64_t lun_waits_credit; /* under adp_lock */
+    uint64_t lun_waits_credit; /* under adp_lock, and so the next */
+    uint64_t lun_waits_target;
     uint64_t lun_doubles;      /* ad_hw_done() for a command that was not out (NB-20) */
     uint32_t lun_active_max;
     uint32_t lun_unsent; /* commands in a row that came back undelivered */
@@ -304,6 +323,14 @@ struct ad_bounce {
     bool bn_busy; /* adp_lock */
 };
 
+/* All LUNs of one id together; ad_target.c. Protected by adp_lock. */
+struct ad_target {
+    uint32_t tg_max; /* credits; constant, 0: no limit */
+    uint32_t tg_free;
+    struct ad_lun *tg_wait_head; /* LUNs without a credit of it, oldest first */
+    struct ad_lun *tg_wait_tail;
+};
+
 struct ad_adapter {
     const struct ad_hw_ops *adp_ops;
     void *adp_hw;
@@ -342,6 +369,7 @@ struct ad_adapter {
     uint32_t adp_credits_free;    /* in the pool */
     struct ad_lun *adp_wait_head; /* LUNs without a credit, oldest first */
     struct ad_lun *adp_wait_tail;
+    struct ad_target adp_targets[SC_IDS_MAX];
     uint32_t adp_kick_next;                /* where the next kick begins, for fairness */
     _Atomic(struct ad_lun *) adp_run_head; /* LUNs that are owed a look; read without the lock, too */
     struct ad_lun *adp_run_tail;
@@ -589,7 +617,25 @@ bool ad_credit_take_locked(struct ad_lun *lun);
 /* Grants that cannot be used now go to the next waiter. */
 void ad_credit_drop_locked(struct ad_lun *lun);
 /* The oldest waiter gets it. Any lock of a smaller rank than adp_lock may be held. */
-void ad_credit_return(struct ad_adapter *adp);
+void ad_credit_return(struct ad_lun *lun);
+
+/* ---------------------------------------------------------------- ad_target.c */
+
+void ad_targets_init(struct ad_adapter *adp, uint32_t max);
+bool ad_target_get_locked(struct ad_adapter *adp, struct ad_lun *lun);
+void ad_target_use_locked(struct ad_lun *lun);
+void ad_target_drop_locked(struct ad_adapter *adp, struct ad_lun *lun);
+void ad_target_return_locked(struct ad_adapter *adp, const struct ad_lun *lun);
+void ad_target_leave_locked(struct ad_adapter *adp, struct ad_lun *lun);
+
+/* ---------------------------------------------------------------- ad_limit.c */
+
+void ad_limit_start_locked(struct ad_lun *lun);
+/* A command ended with QUEUE FULL. */
+void ad_limit_full_locked(struct ad_lun *lun, const struct ad_cmd *cmd);
+/* A command ended well, and lm_now is less than lm_top. */
+void ad_limit_good_locked(struct ad_lun *lun);
+void ad_lun_flow_get(struct ad_lun *lun, struct sc_lun_flow *out);
 
 /* ---------------------------------------------------------------- ad_map.c */
 
@@ -672,6 +718,7 @@ struct ad_lun *ad_lun_started(struct ad_adapter *adp, unsigned id, unsigned lun)
 void ad_flight_state_locked(struct ad_lun *lun, enum ad_lun_state from, enum ad_lun_state to);
 void ad_flight_late_locked(struct ad_lun *lun, const struct ad_cmd *cmd);
 void ad_flight_rung_locked(struct ad_lun *lun, const char *did);
+void ad_flight_limit_locked(struct ad_lun *lun, const char *why, uint32_t from, uint32_t to);
 int ad_flight_ioctl(struct ad_adapter *adp, intptr_t arg, unsigned long devflag);
 
 /* ---------------------------------------------------------------- ad_check.c */

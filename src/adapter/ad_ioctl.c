@@ -108,11 +108,26 @@ static int ad_ioctl_lunstat(struct ad_adapter *adp, intptr_t arg, unsigned long 
     return kcopyout(&st, arg, sizeof(st), devflag);
 }
 
+static int ad_ioctl_lunflow(struct ad_adapter *adp, intptr_t arg, unsigned long devflag)
+{
+    struct sc_lun_flow flow;
+    struct ad_lun *lun;
+    int error = kcopyin(arg, &flow, sizeof(flow), devflag);
+
+    if (error != 0)
+        return error;
+    lun = ad_lun_started(adp, flow.id, flow.lun);
+    if (lun == NULL || ad_bytes_set(flow.reserved, sizeof(flow.reserved)))
+        return EINVAL;
+    ad_lun_flow_get(lun, &flow);
+    return kcopyout(&flow, arg, sizeof(flow), devflag);
+}
+
 /* Looking at the adapter is free; what touches a LUN needs authority (specification 6.1). */
 static bool ad_ioctl_allowed(unsigned cmd, unsigned long devflag)
 {
     return (devflag & (DKERNEL | DAUTH)) || cmd == IOCINFO || cmd == SCIOGTHW || cmd == SCIOSTAT ||
-           cmd == SCIOLUNSTAT || cmd == SCIOFLIGHT;
+           cmd == SCIOLUNSTAT || cmd == SCIOLUNFLOW || cmd == SCIOFLIGHT;
 }
 
 /*
@@ -152,6 +167,8 @@ int ad_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long devflag, l
         return ad_icmd_ioctl(adp, cmd, arg, devflag, chan);
     case SCIOLUNSTAT:
         return ad_ioctl_lunstat(adp, arg, devflag);
+    case SCIOLUNFLOW:
+        return ad_ioctl_lunflow(adp, arg, devflag);
     case SCIOFLIGHT:
         return ad_flight_ioctl(adp, arg, devflag);
     case SCIOSTAT:

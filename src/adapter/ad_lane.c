@@ -68,7 +68,7 @@ void ad_lane_open_locked(struct ad_lun *lun)
     if (lun->lun_state != AD_LUN_RUN || lun->lun_gate != 0 || lun->lun_queued != 0 ||
         lun->lun_flushing != 0 || lun->lun_frozen != 0 || lun->lun_shared || !lun->lun_can_tag ||
         lun->lun_lane_left != 0 || lun->lun_timer_lost || lun->lun_offline != 0 ||
-        ad_lane_is_open_locked(lun))
+        lun->lun_limit.lm_now != lun->lun_openings || ad_lane_is_open_locked(lun))
         return;
     for (uint32_t i = 0; i < lun->lun_nfree; i++) {
         if (lun->lun_free[i] < AD_LANE_SLOTS)

@@ -130,7 +130,7 @@ static bool ad_config_ok(const struct ad_config *cfg)
     const struct ad_hw_ops *ops = cfg->cfg_ops;
 
     if (ops == NULL || shim_dev_check(cfg->cfg_dev) != 0 ||
-        (cfg->cfg_reserved[0] | cfg->cfg_reserved[1] | cfg->cfg_reserved[2] | cfg->cfg_reserved[3]) != 0)
+        (cfg->cfg_reserved4 | cfg->cfg_reserved[0] | cfg->cfg_reserved[1] | cfg->cfg_reserved[2]) != 0)
         return false;
     if (ops->version != AD_HW_VERSION || ops->size < SHIM_TABLE_BYTES(ad_hw_ops, reset_bus)) {
         shim_log(SHIM_LOG_ERROR,
@@ -190,6 +190,16 @@ static uint64_t ad_segs_hold(const struct shim_dma_limits *dma, uint32_t segs)
     return pages < 2 ? 0 : (uint64_t)(pages - 1u) * SC_PAGE_SIZE;
 }
 
+/* The lower one of two limits of which 0 is none. */
+static uint32_t ad_target_max(const struct ad_hw_caps *caps, const struct ad_config *cfg)
+{
+    const uint32_t chip =
+        caps->cap_target_commands < UINT32_MAX ? (uint32_t)caps->cap_target_commands : UINT32_MAX;
+    const uint32_t told = cfg->cfg_target_commands_max;
+
+    return chip == 0 || (told != 0 && told < chip) ? told : chip;
+}
+
 /* Work out the limits from what the chip, the mapper and the administrator say. 0 or EINVAL. */
 static int ad_limits_set(struct ad_adapter *adp, const struct ad_config *cfg,
                          const struct shim_dma_limits *dma)
@@ -213,6 +223,7 @@ static int ad_limits_set(struct ad_adapter *adp, const struct ad_config *cfg,
     if (cfg->cfg_commands_max != 0 && cfg->cfg_commands_max < adp->adp_credits)
         adp->adp_credits = cfg->cfg_commands_max;
     adp->adp_credits_free = adp->adp_credits;
+    ad_targets_init(adp, ad_target_max(caps, cfg));
     adp->adp_segs_max = caps->cap_segs_max < AD_SEGS_LONG ? caps->cap_segs_max : AD_SEGS_LONG;
     if (dma->dl_segs_max != 0 && dma->dl_segs_max < adp->adp_segs_max)
         adp->adp_segs_max = dma->dl_segs_max;

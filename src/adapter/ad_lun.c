@@ -97,6 +97,7 @@ int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned no, long owner)
             lun->lun_accepted = lun->lun_completed = lun->lun_errors = 0;
             lun->lun_flushed = lun->lun_timeouts = lun->lun_refused = 0;
             lun->lun_active_max = 0;
+            ad_limit_start_locked(lun);
             ad_credit_reserve(lun, lun->lun_openings + 1u);
             ad_state_set_locked(lun, AD_LUN_RUN);
             ad_lane_open_locked(lun);

@@ -425,6 +425,10 @@ static struct ad_cmd *ad_pick_head_locked(struct ad_lun *lun)
     if (lun->lun_nfree == 0 || (qmsg == SC_NO_Q && lun->lun_active != 0) ||
         (qmsg > SC_SIMPLE_Q && lun->lun_starting != 0))
         return NULL;
+    if (SC_UNLIKELY(lun->lun_active >= lun->lun_limit.lm_now)) {
+        lun->lun_limit.lm_waits++;
+        return NULL;
+    }
     if (SC_UNLIKELY(sb->flags & SC_DELAY_CMD) && !ad_delay_over_locked(lun, sb))
         return NULL;
     if (SC_UNLIKELY(lun->lun_shared) && !ad_credit_take_locked(lun))

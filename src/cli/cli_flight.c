@@ -100,6 +100,8 @@ static void flight_print(const json_t *step)
         if (flight_number(step, "took_ns") > 0)
             printf(" after %s", took);
         printf("\n");
+    } else if (strcmp(what, "limit") == 0) {
+        printf("%s -> %s\n", flight_string(step, "rule"), flight_string(step, "did"));
     } else if (strcmp(what, "late") == 0) {
         flight_command(step, false);
         printf(": %s -> %s, after %s\n", flight_string(step, "rule"), flight_string(step, "did"), took);

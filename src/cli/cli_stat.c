@@ -118,6 +118,21 @@ static void stat_lun(const json_t *l)
            (long long)stat_number(l, "active_max"), (long long)stat_number(l, "openings"));
 }
 
+/* What has kept it from having more at its device; silent about a LUN that nothing has kept. */
+static void stat_flow(const json_t *fl)
+{
+    if (stat_number(fl, "queue_full") != 0)
+        printf("    QUEUE FULL %lld times, %lld of them alone; now at most %lld of %lld (%lld times less, "
+               "%lld more)\n",
+               (long long)stat_number(fl, "queue_full"), (long long)stat_number(fl, "queue_full_alone"),
+               (long long)stat_number(fl, "limit"), (long long)stat_number(fl, "limit_max"),
+               (long long)stat_number(fl, "lowered"), (long long)stat_number(fl, "raised"));
+    if (stat_number(fl, "target_max") != 0)
+        printf("    its target: %lld of %lld free, waited for %lld times\n",
+               (long long)stat_number(fl, "target_free"), (long long)stat_number(fl, "target_max"),
+               (long long)stat_number(fl, "waits_target"));
+}
+
 static void stat_print(const json_t *all)
 {
     const json_t *adapters = json_object_get(all, "adapters");
@@ -128,8 +143,10 @@ static void stat_print(const json_t *all)
         const json_t *luns = json_object_get(json_array_get(adapters, i), "luns");
 
         stat_adapter(json_array_get(adapters, i));
-        for (size_t l = 0; l < json_array_size(luns); l++)
+        for (size_t l = 0; l < json_array_size(luns); l++) {
             stat_lun(json_array_get(luns, l));
+            stat_flow(json_object_get(json_array_get(luns, l), "flow"));
+        }
     }
     printf("memory of the disk drivers: %lld bytes, of the adapter drivers: %lld\n",
            (long long)stat_number(memory, "dd"), (long long)stat_number(memory, "ad"));

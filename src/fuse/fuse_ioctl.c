@@ -52,6 +52,7 @@ static const struct fuse_ioctl {
     {SCIOREAD, IOCTL_ADAPTER, offsetof(struct sc_readblk, data_ptr)},
     {SCIOCMD, IOCTL_ADAPTER, offsetof(struct sc_passthru, buffer)},
     {SCIOLUNSTAT, IOCTL_ADAPTER, 0},
+    {SCIOLUNFLOW, IOCTL_ADAPTER, 0},
     {SCIOSTAT, IOCTL_ADAPTER, 0},
     {SCIOFLIGHT, IOCTL_ADAPTER, 0},
     {DKIORDSE, IOCTL_DISK, offsetof(struct sc_rdwrt, buffer)},

@@ -119,7 +119,7 @@ const char *scp_opcode_text(uint8_t opcode)
 
 static void flight_line(FILE *f, const struct scp *p, const struct flight_step *s, uint64_t wall_ns)
 {
-    static const char *const what[] = {"?", "seen", "over", "state", "late"};
+    static const char *const what[] = {"?", "seen", "over", "state", "late", "limit"};
     const struct sc_flight_rec *r = &s->fs_rec;
     const struct scp_disk *dk = &p->p_disks[s->fs_disk];
     const char *op = scp_opcode_text(r->opcode);
@@ -132,7 +132,7 @@ static void flight_line(FILE *f, const struct scp *p, const struct flight_step *
             what[r->what < SC_ARRAY_SIZE(what) ? r->what : 0]);
     scp_json_time(f, "when", wall_ns, r->when_ns);
     fprintf(f, ",\"when_ns\":%" PRIu64 ",\"took_ns\":%" PRIu64, r->when_ns, r->took_ns);
-    if (r->what != SC_FLIGHT_STATE) {
+    if (r->what != SC_FLIGHT_STATE && r->what != SC_FLIGHT_LIMIT) {
         fprintf(f, ",\"opcode\":%u", r->opcode);
         if (op != NULL)
             fprintf(f, ",\"command\":\"%s\"", op);

@@ -45,6 +45,24 @@ static void json_buckets(FILE *f, const char *name, const uint64_t *bucket)
     fputc(']', f);
 }
 
+/* What keeps a LUN from having more at its device. */
+static void json_flow(FILE *f, struct file *fp, uint8_t id, uint8_t lun)
+{
+    struct sc_lun_flow fl = {.id = id, .lun = lun};
+
+    if (fp_ioctl(fp, SCIOLUNFLOW, (intptr_t)&fl, 0) != 0)
+        return;
+    fprintf(f,
+            ",\"flow\":{\"limit\":%u,\"limit_max\":%u,\"target_max\":%u,\"target_free\":%u"
+            ",\"quarantined\":%u,\"frozen\":%u,\"queue_full\":%" PRIu64 ",\"queue_full_alone\":%" PRIu64
+            ",\"lowered\":%" PRIu64 ",\"raised\":%" PRIu64 ",\"waits_limit\":%" PRIu64
+            ",\"waits_target\":%" PRIu64 ",\"guards\":%" PRIu64 ",\"freezes\":%" PRIu64 ",\"thaws\":%" PRIu64
+            ",\"late_thaws\":%" PRIu64 ",\"turns\":%" PRIu64 ",\"wait_max_ns\":%" PRIu64 "}",
+            fl.limit, fl.limit_max, fl.target_max, fl.target_free, fl.quarantined, fl.frozen, fl.fulls,
+            fl.fulls_alone, fl.lowered, fl.raised, fl.waits_limit, fl.waits_target, fl.guards, fl.freezes,
+            fl.thaws, fl.late_thaws, fl.turns, fl.wait_max_ns);
+}
+
 /* The LUNs of an adapter's disks: what went in and where it is. A LUN that is not started has no counters. */
 static void json_luns(FILE *f, struct scp *p, unsigned adapter, struct file *fp)
 {
@@ -63,11 +81,13 @@ static void json_luns(FILE *f, struct scp *p, unsigned adapter, struct file *fp)
                 "%s{\"id\":%u,\"lun\":%u,\"disk\":\"%s\",\"state\":\"%s\",\"accepted\":%" PRIu64
                 ",\"queued\":%u,\"active\":%u,\"flushing\":%u,\"completed\":%" PRIu64 ",\"errors\":%" PRIu64
                 ",\"flushed\":%" PRIu64 ",\"timeouts\":%" PRIu64 ",\"refused\":%" PRIu64
-                ",\"waits_credit\":%" PRIu64 ",\"active_max\":%u,\"openings\":%u}",
+                ",\"waits_credit\":%" PRIu64 ",\"active_max\":%u,\"openings\":%u",
                 comma ? "," : "", st.id, st.lun, dk->dk_name,
                 state[st.state < SC_ARRAY_SIZE(state) ? st.state : 0], st.accepted, st.queued, st.active,
                 st.flushing, st.completed, st.errors, st.flushed, st.timeouts, st.refused, st.waits_credit,
                 st.active_max, st.openings);
+        json_flow(f, fp, st.id, st.lun);
+        fputc('}', f);
         comma = true;
     }
     fputc(']', f);

@@ -456,6 +456,7 @@ void fake_attach(const struct ad_config *more)
         cfg.cfg_transfer_bytes_max = more->cfg_transfer_bytes_max;
         cfg.cfg_commands_max = more->cfg_commands_max;
         cfg.cfg_no_gather = more->cfg_no_gather;
+        cfg.cfg_target_commands_max = more->cfg_target_commands_max;
     }
     fake.batches = cfg.cfg_ops->flush != NULL;
     ck_assert_int_eq(ad_attach(FAKE_DEVNO, &cfg), 0);
@@ -543,4 +544,12 @@ struct sc_lun_stats fake_stats(void)
 
     ck_assert_int_eq(fp_ioctl(fake_fp, SCIOLUNSTAT, (intptr_t)&st, 0), 0);
     return st;
+}
+
+struct sc_lun_flow fake_flow(void)
+{
+    struct sc_lun_flow flow = {.id = FAKE_ID};
+
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOLUNFLOW, (intptr_t)&flow, 0), 0);
+    return flow;
 }

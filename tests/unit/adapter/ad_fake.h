@@ -128,5 +128,6 @@ void req_send(struct req *r);
 void req_refused(struct req *r, int error);
 void fake_script(uint8_t result, uint8_t status, uint64_t resid);
 struct sc_lun_stats fake_stats(void);
+struct sc_lun_flow fake_flow(void);
 
 #endif /* AD_FAKE_H */

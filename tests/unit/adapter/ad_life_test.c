@@ -514,6 +514,9 @@ START_TEST(test_AIX_25_what_cannot_attach)
         bad.cfg_reserved[i] = 1;
         ck_assert_int_eq(ad_attach(FAKE_DEVNO, &bad), EINVAL);
     }
+    bad = cfg;
+    bad.cfg_reserved4 = 1;
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &bad), EINVAL);
 #define cap(member, value)                                                                                   \
     do {                                                                                                     \
         fake_prepare();                                                                                      \

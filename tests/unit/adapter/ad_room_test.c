@@ -334,7 +334,7 @@ START_TEST(test_NB_05_a_stop_gives_back_what_the_lun_was_granted)
     ck_assert(ad_credit_take_locked(fake_lun));
     ck_assert(!ad_credit_take_locked(fake_lun)); /* waits */
     shim_lock_exit(&fake_lun->lun_lock);
-    ad_credit_return(adp); /* granted, not used */
+    ad_credit_return(fake_lun); /* granted, not used */
     ck_assert_uint_eq(fake_lun->lun_granted, 1);
     ck_assert_ptr_eq(adp->adp_run_head, fake_lun);
     shim_lock_enter(&fake_lun->lun_lock);
@@ -343,7 +343,7 @@ START_TEST(test_NB_05_a_stop_gives_back_what_the_lun_was_granted)
     ck_assert_ptr_null(adp->adp_run_head); /* nobody looks after a LUN that is stopped */
     ck_assert_uint_eq(fake_lun->lun_granted, 0);
     ck_assert_uint_eq(adp->adp_credits_free, 1);
-    ad_credit_return(adp);
+    ad_credit_return(fake_lun);
     ck_assert_uint_eq(adp->adp_credits_free, 2);
     fake_down();
 }
