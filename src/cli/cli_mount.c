@@ -463,7 +463,7 @@ const struct cli_command cli_mount = {
     "        clears-queue       clears a disk's queue on CHECK CONDITION\n"
     "  --max-transfer BYTES     largest single command, 65536 to 1048576 (1048576)\n"
     "  --no-gather              an adapter without gathered writes\n"
-    "  --threads N              threads that serve the mount at once, at most; 1 to 1024 (256)\n"
+    "  --threads N              requests of one disk that are served at once, 1 to 1024 (256)\n"
     "  --allow-other            let other users in, as far as the next three let them\n"
     "  --mode OCTAL             permission bits of scsi0 and the disks (0600)\n"
     "  --uid USER, --gid GROUP  owner of the files, a name or a number (whoever mounts)\n"

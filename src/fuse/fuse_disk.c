@@ -170,6 +170,7 @@ int fuse_disk_probe(struct fuse_pair *pr, unsigned disk, char *err, size_t size)
     vd->vd_made = vd->vd_there = true;
     if (disk >= pr->pr_ndisks)
         pr->pr_ndisks = disk + 1;
+    atomic_store(&pr->pr_parts, pr->pr_ndisks);
     pthread_mutex_unlock(&vd->vd_mutex);
     pthread_rwlock_unlock(&pr->pr_tree);
     return 0;

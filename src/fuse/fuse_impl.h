@@ -48,6 +48,20 @@ static inline bool fuse_kind_is_dir(enum fuse_kind kind)
 
 #define SCP_NAME_BYTES 16u
 
+/* Workers that disks may hold at once, all together; each of them --threads at most, and its part of these.
+ */
+#define FUSE_GATE_THREADS 4096u
+/* That adapters may hold, and reports; and some for names, which wait for nobody. */
+#define FUSE_GATE_OTHERS  32u
+
+/* So many at once, and the rest waits without a worker (fuse_gate.c). */
+struct fuse_put;
+struct fuse_gate {
+    _Atomic unsigned g_busy, g_waiting;
+    pthread_mutex_t g_mutex; /* what is put down */
+    struct fuse_put *g_first, **g_last;
+};
+
 /*
  * One slot for a disk: two inodes. The first group changes with the disk, under pr_tree and vd_mutex; whoever
  * has a handle keeps it from changing, but for vd_there and vd_gen.
@@ -69,6 +83,8 @@ struct fuse_vdisk {
     pthread_mutex_t vd_mutex;   /* vd_block, vd_block_opens */
     struct scp_block *vd_block; /* one for all opens: its lock is what keeps partial blocks whole */
     unsigned vd_block_opens;
+
+    struct fuse_gate vd_gate; /* the slot's: there from the mount to its end */
 };
 
 /* An open file or directory. Owned by the kernel's file handle, from open to release. */
@@ -105,6 +121,8 @@ struct fuse_pair {
     dev_t pr_dev;                    /* st_dev of what is in the mount; set before it is served */
     pthread_rwlock_t pr_tree;        /* which disks there are */
     unsigned pr_ndisks;              /* slots in use or used before */
+    _Atomic unsigned pr_parts;       /* the same, for fuse_gate.c */
+    struct fuse_gate pr_gate_adapters, pr_gate_reports;
     struct fuse_vdisk pr_disks[SCP_DISKS_MAX];
 };
 
@@ -178,6 +196,24 @@ void fuse_file_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
                      struct fuse_file_info *fi);
 /* Close what is still open when the mount goes; the kernel need not say release for each. */
 void fuse_file_close_all(struct fuse_pair *pr);
+
+/* fuse_gate.c: the operations below that may have to wait for a device, a limited number of them at once. */
+void fuse_gate_init(struct fuse_gate *g);
+/* Nobody is in it or at it. */
+void fuse_gate_fini(struct fuse_gate *g);
+/* Each as the function it is named after, at once or when it is its turn; then from another worker. */
+void fuse_gate_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fuse_gate_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fuse_gate_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void fuse_gate_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
+                     struct fuse_file_info *fi);
+void fuse_gate_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fuse_gate_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void fuse_gate_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t length,
+                         struct fuse_file_info *fi);
+void fuse_gate_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
+void fuse_gate_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg, struct fuse_file_info *fi,
+                     unsigned flags, const void *in, size_t in_bytes, size_t out_bytes);
 
 /* fuse_disk.c: the disks' data. */
 int fuse_disk_probe(struct fuse_pair *pr, unsigned disk, char *err, size_t size);

@@ -6,10 +6,12 @@
  * a reply goes out on the queue its request came in on. Only a few idle threads are kept: the kernel
  * wakes them in turn, not the last one first, so each one more than needed comes with a cold buffer
  * and gets into the others' way at the medium's locks. More are started while all are busy, up to
- * the limit, so commands that take long hold up nobody. The limit has to be well above what one disk is
- * given at once: one that stops answering keeps a worker for each request until its timeouts are over, and
- * with none left neither the other disks nor .scpair would be served. A worker that is not needed costs
- * nothing.
+ * a limit for each disk (fuse_gate.c) and for all together, so commands that take long hold up nobody. A
+ * worker that is not needed costs nothing.
+ *
+ * Asynchronous requests (readahead, pages that are written back, libaio, io_uring) are counted by the kernel,
+ * for the whole mount, and those over a limit wait there: with the usual one a silent disk would stop the
+ * others, so we ask for as many as there may be.
  *
  * The end comes in one of two ways. Somebody unmounts: the kernel writes back what memory maps have
  * dirtied, the connection closes, the loop returns. Or a signal asks for it: see fuse_stop.c. Either
@@ -38,7 +40,8 @@
 
 #define SERVE_IDLE_PER_CPU 2u
 #define SERVE_IDLE_MIN     4u
-#define SERVE_BACKGROUND   128u   /* asynchronous requests at once: above any queue depth that helps */
+#define SERVE_BACKGROUND   65535u /* asynchronous requests at once; the kernel may take less */
+#define SERVE_FREE         32u    /* workers for names, over those that gates let in */
 #define SERVE_MMAP_BYTES   262144 /* malloc asks the system for anything from here on */
 
 /* ------------------------------------------------------------------ what the kernel is asked for */
@@ -62,17 +65,17 @@ static const struct fuse_lowlevel_ops fuse_serve_ops = {
     .setattr = fuse_tree_setattr,
     .readdir = fuse_tree_readdir,
     .statfs = fuse_tree_statfs,
-    .open = fuse_file_open,
-    .opendir = fuse_file_open,
-    .releasedir = fuse_file_release,
-    .release = fuse_file_release,
-    .read = fuse_file_read,
-    .write = fuse_file_write,
-    .flush = fuse_disk_flush,
-    .fsync = fuse_disk_fsync,
-    .fallocate = fuse_space_fallocate,
-    .lseek = fuse_space_lseek,
-    .ioctl = fuse_ioctl_call,
+    .open = fuse_gate_open,
+    .opendir = fuse_gate_open,
+    .releasedir = fuse_gate_release,
+    .release = fuse_gate_release,
+    .read = fuse_gate_read,
+    .write = fuse_gate_write,
+    .flush = fuse_gate_flush,
+    .fsync = fuse_gate_fsync,
+    .fallocate = fuse_gate_fallocate,
+    .lseek = fuse_gate_lseek,
+    .ioctl = fuse_gate_ioctl,
 };
 
 /* ------------------------------------------------------------------ the loop */
@@ -88,6 +91,14 @@ static unsigned fuse_serve_idle(unsigned threads)
     return idle < threads ? idle : threads;
 }
 
+/* The most there can be: what the gates let in, and some. */
+static unsigned fuse_serve_all(unsigned threads)
+{
+    const unsigned disks = threads * SCP_DISKS_MAX;
+
+    return (disks < FUSE_GATE_THREADS ? disks : FUSE_GATE_THREADS) + 2u * FUSE_GATE_OTHERS + SERVE_FREE;
+}
+
 /* Run the workers until the session ends. 0 or an errno. */
 static int fuse_serve_loop(struct fuse_session *se, struct fuse_stop *st, unsigned threads)
 {
@@ -100,7 +111,7 @@ static int fuse_serve_loop(struct fuse_session *se, struct fuse_stop *st, unsign
     (void)mallopt(M_MMAP_THRESHOLD, SERVE_MMAP_BYTES);
     fuse_loop_cfg_set_clone_fd(loop, 1);
     fuse_loop_cfg_set_idle_threads(loop, fuse_serve_idle(threads));
-    fuse_loop_cfg_set_max_threads(loop, threads);
+    fuse_loop_cfg_set_max_threads(loop, fuse_serve_all(threads));
     (void)fuse_spin_install(se); /* faster, not needed */
     rc = fuse_stop_begin(st);
     if (rc == 0) {
@@ -263,10 +274,18 @@ int fuse_serve(struct scp *p, const struct fuse_serve_config *cfg, char *err, si
     pthread_mutex_init(&pr->pr_mutex, NULL);
     pthread_cond_init(&pr->pr_plugs_over, NULL);
     pthread_rwlock_init(&pr->pr_tree, NULL);
+    fuse_gate_init(&pr->pr_gate_adapters);
+    fuse_gate_init(&pr->pr_gate_reports);
+    for (unsigned i = 0; i < SCP_DISKS_MAX; i++)
+        fuse_gate_init(&pr->pr_disks[i].vd_gate);
     error = fuse_serve_mount(pr, err, size);
     fuse_file_close_all(pr);
-    for (unsigned i = 0; i < SCP_DISKS_MAX; i++)
+    for (unsigned i = 0; i < SCP_DISKS_MAX; i++) {
         fuse_disk_fini(&pr->pr_disks[i]);
+        fuse_gate_fini(&pr->pr_disks[i].vd_gate);
+    }
+    fuse_gate_fini(&pr->pr_gate_reports);
+    fuse_gate_fini(&pr->pr_gate_adapters);
     pthread_rwlock_destroy(&pr->pr_tree);
     pthread_cond_destroy(&pr->pr_plugs_over);
     pthread_mutex_destroy(&pr->pr_mutex);

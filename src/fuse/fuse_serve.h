@@ -21,7 +21,7 @@
 /* What to serve, and where. */
 struct fuse_serve_config {
     const char *mountpoint; /* absolute path of a directory */
-    unsigned threads;       /* that take requests from the kernel at once */
+    unsigned threads;       /* that serve one disk at once, at most */
     bool allow_other;       /* other users may use the mount, as far as mode, uid and gid let them */
     mode_t mode;            /* permission bits of scsi0 and the disks */
     uid_t uid;              /* of every file in the mount */

@@ -6,68 +6,25 @@ Run by plug.sh, which makes the mount (hdisk0 stays). One "ok" or "FAIL" line pe
 failed.
 """
 import errno
-import json
-import mmap
 import os
 import subprocess
 import sys
 import threading
 import time
 
+sys.dont_write_bytecode = True
+from checks import control, expect, failed, page, report, result, server, stat  # noqa: E402
+
 HANDLES = 8
 REQUESTS = 64
 BLOCK = 4096
 BLKGETSIZE64 = 0x80081272
 scpair, mount, image, rounds = sys.argv[1:5]
-bad = 0
-
-
-def report(name, good, detail=""):
-    global bad
-    bad += not good
-    print(("ok   " if good else "FAIL ") + name + ("" if good else f": {detail}"))
-
-
-def result(func, *args):
-    """What func gives, or the errno it fails with, negative."""
-    try:
-        return func(*args)
-    except OSError as e:
-        return -e.errno
-
-
-def expect(name, want, func, *args):
-    got = result(func, *args)
-    report(name, got == want, f"wanted {want}, got {got}")
-
-
-def control(line):
-    """One line to .scpair/plug; what is said to it."""
-    fd = os.open(f"{mount}/.scpair/plug", os.O_RDWR)
-    try:
-        os.write(fd, line.encode())
-        return json.loads(os.pread(fd, 65536, 0))
-    finally:
-        os.close(fd)
-
-
-def stat():
-    with open(f"{mount}/.scpair/stat", encoding="utf-8") as f:
-        return json.load(f)
-
-
-def server():
-    with open(f"{mount}/.scpair/pid", encoding="utf-8") as f:
-        return int(f.read())
-
-
-def page():
-    return mmap.mmap(-1, BLOCK)
 
 
 def under_load():
     """8 handles and 64 requests in flight when the disk goes."""
-    control(f"plug scsi0 {image},queue=16")
+    control(mount, f"plug scsi0 {image},queue=16")
     fds = [os.open(f"{mount}/rhdisk1", os.O_RDWR | os.O_DIRECT) for _ in range(HANDLES - 2)]
     fds += [os.open(f"{mount}/hdisk1", os.O_RDWR) for _ in range(2)]
     cached = fds[-1]
@@ -87,7 +44,7 @@ def under_load():
         t.start()
     flying = 0
     while flying < REQUESTS and any(t.is_alive() for t in threads):
-        disk = stat()["disks"][1]
+        disk = stat(mount)["disks"][1]
         flying = disk["pending"] + disk["in_process"]
     report("64 requests are in flight", flying == REQUESTS, flying)
     # Whoever waits for a disk that is silent keeps none of the others waiting, with as many threads as is
@@ -98,7 +55,7 @@ def under_load():
     took = time.monotonic() - began
     report("and at once", took < 5, took)
     os.close(fd)
-    said = control("unplug hdisk1")
+    said = control(mount, "unplug hdisk1")
     report("unplug counts the handles", said == {"name": "hdisk1", "open": HANDLES}, said)
     for t in threads:
         t.join(20)
@@ -114,33 +71,34 @@ def under_load():
     expect("a page that was cached is not there any more", -errno.ENXIO, os.pread, cached, BLOCK, 0)
     for fd in fds[1:]:
         result(os.close, fd)
-    report("the number is not free while one is open", control("plug scsi0 ram:1M")["name"] == "hdisk2")
+    name = control(mount, "plug scsi0 ram:1M")["name"]
+    report("the number is not free while one is open", name == "hdisk2", name)
     result(os.close, fds[0])
-    report("and is, after the last close", control(f"plug scsi0 {image}")["name"] == "hdisk1")
+    report("and is, after the last close", control(mount, f"plug scsi0 {image}")["name"] == "hdisk1")
     fd = os.open(f"{mount}/rhdisk1", os.O_RDWR | os.O_DIRECT)
     expect("the next disk of that number works", BLOCK, os.pwritev, fd, [page()], 0)
     os.close(fd)
-    control("unplug hdisk1")
-    control("unplug hdisk2")
+    control(mount, "unplug hdisk1")
+    control(mount, "unplug hdisk2")
 
 
 def many():
     """Rounds of plug, use, unplug while open, close: descriptors and memory stay."""
-    descriptors = f"/proc/{server()}/fd"
-    alone = stat()["memory"]["dd"]  # hdisk0's
+    descriptors = f"/proc/{server(mount)}/fd"
+    alone = stat(mount)["memory"]["dd"]  # hdisk0's
     before = after = None
     for i in range(int(rounds)):
-        name = control(f"plug scsi0 {image if i % 2 else 'ram:1M'}")["name"]
+        name = control(mount, f"plug scsi0 {image if i % 2 else 'ram:1M'}")["name"]
         fds = [os.open(f"{mount}/{r}{name}", os.O_RDWR) for r in ("", "r")]
         if name != "hdisk1" or len(os.pread(fds[1], BLOCK, 0)) != BLOCK or os.pwrite(fds[0], b"x", 1) != 1:
             report(f"round {i}", False, name)
-        control(f"unplug {name}")
+        control(mount, f"unplug {name}")
         for fd in fds:
             result(os.close, fd)
         # A release comes after the close that causes it.
-        while stat()["memory"]["dd"] != alone:
+        while stat(mount)["memory"]["dd"] != alone:
             pass
-        after = (len(os.listdir(descriptors)), sum(stat()["memory"].values()))
+        after = (len(os.listdir(descriptors)), sum(stat(mount)["memory"].values()))
         before = before or (after if i == 3 else None)
     name = f"{rounds} rounds leave {after[0]} descriptors and {after[1]} bytes as they were"
     report(name, after == before, before)
@@ -150,4 +108,4 @@ under_load()
 os.truncate(image, 0)
 os.truncate(image, 16 << 20)
 many()
-sys.exit(bad != 0)
+sys.exit(failed())

@@ -12,30 +12,13 @@ import shutil
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True
+from checks import expect, failed, report, result  # noqa: E402
+
 MIB = 1 << 20
 SIZE = 16 * MIB
 scpair, mount, image = sys.argv[1:4]
 hdisk, rhdisk = f"{mount}/hdisk0", f"{mount}/rhdisk0"
-bad = 0
-
-
-def report(name, good, detail=""):
-    global bad
-    bad += not good
-    print(("ok   " if good else "FAIL ") + name + ("" if good else f": {detail}"))
-
-
-def result(func, *args):
-    """What func gives, or the errno it fails with, negative."""
-    try:
-        return func(*args)
-    except OSError as e:
-        return -e.errno
-
-
-def expect(name, want, func, *args):
-    got = result(func, *args)
-    report(name, got == want, f"wanted {want}, got {got}")
 
 
 def inject(*rules):
@@ -121,4 +104,4 @@ memory_map()
 block_writes()
 block_reads()
 raw()
-sys.exit(1 if bad else 0)
+sys.exit(failed())
