@@ -32,7 +32,8 @@
  * the bit is set first and the attempt then repeated once, and a timer stands behind it.
  *
  * *Order.* The head blocks the rest: the adapter driver never reorders. Two threads may carry two
- * commands to the chip side by side; for SIMPLE tags the device may swap them anyway. An ORDERED
+ * commands to the chip side by side, although one thread sent both; for SIMPLE tags the device may swap them
+ * anyway (docs/life-of-a-request.md, "In which order"). An ORDERED
  * or HEAD OF QUEUE command waits until nothing is on the way to the chip, and nothing follows
  * until it has arrived. What comes back from start() unsent goes in again by sequence number.
  *

@@ -12,8 +12,9 @@
  * ioctls; fib_limit.c how long
  * things may take; fib_head.c and fib_request.c a head of its own on an adapter; fib_hot.c an adapter that
  * comes and goes; fib_chip.c a chip without room; fib_cmds.c commands besides READ and WRITE; fib_guest.c
- * somebody else on a head's LUN; fib_life.c opening, closing, configuring; fib_faults.c misbehaviour;
- * fib_batch.c many seeds; fib_main.c the command line.
+ * somebody else on a head's LUN; fib_idle.c what
+ * is held while nothing is under way; fib_blame.c bad blocks and who is blamed; fib_life.c opening, closing,
+ * configuring; fib_faults.c misbehaviour; fib_batch.c many seeds; fib_main.c the command line.
  */
 #ifndef FIB_H
 #define FIB_H
@@ -56,7 +57,7 @@ enum fib_role {
 };
 
 /* What is known of a sector. */
-enum { FIB_SURE, FIB_UNSURE, FIB_ORDERED /* written twice without waiting: the second counts */ };
+enum { FIB_SURE, FIB_UNSURE, FIB_ORDERED /* written twice, and the second counts */ };
 
 struct fib_disk {
     enum fib_role dk_role;
@@ -85,6 +86,7 @@ struct fib_slot {
     unsigned sl_disk;
     struct fib_slot *sl_pair;   /* the other of two writes to one place */
     bool sl_second;             /* sent after it */
+    bool sl_after;              /* and after it had come back */
     size_t sl_beyond;           /* bytes that lie behind the end of the disk */
     uint64_t sl_since, sl_naps; /* when it was sent */
     uint8_t *sl_cell;
@@ -115,6 +117,8 @@ struct fib_caller {
     const char *c_doing;
     uint64_t c_since, c_naps;
     uint64_t c_requests, c_errors;
+    unsigned c_dawdlers;  /* its iodone routines that stay */
+    uint64_t c_stayed_ns; /* when the last of them went */
 };
 
 /* ---------------------------------------------------------------- the world */
@@ -139,6 +143,7 @@ struct fib_world {
     unsigned w_busy, w_later, w_pieces;
     /* Commands that the chip loses: FIB_LOST_*. */
     unsigned w_lost;
+    bool w_bad;     /* some blocks are, and nothing else */
     bool w_dawdles; /* heads stay in their iodone routines for a while */
     unsigned w_dawdlers;
     uint64_t w_limit_ns;
@@ -148,10 +153,11 @@ struct fib_world {
     struct fib_disk w_disks[FIB_DISKS_MAX];
     struct fib_caller w_callers[FIB_CALLERS_MAX];
     struct fib_head *w_heads[FIB_CALLERS_MAX];
-    uint64_t w_naps;    /* virtual time that fibres were kept off their processor */
-    uint64_t w_nap_end; /* when the last of them is back */
-    uint64_t w_rules;   /* faults set */
-    bool w_cleared;     /* faults are over */
+    uint64_t w_naps;     /* virtual time that fibres were kept off their processor */
+    uint64_t w_nap_end;  /* when the last of them is back */
+    uint64_t w_found_ns; /* when a chip has found what it had lost */
+    uint64_t w_rules;    /* faults set */
+    bool w_cleared;      /* faults are over */
 };
 /* Until a reset of the bus; or for longer than that, on a head's own disk. */
 enum { FIB_LOST_NONE, FIB_LOST_RESET, FIB_LOST_LONG };
@@ -185,7 +191,8 @@ const char *fib_number(const char *text, uint64_t *out);
 /* Errors are possible. */
 static inline bool fib_trouble(void)
 {
-    return fib_world.w_faults != 0 || fib_world.w_slow || fib_world.w_lost != FIB_LOST_NONE;
+    return fib_world.w_faults != 0 || fib_world.w_slow || fib_world.w_lost != FIB_LOST_NONE ||
+           fib_world.w_bad;
 }
 /* One of those a misbehaving bus may cause, to who asked for something valid. */
 bool fib_plausible(int error);
@@ -283,6 +290,14 @@ void fib_chip_between(devno_t devno, uint64_t seed);
 void fib_chip_away(devno_t devno);
 /* Has a chip lost the command of this request, and not given it back? */
 bool fib_chip_keeps(const struct sc_buf *sb);
+
+/* fib_blame.c: bad blocks on the disks with data, if the seed wants them; and how a request to one of them
+ * ended, without what lies beyond its end; whether what it has moved is told to the block. */
+void fib_blame_prepare(struct fib_world *w);
+void fib_blame(const char *who, unsigned disk, uint64_t off, size_t bytes, int error, size_t moved,
+               bool exact);
+/* fib_idle.c: nothing is under way on this disk, which is open. */
+void fib_idle(const struct fib_world *w, unsigned disk);
 
 /* fib_cmds.c: a well-formed command, and how much data goes which way. */
 struct fib_cdb {

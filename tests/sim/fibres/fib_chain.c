@@ -5,7 +5,7 @@
  * What is judged when a request ends: exactly once; nothing of it changed since; b_resid within b_bcount;
  * without a fault no error; the bytes before the residual are right even when the rest failed; memory beside
  * the data untouched; and, of two writes to one place sent one after the other, that the second is on the
- * medium.
+ * medium where that is promised.
  */
 #include "fib.h"
 
@@ -17,15 +17,29 @@ static bool send_some(struct fib_caller *c);
 
 /* ---------------------------------------------------------------- completion */
 
-/* Both of a pair have ended: the second counts, if both ended well. */
+/*
+ * One command at a time: then two requests of one thread keep the order in which it sent them, through every
+ * queue, error and retry. A tagged disk may have both, or two threads carry them to the chip, and it may swap
+ * them.
+ */
+static bool one_at_a_time(unsigned disk)
+{
+    const struct scp_disk_spec *d = &fib_world.w_disk_specs[disk];
+
+    return d->no_tags || d->queue == 1;
+}
+
+/* Both of a pair have ended. The second counts when it was sent after the first had come back, or when both
+ * ended well on a disk that takes one at a time. */
 static void pair_ended(struct fib_slot *s)
 {
     struct fib_slot *second = s->sl_second ? s : s->sl_pair, *first = second->sl_pair;
     struct fib_disk *d = &fib_world.w_disks[s->sl_disk];
     const uint64_t off = (uint64_t)second->sl_buf.b_blkno << DEV_BSHIFT;
-    const bool good = !((first->sl_buf.b_flags | second->sl_buf.b_flags) & B_ERROR) &&
-                      first->sl_buf.b_resid == first->sl_beyond &&
-                      second->sl_buf.b_resid == second->sl_beyond;
+    const bool both = !((first->sl_buf.b_flags | second->sl_buf.b_flags) & B_ERROR) &&
+                      first->sl_buf.b_resid == first->sl_beyond;
+    const bool good = second->sl_buf.b_resid == second->sl_beyond &&
+                      (second->sl_after || (both && one_at_a_time(s->sl_disk)));
     const size_t bytes = second->sl_buf.b_bcount - second->sl_beyond;
 
     memcpy(d->dk_shadow + off, second->sl_buf.b_un.b_addr, bytes);
@@ -43,6 +57,7 @@ static void judge(struct fib_slot *s)
     SCHED_CHECK(!(bp->b_flags & B_ERROR) == (bp->b_error == 0),
                 "contract: B_ERROR is%s set and b_error is %d", bp->b_flags & B_ERROR ? "" : " not",
                 bp->b_error);
+    SCHED_CHECK(!bp->av_forw, "contract: a request comes back with another one behind it");
     SCHED_CHECK(bp->b_flags & B_DONE, "contract: B_DONE is not set in iodone");
     SCHED_CHECK(bp->b_resid <= bp->b_bcount, "contract: residual %zu of %zu", bp->b_resid, bp->b_bcount);
     SCHED_CHECK(fib_trouble() || (error == 0 && bp->b_resid == s->sl_beyond),
@@ -54,6 +69,8 @@ static void judge(struct fib_slot *s)
     SCHED_CHECK(error == 0 || bp->b_resid > s->sl_beyond,
                 "error: hdisk%u: failed with %d and yet everything was moved", s->sl_disk, error);
     SCHED_CHECK(bp->b_resid >= s->sl_beyond, "data: hdisk%u: more was moved than there is", s->sl_disk);
+    fib_blame(c->c_name, s->sl_disk, off, bp->b_bcount - s->sl_beyond, error, bp->b_bcount - bp->b_resid,
+              true);
     if (!c->c_tight)
         fib_guard_check(c->c_name, bp->b_un.b_addr, bp->b_bcount);
     if (s->sl_pair)
@@ -138,7 +155,7 @@ static struct fib_slot *slot_make(struct fib_caller *c, unsigned disk, bool writ
     memset(bp, 0, sizeof(*bp));
     s->sl_caller = c;
     s->sl_busy = true;
-    s->sl_ended = s->sl_second = false;
+    s->sl_ended = s->sl_second = s->sl_after = false;
     s->sl_pair = NULL;
     s->sl_beyond = 0;
     s->sl_disk = disk;
@@ -294,17 +311,6 @@ static void send_end(struct fib_caller *c, unsigned disk)
     send_chain(c, &s->sl_buf);
 }
 
-/*
- * Does the second of two writes count? A device with both of them may end them in any order, and does when a
- * fault hits the first alone; one command at a time leaves the order to the drivers.
- */
-static bool has_order(unsigned disk)
-{
-    const struct scp_disk_spec *d = &fib_world.w_disk_specs[disk];
-
-    return !fib_trouble() || d->no_tags || d->queue == 1;
-}
-
 /* Two writes to one place, one after the other, without waiting for the first. */
 static void send_pair(struct fib_caller *c, unsigned disk)
 {
@@ -329,8 +335,10 @@ static void send_pair(struct fib_caller *c, unsigned disk)
         second = NULL;
     }
     send_chain(c, &first->sl_buf);
-    if (second)
+    if (second) {
+        second->sl_after = first->sl_ended;
         send_chain(c, &second->sl_buf);
+    }
 }
 
 /* ---------------------------------------------------------------- the caller */
@@ -352,7 +360,7 @@ void fib_chain_run(void *arg)
         c->c_resubmits = 4;
         if (fib_percent(&c->c_rng, 10))
             fib_look();
-        if (fib_percent(&c->c_rng, c->c_pairs) && has_order(disk))
+        if (fib_percent(&c->c_rng, c->c_pairs))
             send_pair(c, disk);
         else if (fib_percent(&c->c_rng, 5))
             send_end(c, disk);

@@ -57,6 +57,7 @@ static void found(struct chip *ch, enum ad_result result)
         return;
     ch->ch_lost = NULL;
     ch->ch_lost_sb = NULL;
+    fib_world.w_found_ns = shim_now_ns();
     xfer->xfer_result = (uint8_t)result;
     xfer->xfer_scsi_status = 0;
     xfer->xfer_resid = xfer->xfer_bytes;

@@ -9,7 +9,8 @@
  * retries one after the other
  * - a lost command (wedged): 150 s for its neighbours: its timeout, the ladder, a minute. Itself: when it is
  * given back
- * - a thread stays in iodone: 5 s for a head's request whose strategy has returned (starved)
+ * - a head stays in iodone: 5 s for another one's request whose strategy has returned (starved). What comes
+ * back behind it for its own LUN waits for it, because responses have an order
  *
  * Time for which fibres were kept off their processor is added to each, and so is the rest of a time that had
  * begun before.
@@ -51,16 +52,18 @@ void fib_late_request(const struct fib_caller *c, const struct sc_buf *sb, uint6
 {
     if (sb && fib_chip_keeps(sb))
         return;
+    /* What has just been found is not home yet. */
     if (sb && fib_world.w_lost == FIB_LOST_LONG)
-        late("wedged", c->c_name, 150ull * SECOND_NS, since, naps);
+        late("wedged", c->c_name, 150ull * SECOND_NS,
+             since > fib_world.w_found_ns ? since : fib_world.w_found_ns, naps);
     else
         late("late-request", c->c_name, fib_world.w_limit_ns, since, naps);
 }
 
 void fib_late_starved(const struct fib_caller *c, uint64_t since, uint64_t naps)
 {
-    if (fib_world.w_dawdlers > 0)
-        late("starved", c->c_name, FIB_LIMIT_GOOD_NS, since, naps);
+    if (fib_world.w_dawdlers > 0 && c->c_dawdlers == 0)
+        late("starved", c->c_name, FIB_LIMIT_GOOD_NS, since > c->c_stayed_ns ? since : c->c_stayed_ns, naps);
 }
 
 /* What a caller sleeps in. */
@@ -122,8 +125,11 @@ void fib_dawdle(struct fib_caller *c)
         !fib_percent(&c->c_rng, 10))
         return;
     fib_world.w_dawdlers++;
+    c->c_dawdlers++;
     fib_leave(c);
     shim_delay_ns(20ull * SECOND_NS);
     fib_enter(c);
+    c->c_dawdlers--;
+    c->c_stayed_ns = shim_now_ns();
     fib_world.w_dawdlers--;
 }

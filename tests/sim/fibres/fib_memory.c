@@ -100,8 +100,8 @@ void fib_compare(const char *who, unsigned disk, uint64_t off, const uint8_t *da
         if (state == FIB_ORDERED && !fib_looked_for("order"))
             continue;
         if (state == FIB_ORDERED)
-            sched_fail("order: %s: hdisk%u: byte %llu holds the first of two writes sent one after the other",
-                       who, disk, (unsigned long long)(off + at));
+            sched_fail("order: %s: hdisk%u: byte %llu does not hold the second of two writes", who, disk,
+                       (unsigned long long)(off + at));
         sched_fail("data: %s: hdisk%u: wrong data at byte %llu of the disk, %zu of a read of %zu", who, disk,
                    (unsigned long long)(off + at), at, moved);
     }

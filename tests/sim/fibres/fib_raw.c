@@ -92,13 +92,24 @@ static void raw_judge(struct fib_caller *c, unsigned disk, bool write, uint64_t 
                       size_t beyond, const struct uio *uio, int error, bool refusable)
 {
     const bool complete = error == 0 && uio->uio_resid == beyond;
+    size_t left = 0;
+
+    for (int i = 0; i < uio->uio_iovcnt; i++)
+        left += uio->uio_iov[i].iov_len;
 
     SCHED_CHECK(uio->uio_resid <= bytes && uio->uio_resid >= beyond, "contract: raw I/O: %zu left of %zu",
                 uio->uio_resid, bytes);
+    SCHED_CHECK(
+        (uint64_t)uio->uio_offset == off + bytes - uio->uio_resid && left == uio->uio_resid,
+        "contract: raw I/O: %zu of %zu left, but the offset has moved by %lld and the pieces hold %zu",
+        uio->uio_resid, bytes, (long long)uio->uio_offset - (long long)off, left);
     SCHED_CHECK(complete || fib_trouble() || (refusable && error == EINVAL),
                 "error: %s: hdisk%u: raw %s of %zu bytes at %llu: errno %d (%s), %zu left, without any fault",
                 c->c_name, disk, write ? "write" : "read", bytes, (unsigned long long)off, error,
                 scp_strerror(error), uio->uio_resid);
+    /* uphysio counts to the first buf that failed, a gathered write all or nothing. */
+    if (!refusable)
+        fib_blame(c->c_name, disk, off, bytes - beyond, error, bytes - uio->uio_resid, false);
     SCHED_CHECK(error == 0 || fib_plausible(error) || (refusable && error == EINVAL),
                 "error: %s: hdisk%u: raw I/O: errno %d (%s)", c->c_name, disk, error, scp_strerror(error));
 }

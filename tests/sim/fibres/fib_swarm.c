@@ -141,6 +141,8 @@ static void choose_holding_up(struct fib_world *w)
     } else if (which < 12 && fib_looked_for("wedged")) {
         w->w_lost = FIB_LOST_LONG;
         w->w_faults = 0;
+    } else if (which >= 85 && !fib_trouble()) {
+        w->w_bad = true;
     } else if (which < 24 && !fib_trouble() && fib_looked_for("starved")) {
         w->w_dawdles = true;
     }
@@ -213,6 +215,8 @@ void fib_describe(const struct fib_world *w, const struct sched *s)
         printf("  %s\n", w->w_dawdles                  ? "heads stay in iodone"
                          : w->w_lost == FIB_LOST_RESET ? "commands are lost until a bus reset"
                                                        : "commands are lost for long");
+    if (w->w_bad)
+        printf("  some blocks are bad\n");
     for (unsigned i = 0; i < w->w_spec.nadapters; i++)
         printf("  scsi%u: %u disks, %s, %s, maximum transfer %llu\n", i, w->w_adapter_specs[i].ndisks,
                w->w_adapter_specs[i].no_gather ? "no gather" : "gather",
