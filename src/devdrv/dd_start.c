@@ -548,7 +548,8 @@ void dd_run_plugged(struct dd_unit *un, struct dd_plug *plug, uintptr_t me, int 
     dd_plug_drop(un, plug);
 }
 
-void dd_run(struct dd_unit *un, const struct dd_chain *submitted, uint32_t geometry)
+/* These two out of line: who finds his plug open shall not make room for one on the stack. */
+__attribute__((noinline)) void dd_run(struct dd_unit *un, const struct dd_chain *submitted, uint32_t geometry)
 {
     struct dd_plug local;
     uintptr_t me = dd_plug_self();
@@ -560,7 +561,7 @@ void dd_run(struct dd_unit *un, const struct dd_chain *submitted, uint32_t geome
     dd_run_plugged(un, plug, me, old);
 }
 
-void dd_run_done(struct dd_unit *un, struct dd_cmd *cmd)
+__attribute__((noinline)) void dd_run_done(struct dd_unit *un, struct dd_cmd *cmd)
 {
     struct dd_plug local;
     uintptr_t me = dd_plug_self();

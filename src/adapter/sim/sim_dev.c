@@ -54,6 +54,12 @@ static int sim_dev_dma_map(struct shim_dev *dev, const struct iovec *vec, uint32
 
     (void)dev;
     (void)dir;
+    if (SC_LIKELY(n == 1 && vec[0].iov_len != 0 && map->map_segs_max != 0)) { /* as nearly always */
+        segs[0].seg_addr = (uintptr_t)vec[0].iov_base;
+        map->map_bytes = segs[0].seg_bytes = vec[0].iov_len;
+        map->map_nsegs = 1;
+        return SHIM_MAP_OK;
+    }
     for (uint32_t i = 0; i < n; i++) {
         uint64_t addr = (uintptr_t)vec[i].iov_base;
 
