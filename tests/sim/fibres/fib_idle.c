@@ -12,8 +12,6 @@
 
 #define IDLE(cond, ...) SCHED_CHECK(cond, "idle: " __VA_ARGS__)
 
-static unsigned bits(uint32_t word) { return (unsigned)__builtin_popcount(word); }
-
 static uint32_t free_commands(const struct dd_unit *un)
 {
     uint32_t n = 0;
@@ -42,8 +40,8 @@ static void unit_idle(const struct dd_unit *un, unsigned i)
 
 static void lun_idle(const struct ad_lun *lun, unsigned i)
 {
-    const uint32_t lane = atomic_load_explicit(&lun->lun_lane, memory_order_relaxed);
-    const uint32_t slots = lane & AD_LANE_OPEN ? bits(lun->lun_lane_slots) : 0;
+    const uint32_t in_lane = atomic_load_explicit(&lun->lun_lane_slots, memory_order_relaxed);
+    const uint32_t slots = (uint32_t)__builtin_popcount(in_lane);
 
     IDLE(lun->lun_state == AD_LUN_RUN, "hdisk%u: its LUN is in state %u", i, lun->lun_state);
     IDLE(lun->lun_active == 0 && lun->lun_queued == 0 && lun->lun_flushing == 0 && lun->lun_responses == 0,
