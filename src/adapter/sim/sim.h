@@ -196,7 +196,10 @@ struct sim_disk_stats {
     uint64_t st_protocol[SIM_PROTOCOL_COUNT];
 };
 void sim_disk_stats_get(struct sim_disk *disk, struct sim_disk_stats *out);
-/* Called for every command delivered, before it is executed; NULL turns it off. For tests. */
+/*
+ * Called for every command delivered, before it is executed, with the disk's lock held: it may look at the
+ * command, and call nothing of the bus. NULL turns it off. For tests.
+ */
 void sim_disk_watch(struct sim_disk *disk, void (*fn)(void *arg, const struct ad_xfer *xfer), void *arg);
 
 /*

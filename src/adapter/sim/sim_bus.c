@@ -160,34 +160,21 @@ static bool sim_active_enter(struct sim_disk *disk)
     return true;
 }
 
-static void sim_tell_watcher(struct sim_disk *disk, const struct ad_xfer *xfer)
-{
-    void (*fn)(void *, const struct ad_xfer *);
-    void *arg;
-
-    shim_lock_enter(&disk->dk_lock);
-    fn = disk->dk_watch;
-    arg = disk->dk_watch_arg;
-    shim_lock_exit(&disk->dk_lock);
-    if (fn)
-        fn(arg, xfer);
-}
-
 /*
- * A command arrives, unless the LUN is frozen: between the look and the arrival sim_freeze() waits for us.
+ * A command arrives, unless the LUN is frozen. Under the lock that sim_freeze() takes, so that it has
+ * arrived, and the watcher been told, or it does not: a freeze on top of this thread could not wait for it.
  * The odd bits of that moment go to *odd.
  */
 static bool sim_arrive(struct sim_disk *disk, const struct ad_xfer *xfer, uint32_t *odd)
 {
     bool frozen;
 
-    atomic_fetch_add_explicit(&disk->dk_arriving, 1, memory_order_seq_cst);
-    shim_sched_point();
+    shim_lock_enter(&disk->dk_lock);
     *odd = atomic_load_explicit(&disk->dk_odd, memory_order_seq_cst);
     frozen = (*odd & SIM_ODD_FROZEN) && !(xfer->xfer_flags & AD_XFER_PAST);
-    if (!frozen && (*odd & (SIM_ODD_WATCH | SIM_ODD_GONE)) == SIM_ODD_WATCH)
-        sim_tell_watcher(disk, xfer);
-    atomic_fetch_sub_explicit(&disk->dk_arriving, 1, memory_order_seq_cst);
+    if (!frozen && (*odd & (SIM_ODD_WATCH | SIM_ODD_GONE)) == SIM_ODD_WATCH && disk->dk_watch)
+        disk->dk_watch(disk->dk_watch_arg, xfer);
+    shim_lock_exit(&disk->dk_lock);
     return !frozen;
 }
 

@@ -166,8 +166,6 @@ struct sim_disk {
     struct shim_lock dk_lock; /* everything below */
     uint32_t dk_gate;         /* reasons to keep the hot path closed */
     uint32_t dk_frozen;       /* freezes of the chip's contract that have not been undone */
-    _Atomic uint32_t
-        dk_arriving; /* threads between the look whether it is frozen and the command's arrival */
     struct sim_nexus dk_nexus[SIM_NEXUS_COUNT];
     struct sim_fault_slot dk_fault[SIM_FAULTS_MAX];
     uint32_t dk_faults;

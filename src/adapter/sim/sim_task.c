@@ -81,9 +81,6 @@ void sim_freeze(struct sim_disk *disk)
     sim_disk_odd_update_locked(disk);
     shim_lock_exit(&disk->dk_lock);
     sim_gate_drain(disk);
-    for (uint64_t ns = 1000; atomic_load_explicit(&disk->dk_arriving, memory_order_seq_cst) != 0;
-         ns = sim_longer(ns))
-        shim_delay_ns(ns);
 }
 
 /* Undo n freezes; before the core was there, there were none. */

@@ -5,6 +5,8 @@
  */
 #include "small.h"
 
+#include "adapter/sim/sim.h"
+
 #define TURN_DEV SC_MAKEDEV(5, 0)
 
 static void start(struct shim_thread *t, void (*fn)(void *arg), void *arg, const char *name)
@@ -244,6 +246,58 @@ static void run_diagnostic(const struct det_strategy *st, uint64_t seed)
     small_down();
 }
 
+/* ---------------------------------------------------------------- the simulated bus */
+
+static struct sim_bus *bus;
+static bool bus_frozen;
+static unsigned bus_told;
+
+static void bus_freeze(struct shim_timer *t)
+{
+    (void)t;
+    sim_hw_ops.freeze(bus, 1, 0);
+    bus_frozen = true;
+}
+
+static void bus_watch(void *arg, const struct ad_xfer *x)
+{
+    (void)arg;
+    (void)x;
+    SCHED_CHECK(!bus_frozen, "a command has arrived at a LUN that was frozen before");
+    bus_told++;
+}
+
+/* A command arrives, and the LUN is frozen by another thread, or by an interrupt on top of this one. */
+static void run_arrive(const struct det_strategy *st, uint64_t seed)
+{
+    static const uint8_t ready[6] = {0}; /* TEST UNIT READY */
+    const struct sim_bus_config cfg = {.sb_adapter_id = 7};
+    struct sim_disk_config disk = {.sd_id = 1, .sd_block_bytes = 512, .sd_blocks = 8};
+    struct ad_xfer x = {.xfer_id = 1, .xfer_cdb = ready, .xfer_cdb_len = sizeof(ready), .xfer_qmsg = SC_NO_Q};
+    struct shim_timer t;
+    int said;
+
+    small_host(st, seed);
+    bus_frozen = false;
+    bus_told = 0;
+    SCHED_CHECK(sim_bus_create(&cfg, &bus) == 0 && sim_medium_null(&disk.sd_ops, &disk.sd_medium) == 0 &&
+                    sim_disk_add(bus, &disk) == 0,
+                "no bus");
+    sim_disk_watch(sim_disk_find(bus, 1, 0), bus_watch, NULL);
+    shim_timer_init(&t, bus_freeze, NULL);
+    SCHED_CHECK(shim_timer_arm(&t, shim_now_ns()) == 0, "no timer");
+    said = sim_hw_ops.start(bus, &x);
+    SCHED_CHECK(said == (bus_told ? AD_HW_DONE : AD_HW_FROZEN), "start() says %d, the disk was told %u times",
+                said, bus_told);
+    while (!bus_frozen)
+        shim_delay_ns(1000);
+    sim_hw_ops.thaw(bus, 1, 0, 1);
+    while (shim_timer_cancel(&t) == SHIM_CANCEL_RUNNING)
+        shim_delay_ns(1000);
+    sim_bus_destroy(bus);
+    small_down();
+}
+
 /* ---------------------------------------------------------------- the list */
 
 static const struct sched_program programs[] = {
@@ -253,6 +307,7 @@ static const struct sched_program programs[] = {
     {"absent-detach", "open of an adapter that is not there against ad_detach", run_absent_detach, false,
      NULL},
     {"open-close-turns", "open and close of one device come one after the other", run_turns, false, NULL},
+    {"sim-arrive", "a LUN of the simulated bus is frozen while a command arrives", run_arrive, true, NULL},
     {"diagnostic-flag", "an ioctl beside an open", run_diagnostic, false, NULL},
 };
 const struct small_group small_life = {"life", programs, SC_ARRAY_SIZE(programs)};
