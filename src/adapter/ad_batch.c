@@ -42,14 +42,16 @@
 
 /* ---------------------------------------------------------------- to the chip */
 
-/* It is the chip's from now on. Returns its deadline, 0 none. */
+/* It is the chip's from now on. Returns when to look after it, UINT64_MAX never. */
 static uint64_t ad_pend_locked(struct ad_lun *lun, struct ad_cmd *cmd, uint64_t *now)
 {
+    uint64_t guard;
+
     SHIM_ASSERT(cmd->cmd_state == AD_CMD_STARTING);
     cmd->cmd_state = AD_CMD_PENDING;
     AD_TRACE(HKWD_AD_PENDING, cmd->cmd_sb, 0, 0, 0);
     ad_arrived_locked(lun, cmd);
-    if (*now == 0 && (cmd->cmd_sb->timeout_value != 0 || (cmd->cmd_flags & AD_CMD_CANCEL)))
+    if (*now == 0)
         *now = shim_now_ns();
     if (SC_UNLIKELY(cmd->cmd_flags & AD_CMD_CANCEL)) {
         cmd->cmd_flags |= AD_CMD_WANT_ABORT;
@@ -59,7 +61,8 @@ static uint64_t ad_pend_locked(struct ad_lun *lun, struct ad_cmd *cmd, uint64_t 
     } else if (cmd->cmd_sb->timeout_value != 0) {
         cmd->cmd_deadline_ns = *now + cmd->cmd_sb->timeout_value * AD_NS_PER_S;
     }
-    return cmd->cmd_deadline_ns;
+    guard = ad_guard_begin_locked(lun, cmd, *now);
+    return cmd->cmd_deadline_ns != 0 && cmd->cmd_deadline_ns < guard ? cmd->cmd_deadline_ns : guard;
 }
 
 /*
@@ -84,7 +87,7 @@ void ad_started_lock(struct ad_lun *lun, struct ad_cmd **cmds, unsigned n)
         }
         pending = true;
         deadline = ad_pend_locked(lun, cmds[i], &now);
-        if (deadline != 0 && deadline < first)
+        if (deadline < first)
             first = deadline;
     }
     *tail = NULL;

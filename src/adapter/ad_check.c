@@ -179,16 +179,15 @@ static const char *ad_slots_check_locked(const struct ad_lun *lun)
 
     if (wrong != NULL)
         return wrong;
-    for (uint32_t i = 0; i < lun->lun_nfree; i++)
-        if (lun->lun_free[i] < AD_LANE_SLOTS && (in_lane & (1u << lun->lun_free[i])))
+    for (uint32_t i = 0; i < lun->lun_nfree; i++) {
+        const uint16_t slot = lun->lun_free[(lun->lun_free_at + i) % lun->lun_openings];
+
+        if (slot < AD_LANE_SLOTS && (in_lane & (1u << slot)))
             return "a slot is free and in the lane";
-    for (uint32_t i = 0; i < lun->lun_nfree; i++)
-        if (lun->lun_free[i] >= lun->lun_openings || lun->lun_cmds[lun->lun_free[i]].cmd_state != AD_CMD_FREE)
-            return "a tag on the free stack is not free";
-    for (uint32_t i = 0; i < lun->lun_nfree; i++)
-        for (uint32_t j = i + 1; j < lun->lun_nfree; j++)
-            if (lun->lun_free[i] == lun->lun_free[j])
-                return "a tag is on the free stack twice";
+    }
+    wrong = ad_tags_check_locked(lun);
+    if (wrong != NULL)
+        return wrong;
     for (uint32_t i = 0; i <= lun->lun_openings; i++) {
         const struct ad_cmd *cmd = &lun->lun_cmds[i];
 

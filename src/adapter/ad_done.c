@@ -36,6 +36,8 @@ void ad_arrived_locked(struct ad_lun *lun, struct ad_cmd *cmd)
 /* Give a slot back. Nothing of the command may be live any more. */
 static inline void ad_release_locked(struct ad_lun *lun, struct ad_cmd *cmd)
 {
+    bool suspect;
+
     SHIM_ASSERT(cmd->cmd_pins == 0 && lun->lun_active > 0);
     if (cmd->cmd_state == AD_CMD_STARTING)
         ad_arrived_locked(lun, cmd);
@@ -53,12 +55,15 @@ static inline void ad_release_locked(struct ad_lun *lun, struct ad_cmd *cmd)
         lun->lun_gate &= ~AD_GATE_SEGS;
         cmd->cmd_long = 0;
     }
+    suspect = SC_UNLIKELY(cmd->cmd_xfer.xfer_result != AD_RES_GOOD) && ad_tag_is_suspect(cmd);
     cmd->cmd_state = AD_CMD_FREE;
     cmd->cmd_flags = 0;
     cmd->cmd_deadline_ns = 0;
     lun->lun_active--;
-    if (cmd->cmd_slot < lun->lun_openings)
-        lun->lun_free[lun->lun_nfree++] = cmd->cmd_slot;
+    if (SC_UNLIKELY(suspect))
+        ad_quarantine_locked(lun, cmd->cmd_slot);
+    else if (cmd->cmd_slot < lun->lun_openings)
+        ad_tag_give_locked(lun, cmd->cmd_slot);
 }
 
 /* A request that was wanted back is back: it goes out, in its place, when all are. */
@@ -548,6 +553,8 @@ void ad_complete_list_lock(struct ad_cmd *cmds)
             ad_credit_return(lun);
     }
     ad_flush_push_locked(lun);
+    if (SC_UNLIKELY(lun->lun_lane_streak == 1u))
+        (void)ad_guard_lane_locked(lun);
     if (SC_UNLIKELY(lun->lun_lane_streak >= AD_LANE_STREAK))
         ad_lane_open_locked(lun);
     push = ad_push_begin_locked(lun, &out);

@@ -82,6 +82,15 @@ void ad_flight_limit_locked(struct ad_lun *lun, const char *why, uint32_t from, 
     (void)kern_format(r->did, sizeof(r->did), "depth %u -> %u", (unsigned)from, (unsigned)to);
 }
 
+/* A command is overtaken at its device. Locks: lun_lock. */
+void ad_flight_guard_locked(struct ad_lun *lun)
+{
+    struct sc_flight_rec *r = ad_flight_next_locked(lun, SC_FLIGHT_LIMIT);
+
+    (void)kern_format(r->rule, sizeof(r->rule), "%s", "overtaken at the device");
+    (void)kern_format(r->did, sizeof(r->did), "%s", "ORDERED tag");
+}
+
 /* SCIOFLIGHT, record by record: all of it at once is too much for a stack. Context: process. */
 int ad_flight_ioctl(struct ad_adapter *adp, intptr_t arg, unsigned long devflag)
 {

@@ -46,6 +46,9 @@
 #define AD_POLL_BUDGET       32u /* commands a chip hands back at one question */
 #define AD_UNSENT_MAX        4u  /* undelivered ones in a row, then the LUN waits for AD_RETRY_NS */
 
+#define AD_QUARANTINE_NS   (1 * AD_NS_PER_S)  /* a tag whose command was aborted rests */
+#define AD_GUARD_NS        (2 * AD_NS_PER_S)  /* overtaken for so long: an ORDERED tag follows */
+#define AD_GUARD_PARTS     4u                 /* or for such a part of its time, if that is less */
 #define AD_LIMIT_UP_NS     (1 * AD_NS_PER_S)  /* between two raises of a LUN's limit */
 #define AD_LIMIT_UP_MAX_NS (64 * AD_NS_PER_S) /* where it is full at the same depth again */
 
@@ -130,6 +133,9 @@ struct ad_cmd {
     struct ad_cmd *cmd_next;      /* of a batch that has ended, and is its thread's */
     struct shim_dma_map cmd_map;
     uint64_t cmd_deadline_ns; /* 0 none; only while AD_CMD_PENDING */
+    uint64_t cmd_since_ns;    /* pending since, */
+    uint64_t cmd_since_done;  /* with so many of the LUN completed */
+    uint64_t cmd_quar_ns;     /* free, and in quarantine until; 0 not */
     struct shim_seg cmd_segs[AD_SEGS_INLINE];
 };
 
@@ -197,8 +203,16 @@ struct ad_lun {
     struct ad_list lun_sense;  /* ioctls' REQUEST SENSE; each has its hold as long as it is on the way */
 
     struct ad_cmd *lun_cmds; /* lun_openings tagged slots and one spare for AD_LUN_REC */
-    uint16_t *lun_free;      /* stack of free tagged slots */
+    uint16_t *lun_free;      /* ring of free tagged slots; ad_tag.c */
+    uint32_t lun_free_at;    /* its head */
     uint32_t lun_nfree;
+    uint16_t *lun_quar;      /* ring of slots whose tags are left alone for a while */
+    uint32_t lun_quar_at;
+    uint32_t lun_nquar;
+    bool lun_guard;          /* the next SIMPLE tag goes out ORDERED; ad_guard.c */
+    uint64_t lun_guard_ns;   /* when the device was last told to finish what it had */
+    uint64_t lun_guard_alone_ns; /* when to look after the command that was alone when it pended */
+    uint64_t lun_guards;
     uint32_t lun_openings;
     uint32_t lun_active;    /* slots not free, the spare included */
     uint32_t lun_starting;  /* of them: on the way to the chip */
@@ -628,6 +642,38 @@ void ad_target_drop_locked(struct ad_adapter *adp, struct ad_lun *lun);
 void ad_target_return_locked(struct ad_adapter *adp, const struct ad_lun *lun);
 void ad_target_leave_locked(struct ad_adapter *adp, struct ad_lun *lun);
 
+/* ---------------------------------------------------------------- ad_tag.c */
+
+void ad_tags_start(struct ad_lun *lun, uint16_t *room);
+/* The tag that has been free for longest; there is one. */
+static inline uint16_t ad_tag_take_locked(struct ad_lun *lun)
+{
+    const uint16_t slot = lun->lun_free[lun->lun_free_at];
+
+    lun->lun_free_at = lun->lun_free_at + 1u == lun->lun_openings ? 0 : lun->lun_free_at + 1u;
+    lun->lun_nfree--;
+    return slot;
+}
+static inline void ad_tag_give_locked(struct ad_lun *lun, uint16_t slot)
+{
+    const uint32_t at = lun->lun_free_at + lun->lun_nfree++;
+
+    lun->lun_free[at < lun->lun_openings ? at : at - lun->lun_openings] = slot;
+}
+void ad_quarantine_locked(struct ad_lun *lun, uint16_t slot);
+void ad_quarantine_look_locked(struct ad_lun *lun, bool all);
+bool ad_tag_is_suspect(const struct ad_cmd *cmd);
+const char *ad_tags_check_locked(const struct ad_lun *lun);
+
+/* ---------------------------------------------------------------- ad_guard.c */
+
+uint64_t ad_guard_begin_locked(struct ad_lun *lun, struct ad_cmd *cmd, uint64_t now);
+bool ad_guard_lane_locked(struct ad_lun *lun);
+uint64_t ad_guard_when_locked(const struct ad_lun *lun, const struct ad_cmd *cmd, uint64_t now);
+void ad_guard_look_locked(struct ad_lun *lun, const struct ad_cmd *cmd, uint64_t now);
+uint8_t ad_guard_tag_locked(struct ad_lun *lun, const struct sc_buf *sb);
+void ad_guard_sent_locked(struct ad_lun *lun, const struct ad_cmd *cmd);
+
 /* ---------------------------------------------------------------- ad_limit.c */
 
 void ad_limit_start_locked(struct ad_lun *lun);
@@ -718,6 +764,7 @@ struct ad_lun *ad_lun_started(struct ad_adapter *adp, unsigned id, unsigned lun)
 void ad_flight_state_locked(struct ad_lun *lun, enum ad_lun_state from, enum ad_lun_state to);
 void ad_flight_late_locked(struct ad_lun *lun, const struct ad_cmd *cmd);
 void ad_flight_rung_locked(struct ad_lun *lun, const char *did);
+void ad_flight_guard_locked(struct ad_lun *lun);
 void ad_flight_limit_locked(struct ad_lun *lun, const char *why, uint32_t from, uint32_t to);
 int ad_flight_ioctl(struct ad_adapter *adp, intptr_t arg, unsigned long devflag);
 

@@ -61,7 +61,6 @@ bool ad_lane_has_locked(const struct ad_lun *lun, const struct ad_cmd *cmd)
 void ad_lane_open_locked(struct ad_lun *lun)
 {
     uint32_t slots = 0;
-    uint32_t kept = 0;
 
     SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
     lun->lun_lane_streak = 0;
@@ -70,13 +69,16 @@ void ad_lane_open_locked(struct ad_lun *lun)
         lun->lun_lane_left != 0 || lun->lun_timer_lost || lun->lun_offline != 0 ||
         lun->lun_limit.lm_now != lun->lun_openings || ad_lane_is_open_locked(lun))
         return;
-    for (uint32_t i = 0; i < lun->lun_nfree; i++) {
-        if (lun->lun_free[i] < AD_LANE_SLOTS)
-            slots |= 1u << lun->lun_free[i];
+    if (lun->lun_guard || !ad_guard_lane_locked(lun))
+        return;
+    for (uint32_t n = lun->lun_nfree; n > 0; n--) {
+        const uint16_t slot = ad_tag_take_locked(lun);
+
+        if (slot < AD_LANE_SLOTS)
+            slots |= 1u << slot;
         else
-            lun->lun_free[kept++] = lun->lun_free[i];
+            ad_tag_give_locked(lun, slot);
     }
-    lun->lun_nfree = kept;
     atomic_store_explicit(&lun->lun_lane_slots, slots, memory_order_relaxed);
     /* Release: who finds the lane open also finds the memory of its slots. */
     for (unsigned w = 0; w < AD_LANE_WORDS; w++) {
@@ -106,7 +108,7 @@ void ad_lane_close_locked(struct ad_lun *lun)
         if (!(slots & (1u << i)))
             continue;
         if (lane & (1u << i)) {
-            lun->lun_free[lun->lun_nfree++] = (uint16_t)i;
+            ad_tag_give_locked(lun, (uint16_t)i);
             continue;
         }
         SHIM_ASSERT(cmd->cmd_state == AD_CMD_FREE && cmd->cmd_flags == 0);

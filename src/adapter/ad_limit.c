@@ -106,6 +106,10 @@ void ad_lun_flow_get(struct ad_lun *lun, struct sc_lun_flow *out)
     out->lowered = lm->lm_lowered;
     out->raised = lm->lm_raised;
     out->waits_limit = lm->lm_waits;
+    if (lun->lun_nquar != 0)
+        ad_quarantine_look_locked(lun, false);
+    out->quarantined = lun->lun_nquar;
+    out->guards = lun->lun_guards;
     shim_lock_enter(&adp->adp_lock);
     out->target_max = adp->adp_targets[lun->lun_id].tg_max;
     out->target_free = adp->adp_targets[lun->lun_id].tg_free;

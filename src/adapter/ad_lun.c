@@ -15,7 +15,7 @@ static int ad_lun_alloc(struct ad_lun *lun, uint32_t openings)
 {
     const size_t cmds = (openings + 1u) * sizeof(struct ad_cmd);
     const size_t lists = AD_LONG_LISTS * sizeof(struct ad_long);
-    const size_t bytes = cmds + lists + openings * sizeof(uint16_t);
+    const size_t bytes = cmds + lists + 2 * (size_t)openings * sizeof(uint16_t);
     char *mem = shim_alloc(bytes, 64, SHIM_TAG_AD);
 
     if (mem == NULL)
@@ -24,10 +24,9 @@ static int ad_lun_alloc(struct ad_lun *lun, uint32_t openings)
     lun->lun_mem_bytes = bytes;
     lun->lun_cmds = (struct ad_cmd *)(void *)mem;
     lun->lun_long = (struct ad_long *)(void *)(mem + cmds);
-    lun->lun_free = (uint16_t *)(void *)(mem + cmds + lists);
     lun->lun_long_free = (1u << AD_LONG_LISTS) - 1u;
     lun->lun_openings = openings;
-    lun->lun_nfree = openings;
+    ad_tags_start(lun, (uint16_t *)(void *)(mem + cmds + lists));
     for (uint32_t i = 0; i <= openings; i++) {
         struct ad_cmd *cmd = &lun->lun_cmds[i];
 
@@ -39,9 +38,6 @@ static int ad_lun_alloc(struct ad_lun *lun, uint32_t openings)
         cmd->cmd_xfer.xfer_lun = lun->lun_lun;
         cmd->cmd_xfer.xfer_tag = (uint16_t)i;
         cmd->cmd_xfer.xfer_map = &cmd->cmd_map;
-        /* The lowest tags on top: a shallow queue then works in few cache lines. */
-        if (i < openings)
-            lun->lun_free[i] = (uint16_t)(openings - 1u - i);
     }
     return 0;
 }
@@ -98,6 +94,8 @@ int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned no, long owner)
             lun->lun_flushed = lun->lun_timeouts = lun->lun_refused = 0;
             lun->lun_active_max = 0;
             ad_limit_start_locked(lun);
+            lun->lun_guard = false;
+            lun->lun_guard_ns = lun->lun_guard_alone_ns = lun->lun_guards = 0;
             ad_credit_reserve(lun, lun->lun_openings + 1u);
             ad_state_set_locked(lun, AD_LUN_RUN);
             ad_lane_open_locked(lun);
@@ -248,6 +246,7 @@ static void ad_lun_release_unlock(struct ad_lun *lun)
     void *mem = lun->lun_mem;
     const size_t bytes = lun->lun_mem_bytes;
 
+    ad_quarantine_look_locked(lun, true);
     SHIM_ASSERT(lun->lun_nfree == lun->lun_openings && lun->lun_responses == 0 && lun->lun_users == 0);
     SHIM_ASSERT(lun->lun_long_free == (1u << AD_LONG_LISTS) - 1u);
     SHIM_ASSERT(lun->lun_frozen == 0); /* whoever leaves a LUN that stops has seen to that */
@@ -259,6 +258,7 @@ static void ad_lun_release_unlock(struct ad_lun *lun)
     lun->lun_mem_bytes = 0;
     lun->lun_cmds = NULL;
     lun->lun_free = NULL;
+    lun->lun_quar = NULL;
     lun->lun_long = NULL;
     lun->lun_openings = 0;
     lun->lun_nfree = 0;

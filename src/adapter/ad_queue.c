@@ -422,7 +422,9 @@ static struct ad_cmd *ad_pick_head_locked(struct ad_lun *lun)
         return lun->lun_gate & AD_GATE_HOLD ? ad_pick_sense_locked(lun) : NULL;
     if (sb == NULL)
         return NULL;
-    qmsg = lun->lun_can_tag ? sb->q_tag_msg : SC_NO_Q;
+    qmsg = lun->lun_can_tag ? ad_guard_tag_locked(lun, sb) : SC_NO_Q;
+    if (SC_UNLIKELY(lun->lun_nquar != 0))
+        ad_quarantine_look_locked(lun, false);
     if (lun->lun_nfree == 0 || (qmsg == SC_NO_Q && lun->lun_active != 0) ||
         (qmsg > SC_SIMPLE_Q && lun->lun_starting != 0))
         return NULL;
@@ -436,11 +438,12 @@ static struct ad_cmd *ad_pick_head_locked(struct ad_lun *lun)
         return NULL;
 
     (void)ad_list_take(&lun->lun_queue);
-    cmd = &lun->lun_cmds[lun->lun_free[--lun->lun_nfree]];
+    cmd = &lun->lun_cmds[ad_tag_take_locked(lun)];
     ad_cmd_take_locked(lun, cmd, sb, qmsg);
     if (SC_UNLIKELY(qmsg != SC_SIMPLE_Q)) {
         cmd->cmd_flags |= qmsg == SC_NO_Q ? 0 : AD_CMD_ORDERED;
         lun->lun_gate |= qmsg == SC_NO_Q ? AD_GATE_UNTAGGED : AD_GATE_ORDERED;
+        ad_guard_sent_locked(lun, cmd);
     }
     return cmd;
 }

@@ -2,11 +2,11 @@
 /*
  * ad_timeout.c - time: one timer per LUN, for whatever that LUN waits for first.
  *
- * Six things wait for time: a pending command's timeout, a command being taken back that does not
- * come, the backstop after "no room", the timeout of the request that found no room, SC_DELAY_CMD,
- * and a chip without interrupts, to be asked for completions. The timer is armed for the earliest
- * and is not moved when that one is gone: it fires, finds nothing due and goes on to the next. So a
- * command that ends in time costs no timer call.
+ * Seven things wait for time: a pending command's timeout, the look whether it is overtaken (ad_guard.c), a
+ * command being taken back that does not come, the backstop after "no room", the timeout of the request that
+ * found no room, SC_DELAY_CMD, and a chip without interrupts, to be asked for completions. The timer is armed
+ * for the earliest and is not moved when that one is gone: it fires, finds nothing due and goes on to the
+ * next. So a command that ends in time costs no timer call.
  *
  * A command that must come back is aborted; 5 s later it is the recovery's (ad_recover.c), which has a timer
  * of its own. A command is never reported before the chip has let go of it: its memory may still be written
@@ -92,6 +92,8 @@ void ad_timer_rearm_locked(struct ad_lun *lun)
 
         if (cmd->cmd_state == AD_CMD_PENDING && cmd->cmd_deadline_ns != 0 && cmd->cmd_deadline_ns < when)
             when = cmd->cmd_deadline_ns;
+        if (cmd->cmd_state == AD_CMD_PENDING && ad_guard_when_locked(lun, cmd, now) < when)
+            when = ad_guard_when_locked(lun, cmd, now);
     }
     if (SC_UNLIKELY(lun->lun_adp->adp_polled) && lun->lun_active != 0 && now + AD_POLL_NS < when)
         when = now + AD_POLL_NS;
@@ -170,6 +172,8 @@ void ad_timer_fire(struct shim_timer *t)
 
         if (cmd->cmd_state == AD_CMD_PENDING && cmd->cmd_deadline_ns != 0 && cmd->cmd_deadline_ns <= now)
             ad_cmd_overdue_locked(lun, cmd, now);
+        else if (cmd->cmd_state == AD_CMD_PENDING)
+            ad_guard_look_locked(lun, cmd, now);
     }
     if (lun->lun_retry_at_ns != 0 && lun->lun_retry_at_ns <= now) {
         lun->lun_gate &= ~(AD_GATE_HW | AD_GATE_FROZEN);

@@ -74,10 +74,12 @@ END_TEST
 START_TEST(test_slots)
 {
     struct ad_cmd *out, *unused, *spare;
+    uint16_t *free;
 
     up();
     out = SC_CONTAINER_OF(fake.kept[0], struct ad_cmd, cmd_xfer);
-    unused = &fake_lun->lun_cmds[fake_lun->lun_free[0]];
+    free = &fake_lun->lun_free[fake_lun->lun_free_at];
+    unused = &fake_lun->lun_cmds[*free];
     spare = &fake_lun->lun_cmds[fake_lun->lun_openings];
     breaks(fake_lun->lun_starting, 7, "do not add up");
     breaks(fake_lun->lun_cancelled, 1, "do not add up");
@@ -94,9 +96,11 @@ START_TEST(test_slots)
     breaks(unused->cmd_long, 1, "free slot is not clean");
     breaks(unused->cmd_map.map_nsegs, 1, "free slot is not clean");
     breaks(unused->cmd_deadline_ns, 1, "free slot is not clean");
-    breaks(unused->cmd_state, AD_CMD_PENDING, "free stack is not free");
-    breaks(fake_lun->lun_free[0], fake_lun->lun_openings, "free stack is not free");
-    breaks(fake_lun->lun_free[0], fake_lun->lun_free[1], "free stack twice");
+    breaks(unused->cmd_state, AD_CMD_PENDING, "free ring is not free");
+    breaks(*free, fake_lun->lun_openings, "free ring is not free");
+    breaks(free[0], free[1], "free ring twice");
+    breaks(unused->cmd_quar_ns, 1, "wrong ring");
+    breaks(fake_lun->lun_nquar, fake_lun->lun_openings, "than there are");
     breaks(spare->cmd_state, AD_CMD_PENDING, "spare slot");
     down();
 }
@@ -125,7 +129,7 @@ START_TEST(test_lane)
     said("half open");
     atomic_store(&fake_lun->lun_lane[1].lane_free, second);
     ck_assert_uint_gt(fake_lun->lun_nfree, 0);
-    breaks(fake_lun->lun_free[0], 0, "free and in the lane");
+    breaks(fake_lun->lun_free[fake_lun->lun_free_at], 0, "free and in the lane");
     atomic_store(&fake_lun->lun_lane[0].lane_free, lane & ~AD_LANE_OPEN);
     said("closed lane has slots");
     atomic_store(&fake_lun->lun_lane_slots, 0);
