@@ -63,6 +63,11 @@ struct scp_disk_spec {
     uint32_t physical_bytes; /* of a physical block: a power of two, block_bytes (default) to 65536 */
     bool removable;          /* its medium can be ejected */
     bool no_reserve;         /* no RESERVE at open: who manages persistent reservations wants that */
+    bool clr_q;              /* the device drops all its commands on CHECK CONDITION */
+    bool no_q_err;           /* its QERR bit, which would say so, is not asked for */
+    uint16_t rw_timeout;     /* seconds for a READ or WRITE, default 30 */
+    uint16_t start_timeout;  /* seconds to become ready, and for a flush, default 60 */
+    uint16_t retries;        /* of a request, 1..100, default 3 */
 };
 
 /* One adapter to be, and the disks on its bus. */
@@ -174,7 +179,8 @@ bool scp_disk_present(const struct scp *p, unsigned disk);
 int scp_adapter_parse(char *text, struct scp_adapter_spec *out, char *err, size_t size);
 /*
  * Parse "--disk" syntax: FILE[,block=4096][,phys=BYTES][,ro][,removable][,queue=N][,direct]
- * [,latency=USEC][,notags][,reserve=no], or ram:SIZE / null:SIZE in place of FILE. Two commas stand for one
+ * [,latency=USEC][,notags][,reserve=no][,clr_q=yes][,q_err=no][,rw_timeout=S][,start_timeout=S]
+ * [,retries=N], or ram:SIZE / null:SIZE in place of FILE. Two commas stand for one
  * in the name of the file, and file=FILE is always a file. Options given twice or contradicting each other
  * are errors.
  * The spec keeps pointers into `text`, which is modified. 0, or EINVAL with a line in err.

@@ -162,7 +162,10 @@ struct scdisk_dds {
     uint8_t no_tags;        /* q_type=none */
     uint8_t no_reserve;     /* reserve_policy=no_reserve */
     uint32_t pool;          /* command structures primed at configuration, <= 1024; default queue_depth + 2 */
-    uint32_t reserved[8];   /* 0 */
+    uint8_t clr_q;        /* clr_q=yes: on CHECK CONDITION the device drops all commands it has; default no */
+    uint8_t no_q_err;     /* q_err=no: what the QERR bit of its control mode page says of that is not asked */
+    uint16_t reserved1;   /* 0 */
+    uint32_t reserved[7]; /* 0 */
 };
 
 /*

@@ -457,6 +457,8 @@ const struct cli_command cli_mount = {
     "        latency=USEC       every command takes that long, up to 10000000\n"
     "        notags             a disk without command queuing\n"
     "        reserve=no         no RESERVE at open, for who registers persistent keys\n"
+    "        clr_q=yes, q_err=no, rw_timeout=S (30), start_timeout=S (60), retries=N (3)\n"
+    "                           attributes of the disk driver, see scpair(1)\n"
     "  --adapter sim[,OPTION]...  one more adapter; without any there is one. The --disk,\n"
     "                           --max-transfer and --no-gather after it are its own\n"
     "        max-transfer=BYTES, no-gather   as the options below\n"

@@ -84,6 +84,7 @@ void dd_gone_recovery_over_locked(struct dd_unit *un)
     rec->rec_kept = rec->rec_unstick = rec->rec_owed = rec->rec_delay = rec->rec_fetch = false;
     rec->rec_keys = rec->rec_cap16 = rec->rec_refused = false;
     rec->rec_home = rec->rec_asks = rec->rec_pause = rec->rec_silent = false;
+    rec->rec_started = false;
     rec->rec_todo_tries = 0;
     rec->rec_wait_ms = 0;
     rec->rec_state = DD_REC_NONE;

@@ -249,7 +249,9 @@ enum dd_rec_state {
     DD_REC_KEYS,     /* PERSISTENT RESERVE IN: who has it? */
     DD_REC_CAPACITY, /* READ CAPACITY */
     DD_REC_READY,    /* TEST UNIT READY: is a dead disk there again? */
-    DD_REC_FETCH,    /* REQUEST SENSE, because one of the four before it failed */
+    DD_REC_START,    /* START UNIT (dd_ready.c) */
+    DD_REC_SPIN,     /* TEST UNIT READY: has it become ready? */
+    DD_REC_FETCH,    /* REQUEST SENSE, because one of the six before it failed */
     DD_REC_QUEUE,    /* SC_Q_RESUME is out */
     DD_REC_CLEAR,    /* SC_Q_CLR is out */
     DD_REC_DELAY,    /* the delay timer runs */
@@ -274,42 +276,48 @@ struct dd_rule {
     const char *rule_name;
     uint8_t rule_key, rule_asc, rule_ascq; /* DD_ANY matches all */
     uint8_t rule_action;                   /* enum dd_action */
-    uint16_t rule_flags;                   /* DD_RULE_* */
+    uint32_t rule_flags;                   /* DD_RULE_* */
     int16_t rule_error;                    /* errno when it fails, or retries are used up */
 };
 #define DD_ANY           0xffu
-#define DD_RULE_SPLIT    0x01u   /* a span: send its bufs one by one, the blame is one buf's */
-#define DD_RULE_FREE     0x02u   /* the first DD_ATTENTION_MAX in a row cost no retry */
-#define DD_RULE_DELAY    0x04u   /* wait dd_busy_ms first */
-#define DD_RULE_ONCE     0x08u   /* at most one retry */
-#define DD_RULE_RESERVE  0x10u   /* the reservation is gone: take it again first */
-#define DD_RULE_RESET    0x20u   /* the device was reset */
-#define DD_RULE_QFULL    0x40u   /* lower the depth; wait for room, at most dd_qfull_ms at once */
-#define DD_RULE_BUSFAULT 0x80u   /* last retry asynchronous (AIX-28) */
-#define DD_RULE_INFO     0x100u  /* sense INFORMATION tells the failing block */
-#define DD_RULE_BUSY     0x200u  /* wait for a completion or a moment, at most dd_busy_ms at once */
-#define DD_RULE_ABSENT   0x400u  /* it does not answer: after a reset perhaps not yet */
-#define DD_RULE_CAPACITY 0x800u  /* read the capacity again */
-#define DD_RULE_DEFERRED 0x1000u /* about an earlier command: kept for the next flush or close */
-#define DD_RULE_SILENT   0x4000u /* it said nothing: see dd_dead.c */
-#define DD_RULE_CHANGED  0x2000u /* it is another medium now: whatever waits fails, too */
+#define DD_RULE_SPLIT    0x01u    /* a span: send its bufs one by one, the blame is one buf's */
+#define DD_RULE_FREE     0x02u    /* the first DD_ATTENTION_MAX in a row cost no retry */
+#define DD_RULE_DELAY    0x04u    /* wait dd_busy_ms first */
+#define DD_RULE_ONCE     0x08u    /* at most one retry */
+#define DD_RULE_RESERVE  0x10u    /* the reservation is gone: take it again first */
+#define DD_RULE_RESET    0x20u    /* the device was reset */
+#define DD_RULE_QFULL    0x40u    /* lower the depth; wait for room, at most dd_qfull_ms at once */
+#define DD_RULE_BUSFAULT 0x80u    /* last retry asynchronous (AIX-28) */
+#define DD_RULE_INFO     0x100u   /* sense INFORMATION tells the failing block */
+#define DD_RULE_BUSY     0x200u   /* wait for a completion or a moment, at most dd_busy_ms at once */
+#define DD_RULE_ABSENT   0x400u   /* it does not answer: after a reset perhaps not yet */
+#define DD_RULE_CAPACITY 0x800u   /* read the capacity again */
+#define DD_RULE_DEFERRED 0x1000u  /* about an earlier command: kept for the next flush or close */
+#define DD_RULE_BECOMING 0x8000u  /* it is on its way: ask until it is ready (dd_ready.c) */
+#define DD_RULE_START    0x10000u /* it waits for START UNIT */
+#define DD_RULE_SILENT   0x4000u  /* it said nothing: see dd_dead.c */
+#define DD_RULE_CHANGED  0x2000u  /* it is another medium now: whatever waits fails, too */
 
 struct dd_rec {
     enum dd_rec_state rec_state;
-    bool rec_ready;   /* rec_cmd waits to be sent */
-    bool rec_kept;    /* the adapter driver kept its queue: it must hear SC_Q_RESUME */
-    bool rec_owed;    /* REQUEST SENSE failed: the device still holds sense for us */
-    bool rec_unstick; /* rec_unstick_cmd wants to be sent */
-    bool rec_delay;   /* before the next step */
-    bool rec_timer;   /* DD_REC_WAIT, DD_REC_HALT: the timer is armed */
-    bool rec_pause;   /* DD_REC_HALT: it is time that has to pass; who comes home changes nothing */
-    bool rec_asks;    /* DD_REC_HALT: because of an ENXIO that nobody has explained */
-    bool rec_home;    /* the adapter driver has cleared its queue: what was in it is on its way home */
-    bool rec_keys;    /* RESERVE met a conflict: are there persistent keys? */
-    bool rec_cap16;   /* READ CAPACITY(16) */
-    bool rec_fetch;   /* a step of dd_todo.c left sense at the device */
-    bool rec_silent;  /* silence has been counted, this time */
-    bool rec_refused; /* RESERVE has failed for good, this time */
+    bool rec_ready;     /* rec_cmd waits to be sent */
+    bool rec_kept;      /* the adapter driver kept its queue: it must hear SC_Q_RESUME */
+    bool rec_owed;      /* REQUEST SENSE failed: the device still holds sense for us */
+    bool rec_unstick;   /* rec_unstick_cmd wants to be sent */
+    bool rec_delay;     /* before the next step */
+    bool rec_timer;     /* DD_REC_WAIT, DD_REC_HALT: the timer is armed */
+    bool rec_pause;     /* DD_REC_HALT: it is time that has to pass; who comes home changes nothing */
+    bool rec_asks;      /* DD_REC_HALT: because of an ENXIO that nobody has explained */
+    bool rec_home;      /* the adapter driver has cleared its queue: what was in it is on its way home */
+    bool rec_keys;      /* RESERVE met a conflict: are there persistent keys? */
+    bool rec_cap16;     /* READ CAPACITY(16) */
+    bool rec_fetch;     /* a step of dd_todo.c left sense at the device */
+    bool rec_silent;    /* silence has been counted, this time */
+    bool rec_refused;   /* RESERVE has failed for good, this time */
+    bool rec_started;   /* START UNIT has been sent, this time */
+    uint8_t rec_odd;    /* answers to TEST UNIT READY that said nothing about being ready ... */
+    uint32_t rec_spins; /* ... of so many */
+    uint64_t rec_spin_until_ns; /* when it has to be ready */
     uint8_t rec_tries, rec_todo_tries;
     uint8_t rec_late;      /* times that rec_cmd was missed */
     uint64_t rec_until_ns; /* when it will be */
@@ -342,6 +350,8 @@ struct dd_flight {
 #define DD_TODO_RESERVE  0x1u /* un_todo */
 #define DD_TODO_CAPACITY 0x2u
 #define DD_TODO_READY    0x4u
+#define DD_TODO_START    0x8u
+#define DD_TODO_SPIN     0x10u
 
 /* Why a unit is not simply open. */
 enum dd_mode { DD_MODE_CLOSED = 0, DD_MODE_NORMAL, DD_MODE_DIAGNOSTIC, DD_MODE_FORMAT, DD_MODE_INVALID };
@@ -435,6 +445,7 @@ struct dd_unit {
     bool un_single, un_retain, un_reserved;
     bool un_area_busy;
     bool un_gather;
+    bool un_clears;    /* on CHECK CONDITION it drops all it has of us: clr_q, or QERR */
     bool un_removable; /* its medium can be taken out ... */
     bool un_prevents;  /* ... but for DKPMR */
     bool un_lbprz;     /* unmapped blocks read as zeroes */
@@ -445,7 +456,7 @@ struct dd_unit {
     event_t un_event;
     /* since configuration */
     struct trb *un_restart_trb, *un_delay_trb, *un_step_trb;
-    uint64_t un_busy_ns, un_qfull_ns, un_error_ns, un_dead_ns;
+    uint64_t un_busy_ns, un_qfull_ns, un_error_ns, un_dead_ns, un_step_ns;
     void *un_area; /* DD_AREA_BYTES, whole pages */
     struct dd_chunk *un_chunks;
     uint32_t un_pool_total, un_pool_max;
@@ -725,7 +736,12 @@ bool dd_dead_try_locked(struct dd_unit *un);
 void dd_dead_asked_locked(struct dd_unit *un, const struct sc_buf *sc, bool failed);
 void dd_dead_forget_locked(struct dd_unit *un);
 
-/* ------------------------------------------------------------------ dd_todo.c */
+/* ------------------------------------------------------------------ dd_ready.c, dd_todo.c */
+
+void dd_ready_due_locked(struct dd_unit *un, unsigned flags);
+bool dd_ready_step_locked(struct dd_unit *un);
+void dd_ready_done_locked(struct dd_unit *un, unsigned step, bool failed);
+void dd_ready_sense_locked(struct dd_unit *un, const struct scsi_sense *sense, unsigned flags);
 
 void dd_todo_set_locked(struct dd_unit *un, unsigned bits);
 void dd_todo_forget_locked(struct dd_unit *un);

@@ -154,6 +154,8 @@ static int life_dds_check(struct scdisk_dds *dds)
     if (dds->scsi_id >= SC_IDS_MAX || dds->lun_id >= SC_LUNS_MAX || dds->queue_depth > DD_DEPTH_MAX ||
         dds->pool > 4u * DD_DEPTH_MAX || dds->retries > 100u)
         return EINVAL;
+    if (dds->reserved1 || dds->clr_q > 1 || dds->no_q_err > 1)
+        return EINVAL;
     for (unsigned i = 0; i < SC_ARRAY_SIZE(dds->reserved); i++)
         if (dds->reserved[i])
             return EINVAL;
@@ -213,8 +215,7 @@ static int life_fill(struct dd_unit *un)
     un->un_restart_trb->timeout_ns = (uint64_t)kern_tunable("dd_restart_ms", DD_RESTART_MS) * 1000000u;
     un->un_busy_ns = (uint64_t)kern_tunable("dd_busy_ms", DD_BUSY_MS) * 1000000u;
     un->un_qfull_ns = (uint64_t)kern_tunable("dd_qfull_ms", DD_QFULL_MS) * 1000000u;
-    un->un_step_trb->timeout_ns = un->un_dds.rw_timeout * UINT64_C(1000000000) +
-                                  (uint64_t)kern_tunable("dd_step_ms", DD_STEP_MS) * 1000000u;
+    un->un_step_ns = (uint64_t)kern_tunable("dd_step_ms", DD_STEP_MS) * 1000000u;
     un->un_dead_ns = (uint64_t)kern_tunable("dd_dead_ms", DD_DEAD_MS) * 1000000u;
     un->un_error_ns = (uint64_t)kern_tunable("dd_error_ms", DD_ERROR_MS) * 1000000u;
     life_cmd_init(un, &un->un_reserve_cmd);

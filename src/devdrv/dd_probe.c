@@ -277,6 +277,33 @@ static void probe_mode(struct dd_unit *un)
 }
 
 /*
+ * Does it drop all commands when one meets CHECK CONDITION? clr_q says so; else the device does, in the
+ * control mode page, unless it is not to be asked (q_err). A device without that page keeps them.
+ */
+static void probe_clears(struct dd_unit *un)
+{
+    uint8_t data[PROBE_MODE_BYTES] = {0};
+    bool clears = un->un_dds.clr_q != 0;
+    struct dd_sync sy;
+    uint32_t got, page;
+    int old;
+
+    if (!clears && !un->un_dds.no_q_err) {
+        dd_sync_init(&sy, SCSI_MODE_SENSE_6, data, sizeof(data), true);
+        sy.sy_cdb[2] = 0x0a;
+        sy.sy_cdb[4] = sizeof(data);
+        sy.sy_flags = DD_SYNC_QUIET;
+        got = dd_sync_run(un, &sy) ? 0 : (uint32_t)sizeof(data) - sy.sy_resid;
+        page = 4u + data[3];
+        /* QERR 01b: all tasks of all nexuses; 11b: ours. */
+        clears = page + 4 <= got && (data[page] & 0x3f) == 0x0a && (data[page + 3] & 0x02) != 0;
+    }
+    old = disable_lock(INTIODONE, &un->un_lock);
+    un->un_clears = clears;
+    unlock_enable(old, &un->un_lock);
+}
+
+/*
  * INQUIRY, VPD, MODE SENSE. Context: process. 0; ENODEV when it is no disk; a device error.
  */
 int dd_probe_identify(struct dd_unit *un)
@@ -306,6 +333,7 @@ int dd_probe_identify(struct dd_unit *un)
     probe_mode(un);
     /* Tags only now: until here one command at a time (AIX-24). */
     if (got >= 8 && (data[7] & 0x02) && !un->un_dds.no_tags) {
+        probe_clears(un);
         old = disable_lock(INTIODONE, &un->un_lock);
         un->un_tag = SC_SIMPLE_Q;
         un->un_depth = un->un_depth_max = un->un_dds.queue_depth;

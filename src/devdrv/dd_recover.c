@@ -11,8 +11,9 @@
  *         again: to the resend list;  failed: dd_split.c
  *   ─► more parked commands?  the next one, from the top
  *   ─► did the adapter driver keep its queue?  SC_Q_RESUME, which carries no command     [QUEUE]
- *         refused, or what is kept would overtake what is sent again:  SC_Q_CLR             [CLEAR]
- *   ─► something due with the whole disk?  dd_todo.c                 [RESERVE, KEYS, CAPACITY]
+ *         refused, what is kept would overtake what is sent again, or the device has
+ *         dropped its own queue (clr_q, q_err):  SC_Q_CLR                                   [CLEAR]
+ *   ─► something due with the whole disk?  dd_todo.c     [START, SPIN, RESERVE, KEYS, CAPACITY]
  *   ─► did it clear its queue?  wait until what was in it is home                        [HALT]
  *   ─► delay asked for?                                                             [DELAY, WAIT]
  *   ─► release the hold; the first command carries SC_RESUME if nothing has yet
@@ -50,7 +51,7 @@
  *
  * Silence is counted for the disk as well: see dd_dead.c.
  *
- * Not here yet: start unit, reassignment, asking for a reset of a LUN that is out of service.
+ * Not here yet: reassignment.
  */
 #include "dd_impl.h"
 
@@ -154,6 +155,8 @@ static void recover_flow_effects_locked(struct dd_unit *un, unsigned flags)
 {
     if (flags & DD_RULE_DELAY)
         un->un_rec.rec_delay = true;
+    if (flags & (DD_RULE_START | DD_RULE_BECOMING))
+        dd_ready_due_locked(un, flags);
     if ((flags & DD_RULE_ABSENT) && un->un_reset_ns &&
         (int64_t)(kern_now_ns() - un->un_reset_ns) < DD_SETTLE_NS)
         un->un_need_delay = true;
@@ -283,7 +286,8 @@ static void recover_finish_locked(struct dd_unit *un)
 
     if (rec->rec_kept) {
         rec->rec_kept = false;
-        if (dd_split_overtaken_locked(un))
+        /* A device that has dropped what it had does not know what the adapter driver thinks it has. */
+        if (un->un_clears || dd_split_overtaken_locked(un))
             dd_recover_ready_locked(un, DD_REC_CLEAR, NULL, 0, SC_Q_CLR | SC_RESUME, 0);
         else
             dd_recover_ready_locked(un, DD_REC_QUEUE, NULL, 0, SC_Q_RESUME | SC_RESUME, 0);

@@ -17,7 +17,8 @@
 static const struct dd_rule dd_sense_rules[] = {
     {"recovered error", SCSI_KEY_RECOVERED, ANY, ANY, DD_ACT_OK, 0, 0},
     {"no sense", SCSI_KEY_NO_SENSE, ANY, ANY, DD_ACT_RETRY, DD_RULE_SPLIT, EIO},
-    {"becoming ready", SCSI_KEY_NOT_READY, 0x04, 0x01, DD_ACT_RETRY, DD_RULE_DELAY, ENOTREADY},
+    {"becoming ready", SCSI_KEY_NOT_READY, 0x04, 0x01, DD_ACT_RETRY, DD_RULE_BECOMING, ENOTREADY},
+    {"start unit required", SCSI_KEY_NOT_READY, 0x04, 0x02, DD_ACT_RETRY, DD_RULE_START, ENOTREADY},
     {"no medium", SCSI_KEY_NOT_READY, 0x3a, ANY, DD_ACT_FAIL, 0, ENOTREADY},
     {"incompatible medium", SCSI_KEY_NOT_READY, 0x30, ANY, DD_ACT_FAIL, 0, EFORMAT},
     {"medium not formatted", SCSI_KEY_NOT_READY, 0x31, ANY, DD_ACT_FAIL, 0, EFORMAT},

@@ -22,6 +22,9 @@ static const struct dd_state states[] = {
     [DD_REC_KEYS] = {"keys", DD_UNTIL_STEP, "as if there were none: what waits fails", "cleared, dead"},
     [DD_REC_CAPACITY] = {"capacity", DD_UNTIL_STEP, "three times; then the old one counts", "cleared, dead"},
     [DD_REC_READY] = {"ready", DD_UNTIL_STEP, "the disk stays dead: what waits fails", "cleared, dead"},
+    [DD_REC_START] = {"start", DD_UNTIL_STEP, "spin", "cleared, dead"},
+    [DD_REC_SPIN] = {"spin", DD_UNTIL_STEP, "start once, delay, or start_timeout: what waits fails",
+                     "cleared, dead"},
     [DD_REC_FETCH] = {"fetch", DD_UNTIL_STEP, "goes on", "cleared, dead"},
     [DD_REC_QUEUE] = {"queue", DD_UNTIL_STEP, "CLEAR", "cleared, dead"},
     [DD_REC_CLEAR] = {"clear", DD_UNTIL_STEP, "SC_RESUME with the next command", "cleared, dead"},
@@ -43,6 +46,8 @@ void dd_step_begin_locked(struct dd_unit *un)
 {
     KASSERT(dd_state_of(un->un_rec.rec_state)->state_until == DD_UNTIL_STEP);
     un->un_rec.rec_late = 0;
+    un->un_step_trb->timeout_ns =
+        un->un_rec.rec_cmd->cmd_sc.timeout_value * UINT64_C(1000000000) + un->un_step_ns;
     un->un_rec.rec_until_ns = kern_now_ns() + un->un_step_trb->timeout_ns;
     (void)tstart(un->un_step_trb);
 }

@@ -18,6 +18,8 @@
  *                      something else now.
  *
  *   DD_TODO_READY      TEST UNIT READY, before anything else: is a dead disk there again? See dd_dead.c.
+ *   DD_TODO_START      START UNIT, then ...
+ *   DD_TODO_SPIN       ... TEST UNIT READY until it is ready, see dd_ready.c.
  *
  * Pass-through commands are not held back by what is due: they may be what puts it right.
  *
@@ -130,6 +132,8 @@ bool dd_todo_step_locked(struct dd_unit *un)
     }
     if (un->un_hold & DD_HOLD_DEAD)
         return false; /* nothing else would be answered */
+    if (un->un_todo & (DD_TODO_START | DD_TODO_SPIN))
+        return dd_ready_step_locked(un);
     if ((un->un_todo & DD_TODO_RESERVE) && !rec->rec_refused) {
         if (rec->rec_keys) {
             cdb[0] = SCSI_PERSISTENT_RESERVE_IN; /* service action 0: READ KEYS */
@@ -247,6 +251,7 @@ static void todo_fetched_locked(struct dd_unit *un, uint32_t bytes)
     if (un->un_rec.rec_todo_tries < TODO_TRIES_MAX)
         flags |= rule->rule_flags & (DD_RULE_RESERVE | DD_RULE_CAPACITY);
     dd_disk_effects_locked(un, flags, &sense);
+    dd_ready_sense_locked(un, &sense, rule->rule_flags);
 }
 
 /*
@@ -267,6 +272,8 @@ void dd_todo_done_locked(struct dd_unit *un, unsigned step)
         todo_fetched_locked(un, bytes);
     else if (step == DD_REC_READY)
         dd_dead_asked_locked(un, sc, failed);
+    else if (step == DD_REC_START || step == DD_REC_SPIN)
+        dd_ready_done_locked(un, step, failed);
     else if (step == DD_REC_RESERVE)
         todo_reserve_done_locked(un, sc, failed);
     else if (step == DD_REC_KEYS)

@@ -55,6 +55,11 @@ static json_t *ctl_disk(const struct fuse_pair *pr, unsigned i)
     json_object_set_new(o, "queue", json_integer(vd->vd_queue));
     json_object_set_new(o, "latency_ns", json_integer((json_int_t)d->latency_ns));
     json_object_set_new(o, "reserve", json_boolean(!d->no_reserve));
+    json_object_set_new(o, "clr_q", json_boolean(d->clr_q));
+    json_object_set_new(o, "q_err", json_boolean(!d->no_q_err));
+    json_object_set_new(o, "rw_timeout", json_integer(d->rw_timeout ? d->rw_timeout : 30));
+    json_object_set_new(o, "start_timeout", json_integer(d->start_timeout ? d->start_timeout : 60));
+    json_object_set_new(o, "retries", json_integer(d->retries ? d->retries : 3));
     return o;
 }
 

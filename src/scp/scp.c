@@ -160,6 +160,11 @@ int scp_disk_configure(struct scp *p, unsigned i, char *err, size_t size)
     dds.max_coalesce = p->p_max_coalesce < UINT32_MAX ? (uint32_t)p->p_max_coalesce : UINT32_MAX;
     dds.no_tags = dk->dk_spec.no_tags;
     dds.no_reserve = dk->dk_spec.no_reserve;
+    dds.clr_q = dk->dk_spec.clr_q;
+    dds.no_q_err = dk->dk_spec.no_q_err;
+    dds.rw_timeout = dk->dk_spec.rw_timeout;
+    dds.start_timeout = dk->dk_spec.start_timeout;
+    dds.retries = dk->dk_spec.retries;
     memcpy(dds.name, dk->dk_name, sizeof(dds.name));
     error = scdisk_config(SC_MAKEDEV(SCP_DISK_MAJOR, (unsigned)dk->dk_minor), CFG_INIT, &uio);
     if (error != 0)

@@ -117,6 +117,47 @@ static char *scp_name_cut(char **rest)
 }
 
 /* One "name" or "name=value" after the file name. `what` is which disk, for messages. */
+/*
+ * The attributes of the disk driver, by AIX's names. 0; EINVAL, told; ENOENT: it is none of them.
+ */
+static int scp_disk_attribute(const char *what, const char *name, const char *value, struct scp_disk_spec *d,
+                              char *err, size_t size)
+{
+    static const struct {
+        const char *name;
+        size_t at;
+        uint16_t least, most;
+        bool word; /* yes or no; no is the one that is stored when `least` */
+    } known[] = {
+        {"reserve", offsetof(struct scp_disk_spec, no_reserve), 1, 0, true},
+        {"clr_q", offsetof(struct scp_disk_spec, clr_q), 0, 0, true},
+        {"q_err", offsetof(struct scp_disk_spec, no_q_err), 1, 0, true},
+        {"rw_timeout", offsetof(struct scp_disk_spec, rw_timeout), 1, 3600, false},
+        {"start_timeout", offsetof(struct scp_disk_spec, start_timeout), 1, 3600, false},
+        {"retries", offsetof(struct scp_disk_spec, retries), 1, 100, false},
+    };
+    uint64_t number = 0;
+
+    for (size_t i = 0; value != NULL && i < sizeof(known) / sizeof(known[0]); i++) {
+        char *field = (char *)d + known[i].at;
+
+        if (strcmp(name, known[i].name) != 0)
+            continue;
+        if (known[i].word) {
+            if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+                return scp_fail(err, size, EINVAL, "%s: %s=%s: must be yes or no", what, name, value);
+            *(bool *)(void *)field = (value[0] == 'n') == (known[i].least == 1);
+            return 0;
+        }
+        if (scp_size_parse(value, &number) != 0 || number < known[i].least || number > known[i].most)
+            return scp_fail(err, size, EINVAL, "%s: %s=%s: must be %u to %u", what, name, value,
+                            known[i].least, known[i].most);
+        *(uint16_t *)(void *)field = (uint16_t)number;
+        return 0;
+    }
+    return ENOENT;
+}
+
 static int scp_disk_option(const char *what, const char *name, const char *value, struct scp_disk_spec *d,
                            char *err, size_t size)
 {
@@ -138,10 +179,6 @@ static int scp_disk_option(const char *what, const char *name, const char *value
             return scp_fail(err, size, EINVAL, "%s: phys=%s: must be a power of two from 512 to %u", what,
                             value, SCP_PHYSICAL_MAX);
         d->physical_bytes = (uint32_t)number;
-    } else if (strcmp(name, "reserve") == 0 && !flag) {
-        if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
-            return scp_fail(err, size, EINVAL, "%s: reserve=%s: must be yes or no", what, value);
-        d->no_reserve = value[0] == 'n';
     } else if (strcmp(name, "block") == 0 && !flag) {
         if (number != 512 && number != 4096)
             return scp_fail(err, size, EINVAL, "%s: block=%s: must be 512 or 4096", what, value);
@@ -156,11 +193,14 @@ static int scp_disk_option(const char *what, const char *name, const char *value
                             SCP_LATENCY_US_MAX);
         d->latency_ns = number * 1000u;
     } else {
-        return scp_fail(
-            err, size, EINVAL,
-            "%s: unknown option \"%s\"; known: block=512|4096 phys=BYTES ro removable direct notags "
-            "queue=N latency=USEC reserve=yes|no",
-            what, name);
+        int error = scp_disk_attribute(what, name, value, d, err, size);
+
+        return error != ENOENT ? error
+                               : scp_fail(err, size, EINVAL,
+                                          "%s: unknown option \"%s\"; known: block=512|4096 phys=BYTES ro "
+                                          "removable direct notags queue=N latency=USEC reserve=yes|no "
+                                          "clr_q=yes|no q_err=yes|no rw_timeout=S start_timeout=S retries=N",
+                                          what, name);
     }
     return 0;
 }

@@ -79,12 +79,15 @@ END_TEST
 START_TEST(test_what_cannot_be_configured)
 {
     const struct scdisk_dds good = {.adapter_devno = FAKE_AD_DEV, .scsi_id = 3, .name = "hdisk0"};
-    struct scdisk_dds bad[4] = {good, good, good, good};
+    struct scdisk_dds bad[7] = {good, good, good, good, good, good, good};
 
     bad[0].adapter_devno = FAKE_DEV; /* itself: its open would wait for itself */
     bad[1].adapter_devno = OTHER_DEV;
     bad[2].reserved[0] = 1;
-    bad[3].reserved[7] = 1;
+    bad[3].reserved[6] = 1;
+    bad[4].clr_q = 2;
+    bad[5].no_q_err = 2;
+    bad[6].reserved1 = 1;
     fake_begin(20480, 512);
     for (unsigned i = 0; i < SC_ARRAY_SIZE(bad); i++)
         ck_assert_int_eq(config_dds(FAKE_DEV, bad[i]), EINVAL);

@@ -688,6 +688,9 @@ int fake_config(const struct scdisk_dds *dds)
         mine.rw_timeout = dds->rw_timeout;
         mine.max_coalesce = dds->max_coalesce;
         mine.retries = dds->retries;
+        mine.start_timeout = dds->start_timeout;
+        mine.clr_q = dds->clr_q;
+        mine.no_q_err = dds->no_q_err;
         mine.no_tags = dds->no_tags;
         mine.no_reserve = dds->no_reserve;
         mine.pool = dds->pool;

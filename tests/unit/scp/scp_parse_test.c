@@ -50,7 +50,8 @@ END_TEST
 
 START_TEST(test_disk_parse_all_options)
 {
-    char text[] = "a.img,block=4096,phys=8192,ro,removable,direct,notags,queue=1,latency=250,reserve=no";
+    char text[] = "a.img,block=4096,phys=8192,ro,removable,direct,notags,queue=1,latency=250,reserve=no,"
+                  "clr_q=yes,q_err=no,rw_timeout=7,start_timeout=90,retries=5";
     struct scp_disk_spec d;
 
     ck_assert_int_eq(scp_disk_parse(text, &d, NULL, 0), 0);
@@ -61,7 +62,10 @@ START_TEST(test_disk_parse_all_options)
     ck_assert(d.read_only && d.removable && d.direct && d.no_tags);
     ck_assert_uint_eq(d.queue, 1);
     ck_assert_uint_eq(d.latency_ns, 250000);
-    ck_assert(d.no_reserve);
+    ck_assert(d.no_reserve && d.clr_q && d.no_q_err);
+    ck_assert_uint_eq(d.rw_timeout, 7);
+    ck_assert_uint_eq(d.start_timeout, 90);
+    ck_assert_uint_eq(d.retries, 5);
 }
 END_TEST
 
@@ -132,6 +136,11 @@ START_TEST(test_disk_parse_refuses_and_says_why)
         {"file=a,,b,queue=x", "--disk a,b: queue=x"},
         {"ram:1M,queue=x", "--disk ram:1M: queue=x"},
         {"a,reserve=maybe", "yes or no"},
+        {"a,clr_q=1", "yes or no"},
+        {"a,q_err=", "yes or no"},
+        {"a,rw_timeout=0", "must be 1 to 3600"},
+        {"a,start_timeout=3601", "must be 1 to 3600"},
+        {"a,retries=101", "must be 1 to 100"},
         {"a,reserve", "unknown option"},
         {"a,zebra", "zebra"},
         {"ram:", "not a size"},
