@@ -73,6 +73,7 @@ enum shim_rank {
     SHIM_RANK_AD_OPEN = 40, /* adapter: SCIOSTART/STOP/ioctl serialisation */
     SHIM_RANK_AD_LUN = 50,  /* adapter: one LUN's queue */
     SHIM_RANK_AD = 60,      /* adapter: credits, LUN table, waiters */
+    SHIM_RANK_AD_DONE = 65, /* adapter: one thread's queue of LUNs: leaf */
     SHIM_RANK_HW = 70,      /* chip back end */
     SHIM_RANK_HW_DEV = 75,  /* simulated device */
     SHIM_RANK_KERN = 80,    /* kernel services: device switch, error log ... leaf */

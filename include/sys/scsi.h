@@ -336,8 +336,8 @@ struct sc_adapter_stats {
     uint32_t credits;           /* commands it holds at once */
     uint32_t credits_free;      /* of them, free */
     uint32_t luns_started;      /* SCIOSTART in force */
-    uint32_t reserved;
-    uint64_t max_transfer; /* bytes */
+    uint32_t thread_wakes;      /* wake-ups of its own threads; wraps */
+    uint64_t max_transfer;      /* bytes */
 };
 #define SCIOLUNSTAT SC_IOWR('S', 32, struct sc_lun_stats)
 #define SCIOSTAT    SC_IOR('S', 33, struct sc_adapter_stats)

@@ -114,6 +114,7 @@ void ad_stats_get(struct ad_adapter *adp, struct sc_adapter_stats *out)
     out->errors = adp->adp_past.errors;
     shim_lock_exit(&adp->adp_lock);
     out->max_transfer = adp->adp_transfer_max;
+    out->thread_wakes = ad_donq_wakes(adp);
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_lun_at(adp, i);
 

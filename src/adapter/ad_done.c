@@ -337,6 +337,7 @@ void ad_flush_push_locked(struct ad_lun *lun)
 
     if (SC_LIKELY(lun->lun_flushing == 0) || lun->lun_cancelled != 0)
         return;
+    ad_donq_want_locked(lun);
     while ((sb = ad_list_take(&lun->lun_flush)) != NULL) {
         ad_resp_locked(lun, sb);
         lun->lun_flushing--;
@@ -448,6 +449,7 @@ static bool ad_settle_locked(struct ad_lun *lun, struct ad_cmd *cmd)
         return false;
     }
     lun->lun_errors++;
+    ad_donq_want_locked(lun);
     if (!(flags & AD_CMD_REFUSED))
         ad_halt_locked(lun, sb, flags);
     else if (ad_is_recovery(flags) && lun->lun_state == AD_LUN_REC)
@@ -484,6 +486,7 @@ void ad_expire_locked(struct ad_lun *lun, struct sc_buf *sb)
     lun->lun_timeouts++;
     ad_status_result(sb, &xfer, true);
     ad_resp_locked(lun, sb);
+    ad_donq_want_locked(lun);
     ad_freeze_locked(lun); /* the chip has not, which never had it */
     ad_halt_locked(lun, sb, flags);
     ad_flush_push_locked(lun);

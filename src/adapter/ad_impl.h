@@ -52,6 +52,8 @@
 #define AD_LIMIT_UP_NS     (1 * AD_NS_PER_S)  /* between two raises of a LUN's limit */
 #define AD_LIMIT_UP_MAX_NS (64 * AD_NS_PER_S) /* where it is full at the same depth again */
 
+#define AD_DONE_THREADS_MAX 16u /* tunable ad_done_threads */
+
 #define AD_LANE_OPEN   0x80000000u
 #define AD_LANE_SLOTS  31u /* slots in the lane: one per thread inside start() is enough */
 #define AD_LANE_WORDS  4u  /* cache lines they are spread over: threads at once that do not share one */
@@ -106,6 +108,8 @@ enum ad_cmd_state {
 #define AD_GATE_SEGS     0x20u /* no long segment list */
 #define AD_GATE_FROZEN   0x40u /* the chip says so: an error is on its way to us, or with its owner */
 #define AD_GATE_RESET    0x80u /* in the scope of a reset */
+#define AD_GATE_TELL                                                                                         \
+    0x100u /* an error that the LUN's thread tells, or an event, is on its way to its owner */
 
 /* lun_offline: why its requests end at once. */
 #define AD_OFF_LUN     0x01u /* it kept a command until the adapter was reset */
@@ -229,9 +233,15 @@ struct ad_lun {
     bool lun_pushing;        /* one of them calls iodone */
     bool lun_push_listed;    /* lun_push_buf is on some thread's list of iodone calls put off */
     struct buf lun_push_buf;
-    uint32_t lun_frozen;   /* freezes of this LUN in the chip that we know of, and must undo */
-    uint32_t lun_holds;    /* ioctls behind AD_GATE_HOLD */
-    uint32_t lun_sleepers; /* ioctls in shim_wait on lun_event */
+    struct ad_donq *lun_donq;     /* whose thread does what has gone wrong, or NULL; constant while started */
+    struct ad_lun *lun_donq_next; /* under dq_lock */
+    bool lun_donq_listed;         /* on it, with a reference */
+    bool lun_donq_all;            /* a done queue: every response leaves by it; constant while started */
+    bool lun_donq_push;           /* what is on lun_resp leaves by it */
+    bool lun_wake;                /* lun_sleepers are to be told, once the lock is dropped */
+    uint32_t lun_frozen;          /* freezes of this LUN in the chip that we know of, and must undo */
+    uint32_t lun_holds;           /* ioctls behind AD_GATE_HOLD */
+    uint32_t lun_sleepers;        /* ioctls in shim_wait on lun_event */
 
     struct ad_long *lun_long; /* AD_LONG_LISTS of them */
     uint32_t lun_long_free;   /* bit i: list i is free */
@@ -274,6 +284,26 @@ struct ad_lun {
     uint32_t lun_episode;
     uint64_t lun_halted_ns; /* when it last ceased to run */
     struct sc_flight lun_flight;
+};
+
+/* ---------------------------------------------------------------- an adapter's threads */
+
+/* LUNs that have something for a thread to do, and the thread; ad_thread.c. */
+struct ad_donq {
+    struct shim_lock dq_lock; /* rank SHIM_RANK_AD_DONE */
+    struct ad_adapter *dq_adp;
+    bool dq_on;                          /* there is a thread; constant while the adapter is attached */
+    _Atomic(struct shim_self *) dq_self; /* its record: compared, never followed */
+    struct shim_thread dq_thread;
+    struct shim_event dq_event; /* it sleeps here, and nobody else */
+
+    /* Protected by dq_lock. */
+    bool dq_asleep; /* and nobody has woken it yet */
+    bool dq_look;   /* the recovery wants to be looked at */
+    bool dq_end;
+    struct ad_lun *dq_head;
+    struct ad_lun *dq_tail;
+    uint32_t dq_wakes; /* how often it has been woken (CAM-06) */
 };
 
 /* ---------------------------------------------------------------- an adapter's recovery */
@@ -391,6 +421,8 @@ struct ad_adapter {
     void *adp_bounce_mem;
     struct ad_bounce adp_bounces[AD_BOUNCES];
     struct ad_recovery adp_rec;
+    struct ad_donq adp_donqs[1 + AD_DONE_THREADS_MAX]; /* the recovery thread's, and the done threads' */
+    uint32_t adp_ndone;                                /* done threads; constant while attached */
     uint64_t adp_resets, adp_events;
     struct sc_adapter_stats adp_past; /* what LUNs had counted when they were stopped */
 };
@@ -595,6 +627,17 @@ static inline void ad_gate_set_locked(struct ad_lun *lun, uint32_t gate)
     ad_lane_close_locked(lun);
     lun->lun_gate |= gate;
 }
+/*
+ * An error is a response, or will be. Where there is a thread, that is who gives it back; what is started
+ * before would be started behind its owner's back. Locks: lun_lock.
+ */
+static inline void ad_donq_want_locked(struct ad_lun *lun)
+{
+    if (lun->lun_donq == NULL)
+        return;
+    lun->lun_donq_push = true;
+    ad_gate_set_locked(lun, AD_GATE_TELL);
+}
 /* Commands in the lane now. Counted by hand: a builtin would be a library call on some machines. */
 static inline uint32_t ad_lane_active_locked(const struct ad_lun *lun)
 {
@@ -744,6 +787,21 @@ bool ad_recover_offline(struct ad_adapter *adp);
 /* All LUNs are stopped, the adapter goes. Process. */
 void ad_recover_quiesce(struct ad_adapter *adp);
 
+/* ---------------------------------------------------------------- ad_thread.c */
+
+/* Start the adapter's threads, as many as there are to be had; end them. Process. */
+void ad_threads_begin(struct ad_adapter *adp);
+void ad_threads_end(struct ad_adapter *adp);
+/* The queue of the thread that is to do what goes wrong with this LUN, or all of its responses; or NULL. */
+struct ad_donq *ad_donq_for(struct ad_adapter *adp, unsigned id, unsigned lun);
+/* Is this that thread, and at work for nobody else? */
+bool ad_donq_is_me(const struct ad_donq *dq);
+/* Put the LUN on its queue. True: dq_event is to be woken, with no lock held. Locks: lun_lock. */
+bool ad_donq_give_locked(struct ad_lun *lun);
+/* Have the thread call ad_recover(). Any context, no lock held. */
+void ad_donq_look(struct ad_donq *dq);
+/* Wake-ups of the adapter's threads since its attachment. */
+uint32_t ad_donq_wakes(struct ad_adapter *adp);
 /* ---------------------------------------------------------------- ad_event.c */
 
 int ad_event_register(struct ad_adapter *adp, const struct sc_event_struct *ev, long owner);

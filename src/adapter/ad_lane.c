@@ -67,7 +67,7 @@ void ad_lane_open_locked(struct ad_lun *lun)
     if (lun->lun_state != AD_LUN_RUN || lun->lun_gate != 0 || lun->lun_queued != 0 ||
         lun->lun_flushing != 0 || lun->lun_frozen != 0 || lun->lun_shared || !lun->lun_can_tag ||
         lun->lun_lane_left != 0 || lun->lun_timer_lost || lun->lun_offline != 0 ||
-        lun->lun_limit.lm_now != lun->lun_openings || ad_lane_is_open_locked(lun))
+        lun->lun_limit.lm_now != lun->lun_openings || lun->lun_donq_all || ad_lane_is_open_locked(lun))
         return;
     if (lun->lun_guard || !ad_guard_lane_locked(lun))
         return;

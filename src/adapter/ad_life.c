@@ -367,10 +367,12 @@ int ad_attach(devno_t devno, const struct ad_config *cfg)
         return error;
     }
     ad_poll_begin(adp);
+    ad_threads_begin(adp);
     atomic_store_explicit(&ad_table[SC_MINOR(devno)], adp, memory_order_release);
     error = ad_switch_on(devno);
     if (error != 0) {
         atomic_store_explicit(&ad_table[SC_MINOR(devno)], NULL, memory_order_release);
+        ad_threads_end(adp);
         ad_bring_down(adp);
         ad_free(adp);
     }
@@ -451,6 +453,7 @@ int ad_detach(devno_t devno)
         (void)e_timedsleep(&never, NULL, AD_NS_PER_MS);
     ad_timers_quiesce(adp);
     ad_recover_quiesce(adp);
+    ad_threads_end(adp);
     ad_bring_down(adp);
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_lun_at(adp, i);

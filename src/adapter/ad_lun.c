@@ -85,6 +85,8 @@ int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned no, long owner)
         } else if (ad_lun_alloc(lun, adp->adp_openings) == 0) {
             lun->lun_owner = owner;
             lun->lun_can_tag = adp->adp_caps.cap_tags_max != 0;
+            lun->lun_donq = ad_donq_for(adp, id, no);
+            lun->lun_donq_all = lun->lun_donq_push = adp->adp_ndone != 0;
             ad_recover_start_locked(lun);
             lun->lun_timer_lost = false;
             lun->lun_retry_at_ns = 0;
@@ -280,7 +282,10 @@ int ad_lun_stop_now(struct ad_lun *lun)
         ad_state_set_locked(lun, AD_LUN_STOPPING);
         ad_clear_locked(lun);
         ad_lun_push_locked(lun);
-        if (ad_lun_idle_locked(lun) && lun->lun_async_running == 0 && ad_lun_left_locked(lun)) {
+        /* What the LUN's thread still has to give back does not need the chip, and is given back soon. */
+        if (lun->lun_active == 0 && lun->lun_async_running == 0 &&
+            (lun->lun_donq == NULL || ad_lun_wait_locked(lun, AD_UNTIL_IDLE, AD_STAGE_NS)) &&
+            ad_lun_idle_locked(lun) && ad_lun_left_locked(lun)) {
             ad_lun_release_unlock(lun);
             return 0;
         }

@@ -22,10 +22,13 @@
  * not push: between its putting off and the call others could overtake. It hangs the LUN itself on its
  * list of calls put off (lun_push_buf), with a reference. Until its turn comes anybody else may push.
  *
- * Ioctls that sleep on lun_event are woken under lun_lock, unlike everybody else (XEN-07): after the last
- * reference is gone the event may be, too.
+ * Ioctls that sleep on lun_event are woken when lun_lock has been dropped (XEN-07). Who has a reference still
+ * keeps the LUN; who gives up his, which may have been the last, holds the adapter until he has woken them.
  *
- * Rejected: a thread of the adapter that calls iodone (a hand-over per request); letting the finisher
+ * Which thread pushes: whoever finishes a request, unless it has failed, or the adapter has done threads:
+ * then the LUN's thread does (ad_thread.c).
+ *
+ * Rejected: letting the finisher
  * wait for the pusher (iodone routines would wait for one another).
  *
  * ---- The next LUN
@@ -118,6 +121,11 @@ bool ad_push_begin_locked(struct ad_lun *lun, struct ad_list *out)
 {
     if (lun->lun_resp.l_head == NULL || lun->lun_pushing || SC_UNLIKELY(ad_is_deep()))
         return false;
+    if (SC_UNLIKELY(lun->lun_donq_push)) {
+        if (!ad_donq_is_me(lun->lun_donq))
+            return false;
+        lun->lun_donq_push = lun->lun_donq_all;
+    }
     lun->lun_pushing = true;
     *out = lun->lun_resp;
     lun->lun_resp.l_head = NULL;
@@ -149,8 +157,9 @@ void ad_push_end_locked(struct ad_lun *lun)
     SHIM_ASSERT(lun->lun_pushing);
     lun->lun_pushing = false;
     lun->lun_in_hand = 0;
-    if (SC_UNLIKELY(lun->lun_sleepers != 0))
-        shim_wake(&lun->lun_event);
+    if (lun->lun_resp.l_head == NULL)
+        lun->lun_gate &= ~AD_GATE_TELL;
+    lun->lun_wake = lun->lun_sleepers != 0;
 }
 
 /* The outermost iodone of a thread has come to what ad_push_later_unlock() left there. */
@@ -175,13 +184,57 @@ static void ad_push_later_unlock(struct ad_lun *lun)
 
 /* ---------------------------------------------------------------- one LUN until nothing can be done */
 
+/* Hold the adapter, or (UINT32_MAX) let go of it: no detach ends meanwhile. Takes adp_lock. */
+static void ad_hold(struct ad_adapter *adp, uint32_t more)
+{
+    shim_lock_enter(&adp->adp_lock);
+    adp->adp_runners += more;
+    shim_lock_exit(&adp->adp_lock);
+}
+
+/*
+ * Is there something that only the LUN's thread may do, and is this another one? Whoever pushes looks again.
+ * Locks: lun_lock.
+ */
+static bool ad_is_away_locked(const struct ad_lun *lun)
+{
+    return (lun->lun_aborts != 0 ||
+            (lun->lun_donq_push && lun->lun_resp.l_head != NULL && !lun->lun_pushing)) &&
+           !ad_donq_is_me(lun->lun_donq);
+}
+
+/*
+ * What has to be done for the LUN beside its responses and its queue, most of it after an error. Locks:
+ * lun_lock; true when it was dropped and retaken.
+ */
+static bool ad_step_rare_locked(struct ad_lun *lun, bool away)
+{
+    if (lun->lun_wake) {
+        lun->lun_wake = false;
+        shim_lock_exit(&lun->lun_lock);
+        shim_wake(&lun->lun_event);
+        shim_lock_enter(&lun->lun_lock);
+        return true;
+    }
+    if (away && !lun->lun_donq_listed && ad_donq_give_locked(lun)) {
+        shim_lock_exit(&lun->lun_lock);
+        shim_wake(&lun->lun_donq->dq_event);
+        shim_lock_enter(&lun->lun_lock);
+        return true;
+    }
+    return false;
+}
+
 /* Do one thing for this LUN. Locks: lun_lock; true when it was dropped and retaken, so that all may be
  * different. */
 static bool ad_step_locked(struct ad_lun *lun)
 {
+    const bool away = SC_UNLIKELY(lun->lun_donq != NULL) && ad_is_away_locked(lun);
     struct ad_list out;
     struct ad_cmd *cmd;
 
+    if (SC_UNLIKELY(away || lun->lun_wake) && ad_step_rare_locked(lun, away))
+        return true;
     if (SC_UNLIKELY(lun->lun_timer_lost) && lun->lun_state != AD_LUN_STOPPED)
         ad_timer_rearm_locked(lun);
     if (ad_push_begin_locked(lun, &out)) {
@@ -191,7 +244,7 @@ static bool ad_step_locked(struct ad_lun *lun)
         ad_push_end_locked(lun);
         return true; /* look again: requests may have arrived meanwhile (XEN-08) */
     }
-    if (SC_UNLIKELY(lun->lun_resp.l_head != NULL) && !lun->lun_pushing && !lun->lun_push_listed) {
+    if (SC_UNLIKELY(lun->lun_resp.l_head != NULL) && !lun->lun_pushing && !lun->lun_push_listed && !away) {
         ad_push_later_unlock(lun);
         shim_lock_enter(&lun->lun_lock);
         return true;
@@ -207,7 +260,7 @@ static bool ad_step_locked(struct ad_lun *lun)
         shim_lock_enter(&lun->lun_lock);
         return true;
     }
-    if (SC_UNLIKELY(lun->lun_aborts != 0)) {
+    if (SC_UNLIKELY(lun->lun_aborts != 0) && !away) {
         ad_abort_one_locked(lun);
         return true;
     }
@@ -238,6 +291,7 @@ void ad_work_unlock(struct ad_lun *lun)
     do {
         /* Who holds the adapter lets go of it last: this LUN may be stopped, and gone with the adapter. */
         const bool held = runner;
+        bool wake;
 
         while (ad_step_locked(lun))
             ;
@@ -246,9 +300,15 @@ void ad_work_unlock(struct ad_lun *lun)
             next = ad_run_take(adp, &runner);
         SHIM_ASSERT(lun->lun_users > 0);
         lun->lun_users--;
-        if (SC_UNLIKELY(lun->lun_sleepers != 0))
-            shim_wake(&lun->lun_event);
+        wake = SC_UNLIKELY(lun->lun_sleepers != 0);
+        if (wake && !runner)
+            ad_hold(adp, 1u);
         shim_lock_exit(&lun->lun_lock);
+        if (wake) {
+            shim_wake(&lun->lun_event);
+            if (!held && !runner)
+                ad_hold(adp, UINT32_MAX);
+        }
         if (SC_UNLIKELY(held))
             next = ad_run_take(adp, &runner);
         lun = next;

@@ -13,7 +13,7 @@
  *
  *     accepted = queued + active + flushing + completed        (checked by ad_lun_check)
  *
- * *Who works.* There is no adapter thread. Whoever changes something - a strategy call, a
+ * *Who works.* Whoever changes something - a strategy call, a
  * completion, a timer, a kick - looks whether the head of the FIFO may start and starts it, with
  * the lock dropped (ad_work_unlock() in ad_push.c, which also says who calls iodone, and when). A thread that
  * takes a command runs it to the end of start() in its own context, and any number of threads do so at once
@@ -382,7 +382,7 @@ static struct ad_cmd *ad_pick_recovery_locked(struct ad_lun *lun)
     struct sc_buf *sb = lun->lun_rec_sb;
 
     if (sb == NULL || cmd->cmd_state != AD_CMD_FREE ||
-        (lun->lun_gate & (AD_GATE_CANCEL | AD_GATE_HW | AD_GATE_SEGS | AD_GATE_RESET)))
+        (lun->lun_gate & (AD_GATE_CANCEL | AD_GATE_HW | AD_GATE_SEGS | AD_GATE_RESET | AD_GATE_TELL)))
         return NULL;
     if ((sb->flags & SC_DELAY_CMD) && !ad_delay_over_locked(lun, sb))
         return NULL;

@@ -33,13 +33,14 @@
  * takes it: AD_CMD_TAKEN, as AD_RES_BUS_RESET, which its owner sees as a timeout if it had timed out, and
  * else as what he may send again. A late ad_hw_done() finds the slot free and is counted.
  *
- * *Who works.* Any thread that comes from a timer, from the chip, or from sleeping, with no lock held: one at
- * a time (rec_running). Who comes second leaves a word (rec_again). Nobody waits in here: a part that is not
- * over ends the look, and a timer, or lun_recover at the LUN where something has happened, makes the next
- * thread look. lun_recover is served like everything else a LUN is owed (ad_push.c), by somebody who holds a
- * reference; so a LUN is not stopped under the runner's feet. The timer is the adapter's one; when it cannot
- * be armed, ad_timers_lost() asks again: each timer that fires, whoever is active on one of the LUNs
- * concerned, and whoever sleeps until one is empty.
+ * *Who works.* The adapter's thread, if the host has threads (ad_thread.c); else any that comes from a timer,
+ * from the chip, or from sleeping, with no lock held: one at a time (rec_running). (NB-13) Who comes second
+ * leaves a word (rec_again). Nobody waits in here: a part that is not over ends the look, and a timer, or
+ * lun_recover at the LUN where something has happened, makes the next thread look. lun_recover is served like
+ * everything else a LUN is owed (ad_push.c), by somebody who holds a reference; so a LUN is not stopped under
+ * the runner's feet. The timer is the adapter's one; when it cannot be armed, ad_timers_lost() asks again:
+ * each timer that fires, whoever is active on one of the LUNs concerned, and whoever sleeps until one is
+ * empty.
  *
  * *Out of service.* A LUN whose command came back only with an adapter reset is AD_OFF_LUN: it would have the
  * whole adapter reset again and again. Its requests end at once with SC_NO_DEVICE_RESPONSE. SCIOSTART, or a
@@ -54,8 +55,7 @@
  * Rejected: a ladder for each command (eight commands, eight resets, and each new one throws back what the
  * one before has just restarted); one rung for the whole adapter (a deaf disk would have its neighbours' bus
  * reset sooner); reporting the command lost while the chip still has its memory (it may write there);
- * AD_HW_PENDING as the word for a reset under way (it is EPERM, which an older chip may mean). Not here yet:
- * a thread of the adapter, which would have to call ad_recover() and nothing else.
+ * AD_HW_PENDING as the word for a reset under way (it is EPERM, which an older chip may mean).
  */
 #include "ad_recover.h"
 
@@ -173,11 +173,17 @@ void ad_recover_wait(struct ad_adapter *adp, uint64_t now)
 void ad_recover(struct ad_adapter *adp)
 {
     struct ad_recovery *rec = &adp->adp_rec;
+    struct ad_donq *dq = &adp->adp_donqs[0];
 
     shim_lock_enter(&adp->adp_lock);
     rec->rec_again = true;
     if (rec->rec_running || rec->rec_gone) {
         shim_lock_exit(&adp->adp_lock);
+        return;
+    }
+    if (dq->dq_on && !ad_donq_is_me(dq)) {
+        shim_lock_exit(&adp->adp_lock);
+        ad_donq_look(dq);
         return;
     }
     rec->rec_running = true;
@@ -266,6 +272,8 @@ int ad_recover_ask(struct ad_adapter *adp, unsigned id)
 void ad_recover_quiesce(struct ad_adapter *adp)
 {
     struct ad_recovery *rec = &adp->adp_rec;
+    uint64_t nap = AD_NS_PER_MS / 10;
+    event_t never = EVENT_NULL;
     bool running;
 
     do {
@@ -276,6 +284,7 @@ void ad_recover_quiesce(struct ad_adapter *adp)
         if (shim_timer_cancel(&rec->rec_timer) == SHIM_CANCEL_RUNNING)
             running = true;
         if (running)
-            shim_delay_ns(AD_NS_PER_MS / 10);
+            (void)e_timedsleep(&never, NULL, nap);
+        nap = nap < AD_NS_PER_S ? 2 * nap : nap; /* inside a chip's reset it may be for long */
     } while (running);
 }

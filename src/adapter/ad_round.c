@@ -224,8 +224,8 @@ static bool ad_round_settle(struct ad_adapter *adp, uint64_t now)
         ask->ask_error = rec->rec_failed_ids & (1u << ask->ask_id) ? EIO : 0;
         ask->ask_done = true; /* it is his again */
     }
-    shim_wake(&rec->rec_event);
     shim_lock_exit(&adp->adp_lock);
+    shim_wake(&rec->rec_event); /* the adapter stays: a detach waits for the runner */
     return true;
 }
 

@@ -46,8 +46,13 @@
  * here: the sleeper is told and does it. For a gathered write that is the rule (AIX-17); for the others
  * it is simplest.
  *
- * Rejected: a recovery thread. It could sleep, but a host need not have threads, and a disk whose
- * recovery needs a free thread recovers last when all threads wait for that disk.
+ * Where it runs: whoever brings a failed command back, which is the adapter's thread where there is one
+ * (ad_thread.c; NB-13, NB-14), and a timer. REQUEST SENSE is a command like others: a chip that is polled for
+ * the first is polled for it, too. A REQUEST SENSE that fails is not itself sensed: its command is judged
+ * without.
+ *
+ * Rejected: a recovery thread of the disk's own. It could sleep, but a host need not have threads, and a disk
+ * whose recovery needs a free thread recovers last when all threads wait for that disk.
  *
  * Silence is counted for the disk as well: see dd_dead.c.
  *

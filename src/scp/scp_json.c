@@ -109,9 +109,10 @@ static void json_adapter(FILE *f, struct scp *p, unsigned i)
     fprintf(f,
             ",\"max_transfer\":%" PRIu64 ",\"commands\":%" PRIu64 ",\"completed\":%" PRIu64
             ",\"errors\":%" PRIu64 ",\"resets\":%" PRIu64 ",\"events\":%" PRIu64
-            ",\"responses_pending\":%" PRIu64 ",\"credits\":%u,\"credits_free\":%u,\"luns_started\":%u",
+            ",\"responses_pending\":%" PRIu64 ",\"credits\":%u,\"credits_free\":%u,\"luns_started\":%u"
+            ",\"thread_wakes\":%u",
             st.max_transfer, st.commands, st.completed, st.errors, st.resets, st.events, st.responses_pending,
-            st.credits, st.credits_free, st.luns_started);
+            st.credits, st.credits_free, st.luns_started, st.thread_wakes);
     if (error == 0)
         json_luns(f, p, i, fp);
     fputc('}', f);

@@ -33,6 +33,7 @@ static const struct shim_rank_row {
     {SHIM_RANK_AD_OPEN, 0},           /* an adapter's opens, SCIOSTART and SCIOSTOP */
     {SHIM_RANK_AD_LUN, 0},            /* the adapter driver's queue for one LUN */
     {SHIM_RANK_AD, 0},                /* an adapter's credits, those who wait for them, its copies */
+    {SHIM_RANK_AD_DONE, RANK_LEAF},   /* a done queue: LUNs for one of an adapter's threads */
     {SHIM_RANK_HW, 0},                /* a chip */
     {SHIM_RANK_HW_DEV, 0},            /* a simulated device behind it */
     {SHIM_RANK_KERN, RANK_LEAF},      /* kernel services: switch, error log, pollers */

@@ -14,7 +14,7 @@
 #include <scpair/shim.h>
 #include <sys/scsched.h> /* shim_det_mark(): a point of the test's own */
 
-#define DET_FIBRES_MAX  24u
+#define DET_FIBRES_MAX  120u
 #define DET_FIBRE_MAIN  0u /* whoever called shim_det_sched() */
 /* Runs what is due when nobody else does, as an idle processor or a timer thread would. */
 #define DET_FIBRE_TIMER 1u

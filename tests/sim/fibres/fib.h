@@ -145,6 +145,7 @@ struct fib_world {
     unsigned w_lost;
     bool w_bad;     /* some blocks are, and nothing else */
     bool w_dawdles; /* heads stay in their iodone routines for a while */
+    bool w_threads; /* the adapters have threads of their own */
     unsigned w_dawdlers;
     uint64_t w_limit_ns;
     /* The run. */

@@ -341,6 +341,7 @@ void small_host(const struct det_strategy *st, uint64_t seed)
     shim_checks_set(true);
     SCHED_CHECK(shim_init(host) == 0 && kern_init() == 0, "the host does not come up");
     shim_det_tunable_set("ad_openings", 4);
+    shim_det_tunable_set("ad_thread", 0); /* a program that wants it says so: it is a fibre more */
 }
 
 void small_chip_config(struct ad_config *cfg)
