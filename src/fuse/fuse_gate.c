@@ -270,9 +270,15 @@ void fuse_gate_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
                                  .p_off = off});
 }
 
+/* Every close(2) is one, also a forked process's of what it was given; most have nothing to wait for. */
 void fuse_gate_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    gate_file(&(struct fuse_put){.p_req = req, .p_ino = ino, .p_fi = *fi, .p_op = GATE_FLUSH});
+    const struct fuse_handle *h = fuse_handle_of(fi);
+
+    if (h->h_disk == NULL || !h->h_writable || !atomic_load(&h->h_disk->vd_dirty))
+        fuse_disk_flush(req, ino, fi);
+    else
+        gate_file(&(struct fuse_put){.p_req = req, .p_ino = ino, .p_fi = *fi, .p_op = GATE_FLUSH});
 }
 
 void fuse_gate_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

@@ -14,7 +14,8 @@ import sys
 import threading
 
 sys.dont_write_bytecode = True
-from checks import PAGE, control, disk_stat, expect, failed, page, report, result, server, stat  # noqa: E402
+from checks import (PAGE, control, disk_stat, expect, failed, flight, page, report, result,  # noqa: E402
+                    server, stat)
 
 RAW = 400  # requests of their own threads, above the 256 that may hold one of the server's
 CACHED = 200  # through the page cache, whose reads the kernel counts for all disks together
@@ -86,8 +87,10 @@ def silent():
         crowd.add(os.pread, cached, PAGE, 4 * PAGE * i)
     for _ in range(OPENS):
         crowd.add(os.fsync, raw)
+    os.close(os.dup(raw))  # as a process does that was forked
+    report("a close with nothing to flush waits for nobody", crowd.back() == 0, crowd.back())
     for _ in range(ROUNDS):
-        expect("the others are served", 3, use_another) if _ == 0 else use_another()
+        expect("the others are served", 4, use_another) if _ == 0 else use_another()
     report(f"{ROUNDS} rounds on the others while none of {RAW + CACHED + OPENS} is back", crowd.back() == 0,
            crowd.back())
     threads = server_threads()
@@ -126,6 +129,28 @@ def slow():
     os.close(fd)
 
 
+def home():
+    """64 in flight when it stops: all are back with an error, with one command each, and it says why."""
+    fd = os.open(f"{mount}/rhdisk3", os.O_RDWR | os.O_DIRECT)
+    subprocess.run([scpair, "inject", mount, "hdisk3", "op=any", "count=forever", "do=hang"], check=True)
+    crowd = Crowd()
+    for i in range(64):
+        crowd.add(os.pwritev if i % 2 else os.preadv, fd, [page()], i * PAGE)
+    rounds = 0
+    while crowd.back() == 0:
+        use_another()
+        rounds += 1
+    report("the others are served until the first is back", rounds > 1, rounds)
+    report("all are back", crowd.join() and set(crowd.got) == {-errno.EIO}, sorted(set(map(str, crowd.got))))
+    disk = disk_stat(mount, "hdisk3")
+    report("none was sent again and again", disk["commands"] <= 2 * 64, disk["commands"])
+    expect("what comes now has its error at once", -errno.EIO, os.preadv, fd, [page()], 0)
+    story = [(s["device"], s["what"]) for s in flight(mount) if s["disk"] == "hdisk3"]
+    report("the flight recorder tells it", ("hdisk3", "over") in story and ("scsi0", "late") in story, story)
+    result(os.close, fd)
+
+
 silent()
 slow()
+home()
 sys.exit(failed())

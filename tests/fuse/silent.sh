@@ -7,13 +7,14 @@ set -u
 . "$(dirname "$0")/lib.sh"
 
 truncate -s 16M "$work/a.img" "$work/b.img"
-need "mount" "$scpair" mount --disk "$work/a.img" --disk "$work/b.img,queue=16" --disk ram:16M,queue=4 "$mnt"
+need "mount" "$scpair" mount --disk "$work/a.img" --disk "$work/b.img,queue=16" \
+    --disk ram:16M,queue=4 --disk ram:16M,rw_timeout=1 "$mnt"
 if python3 "$here/silent.py" "$scpair" "$mnt" "$work/b.img"; then
     ok "silent.py"
 else
     fail "silent.py"
 fi
-check "umount" "$scpair" umount "$mnt"
+check "umount while a disk is silent" "$scpair" umount "$mnt"
 # One thread for a disk: what waits for it waits without one, and the other disk has its own.
 need "mount --threads 1" "$scpair" mount --threads 1 --disk ram:16M --disk ram:16M "$mnt"
 check "inject" "$scpair" inject "$mnt" hdisk1 count=forever do=hang

@@ -228,6 +228,28 @@ START_TEST(test_det_host_with_latency)
 }
 END_TEST
 
+/* Two timeouts, and what the adapter driver needs to get a command back; by default they are 30 s. */
+START_TEST(test_a_silent_disk_is_given_up_after_its_own_timeout)
+{
+    struct scp_disk_spec d = {
+        .size = sizeof(d), .medium = SCP_MEDIUM_RAM, .bytes = 1u << 20, .rw_timeout = 2};
+    struct scp_spec spec = {.disks = &d, .ndisks = 1, .host = shim_det_host(1)};
+    char err[SCP_ERROR_MAX];
+    uint8_t in[4096];
+    uint64_t begin;
+    size_t done;
+
+    start(&spec);
+    ck_assert_int_eq(scp_inject(pair, "hdisk0 op=any count=forever do=hang", err, sizeof(err)), 0);
+    begin = kern_now_ns();
+    ck_assert_int_eq(scp_raw_read(disk, in, sizeof(in), 8192, &done), EIO);
+    ck_assert_uint_ge(kern_now_ns() - begin, UINT64_C(2000000000));
+    ck_assert_uint_lt(kern_now_ns() - begin, UINT64_C(30000000000));
+    ck_assert_int_eq(scp_inject(pair, "hdisk0 clear", err, sizeof(err)), 0);
+    stop();
+}
+END_TEST
+
 START_TEST(test_reports_name_the_promised_fields)
 {
     static const char *const field[] = {"\"adapters\":[{\"name\":\"scsi0\"",
@@ -474,6 +496,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_AIX_08_span_limit_above_32_bits_is_no_limit);
     tcase_add_test(t, test_raw_edges);
     tcase_add_test(t, test_det_host_with_latency);
+    tcase_add_test(t, test_a_silent_disk_is_given_up_after_its_own_timeout);
     tcase_add_test(t, test_reports_name_the_promised_fields);
     tcase_add_test(t, test_inject_language);
     tcase_add_test(t, test_many_disks_with_ids_around_the_adapter);
