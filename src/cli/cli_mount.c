@@ -224,7 +224,7 @@ static int mount_serve(struct mount_request *m)
     char err[SCP_ERROR_MAX] = "the mount failed";
     sigset_t signals;
     size_t leaked;
-    int rc;
+    int rc, error;
 
     mount_block_signals(&signals);
     m->m_serve.unmounter = geteuid() == 0 ? fuse_unmounter_start() : -1;
@@ -237,9 +237,14 @@ static int mount_serve(struct mount_request *m)
     m->m_serve.ready = mount_ready;
     m->m_serve.say = mount_say;
     m->m_serve.arg = m;
-    if (fuse_serve(m->m_pair.p_scp, &m->m_serve, err, sizeof(err)) != 0)
+    error = fuse_serve(m->m_pair.p_scp, &m->m_serve, err, sizeof(err));
+    if (error != 0)
         rc = mount_report(m, CLI_FAILED, err);
     fuse_unmounter_end(m->m_serve.unmounter);
+    if (error == EINPROGRESS) {
+        m->m_pair.p_scp = NULL;
+        return rc;
+    }
     leaked = scp_destroy(m->m_pair.p_scp);
     m->m_pair.p_scp = NULL;
     if (leaked != 0) {

@@ -257,8 +257,8 @@ void fuse_ctl_write(fuse_req_t req, struct fuse_handle *h, const char *data, siz
 
 /* fuse_plug.c: disks come and go. */
 void fuse_plug_write(fuse_req_t req, struct fuse_handle *h, const char *data, size_t size);
-/* Until no such write is under way. */
-void fuse_plug_wait(struct fuse_pair *pr);
+/* Until no such write is under way. EINPROGRESS, with a line in err, when one has not ended in time. */
+int fuse_plug_wait(struct fuse_pair *pr, char *err, size_t size);
 /* Has the handle's disk gone? */
 static inline bool fuse_disk_is_gone(const struct fuse_handle *h)
 {

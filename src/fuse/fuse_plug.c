@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PLUG_TEXT_MAX 8192u /* a path may have 4096 bytes, and commas in it are doubled */
@@ -200,12 +201,32 @@ static void *plug_main(void *arg)
     return NULL;
 }
 
-void fuse_plug_wait(struct fuse_pair *pr)
+/*
+ * Opening an image takes as long as whoever has it wants: a file on a network, or on another mount whose
+ * server hangs. A thread that waits there cannot be got back.
+ */
+int fuse_plug_wait(struct fuse_pair *pr, char *err, size_t size)
 {
+    const unsigned seconds = pr->pr_cfg->stop_seconds > 0 ? pr->pr_cfg->stop_seconds : 1u;
+    struct timespec until;
+    unsigned left;
+    int error = 0;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (time_t)seconds;
     pthread_mutex_lock(&pr->pr_mutex);
-    while (pr->pr_plugs != 0)
-        pthread_cond_wait(&pr->pr_plugs_over, &pr->pr_mutex);
+    while (pr->pr_plugs != 0 && error == 0)
+        error = pthread_cond_timedwait(&pr->pr_plugs_over, &pr->pr_mutex, &until);
+    left = pr->pr_plugs;
     pthread_mutex_unlock(&pr->pr_mutex);
+    if (left == 0)
+        return 0;
+    (void)snprintf(
+        err, size,
+        "%s: %u plug or unplug under way %s not ended within %u s, perhaps because an image does not "
+        "answer; the server ends without",
+        pr->pr_cfg->mountpoint, left, left == 1 ? "has" : "have", seconds);
+    return EINPROGRESS;
 }
 
 /* Context: process (a libfuse worker). The answer comes from another thread. */

@@ -210,7 +210,7 @@ static int fuse_serve_mounted(struct fuse_pair *pr, struct fuse_session *se, cha
     const struct fuse_serve_config *cfg = pr->pr_cfg;
     struct fuse_stop st = {.st_pair = pr, .st_cfg = cfg, .st_session = se};
     char why[SCP_ERROR_MAX];
-    int error = fuse_own_learn(&st.st_own, cfg->mountpoint, cfg->unmounter);
+    int error = fuse_own_learn(&st.st_own, cfg->mountpoint, cfg->unmounter), plugs;
 
     if (error == 0 && cfg->unmounter >= 0)
         error = fuse_priv_drop();
@@ -228,8 +228,10 @@ static int fuse_serve_mounted(struct fuse_pair *pr, struct fuse_session *se, cha
     pr->pr_session = se;
     pr->pr_dev = makedev(st.st_own.ow_major, st.st_own.ow_minor);
     error = fuse_serve_loop(se, &st, cfg->threads);
-    fuse_plug_wait(pr);
+    plugs = fuse_plug_wait(pr, err, size);
     pr->pr_session = NULL;
+    if (plugs != 0)
+        return plugs;
     if (error != 0)
         (void)snprintf(err, size, "%s: the FUSE session ended: %s", cfg->mountpoint, scp_strerror(error));
     return error;
@@ -251,7 +253,8 @@ static int fuse_serve_mount(struct fuse_pair *pr, char *err, size_t size)
         return EPERM;
     }
     error = fuse_serve_mounted(pr, se, err, size);
-    fuse_serve_let_go(se);
+    if (error != EINPROGRESS)
+        fuse_serve_let_go(se); /* the thread that does not end will answer to it */
     return error;
 }
 
@@ -280,6 +283,8 @@ int fuse_serve(struct scp *p, const struct fuse_serve_config *cfg, char *err, si
         fuse_gate_init(&pr->pr_disks[i].vd_gate);
     error = fuse_serve_mount(pr, err, size);
     fuse_file_close_all(pr);
+    if (error == EINPROGRESS)
+        return error; /* the thread that does not end has all this */
     for (unsigned i = 0; i < SCP_DISKS_MAX; i++) {
         fuse_disk_fini(&pr->pr_disks[i]);
         fuse_gate_fini(&pr->pr_disks[i].vd_gate);

@@ -39,7 +39,8 @@ struct fuse_serve_config {
  * SIGHUP asked for the end and its users are gone or have had their time (fuse_stop.c): every
  * request answered, every open device closed and flushed. The caller has blocked those three signals
  * before the process had a second thread; with an unmounter there is none yet.
- * 0, or an errno with one line in err (size bytes); then nothing is mounted. Process.
+ * 0, or an errno with one line in err (size bytes); then nothing is mounted. EINPROGRESS: a plug or unplug
+ * does not end, its thread uses the pair, which therefore is not to be destroyed: end the process. Process.
  */
 int fuse_serve(struct scp *p, const struct fuse_serve_config *cfg, char *err, size_t size);
 

@@ -37,6 +37,31 @@ else
     fail "plug.py"
 fi
 check "umount" "$scpair" umount "$mnt"
+# A plug whose image does not answer: a stop waits for it its stated time, says so and ends.
+mkdir other
+need "mount the image's own mount" "$scpair" mount --disk ram:16M other
+"$scpair" mount -f --stop-timeout 1 --disk disk.img "$mnt" 2>err &
+pid=$!
+children=$pid
+until [ -e "$mnt/.scpair/pid" ]; do :; done
+owner=$(cat other/.scpair/pid)
+kill -STOP "$owner"
+# By hand: the command would look at the image itself.
+sh -c 'echo "plug scsi0 $1" >"$2/.scpair/plug"' - "$work/other/hdisk0" "$mnt" 2>/dev/null &
+for _ in $(seq 40); do
+    grep -qs request_wait /proc/$!/wchan && break
+    timeout 0.05 tail -f /dev/null
+done
+kill -TERM "$pid"
+check "the server ends" gone "$pid"
+wait "$pid"
+equal "a plug that does not end: exit code of the server" 1 $?
+says "a plug that does not end: the message" "1 plug or unplug under way has not ended within 1 s" err
+children=
+kill -CONT "$owner"
+wait
+umount -l "$mnt" 2>/dev/null
+check "umount" "$scpair" umount other
 # Not everybody who may inject: the server opens images with its own rights.
 if [ "$(id -u)" -eq 0 ] && $shared; then
     check "mount for another user" "$scpair" mount $allow --uid 65534 --disk "$work/disk.img" "$mnt"

@@ -7,7 +7,7 @@ build=${1:?usage: $0 BUILD-DIRECTORY}
 here=$(cd "$(dirname "$0")" && pwd)
 rc=0
 for script in smoke adapters contract durability badinput \
-    filesystem umount ordinary stop daemon short service fuzz cmdline command plug trace silent; do
+    filesystem umount ordinary stop daemon short service fuzz cmdline command plug trace silent recover; do
     echo "== $script"
     "$here/$script.sh" "$build"
     one=$?
