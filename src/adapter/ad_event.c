@@ -3,8 +3,14 @@
  * ad_event.c - asynchronous events: who wants to know, and telling them.
  *
  * A device driver registers a function for its id and LUN (SCIOEVENT); SCIOSTOP cancels it. Events
- * are not queued: each is reported when it happens, to everybody registered. The function runs with
- * no lock of ours held, and SCIOSTOP waits until it is not running (AIX-27).
+ * go the way of completions (CAM-08): a LUN has one place among its responses for them, so that what had
+ * ended before the event is given back before its owner hears of it, by whoever gives back the LUN's
+ * requests, with no lock of ours held; and no request of the LUN is started in between (AD_GATE_TELL). Two
+ * that happen before the first is told are told as one. SCIOSTOP waits until the function is not running
+ * (AIX-27).
+ *
+ * Each registration is for one id and LUN: the contract has no wildcard. What concerns the adapter gates all
+ * LUNs that listen before it tells the first.
  *
  * Does not contain: what a bus reset does to commands: the chip hands each back by itself.
  */
@@ -34,25 +40,30 @@ int ad_event_register(struct ad_adapter *adp, const struct sc_event_struct *ev, 
     return error;
 }
 
-/* Tell one LUN's device driver, if it wants to know. */
-static void ad_event_tell(struct ad_adapter *adp, struct ad_lun *lun, uint32_t events)
+/*
+ * b_iodone of a LUN's lun_event_sb: its turn among the responses has come. Whoever pushes calls the device
+ * driver here, as for a request. Context: completion. (AIX-27)
+ */
+void ad_event_told(struct buf *bp)
 {
+    struct ad_lun *lun = SC_CONTAINER_OF(bp, struct ad_lun, lun_event_sb.bufstruct);
     void (*func)(struct sc_event_info * info);
     struct sc_event_info info;
-    uint32_t sleepers;
 
     shim_lock_enter(&lun->lun_lock);
+    lun->lun_event_listed = false; /* what happens from now on is told once more */
     func = lun->lun_state == AD_LUN_STOPPING ? NULL : lun->lun_async_func;
     if (func != NULL) {
         lun->lun_async_running++;
         memset(&info, 0, sizeof(info));
-        info.events = events;
+        info.events = lun->lun_events;
         info.id = lun->lun_id;
         info.lun = lun->lun_lun;
         info.mode = SC_IM_MODE;
-        info.adap_devno = adp->adp_devno;
+        info.adap_devno = lun->lun_adp->adp_devno;
         info.async_correlator = lun->lun_async_correlator;
     }
+    lun->lun_events = 0;
     shim_lock_exit(&lun->lun_lock);
     if (func == NULL)
         return;
@@ -61,29 +72,43 @@ static void ad_event_tell(struct ad_adapter *adp, struct ad_lun *lun, uint32_t e
 
     shim_lock_enter(&lun->lun_lock);
     SHIM_ASSERT(lun->lun_async_running > 0);
-    lun->lun_async_running--;
-    sleepers = lun->lun_sleepers;
+    lun->lun_async_running--; /* whoever waits for that is woken when the push is over */
     shim_lock_exit(&lun->lun_lock);
-    if (sleepers != 0)
-        shim_wake(&lun->lun_event);
 }
 
-/* Tell everybody. Context: any; no lock held. The functions run in completion context. */
+/* Queue it for one LUN's device driver, if it wants to know, and start nothing there until it does. */
+static void ad_event_queue(struct ad_adapter *adp, struct ad_lun *lun, uint32_t events)
+{
+    shim_lock_enter(&lun->lun_lock);
+    if (lun->lun_async_func != NULL && lun->lun_state != AD_LUN_STOPPING) {
+        lun->lun_events |= events;
+        if (!lun->lun_event_listed) {
+            lun->lun_event_listed = true;
+            ad_gate_set_locked(lun, AD_GATE_TELL);
+            ad_resp_locked(lun, &lun->lun_event_sb);
+            shim_lock_enter(&adp->adp_lock);
+            ad_run_append_locked(adp, lun);
+            shim_lock_exit(&adp->adp_lock);
+        }
+    }
+    shim_lock_exit(&lun->lun_lock);
+}
+
+/*
+ * Tell everybody. All LUNs are gated before the first is told. Context: any; no lock held. The functions run
+ * in completion context. (CAM-08)
+ */
 void ad_event_deliver(struct ad_adapter *adp, uint32_t events)
 {
     const unsigned n = ad_lun_count(adp);
-    struct shim_self *self = shim_self();
-    uint32_t old = self->self_ctx;
 
-    if (old == SHIM_CTX_PROCESS)
-        (void)shim_ctx_enter(self, SHIM_CTX_COMPLETION);
     for (unsigned i = 0; i < n; i++) {
         struct ad_lun *lun = ad_lun_at(adp, i);
 
         if (lun != NULL)
-            ad_event_tell(adp, lun, events);
+            ad_event_queue(adp, lun, events);
     }
-    shim_ctx_leave(self, old);
+    ad_serve(adp);
 }
 
 /* Called by the chip. Context: any; no lock of the chip held. */

@@ -42,9 +42,9 @@
 #define AD_STOP_WAIT_NS      (30 * AD_NS_PER_S)  /* SCIOSTOP: patience before it aborts */
 #define AD_ICMD_TIMEOUT_S    30u                 /* commands of SCIOINQU, SCIOTUR */
 #define AD_DELAY_DEFAULT_MS  1000                /* tunable ad_delay_ms: what SC_DELAY_CMD means */
-#define AD_BATCH             32u /* commands started between two looks at the queue */
-#define AD_POLL_BUDGET       32u /* commands a chip hands back at one question */
-#define AD_UNSENT_MAX        4u  /* undelivered ones in a row, then the LUN waits for AD_RETRY_NS */
+#define AD_BATCH             32u                 /* commands started between two looks at the queue */
+#define AD_POLL_BUDGET       32u                 /* commands a chip hands back at one question */
+#define AD_UNSENT_MAX        4u /* undelivered ones in a row, then the LUN waits for AD_RETRY_NS */
 
 #define AD_QUARANTINE_NS   (1 * AD_NS_PER_S)  /* a tag whose command was aborted rests */
 #define AD_GUARD_NS        (2 * AD_NS_PER_S)  /* overtaken for so long: an ORDERED tag follows */
@@ -157,9 +157,9 @@ struct ad_list {
 
 /* How many commands a LUN may have at its device; ad_limit.c. */
 struct ad_limit {
-    uint32_t lm_now;  /* this many */
-    uint32_t lm_top;  /* as far as it may rise */
-    uint32_t lm_last; /* what it was lowered to last; 0 never */
+    uint32_t lm_now;      /* this many */
+    uint32_t lm_top;      /* as far as it may rise */
+    uint32_t lm_last;     /* what it was lowered to last; 0 never */
     uint64_t lm_pause_ns; /* between two raises */
     uint64_t lm_up_ns;    /* not raised before */
     uint64_t lm_fulls, lm_alone, lm_lowered, lm_raised, lm_waits;
@@ -210,11 +210,11 @@ struct ad_lun {
     uint16_t *lun_free;      /* ring of free tagged slots; ad_tag.c */
     uint32_t lun_free_at;    /* its head */
     uint32_t lun_nfree;
-    uint16_t *lun_quar;      /* ring of slots whose tags are left alone for a while */
+    uint16_t *lun_quar; /* ring of slots whose tags are left alone for a while */
     uint32_t lun_quar_at;
     uint32_t lun_nquar;
-    bool lun_guard;          /* the next SIMPLE tag goes out ORDERED; ad_guard.c */
-    uint64_t lun_guard_ns;   /* when the device was last told to finish what it had */
+    bool lun_guard;              /* the next SIMPLE tag goes out ORDERED; ad_guard.c */
+    uint64_t lun_guard_ns;       /* when the device was last told to finish what it had */
     uint64_t lun_guard_alone_ns; /* when to look after the command that was alone when it pended */
     uint64_t lun_guards;
     uint32_t lun_openings;
@@ -260,6 +260,9 @@ struct ad_lun {
     void (*lun_async_func)(struct sc_event_info *info); /* SCIOEVENT */
     void *lun_async_correlator;
     uint32_t lun_async_running; /* calls under way; SCIOSTOP waits for them */
+    uint32_t lun_events;        /* SC_*_EVENT that are still to be told */
+    bool lun_event_listed;      /* lun_event_sb is on lun_resp, or about to be called */
+    struct sc_buf lun_event_sb; /* their place among the responses; resvd1 tells it from requests */
 
     /* Protected by adp_lock. */
     uint32_t lun_reserved; /* credits this LUN holds for good; 0 with lun_shared */
@@ -276,7 +279,7 @@ struct ad_lun {
     uint64_t lun_accepted, lun_completed, lun_errors, lun_flushed, lun_timeouts, lun_refused;
     uint64_t lun_waits_credit; /* under adp_lock, and so the next */
     uint64_t lun_waits_target;
-    uint64_t lun_doubles;      /* ad_hw_done() for a command that was not out (NB-20) */
+    uint64_t lun_doubles; /* ad_hw_done() for a command that was not out (NB-20) */
     uint32_t lun_active_max;
     uint32_t lun_unsent; /* commands in a row that came back undelivered */
 
@@ -806,6 +809,8 @@ uint32_t ad_donq_wakes(struct ad_adapter *adp);
 
 int ad_event_register(struct ad_adapter *adp, const struct sc_event_struct *ev, long owner);
 void ad_event_deliver(struct ad_adapter *adp, uint32_t events);
+/* b_iodone of lun_event_sb. */
+void ad_event_told(struct buf *bp);
 
 /* ---------------------------------------------------------------- ad_ioctl.c, ad_icmd.c */
 

@@ -59,6 +59,8 @@ static struct ad_lun *ad_lun_head(struct ad_adapter *adp, unsigned id, unsigned 
     lun->lun_state = AD_LUN_STOPPED;
     lun->lun_timer_at_ns = UINT64_MAX;
     shim_timer_init(&lun->lun_timer, ad_timer_fire, lun);
+    lun->lun_event_sb.bufstruct.b_iodone = ad_event_told;
+    lun->lun_event_sb.resvd1 = (void *)lun;
     atomic_store_explicit(&adp->adp_luns[id * adp->adp_caps.cap_luns + no], lun, memory_order_release);
     return lun;
 }

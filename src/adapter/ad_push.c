@@ -144,8 +144,13 @@ void ad_push(struct ad_adapter *adp, struct ad_list *l)
     struct sc_buf *sb;
 
     while ((sb = ad_list_take(l)) != NULL) {
-        if (SC_UNLIKELY(sb->resvd1 != NULL))
+        if (SC_UNLIKELY(sb->resvd1 != NULL)) {
+            if (sb->bufstruct.b_iodone == ad_event_told) { /* not a request */
+                iodone(&sb->bufstruct);
+                continue;
+            }
             ad_gather_release(adp, sb);
+        }
         AD_TRACE_PUSH(sb);
         iodone(&sb->bufstruct);
     }

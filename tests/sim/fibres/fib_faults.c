@@ -84,7 +84,10 @@ static void interfere(const struct fib_disk *d, bool reset)
     shim_det_observe((uint64_t)error);
 }
 
-/* The chip says when it has reset the bus, and whoever has asked to be told is told before it returns. */
+/*
+ * The chip says when it has reset the bus, and whoever has asked to be told is told in his turn: whoever
+ * gives his responses back does it, and may be kept off his processor.
+ */
 static void reset_bus(const struct fib_world *w, devno_t adapter)
 {
     struct ad_adapter *ad = ad_find(adapter);
@@ -93,6 +96,12 @@ static void reset_bus(const struct fib_world *w, devno_t adapter)
     for (unsigned i = 0; i < w->w_ncallers; i++)
         told[i] = fib_head_told(&w->w_callers[i], adapter);
     (void)ad->adp_ops->reset_bus(ad->adp_hw);
+    for (unsigned i = 0, tries = 0; i < w->w_ncallers && tries < 1000; tries++) {
+        if (told[i] == 0 || told[i] != fib_head_told(&w->w_callers[i], adapter))
+            i++;
+        else
+            shim_delay_ns(tries < 10 ? 1000 : 1000000000u);
+    }
     for (unsigned i = 0; i < w->w_ncallers; i++)
         SCHED_CHECK(told[i] == 0 || told[i] != fib_head_told(&w->w_callers[i], adapter),
                     "contract: %s was not told of a bus reset", w->w_callers[i].c_name);

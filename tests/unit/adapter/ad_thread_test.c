@@ -181,6 +181,55 @@ START_TEST(test_NB_13_an_error_is_told_by_the_thread)
 }
 END_TEST
 
+/* Who is told of CHECK CONDITION asks for the sense data at once. */
+static pthread_t sense_where;
+static struct sent *asks;
+
+static void on_check(struct buf *bp)
+{
+    on_done(bp);
+    if (!(bp->b_flags & B_ERROR))
+        return;
+    req_init(&asks->r);
+    asks->r.sb.bufstruct.b_iodone = on_done;
+    asks->r.sb.flags = SC_RESUME;
+    asks->r.sb.q_tag_msg = SC_NO_Q;
+    asks->r.sb.scsi_command.scsi_cmd.scsi_op_code = 0x03;
+    req_send(&asks->r);
+}
+
+static void where_started(struct fake *f, struct ad_xfer *xfer)
+{
+    (void)f;
+    if (xfer->xfer_cdb[0] != 0x03)
+        return;
+    sense_where = pthread_self();
+    sem_post(&stays);
+}
+
+START_TEST(test_NB_14_request_sense_is_sent_from_the_thread)
+{
+    up("0", "1");
+    fake.on_start = where_started;
+    asks = &sent[1];
+    (void)send_to(0, 0);
+    sent[0].r.sb.bufstruct.b_iodone = on_check;
+    fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 512);
+    end_in_interrupt(0);
+    wait_for(&told);
+    wait_for(&stays);
+    ck_assert(pthread_equal(sense_where, sent[0].where));
+    ck_assert(!pthread_equal(sense_where, pthread_self()));
+    all_asleep();
+    fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 512);
+    end_in_interrupt(0); /* it fails, and that is that */
+    wait_for(&told);
+    all_asleep();
+    ck_assert_uint_eq(fake.starts, 2);
+    down();
+}
+END_TEST
+
 /* The chip's abort() is called by the thread. */
 static pthread_t abort_where;
 static struct ad_hw_ops watched_ops;
@@ -510,6 +559,7 @@ static Suite *suite(void)
 
     tcase_add_test(t, test_NB_13_what_ends_well_ends_where_it_arrives);
     tcase_add_test(t, test_NB_13_an_error_is_told_by_the_thread);
+    tcase_add_test(t, test_NB_14_request_sense_is_sent_from_the_thread);
     tcase_add_test(t, test_NB_13_abort_is_called_by_the_thread);
     tcase_add_test(t, test_NB_13_a_reset_that_blocks_is_the_threads);
     tcase_add_test(t, test_without_threads_everything_is_done_by_who_passes);

@@ -514,7 +514,7 @@ START_TEST(test_deferred_error_blames_nobody)
 }
 END_TEST
 
-START_TEST(test_request_sense_fails_too)
+START_TEST(test_NB_14_a_request_sense_that_fails_is_not_sensed)
 {
     struct fake_buf fb;
     struct file *fp = fake_open(NULL);
@@ -917,7 +917,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_followers_requeued_in_order);
     tcase_add_test(t, test_kept_queue_is_resumed);
     tcase_add_loop_test(t, test_deferred_error_blames_nobody, 0, 2);
-    tcase_add_test(t, test_request_sense_fails_too);
+    tcase_add_test(t, test_NB_14_a_request_sense_that_fails_is_not_sensed);
     tcase_add_loop_test(t, test_NB_15_reset_of_a_request_sense_retries_the_original, 0, 8);
     tcase_add_loop_test(t, test_reset_reserves_again, 0, 2);
     tcase_add_test(t, test_recovery_command_in_the_kept_queue);
