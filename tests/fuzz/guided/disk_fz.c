@@ -326,6 +326,7 @@ static void judge_end(void)
 
     FZ_CHECK(disk.trouble || fz_failed == 0, "nothing went wrong, and %u requests failed", fz_failed);
     world_calm();
+    shim_det_run(shim_now_ns() + UINT64_C(61000000000)); /* a silent one is left alone for dd_dead_ms */
     for (unsigned i = 0; i < 10; i++) {
         error = fz_plain_read(0, 0, disk.cfg.wc_block_bytes);
         if (error == 0)
