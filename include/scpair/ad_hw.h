@@ -21,7 +21,7 @@
  * back as many at once as its interrupt finds (ad_hw_done_list): what a command costs beside its data is then
  * paid once for a batch.
  *
- * Sixteen operations, of which six are always there, five callbacks, two configuration calls. The
+ * Nineteen operations, of which six are always there, seven callbacks, two configuration calls. The
  * table is versioned as those of shim.h are: docs/abi.md.
  *
  * Does not contain: queues (ad_impl.h), the sc_buf contract (sys/scsi.h).
@@ -216,6 +216,23 @@ struct ad_hw_ops {
      * called once more when it was `budget`.
      */
     unsigned (*poll_some)(void *hw, unsigned budget);
+
+    /*
+     * Room for more commands: `want` in all, which is more than there is. Says how many there are now; the
+     * core uses no more than it wanted. Process context, one caller at a time; no start() is under way unless
+     * it has been for longer than 5 s, and none comes meanwhile. It may sleep. NULL: as many as attach() has
+     * said.
+     */
+    uint32_t (*grow)(void *hw, uint32_t want);
+
+    /*
+     * The next two are both there or both NULL. Somebody has the adapter open: the chip takes part in its
+     * bus; nobody has, and it has no command: it may rest. enable() comes before the first start() after
+     * attach() and after each disable(), which comes before detach(). Errno: the open fails with it. Process
+     * context, one at a time; a lock of the core is held, so neither sleeps or calls back.
+     */
+    int (*enable)(void *hw);
+    void (*disable)(void *hw);
 };
 
 /*
@@ -244,6 +261,24 @@ void ad_hw_kick(struct ad_adapter *ad);
 /* Something happened that belongs to no command. Any context, no chip lock held. */
 enum ad_hw_event { AD_EV_BUS_RESET, AD_EV_FATAL, AD_EV_CMD_FAILED };
 void ad_hw_event(struct ad_adapter *ad, enum ad_hw_event ev);
+
+/*
+ * A LUN may have that many commands at its device from now on, 1 or more; 0: the chip has no opinion any
+ * more. It takes effect with the next command; a number above the LUN's openings is its openings. AD_HW_ALL
+ * as lun: all LUNs of the id, and as id besides: all there are; both also those that are started later. Any
+ * context, no chip lock held: the call may start commands. (NB-19)
+ */
+#define AD_HW_ALL 0xffffffffu
+void ad_hw_openings(struct ad_adapter *ad, unsigned id, unsigned lun, unsigned openings);
+
+/*
+ * A target and the chip have agreed on how they transfer data: so many kilobytes a second, AD_MODE_*. It
+ * changes nothing here and is shown (SCIOLUNFLOW). Any context, no chip lock held. (NB-19)
+ */
+#define AD_MODE_SYNC 0x01u /* synchronous */
+#define AD_MODE_WIDE 0x02u /* 16 bits */
+#define AD_MODE_DT   0x04u /* data at both edges of the clock */
+void ad_hw_mode(struct ad_adapter *ad, unsigned id, uint32_t kb_per_s, uint32_t flags);
 
 /* ---------------------------------------------------------------- attaching */
 

@@ -366,7 +366,9 @@ struct sc_lun_flow {
     uint64_t late_thaws;   /* of them, because their time was up */
     uint64_t turns;        /* credits it was handed while it waited */
     uint64_t wait_max_ns;  /* longest wait for one */
-    uint64_t reserved8[4];
+    uint32_t kb_per_s;     /* how its target transfers data, as far as the chip has told; 0 it has not */
+    uint32_t mode;         /* AD_MODE_* of <scpair/ad_hw.h> */
+    uint64_t reserved8[3];
 };
 SC_STATIC_ASSERT(sizeof(struct sc_lun_flow) == 160, "fixed layout");
 #define SCIOLUNFLOW SC_IOWR('S', 35, struct sc_lun_flow)

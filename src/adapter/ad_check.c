@@ -253,6 +253,8 @@ const char *ad_lun_check(struct ad_lun *lun)
         broken = "responses queued and not pushed";
     else if ((lun->lun_holds != 0) != ((lun->lun_gate & AD_GATE_HOLD) != 0))
         broken = "the hold gate is wrong";
+    else if (ad_ledger_check_locked(lun) != NULL)
+        broken = ad_ledger_check_locked(lun);
     else if (senses > lun->lun_holds)
         broken = "an ioctl fetches sense without a hold";
     else if (lun->lun_state == AD_LUN_HALT && lun->lun_queued != 0)

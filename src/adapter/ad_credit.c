@@ -21,7 +21,7 @@
 #include "ad_impl.h"
 
 /* One credit is free: to the oldest waiter, else to the pool. Needs adp_lock. */
-static void ad_credit_give_locked(struct ad_adapter *adp)
+void ad_credit_give_locked(struct ad_adapter *adp)
 {
     struct ad_lun *lun = adp->adp_wait_head;
 

@@ -305,31 +305,6 @@ void ad_clear_locked(struct ad_lun *lun)
     SHIM_ASSERT(lun->lun_queued == 0);
 }
 
-/* The chip starts nothing more of this LUN, whoever has picked it (NB-11). Locks: lun_lock. */
-void ad_freeze_locked(struct ad_lun *lun)
-{
-    struct ad_adapter *adp = lun->lun_adp;
-
-    if (adp->adp_ops->freeze == NULL)
-        return;
-    adp->adp_ops->freeze(adp->adp_hw, lun->lun_id, lun->lun_lun);
-    lun->lun_frozen++;
-}
-
-/*
- * The queue runs, or has ended: undo all freezes we know of (NB-11). Those of commands that have failed
- * meanwhile, and are still on their way to us, stay. What was turned away looks again. Locks: lun_lock.
- */
-void ad_thaw_locked(struct ad_lun *lun)
-{
-    struct ad_adapter *adp = lun->lun_adp;
-    const uint32_t n = lun->lun_frozen;
-
-    lun->lun_frozen = 0;
-    adp->adp_ops->thaw(adp->adp_hw, lun->lun_id, lun->lun_lun, n);
-    lun->lun_gate &= ~AD_GATE_FROZEN;
-}
-
 /* When the last cancelled command is home, everything on the flush list may go. Locks: lun_lock. */
 void ad_flush_push_locked(struct ad_lun *lun)
 {
@@ -360,6 +335,7 @@ static void ad_keep_locked(struct ad_lun *lun)
     struct sc_buf *sb;
 
     ad_state_set_locked(lun, AD_LUN_KEEP);
+    (void)ad_timer_want_locked(lun, lun->lun_halted_ns + AD_FREEZE_NS);
     lun->lun_queue.l_head = NULL;
     while ((sb = ad_list_take(&all)) != NULL) {
         if (sb->q_tag_msg != SC_NO_Q) {
@@ -396,8 +372,7 @@ static void ad_halt_locked(struct ad_lun *lun, struct sc_buf *sb, uint16_t flags
     }
     if (sb->bufstruct.b_iodone == ad_icmd_done) {
         if (sense && sb->scsi_status == SC_CHECK_CONDITION) {
-            lun->lun_holds++;
-            ad_gate_set_locked(lun, AD_GATE_HOLD);
+            ad_freeze_gate_locked(lun, AD_FRZ_SENSE);
         }
         return;
     }
@@ -426,10 +401,10 @@ static bool ad_settle_locked(struct ad_lun *lun, struct ad_cmd *cmd)
     if (cmd->cmd_xfer.xfer_result == AD_RES_STATUS && cmd->cmd_xfer.xfer_scsi_status == SC_QUEUE_FULL)
         ad_limit_full_locked(lun, cmd);
     if (flags & AD_CMD_TAKEN)
-        ad_freeze_locked(lun);
+        ad_freeze_locked(lun, AD_FRZ_CORE);
     else if (lun->lun_adp->adp_ops->freeze != NULL && !(flags & AD_CMD_REFUSED) &&
              cmd->cmd_xfer.xfer_result != AD_RES_GOOD)
-        lun->lun_frozen++; /* the chip has done it */
+        ad_freeze_noted_locked(lun);
     if (flags & AD_CMD_REFUSED)
         ad_status_refused(sb, cmd->cmd_errno);
     else
@@ -487,7 +462,7 @@ void ad_expire_locked(struct ad_lun *lun, struct sc_buf *sb)
     ad_status_result(sb, &xfer, true);
     ad_resp_locked(lun, sb);
     ad_donq_want_locked(lun);
-    ad_freeze_locked(lun); /* the chip has not, which never had it */
+    ad_freeze_locked(lun, AD_FRZ_CORE); /* the chip has not, which never had it */
     ad_halt_locked(lun, sb, flags);
     ad_flush_push_locked(lun);
 }

@@ -96,7 +96,13 @@ void ad_guard_look_locked(struct ad_lun *lun, const struct ad_cmd *cmd, uint64_t
     lun->lun_guard = true;
 }
 
-/* The tag that this one goes out with. Locks: lun_lock. */
+/*
+ * The tag that this one goes out with, on a LUN that can tag; on one that cannot there is none (NB-10). The
+ * contract leaves no caller without a word: q_tag_msg 0 is SC_NO_Q, untagged and alone, which is stricter
+ * than the ORDERED that a caller who says nothing gets elsewhere. What is urgent has no tag either: recovery
+ * commands must be SC_NO_Q (AIX-22) and go past the queue in a slot of their own, and so does an ioctl's
+ * REQUEST SENSE. Locks: lun_lock.
+ */
 uint8_t ad_guard_tag_locked(struct ad_lun *lun, const struct sc_buf *sb)
 {
     return sb->q_tag_msg == SC_SIMPLE_Q && lun->lun_guard ? SC_ORDERED_Q : sb->q_tag_msg;

@@ -46,9 +46,10 @@
 #define AD_POLL_BUDGET       32u                 /* commands a chip hands back at one question */
 #define AD_UNSENT_MAX        4u /* undelivered ones in a row, then the LUN waits for AD_RETRY_NS */
 
-#define AD_QUARANTINE_NS   (1 * AD_NS_PER_S)  /* a tag whose command was aborted rests */
-#define AD_GUARD_NS        (2 * AD_NS_PER_S)  /* overtaken for so long: an ORDERED tag follows */
-#define AD_GUARD_PARTS     4u                 /* or for such a part of its time, if that is less */
+#define AD_FREEZE_NS       (120 * AD_NS_PER_S) /* four times the longest of our own: it is forgotten */
+#define AD_QUARANTINE_NS   (1 * AD_NS_PER_S) /* a tag whose command was aborted rests */
+#define AD_GUARD_NS        (2 * AD_NS_PER_S) /* overtaken for so long: an ORDERED tag follows */
+#define AD_GUARD_PARTS     4u                /* or for such a part of its time, if that is less */
 #define AD_LIMIT_UP_NS     (1 * AD_NS_PER_S)  /* between two raises of a LUN's limit */
 #define AD_LIMIT_UP_MAX_NS (64 * AD_NS_PER_S) /* where it is full at the same depth again */
 
@@ -110,6 +111,7 @@ enum ad_cmd_state {
 #define AD_GATE_RESET    0x80u /* in the scope of a reset */
 #define AD_GATE_TELL                                                                                         \
     0x100u /* an error that the LUN's thread tells, or an event, is on its way to its owner */
+#define AD_GATE_GROW 0x200u /* the chip is being asked for more room */
 
 /* lun_offline: why its requests end at once. */
 #define AD_OFF_LUN     0x01u /* it kept a command until the adapter was reset */
@@ -153,6 +155,16 @@ struct ad_long {
 struct ad_list {
     struct buf *l_head;
     struct buf *l_tail;
+};
+
+/* Whose freezes there are; ad_freeze.c. */
+enum ad_freeze_owner { AD_FRZ_ERROR, AD_FRZ_CORE, AD_FRZ_HALT, AD_FRZ_SENSE, AD_FRZ_GROW, AD_FRZ_OWNERS };
+struct ad_ledger {
+    uint32_t lg_now[AD_FRZ_OWNERS];      /* in force */
+    uint32_t lg_debt[AD_FRZ_OWNERS];     /* undone before their owners came, who are still to come */
+    uint64_t lg_since_ns[AD_FRZ_OWNERS]; /* the oldest of those in force */
+    uint32_t lg_told;                    /* the episode that has been complained of */
+    uint64_t lg_freezes, lg_thaws, lg_late;
 };
 
 /* How many commands a LUN may have at its device; ad_limit.c. */
@@ -200,6 +212,9 @@ struct ad_lun {
     _Alignas(64) _Atomic uint32_t lun_lane_slots;
 
     struct ad_limit lun_limit;
+    struct ad_ledger lun_ledger;
+    bool lun_growing;           /* has the freeze of a growing adapter */
+    uint32_t lun_openings_said; /* by the chip, for this one; 0 nothing */
 
     struct ad_list lun_queue;  /* accepted, in order of acceptance; b_work is the sequence number */
     struct ad_list lun_flush;  /* to be given back ENXIO when the last cancelled command is home */
@@ -374,6 +389,9 @@ struct ad_bounce {
 struct ad_target {
     uint32_t tg_max; /* credits; constant, 0: no limit */
     uint32_t tg_free;
+    _Atomic uint32_t
+        tg_openings; /* what the chip has said for all its LUNs; 0 nothing. No lock, and so the next */
+    _Atomic uint32_t tg_kb_per_s, tg_mode;
     struct ad_lun *tg_wait_head; /* LUNs without a credit of it, oldest first */
     struct ad_lun *tg_wait_tail;
 };
@@ -408,12 +426,15 @@ struct ad_adapter {
 
     struct shim_lock adp_open_lock; /* rank SHIM_RANK_AD_OPEN: opens, SCIOSTART */
     uint32_t adp_opens;
+    bool adp_enabled;     /* the chip has been told that somebody is there */
     bool adp_dying;       /* a detach has begun: nobody opens it any more */
     atomic_bool adp_diag; /* open with SC_DIAGNOSTIC; read without the lock */
 
     struct shim_lock adp_lock;    /* rank SHIM_RANK_AD: credits, waiters, bounces */
     uint32_t adp_credits;         /* all */
     uint32_t adp_credits_free;    /* in the pool */
+    uint32_t adp_credits_most;    /* as far as they may grow; constant */
+    bool adp_growing;             /* the chip is being asked */
     struct ad_lun *adp_wait_head; /* LUNs without a credit, oldest first */
     struct ad_lun *adp_wait_tail;
     struct ad_target adp_targets[SC_IDS_MAX];
@@ -494,9 +515,6 @@ void ad_abort_one_locked(struct ad_lun *lun);
 void ad_clear_locked(struct ad_lun *lun);
 /* The time of a request that is still queued is up: end it as a command that timed out. */
 void ad_expire_locked(struct ad_lun *lun, struct sc_buf *sb);
-/* The chip is to start nothing more of the LUN; it may again. The second only with lun_frozen. */
-void ad_freeze_locked(struct ad_lun *lun);
-void ad_thaw_locked(struct ad_lun *lun);
 /* When the last cancelled command is home, what waits for it may be given back. */
 void ad_flush_push_locked(struct ad_lun *lun);
 /* Insert by sequence number. */
@@ -668,6 +686,7 @@ void ad_log(const struct ad_adapter *adp, uint32_t id, bool temp, const char *te
 
 /* ---------------------------------------------------------------- ad_credit.c */
 
+void ad_credit_give_locked(struct ad_adapter *adp);
 void ad_credit_reserve(struct ad_lun *lun, uint32_t want);
 /* These put the LUN that is given a credit on the adapter's list. */
 void ad_credit_unreserve(struct ad_lun *lun);
@@ -687,6 +706,21 @@ void ad_target_use_locked(struct ad_lun *lun);
 void ad_target_drop_locked(struct ad_adapter *adp, struct ad_lun *lun);
 void ad_target_return_locked(struct ad_adapter *adp, const struct ad_lun *lun);
 void ad_target_leave_locked(struct ad_adapter *adp, struct ad_lun *lun);
+
+/* ---------------------------------------------------------------- ad_freeze.c */
+
+/* The chip is to start nothing more of the LUN; it has done so itself; it may again. The last only with
+ * lun_frozen. */
+void ad_freeze_locked(struct ad_lun *lun, enum ad_freeze_owner owner);
+void ad_freeze_noted_locked(struct ad_lun *lun);
+void ad_thaw_locked(struct ad_lun *lun);
+/* AD_FRZ_SENSE or AD_FRZ_GROW: its gate is shut, and may be opened as far as this owner goes. */
+void ad_freeze_gate_locked(struct ad_lun *lun, enum ad_freeze_owner owner);
+void ad_thaw_gate_locked(struct ad_lun *lun, enum ad_freeze_owner owner);
+uint64_t ad_freeze_when_locked(const struct ad_lun *lun);
+void ad_freeze_look_locked(struct ad_lun *lun, uint64_t now);
+const char *ad_ledger_check_locked(const struct ad_lun *lun);
+const char *ad_ledger_idle(struct ad_adapter *adp);
 
 /* ---------------------------------------------------------------- ad_tag.c */
 
@@ -710,6 +744,12 @@ void ad_quarantine_locked(struct ad_lun *lun, uint16_t slot);
 void ad_quarantine_look_locked(struct ad_lun *lun, bool all);
 bool ad_tag_is_suspect(const struct ad_cmd *cmd);
 const char *ad_tags_check_locked(const struct ad_lun *lun);
+
+/* ---------------------------------------------------------------- ad_grow.c */
+
+void ad_grow(struct ad_adapter *adp, uint32_t want);
+void ad_openings_set_locked(struct ad_lun *lun);
+int ad_power_locked(struct ad_adapter *adp, bool on);
 
 /* ---------------------------------------------------------------- ad_guard.c */
 

@@ -56,8 +56,11 @@ static int ad_open_used(devno_t devno, unsigned long devflag, int ext)
     } else if (atomic_load(&adp->adp_diag) || (diag && adp->adp_opens != 0)) {
         error = EACCES;
     } else {
-        first = adp->adp_opens++ == 0;
-        atomic_store(&adp->adp_diag, diag);
+        error = adp->adp_opens == 0 ? ad_power_locked(adp, true) : 0;
+        first = error == 0 && adp->adp_opens == 0;
+        adp->adp_opens += error == 0;
+        if (error == 0)
+            atomic_store(&adp->adp_diag, diag);
     }
     shim_lock_exit(&adp->adp_open_lock);
     /* A chip that is cut off gets another chance. Without success it can be looked at, and no more. */
@@ -108,8 +111,10 @@ static int ad_close(devno_t devno, long chan)
     shim_lock_enter(&adp->adp_open_lock);
     SHIM_ASSERT(adp->adp_opens > 0);
     adp->adp_opens--;
-    if (adp->adp_opens == 0)
+    if (adp->adp_opens == 0) {
         atomic_store(&adp->adp_diag, false);
+        (void)ad_power_locked(adp, false);
+    }
     shim_lock_exit(&adp->adp_open_lock);
     return 0;
 }
@@ -141,6 +146,11 @@ static bool ad_config_ok(const struct ad_config *cfg)
     if (!(ops->attach && ops->detach && ops->start && ops->abort && ops->reset_target && ops->reset_bus)) {
         shim_log(SHIM_LOG_ERROR,
                  "ad: ad_hw_ops of %s: attach, detach, start, abort, reset_target and reset_bus must be set",
+                 ops->name ? ops->name : "a chip without a name");
+        return false;
+    }
+    if (SHIM_TABLE_HAS(ops, ad_hw_ops, enable) != SHIM_TABLE_HAS(ops, ad_hw_ops, disable)) {
+        shim_log(SHIM_LOG_ERROR, "ad: ad_hw_ops of %s: enable and disable must both be set, or both be NULL",
                  ops->name ? ops->name : "a chip without a name");
         return false;
     }
@@ -223,6 +233,7 @@ static int ad_limits_set(struct ad_adapter *adp, const struct ad_config *cfg,
     if (cfg->cfg_commands_max != 0 && cfg->cfg_commands_max < adp->adp_credits)
         adp->adp_credits = cfg->cfg_commands_max;
     adp->adp_credits_free = adp->adp_credits;
+    adp->adp_credits_most = cfg->cfg_commands_max != 0 ? cfg->cfg_commands_max : UINT32_MAX;
     ad_targets_init(adp, ad_target_max(caps, cfg));
     adp->adp_segs_max = caps->cap_segs_max < AD_SEGS_LONG ? caps->cap_segs_max : AD_SEGS_LONG;
     if (dma->dl_segs_max != 0 && dma->dl_segs_max < adp->adp_segs_max)
@@ -454,6 +465,9 @@ int ad_detach(devno_t devno)
     ad_timers_quiesce(adp);
     ad_recover_quiesce(adp);
     ad_threads_end(adp);
+    shim_lock_enter(&adp->adp_open_lock);
+    (void)ad_power_locked(adp, false);
+    shim_lock_exit(&adp->adp_open_lock);
     ad_bring_down(adp);
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_lun_at(adp, i);

@@ -110,10 +110,16 @@ void ad_lun_flow_get(struct ad_lun *lun, struct sc_lun_flow *out)
         ad_quarantine_look_locked(lun, false);
     out->quarantined = lun->lun_nquar;
     out->guards = lun->lun_guards;
+    out->frozen = (uint32_t)(lun->lun_ledger.lg_freezes - lun->lun_ledger.lg_thaws);
+    out->freezes = lun->lun_ledger.lg_freezes;
+    out->thaws = lun->lun_ledger.lg_thaws;
+    out->late_thaws = lun->lun_ledger.lg_late;
     shim_lock_enter(&adp->adp_lock);
     out->target_max = adp->adp_targets[lun->lun_id].tg_max;
     out->target_free = adp->adp_targets[lun->lun_id].tg_free;
     out->waits_target = lun->lun_waits_target;
+    out->kb_per_s = atomic_load_explicit(&adp->adp_targets[lun->lun_id].tg_kb_per_s, memory_order_relaxed);
+    out->mode = atomic_load_explicit(&adp->adp_targets[lun->lun_id].tg_mode, memory_order_relaxed);
     shim_lock_exit(&adp->adp_lock);
     shim_lock_exit(&lun->lun_lock);
 }

@@ -76,6 +76,7 @@ int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned no, long owner)
 
     if (id >= adp->adp_caps.cap_ids || no >= adp->adp_caps.cap_luns || id == adp->adp_caps.cap_adapter_id)
         return EINVAL;
+    ad_grow(adp, adp->adp_openings + 1u);
     shim_lock_enter(&adp->adp_open_lock);
     lun = ad_lun_find(adp, id, no);
     if (lun == NULL)
@@ -98,6 +99,7 @@ int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned no, long owner)
             lun->lun_flushed = lun->lun_timeouts = lun->lun_refused = 0;
             lun->lun_active_max = 0;
             ad_limit_start_locked(lun);
+            ad_openings_set_locked(lun);
             lun->lun_guard = false;
             lun->lun_guard_ns = lun->lun_guard_alone_ns = lun->lun_guards = 0;
             ad_credit_reserve(lun, lun->lun_openings + 1u);
@@ -229,7 +231,7 @@ int ad_lun_halt(struct ad_lun *lun, long owner)
     shim_lock_enter(&lun->lun_lock);
     error = ad_lun_owned_locked(lun, owner);
     if (error == 0) {
-        ad_freeze_locked(lun);
+        ad_freeze_locked(lun, AD_FRZ_HALT);
         ad_clear_locked(lun);
         ad_state_set_locked(lun, AD_LUN_HALT);
         ad_lun_push_locked(lun);

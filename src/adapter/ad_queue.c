@@ -283,14 +283,6 @@ void ad_submit(struct ad_lun *lun, struct sc_buf *sb)
     ad_work_unlock(lun);
 }
 
-/* End one ioctl's hold. */
-static void ad_hold_end_locked(struct ad_lun *lun)
-{
-    SHIM_ASSERT(lun->lun_holds > 0 && (lun->lun_gate & AD_GATE_HOLD));
-    if (--lun->lun_holds == 0)
-        lun->lun_gate &= ~AD_GATE_HOLD;
-}
-
 /*
  * The REQUEST SENSE of an ioctl whose command met CHECK CONDITION: alone passes the hold, so that no
  * other command can clear the sense data first. The hold ends by ad_hold_release(), when it is back.
@@ -302,15 +294,15 @@ bool ad_submit_sense(struct ad_lun *lun, struct sc_buf *sb)
     bool taken;
 
     shim_lock_enter(&lun->lun_lock);
-    SHIM_ASSERT(ad_lane_active_locked(lun) == 0); /* the gate has kept it closed */
-    taken = lun->lun_state == AD_LUN_RUN;
+    taken = lun->lun_state == AD_LUN_RUN && (lun->lun_gate & AD_GATE_HOLD); /* not when it came too late */
+    SHIM_ASSERT(!taken || ad_lane_active_locked(lun) == 0);                 /* the gate has kept it closed */
     if (taken) {
         sb->bufstruct.b_work = lun->lun_seq++;
         ad_list_append(&lun->lun_sense, sb);
         lun->lun_queued++;
         lun->lun_accepted++;
     } else {
-        ad_hold_end_locked(lun);
+        ad_thaw_gate_locked(lun, AD_FRZ_SENSE);
     }
     ad_enter_locked(lun);
     ad_work_unlock(lun);
@@ -321,7 +313,7 @@ bool ad_submit_sense(struct ad_lun *lun, struct sc_buf *sb)
 void ad_hold_release(struct ad_lun *lun)
 {
     shim_lock_enter(&lun->lun_lock);
-    ad_hold_end_locked(lun);
+    ad_thaw_gate_locked(lun, AD_FRZ_SENSE);
     ad_enter_locked(lun);
     ad_work_unlock(lun);
 }
@@ -382,7 +374,8 @@ static struct ad_cmd *ad_pick_recovery_locked(struct ad_lun *lun)
     struct sc_buf *sb = lun->lun_rec_sb;
 
     if (sb == NULL || cmd->cmd_state != AD_CMD_FREE ||
-        (lun->lun_gate & (AD_GATE_CANCEL | AD_GATE_HW | AD_GATE_SEGS | AD_GATE_RESET | AD_GATE_TELL)))
+        (lun->lun_gate &
+         (AD_GATE_CANCEL | AD_GATE_HW | AD_GATE_SEGS | AD_GATE_RESET | AD_GATE_TELL | AD_GATE_GROW)))
         return NULL;
     if ((sb->flags & SC_DELAY_CMD) && !ad_delay_over_locked(lun, sb))
         return NULL;

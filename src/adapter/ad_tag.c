@@ -90,8 +90,8 @@ const char *ad_tags_check_locked(const struct ad_lun *lun)
         return "more tags are free or in quarantine than there are";
     for (uint32_t i = 0; i < lun->lun_nfree + lun->lun_nquar; i++) {
         const bool quar = i >= lun->lun_nfree;
-        const uint32_t at = (quar ? lun->lun_quar_at + i - lun->lun_nfree : lun->lun_free_at + i) %
-                            lun->lun_openings;
+        const uint32_t at =
+            (quar ? lun->lun_quar_at + i - lun->lun_nfree : lun->lun_free_at + i) % lun->lun_openings;
         const uint16_t slot = quar ? lun->lun_quar[at] : lun->lun_free[at];
 
         if (slot >= lun->lun_openings || lun->lun_cmds[slot].cmd_state != AD_CMD_FREE)

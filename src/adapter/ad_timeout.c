@@ -2,7 +2,8 @@
 /*
  * ad_timeout.c - time: one timer per LUN, for whatever that LUN waits for first.
  *
- * Seven things wait for time: a pending command's timeout, the look whether it is overtaken (ad_guard.c), a
+ * Eight things wait for time: a pending command's timeout, the look whether it is overtaken (ad_guard.c), a
+ * freeze that nobody undoes (ad_freeze.c), a
  * command being taken back that does not come, the backstop after "no room", the timeout of the request that
  * found no room, SC_DELAY_CMD, and a chip without interrupts, to be asked for completions. The timer is armed
  * for the earliest and is not moved when that one is gone: it fires, finds nothing due and goes on to the
@@ -105,6 +106,8 @@ void ad_timer_rearm_locked(struct ad_lun *lun)
     /* A delay that is over waits for something else than time. */
     if (lun->lun_delay_sb != NULL && lun->lun_delay_until_ns > now && lun->lun_delay_until_ns < when)
         when = lun->lun_delay_until_ns;
+    if (ad_freeze_when_locked(lun) < when)
+        when = ad_freeze_when_locked(lun);
     if (when != UINT64_MAX)
         (void)ad_timer_want_locked(lun, when);
     if (!ad_recover_rearm(lun->lun_adp)) {
@@ -179,6 +182,7 @@ void ad_timer_fire(struct shim_timer *t)
         lun->lun_gate &= ~(AD_GATE_HW | AD_GATE_FROZEN);
         lun->lun_retry_at_ns = 0;
     }
+    ad_freeze_look_locked(lun, now);
     late = ad_turned_away_locked(lun);
     if (late != NULL && lun->lun_wait_until_ns <= now)
         ad_expire_locked(lun, late);

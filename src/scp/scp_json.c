@@ -57,10 +57,11 @@ static void json_flow(FILE *f, struct file *fp, uint8_t id, uint8_t lun)
             ",\"quarantined\":%u,\"frozen\":%u,\"queue_full\":%" PRIu64 ",\"queue_full_alone\":%" PRIu64
             ",\"lowered\":%" PRIu64 ",\"raised\":%" PRIu64 ",\"waits_limit\":%" PRIu64
             ",\"waits_target\":%" PRIu64 ",\"guards\":%" PRIu64 ",\"freezes\":%" PRIu64 ",\"thaws\":%" PRIu64
-            ",\"late_thaws\":%" PRIu64 ",\"turns\":%" PRIu64 ",\"wait_max_ns\":%" PRIu64 "}",
+            ",\"late_thaws\":%" PRIu64 ",\"turns\":%" PRIu64 ",\"wait_max_ns\":%" PRIu64
+            ",\"kb_per_s\":%u,\"mode\":%u}",
             fl.limit, fl.limit_max, fl.target_max, fl.target_free, fl.quarantined, fl.frozen, fl.fulls,
             fl.fulls_alone, fl.lowered, fl.raised, fl.waits_limit, fl.waits_target, fl.guards, fl.freezes,
-            fl.thaws, fl.late_thaws, fl.turns, fl.wait_max_ns);
+            fl.thaws, fl.late_thaws, fl.turns, fl.wait_max_ns, fl.kb_per_s, fl.mode);
 }
 
 /* The LUNs of an adapter's disks: what went in and where it is. A LUN that is not started has no counters. */

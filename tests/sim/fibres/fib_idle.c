@@ -47,12 +47,13 @@ static void lun_idle(const struct ad_lun *lun, unsigned i)
     IDLE(lun->lun_active == 0 && lun->lun_queued == 0 && lun->lun_flushing == 0 && lun->lun_responses == 0,
          "hdisk%u: its LUN has %u commands, %u queued, %u to be thrown back", i, lun->lun_active,
          lun->lun_queued, lun->lun_flushing);
-    IDLE(lun->lun_nfree + slots == lun->lun_openings, "hdisk%u: %u and %u of %u slots are free", i,
-         lun->lun_nfree, slots, lun->lun_openings);
+    IDLE(lun->lun_nfree + lun->lun_nquar + slots == lun->lun_openings,
+         "hdisk%u: %u and %u of %u slots are free", i, lun->lun_nfree, slots, lun->lun_openings);
     IDLE(lun->lun_long_free == (1u << AD_LONG_LISTS) - 1u, "hdisk%u: segment lists %#x are free", i,
          lun->lun_long_free);
     IDLE(lun->lun_frozen == 0 && lun->lun_holds == 0, "hdisk%u: its LUN is frozen %u times, held %u times", i,
          lun->lun_frozen, lun->lun_holds);
+    IDLE(ad_ledger_check_locked(lun) == NULL, "hdisk%u: %s", i, ad_ledger_check_locked(lun));
     IDLE(lun->lun_gate == 0 || fib_world.w_lost != FIB_LOST_NONE || fib_trouble(),
          "hdisk%u: its LUN is gated: %#x", i, lun->lun_gate);
     IDLE(lun->lun_users == 0 && !lun->lun_pushing && lun->lun_in_hand == 0 && lun->lun_sleepers == 0,

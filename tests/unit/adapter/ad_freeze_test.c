@@ -225,6 +225,123 @@ START_TEST(test_freeze_and_thaw_come_together)
 }
 END_TEST
 
+/* The ledger has a line for each owner, and at rest all are zero. */
+START_TEST(test_NB_11_ledger_by_owner)
+{
+    struct ad_adapter *adp;
+
+    fake_up(false, FAKE_PEND);
+    adp = ad_find(FAKE_DEVNO);
+    ck_assert_ptr_null(ad_ledger_idle(adp));
+    req_init(&q[0]);
+    req_send(&q[0]);
+    fake_script(AD_RES_STATUS, SC_BUSY_STATUS, 512);
+    fake_end(0);
+    ck_assert_uint_eq(fake_lun->lun_ledger.lg_now[AD_FRZ_ERROR], 1);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOHALT, SC_ARG(FAKE_ID, 0), 0), 0);
+    ck_assert_uint_eq(fake_lun->lun_ledger.lg_now[AD_FRZ_HALT], 1);
+    ck_assert_uint_eq(fake_flow().frozen, 2);
+    fake_check(fake_lun);
+    flags(&q[1], SC_RESUME);
+    req_send(&q[1]);
+    fake_end_all();
+    ck_assert_ptr_null(ad_ledger_idle(adp));
+    ck_assert_uint_eq(fake_flow().freezes, 2);
+    ck_assert_uint_eq(fake_flow().thaws, 2);
+    ck_assert_uint_eq(fake_flow().late_thaws, 0);
+    shim_lock_enter(&fake_lun->lun_lock); /* somebody forgets */
+    ad_freeze_locked(fake_lun, AD_FRZ_CORE);
+    shim_lock_exit(&fake_lun->lun_lock);
+    ck_assert_str_eq(ad_ledger_idle(adp), "a command taken back");
+    fake_lun->lun_frozen++;
+    ck_assert_str_eq(ad_lun_check(fake_lun), "the chip's freezes are not the ledger's");
+    fake_lun->lun_frozen--;
+    fake_lun->lun_ledger.lg_thaws++;
+    ck_assert_str_eq(ad_lun_check(fake_lun), "freezes and thaws do not add up");
+    fake_lun->lun_ledger.lg_thaws--;
+    req_init(&q[2]);
+    req_send(&q[2]);
+    fake_end_all();
+    ck_assert_ptr_null(ad_ledger_idle(adp));
+    fake_down();
+}
+END_TEST
+
+/* An owner that never thaws: after its time the LUN goes on, and its own thaw, later, finds it done. */
+START_TEST(test_NB_11_a_forgotten_freeze_is_thawed)
+{
+    const enum ad_freeze_owner owner = _i == 0 ? AD_FRZ_SENSE : AD_FRZ_GROW;
+
+    fake_up(true, FAKE_PEND);
+    shim_lock_enter(&fake_lun->lun_lock);
+    ad_freeze_gate_locked(fake_lun, owner);
+    ad_freeze_gate_locked(fake_lun, owner);
+    shim_lock_exit(&fake_lun->lun_lock);
+    req_init(&q[0]);
+    req_send(&q[0]);
+    shim_det_run(shim_now_ns() + AD_FREEZE_NS - 1);
+    ck_assert_uint_eq(fake.starts, 0);
+    ck_assert_ptr_nonnull(ad_ledger_idle(ad_find(FAKE_DEVNO)));
+    fake_check(fake_lun);
+    shim_det_run(shim_now_ns() + 1);
+    ck_assert_uint_eq(fake.starts, 1);
+    ck_assert_uint_eq(fake_flow().late_thaws, 2);
+    fake_check(fake_lun);
+    ck_assert_ptr_null(ad_ledger_idle(ad_find(FAKE_DEVNO)));
+    shim_lock_enter(&fake_lun->lun_lock);
+    ad_thaw_gate_locked(fake_lun, owner); /* its owner, at last */
+    ad_freeze_gate_locked(fake_lun, owner);
+    ad_thaw_gate_locked(fake_lun, owner); /* and its other thaw: a freeze in force is another's */
+    ck_assert_uint_eq(fake_lun->lun_ledger.lg_now[owner], 1);
+    ad_thaw_gate_locked(fake_lun, owner);
+    ck_assert_uint_eq(fake_lun->lun_ledger.lg_now[owner], 0);
+    ck_assert_uint_eq(fake_lun->lun_gate, 0);
+    shim_lock_exit(&fake_lun->lun_lock);
+    fake_end_all();
+    fake_check(fake_lun);
+    fake_down();
+}
+END_TEST
+
+static unsigned complaints;
+
+static void count_complaints(int level, const char *text)
+{
+    complaints += level == SHIM_LOG_ERROR && strstr(text, "wait behind an error") != NULL;
+}
+
+/* A kept queue is its driver's for as long as he likes; the log says once that requests wait in it. */
+START_TEST(test_AIX_22_a_kept_queue_is_complained_of_and_kept)
+{
+    struct shim_host host = *shim_det_host(1);
+
+    host.log = count_complaints;
+    complaints = 0;
+    shim_test_begin(&host);
+    fake_prepare();
+    fake.mode = FAKE_PEND;
+    fake_attach(NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        req_init(&q[i]);
+        q[i].sb.timeout_value = 0;
+    }
+    req_send(&q[0]);
+    fake_lun->lun_limit.lm_now = 1; /* the second waits in the queue */
+    req_send(&q[1]);
+    fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 512);
+    fake_end(0);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_KEEP);
+    ck_assert_uint_eq(fake_lun->lun_queued, 1);
+    shim_det_run(shim_now_ns() + AD_FREEZE_NS - 1);
+    ck_assert_uint_eq(complaints, 0);
+    shim_det_run(shim_now_ns() + 10 * AD_FREEZE_NS);
+    ck_assert_uint_eq(complaints, 1);
+    ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_KEEP);
+    ck_assert_uint_eq(fake.starts, 1);
+    fake_down();
+}
+END_TEST
+
 static Suite *freeze_suite(void)
 {
     Suite *s = suite_create("ad_freeze");
@@ -237,6 +354,9 @@ static Suite *freeze_suite(void)
     tcase_add_test(tc, test_AIX_18_no_room_then_frozen_then_room);
     tcase_add_test(tc, test_AIX_18_a_chip_that_has_lost_count_keeps_nothing_for_ever);
     tcase_add_test(tc, test_freeze_and_thaw_come_together);
+    tcase_add_test(tc, test_NB_11_ledger_by_owner);
+    tcase_add_loop_test(tc, test_NB_11_a_forgotten_freeze_is_thawed, 0, 2);
+    tcase_add_test(tc, test_AIX_22_a_kept_queue_is_complained_of_and_kept);
     suite_add_tcase(s, tc);
     return s;
 }

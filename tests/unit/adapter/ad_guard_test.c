@@ -174,6 +174,65 @@ START_TEST(test_NB_09_the_lane_is_guarded_too)
 }
 END_TEST
 
+/* What is on the wire for what was asked, on LUNs that can tag and that cannot. */
+START_TEST(test_NB_10_tag_table)
+{
+    static const struct {
+        bool can_tag;
+        uint8_t asked, sent;
+    } rows[] = {
+        {true, SC_NO_Q, SC_NO_Q},           {true, SC_SIMPLE_Q, SC_SIMPLE_Q},
+        {true, SC_HEAD_OF_Q, SC_HEAD_OF_Q}, {true, SC_ORDERED_Q, SC_ORDERED_Q},
+        {false, SC_NO_Q, SC_NO_Q},          {false, SC_SIMPLE_Q, SC_NO_Q},
+        {false, SC_HEAD_OF_Q, SC_NO_Q},     {false, SC_ORDERED_Q, SC_NO_Q},
+    };
+
+    shim_test_begin_det(1);
+    fake_prepare();
+    fake.caps.cap_tags_max = rows[_i].can_tag ? 16 : 0;
+    fake.mode = FAKE_PEND;
+    fake_attach(NULL);
+    req_init(&q[0]);
+    q[0].sb.q_tag_msg = rows[_i].asked;
+    req_send(&q[0]);
+    ck_assert_uint_eq(fake.qmsg[0], rows[_i].sent);
+    if (rows[_i].sent == SC_NO_Q) { /* alone */
+        req_init(&q[1]);
+        req_send(&q[1]);
+        ck_assert_uint_eq(fake.starts, 1);
+    }
+    fake_end_all();
+    fake_down();
+}
+END_TEST
+
+/* What is urgent goes out untagged, past a queue that is kept; anything tagged is no recovery command. */
+START_TEST(test_NB_10_urgent_commands_have_no_tag)
+{
+    fake_up(true, FAKE_PEND);
+    for (unsigned i = 0; i < 3; i++) {
+        req_init(&q[i]);
+        req_send(&q[i]);
+    }
+    fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 512);
+    fake_end(0);
+    for (unsigned tag = SC_SIMPLE_Q; tag <= SC_ORDERED_Q; tag++) {
+        req_init(&q[3]);
+        q[3].sb.flags = SC_RESUME;
+        q[3].sb.q_tag_msg = (uint8_t)tag;
+        req_refused(&q[3], ENXIO);
+    }
+    req_init(&q[3]);
+    q[3].sb.flags = SC_RESUME;
+    q[3].sb.q_tag_msg = SC_NO_Q;
+    req_send(&q[3]);
+    ck_assert_uint_eq(fake.qmsg[3], SC_NO_Q);
+    ck_assert_uint_eq(fake.nkept, 3); /* beside the two that are kept */
+    fake_end_all();
+    fake_down();
+}
+END_TEST
+
 static Suite *ad_guard_suite(void)
 {
     Suite *s = suite_create("ad_guard");
@@ -184,6 +243,8 @@ static Suite *ad_guard_suite(void)
     tcase_add_test(t, test_NB_09_no_guard_at_a_device_that_stands);
     tcase_add_test(t, test_NB_09_one_guard_for_all_that_were_there);
     tcase_add_loop_test(t, test_NB_09_the_lane_is_guarded_too, 0, 3);
+    tcase_add_loop_test(t, test_NB_10_tag_table, 0, 8);
+    tcase_add_test(t, test_NB_10_urgent_commands_have_no_tag);
     suite_add_tcase(s, t);
     return s;
 }
