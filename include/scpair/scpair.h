@@ -79,7 +79,12 @@ struct scp_adapter_spec {
     bool no_gather;                    /* gathered writes are not offered */
     bool clears_queue;                 /* flavour: clear the LUN queue on CHECK CONDITION */
     uint64_t transfer_bytes_max;       /* 0: 1 MiB; >= SC_MAXREQUEST, a multiple of 4096 */
+    uint32_t pend;                     /* SCP_PEND_*: when its commands end */
 };
+#define SCP_PEND_NOT 0u /* while they are sent, if the disk has no latency: the fastest */
+#define SCP_PEND_INTERRUPT                                                                                   \
+    1u                   /* as with a real adapter: sent in batches, handed back in lists on another thread */
+#define SCP_PEND_POLL 2u /* the same without an interrupt: whoever waits asks for them */
 
 /* The pair to be: adapters with their disks, or in short one simulated adapter. */
 struct scp_spec {

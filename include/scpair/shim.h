@@ -92,6 +92,8 @@ enum shim_ctx {
 #define SHIM_SELF_TURNS  2 /* iodone routines on one stack that others may wait for */
 #define SHIM_IODONE_NEST 2 /* direct iodone nesting; deeper ones wait on the thread's list */
 
+struct kern_plug;
+
 /*
  * One per thread, found by self(). The host only provides zeroed storage that stays with the
  * thread; the other fields belong to the wrappers and to the kernel services. They keep a list of
@@ -112,6 +114,7 @@ struct shim_self {
     self_turn[SHIM_SELF_TURNS];                   /* whose iodone routine runs here, and a number; 0 none */
     uintptr_t self_mark[SHIM_SELF_TURNS];         /* those that somebody waits for */
     struct shim_self *self_next;                  /* all records */
+    struct kern_plug *self_plug;                  /* the thread's, see sys/kservices.h; NULL none */
     uint8_t self_turns;                           /* in use of self_turn */
     uint8_t self_turn_no;                         /* the next number */
     uint8_t self_listed;                          /* it is in the list of all records */

@@ -83,6 +83,36 @@ const struct devsw *devsw_find(devno_t devno);
  */
 int devstrat(struct buf *bp); /* devstrategy() is the same under its other published name */
 
+/*
+ * Several devstrat calls follow, says the thread between the two: a driver whose device likes to be told of
+ * many requests at once may take them in and start them together. At kern_plug_end() it has, at the latest;
+ * also when the thread sleeps in these services or calls fp_*, when a driver has enough, and when another
+ * thread starts them. A request may so end after its devstrat call has returned where it would have ended
+ * inside. Begin and end come in pairs on one stack, with nothing in between that waits by other means than
+ * these services; a pair inside another pair does nothing. The structure is the caller's and needs no
+ * initialisation. Any environment; no lock held at the end. [ours]
+ */
+struct kern_plug {
+    struct kern_plug_call {
+        void (*pc_func)(void *arg);
+        void *pc_arg;
+    } kp_calls[4];      /* the kernel's */
+    uint32_t kp_ncalls; /* the kernel's */
+    uint32_t kp_inner;  /* the kernel's */
+    uintptr_t kp_reserved[2];
+};
+void kern_plug_begin(struct kern_plug *plug);
+void kern_plug_end(struct kern_plug *plug);
+/*
+ * For a driver: call func(arg) once when the calling thread's plug is pulled, at process or interrupt level,
+ * no lock held. KERN_PLUG_OLD: that is so already. KERN_PLUG_NONE: the thread has no plug, or no room in it;
+ * start the request now. Never waits; locks may be held. Any environment. [ours]
+ */
+#define KERN_PLUG_NONE 0
+#define KERN_PLUG_NEW  1
+#define KERN_PLUG_OLD  2
+int kern_plug_join(void (*func)(void *arg), void *arg);
+
 /* An open device, for kernel callers. */
 struct file;
 /*

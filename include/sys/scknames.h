@@ -67,6 +67,9 @@
 #undef kern_now_ns
 #undef kern_format
 #undef kern_tunable
+#undef kern_plug_begin
+#undef kern_plug_end
+#undef kern_plug_join
 #undef kern_poller_add
 #undef kern_poller_remove
 #undef kern_assert_failed
@@ -129,6 +132,9 @@
 #define kern_now_ns           sck_now_ns
 #define kern_format           sck_format
 #define kern_tunable          sck_tunable
+#define kern_plug_begin       sck_plug_begin
+#define kern_plug_end         sck_plug_end
+#define kern_plug_join        sck_plug_join
 #define kern_poller_add       sck_poller_add
 #define kern_poller_remove    sck_poller_remove
 #define kern_assert_failed    sck_assert_failed

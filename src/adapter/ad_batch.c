@@ -188,6 +188,31 @@ bool ad_flush_chip_locked(struct ad_lun *lun)
     return true;
 }
 
+/* ---------------------------------------------------------------- plug */
+
+/* Context: any. The reference is the plug's. */
+static void ad_unplugged(void *arg)
+{
+    struct ad_lun *lun = arg;
+
+    shim_lock_enter(&lun->lun_lock);
+    ad_flush_push_locked(lun);
+    ad_work_unlock(lun);
+}
+
+/* A queue that is long enough is not left: it would only be longer. Locks: lun_lock. */
+bool ad_plug_locked(struct ad_lun *lun)
+{
+    int joined;
+
+    if (lun->lun_queued >= AD_BATCH)
+        return false;
+    joined = kern_plug_join(ad_unplugged, lun);
+    if (joined == KERN_PLUG_NEW)
+        ad_enter_locked(lun);
+    return joined != KERN_PLUG_NONE;
+}
+
 /* ---------------------------------------------------------------- from the chip */
 
 /* May the caller end this command, which the chip hands back? Locks: lun_lock. */

@@ -551,6 +551,8 @@ void ad_state_set_locked(struct ad_lun *lun, enum ad_lun_state to);
 void ad_started_lock(struct ad_lun *lun, struct ad_cmd **cmds, unsigned n);
 /* Carry this command to the chip, and those that may follow it. Locks: lun_lock, dropped and retaken. */
 void ad_batch_locked(struct ad_lun *lun, struct ad_cmd *first);
+/* Requests follow this one, and its LUN is looked after at the last. False: look now. */
+bool ad_plug_locked(struct ad_lun *lun);
 /* Tell the chip that the batch is complete, if it must be told. Locks: as above; true when they were dropped.
  */
 bool ad_flush_chip_locked(struct ad_lun *lun);

@@ -141,8 +141,12 @@ bool ad_push_begin_locked(struct ad_lun *lun, struct ad_list *out)
  */
 void ad_push(struct ad_adapter *adp, struct ad_list *l)
 {
+    struct kern_plug plug;
     struct sc_buf *sb;
 
+    /* What comes from inside is started when all have been told. */
+    if (SC_UNLIKELY(adp->adp_batches))
+        kern_plug_begin(&plug);
     while ((sb = ad_list_take(l)) != NULL) {
         if (SC_UNLIKELY(sb->resvd1 != NULL)) {
             if (sb->bufstruct.b_iodone == ad_event_told) { /* not a request */
@@ -154,6 +158,8 @@ void ad_push(struct ad_adapter *adp, struct ad_list *l)
         AD_TRACE_PUSH(sb);
         iodone(&sb->bufstruct);
     }
+    if (SC_UNLIKELY(adp->adp_batches))
+        kern_plug_end(&plug);
 }
 
 /* They have them. Locks: lun_lock. */

@@ -269,6 +269,10 @@ void ad_submit(struct ad_lun *lun, struct sc_buf *sb)
         iodone(&sb->bufstruct);
         return;
     }
+    if (SC_UNLIKELY(lun->lun_adp->adp_batches) && ad_plug_locked(lun)) {
+        shim_lock_exit(&lun->lun_lock);
+        return;
+    }
     ad_enter_locked(lun);
     ad_flush_push_locked(lun);
     /* Responses first, if there are any: then the loop does both. And it does several at once. */

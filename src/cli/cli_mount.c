@@ -468,6 +468,8 @@ const struct cli_command cli_mount = {
     "                           --max-transfer and --no-gather after it are its own\n"
     "        max-transfer=BYTES, no-gather   as the options below\n"
     "        clears-queue       clears a disk's queue on CHECK CONDITION\n"
+    "        pend, pend=poll    commands are sent in batches and end on a thread of the adapter, as\n"
+    "                           with a real one; or without an interrupt, by whoever waits\n"
     "  --max-transfer BYTES     largest single command, 65536 to 1048576 (1048576)\n"
     "  --no-gather              an adapter without gathered writes\n"
     "  --threads N              requests of one disk that are served at once, 1 to 1024 (256)\n"

@@ -430,6 +430,11 @@ static struct dd_cmd *run_recall(struct dd_unit *un, struct dd_plug *plug, struc
  */
 static void run_send(struct dd_unit *un, struct dd_plug *plug, struct dd_cmd *cmd)
 {
+    const bool several = cmd->cmd_next != NULL;
+    struct kern_plug held; /* by an adapter that likes to be told of several at once */
+
+    if (several)
+        kern_plug_begin(&held);
     while (cmd) {
         struct dd_cmd *next = cmd->cmd_next;
         int error;
@@ -459,6 +464,8 @@ static void run_send(struct dd_unit *un, struct dd_plug *plug, struct dd_cmd *cm
         }
         cmd = next;
     }
+    if (several)
+        kern_plug_end(&held);
     if (SC_UNLIKELY(plug->pl_resume)) { /* the last one was it: nothing is picked behind it */
         int old = disable_lock(INTIODONE, &un->un_lock);
 

@@ -76,6 +76,10 @@ static json_t *ctl_adapter(const struct fuse_pair *pr, unsigned i)
         json_object_set_new(o, "max_transfer", json_integer((json_int_t)info.un.scsi.max_transfer));
     json_object_set_new(o, "no_gather", json_boolean(a->no_gather));
     json_object_set_new(o, "clears_queue", json_boolean(a->clears_queue));
+    json_object_set_new(o, "pend",
+                        json_string(a->pend == SCP_PEND_NOT    ? "no"
+                                    : a->pend == SCP_PEND_POLL ? "poll"
+                                                               : "interrupt"));
     return o;
 }
 

@@ -216,6 +216,7 @@ static int scp_adapter_build(struct scp *p, unsigned adapter, char *err, size_t 
     bus.sb_adapter_id = SCP_ADAPTER_ID;
     bus.sb_transfer_bytes_max = a->a_spec.transfer_bytes_max;
     bus.sb_clears_queue = a->a_spec.clears_queue;
+    bus.sb_pend = (enum sim_pend)a->a_spec.pend;
     error = sim_bus_create(&bus, &a->a_bus);
     if (error != 0)
         return scp_fail(err, size, error, "%s: the simulated bus could not be made: %s", a->a_name,
@@ -227,7 +228,7 @@ static int scp_adapter_build(struct scp *p, unsigned adapter, char *err, size_t 
     if (error != 0)
         return error;
 
-    ad.cfg_ops = &sim_hw_ops;
+    ad.cfg_ops = sim_bus_ops(a->a_bus, false);
     ad.cfg_hw = a->a_bus;
     ad.cfg_dev = sim_bus_dev(a->a_bus);
     ad.cfg_transfer_bytes_max = a->a_spec.transfer_bytes_max;

@@ -315,9 +315,12 @@ int scp_adapter_parse(char *text, struct scp_adapter_spec *out, char *err, size_
             a.no_gather = true;
         else if (strcmp(name, "clears-queue") == 0 && value == NULL)
             a.clears_queue = true;
+        else if (strcmp(name, "pend") == 0 && (value == NULL || strcmp(value, "poll") == 0))
+            a.pend = value != NULL ? SCP_PEND_POLL : SCP_PEND_INTERRUPT;
         else
             error = scp_fail(err, size, EINVAL,
-                             "%s: unknown option \"%s\"; known: max-transfer=BYTES no-gather clears-queue",
+                             "%s: unknown option \"%s\"; known: max-transfer=BYTES no-gather clears-queue "
+                             "pend[=poll]",
                              what, name);
     }
     if (error == 0)

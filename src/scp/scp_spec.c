@@ -132,6 +132,8 @@ static int spec_adapter(struct scp *p, const void *in, unsigned i, char *err, si
                         "to %u",
                         i, (unsigned long long)s->transfer_bytes_max, SC_PAGE_SIZE, SC_MAXREQUEST,
                         SCP_TRANSFER_MAX);
+    if (s->pend > SCP_PEND_POLL)
+        return scp_fail(err, size, EINVAL, "adapter %u: pend %u: must be 0 to %u", i, s->pend, SCP_PEND_POLL);
     if (s->ndisks == 0 || s->disks == NULL)
         return scp_fail(err, size, EINVAL, "adapter %u has no disk; name at least one with --disk after it",
                         i);

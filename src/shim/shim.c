@@ -226,16 +226,19 @@ void shim_timer_run(struct shim_timer *t)
     const uint32_t depth = self->self_iodone_depth;
     struct buf *const head = self->self_done_head;
     struct buf *const tail = self->self_done_tail;
+    struct kern_plug *const plug = self->self_plug;
 
     SHIM_ASSERT(self->self_nlocks == 0);
     self->self_iodone_depth = 0;
     self->self_done_head = NULL;
+    self->self_plug = NULL;
     t->tm_fn(t);
     SHIM_ASSERT(self->self_nlocks == 0);
     SHIM_ASSERT(self->self_done_head == NULL && self->self_iodone_depth == 0);
     self->self_iodone_depth = depth;
     self->self_done_head = head;
     self->self_done_tail = tail;
+    self->self_plug = plug;
     shim_ctx_leave(self, old);
 }
 

@@ -19,7 +19,8 @@
     X(lock_mine) X(e_sleep_thread) X(e_timedsleep) X(e_wakeup) X(thread_self) X(w_init) X(w_start) \
     X(w_stop) X(w_clear) X(talloc) X(tstart) X(tstop) X(tfree) X(xmalloc) X(xmfree) X(kcopyin) \
     X(kcopyout) X(errsave) X(errlog_read) X(kern_at_process_level) X(kern_now_ns) X(kern_format) \
-    X(kern_tunable) X(kern_poller_add) X(kern_poller_remove) X(kern_assert_failed) X(kern_init) \
+    X(kern_tunable) X(kern_plug_begin) X(kern_plug_end) \
+    X(kern_plug_join) X(kern_poller_add) X(kern_poller_remove) X(kern_assert_failed) X(kern_init) \
     X(kern_fini) X(uiomove) X(uphysio) X(scdisk_config)
 /* clang-format on */
 

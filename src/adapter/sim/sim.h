@@ -105,6 +105,12 @@ struct sim_fault {
 #define SIM_FAULTS_MAX            16u
 #define SIM_FAULT_INTERVAL_MAX_NS (1ull << 62)
 
+/* When commands end. */
+enum sim_pend {
+    SIM_PEND_NOT = 0,   /* inside start(), if they can */
+    SIM_PEND_INTERRUPT, /* never there: they are sent in batches, and an interrupt hands them back in lists */
+    SIM_PEND_POLL       /* the same without an interrupt: whoever waits asks */
+};
 /* The bus. Process context. 0 or ENOMEM. */
 struct sim_bus_config {
     uint8_t sb_adapter_id;          /* usually 7 */
@@ -112,6 +118,7 @@ struct sim_bus_config {
     uint32_t sb_commands_max;       /* 0 means 1024 */
     bool sb_clears_queue;           /* AD flavour: true clears the queue on CHECK CONDITION */
     bool sb_no_tags;                /* adapter without tagging */
+    enum sim_pend sb_pend;
 };
 int sim_bus_create(const struct sim_bus_config *cfg, struct sim_bus **out);
 /* The bus is detached and idle; its disks are destroyed and their media closed. */
@@ -225,6 +232,8 @@ extern const struct ad_hw_ops sim_hw_ops;
  * has none.
  */
 extern const struct ad_hw_ops sim_hw_ops_cut;
+/* The table for a bus as it was configured, with isolate or without. */
+const struct ad_hw_ops *sim_bus_ops(const struct sim_bus *bus, bool cut);
 struct shim_dev *sim_bus_dev(struct sim_bus *bus);
 
 /*

@@ -29,6 +29,7 @@ int sim_bus_create(const struct sim_bus_config *cfg, struct sim_bus **out)
     bus->bus_adapter_id = cfg->sb_adapter_id % SC_IDS_MAX;
     bus->bus_clears_queue = cfg->sb_clears_queue;
     bus->bus_no_tags = cfg->sb_no_tags;
+    sim_batch_init(bus, cfg->sb_pend);
     bus->bus_task_array = shim_alloc(bus->bus_commands_max * sizeof(struct sim_task), 0, SHIM_TAG_HW);
     if (!bus->bus_task_array || shim_lock_init(&bus->bus_lock, SHIM_RANK_HW, "sim bus") != 0) {
         if (bus->bus_task_array)
@@ -62,6 +63,7 @@ static void sim_timer_quiesce(struct shim_timer *t)
 void sim_bus_destroy(struct sim_bus *bus)
 {
     sim_timer_quiesce(&bus->bus_timer);
+    sim_timer_quiesce(&bus->bus_batch_timer);
     SHIM_ASSERT(bus->bus_waiting.tk_next == &bus->bus_waiting);
     for (unsigned id = 0; id < SC_IDS_MAX; id++) {
         for (unsigned lun = 0; lun < SC_LUNS_MAX; lun++) {
@@ -163,16 +165,19 @@ static bool sim_active_enter(struct sim_disk *disk)
 /*
  * A command arrives, unless the LUN is frozen. Under the lock that sim_freeze() takes, so that it has
  * arrived, and the watcher been told, or it does not: a freeze on top of this thread could not wait for it.
- * The odd bits of that moment go to *odd.
+ * The odd bits of that moment go to *odd. A chip in batches has looked, and told, when it took the command
+ * in.
  */
-static bool sim_arrive(struct sim_disk *disk, const struct ad_xfer *xfer, uint32_t *odd)
+static bool sim_arrive(const struct sim_bus *bus, struct sim_disk *disk, const struct ad_xfer *xfer,
+                       uint32_t *odd)
 {
     bool frozen;
 
     shim_lock_enter(&disk->dk_lock);
     *odd = atomic_load_explicit(&disk->dk_odd, memory_order_seq_cst);
-    frozen = (*odd & SIM_ODD_FROZEN) && !(xfer->xfer_flags & AD_XFER_PAST);
-    if (!frozen && (*odd & (SIM_ODD_WATCH | SIM_ODD_GONE)) == SIM_ODD_WATCH && disk->dk_watch)
+    frozen = !bus->bus_pend && (*odd & SIM_ODD_FROZEN) && !(xfer->xfer_flags & AD_XFER_PAST);
+    if (!frozen && !bus->bus_pend && (*odd & (SIM_ODD_WATCH | SIM_ODD_GONE)) == SIM_ODD_WATCH &&
+        disk->dk_watch)
         disk->dk_watch(disk->dk_watch_arg, xfer);
     shim_lock_exit(&disk->dk_lock);
     return !frozen;
@@ -214,7 +219,7 @@ static int sim_start_inside(struct sim_bus *bus, struct sim_disk *disk, struct a
     uint32_t odd;
     int started = -1;
 
-    if (!sim_arrive(disk, xfer, &odd))
+    if (!sim_arrive(bus, disk, xfer, &odd))
         return AD_HW_FROZEN;
     if (odd & SIM_ODD_GONE)
         return sim_start_absent(bus, xfer);
@@ -248,9 +253,8 @@ static int sim_start_odd(struct sim_bus *bus, struct sim_disk *disk, struct ad_x
     return said;
 }
 
-static int sim_start(void *hw, struct ad_xfer *xfer)
+int sim_bus_start(struct sim_bus *bus, struct ad_xfer *xfer)
 {
-    struct sim_bus *bus = hw;
     struct sim_disk *disk = NULL;
     int said;
 
@@ -266,13 +270,25 @@ static int sim_start(void *hw, struct ad_xfer *xfer)
     return said;
 }
 
+static int sim_start(void *hw, struct ad_xfer *xfer) { return sim_bus_start(hw, xfer); }
+
+static int sim_start_batch(void *hw, struct ad_xfer *xfer) { return sim_batch_start(hw, xfer); }
+
 /* ---------------------------------------------------------------- abort and reset */
 
 /*
  * A command that is not on the list is inside start(), or being completed: it comes back by
  * itself. The core knows whether start() has said PENDING, and aborts after that.
  */
-static void sim_abort(void *hw, struct ad_xfer *xfer) { sim_task_abort(hw, xfer); }
+void sim_bus_abort(struct sim_bus *bus, struct ad_xfer *xfer) { sim_task_abort(bus, xfer); }
+
+static void sim_abort(void *hw, struct ad_xfer *xfer)
+{
+    struct sim_bus *bus = hw;
+
+    if (!bus->bus_pend || !sim_batch_abort(bus, xfer))
+        sim_bus_abort(bus, xfer);
+}
 
 /* Put the disks of one id (-1: all) into the state after a reset. */
 static void sim_disks_reset(struct sim_bus *bus, int only_id, uint8_t ascq)
@@ -288,7 +304,7 @@ static void sim_disks_reset(struct sim_bus *bus, int only_id, uint8_t ascq)
 }
 
 /* Also one that has gone: the core undoes what it has seen, and the next disk here goes on counting. */
-static struct sim_disk *sim_disk_at(struct sim_bus *bus, unsigned id, unsigned lun)
+struct sim_disk *sim_disk_at(struct sim_bus *bus, unsigned id, unsigned lun)
 {
     return id < SC_IDS_MAX && lun < SC_LUNS_MAX
                ? atomic_load_explicit(&bus->bus_disk[id][lun], memory_order_acquire)
@@ -306,14 +322,17 @@ static int sim_reset_do(struct sim_bus *bus, enum ad_hw_reset which, unsigned id
         if (!disk)
             return 0;
         sim_disk_was_reset(disk, SCSI_ASCQ_DEVICE_RESET);
+        sim_batch_reset(bus, (int)id, (int)lun);
         sim_tasks_take(bus, -1, disk, AD_RES_ABORTED, SIM_DEAF_LUN);
         return 0;
     case AD_RESET_TARGET:
         sim_disks_reset(bus, (int)id, SCSI_ASCQ_DEVICE_RESET);
+        sim_batch_reset(bus, (int)id, -1);
         sim_tasks_take(bus, (int)id, NULL, AD_RES_ABORTED, SIM_DEAF_TARGET);
         return 0;
     case AD_RESET_BUS:
         sim_disks_reset(bus, -1, SCSI_ASCQ_BUS_RESET);
+        sim_batch_reset(bus, -1, -1);
         sim_tasks_take(bus, -1, NULL, AD_RES_BUS_RESET, SIM_DEAF_BUS);
         ad_hw_event(bus->bus_ad, AD_EV_BUS_RESET);
         return 0;
@@ -431,6 +450,8 @@ static void sim_detach(void *hw)
 
     for (unsigned i = 0; i < SIM_RESETS_MAX; i++)
         sim_timer_quiesce(&bus->bus_resets[i].rs_timer);
+    sim_timer_quiesce(&bus->bus_batch_timer);
+    sim_batch_reset(bus, -1, -1);
     sim_tasks_take(bus, -1, NULL, AD_RES_ABORTED, SIM_DEAF_COUNT);
     sim_timer_quiesce(&bus->bus_timer);
     bus->bus_ad = NULL;
@@ -438,9 +459,22 @@ static void sim_detach(void *hw)
 
 #define SIM_HW_OPS                                                                                           \
     .version = AD_HW_VERSION, .size = sizeof(struct ad_hw_ops), .name = "sim", .attach = sim_attach,         \
-    .detach = sim_detach, .start = sim_start, .abort = sim_abort, .reset_target = sim_reset_target,          \
-    .reset_bus = sim_reset_bus, .freeze = sim_hw_freeze, .thaw = sim_hw_thaw, .reset_lun = sim_reset_lun,    \
+    .detach = sim_detach, .abort = sim_abort, .reset_target = sim_reset_target, .reset_bus = sim_reset_bus,  \
+    .freeze = sim_hw_freeze, .thaw = sim_hw_thaw, .reset_lun = sim_reset_lun,                                \
     .reset_adapter = sim_reset_adapter
 
-const struct ad_hw_ops sim_hw_ops = {SIM_HW_OPS};
-const struct ad_hw_ops sim_hw_ops_cut = {SIM_HW_OPS, .isolate = sim_isolate};
+#define SIM_BATCH_OPS SIM_HW_OPS, .start = sim_start_batch, .flush = sim_batch_flush
+
+const struct ad_hw_ops sim_hw_ops = {SIM_HW_OPS, .start = sim_start};
+const struct ad_hw_ops sim_hw_ops_cut = {SIM_HW_OPS, .start = sim_start, .isolate = sim_isolate};
+static const struct ad_hw_ops sim_hw_ops_pend[2][2] = {
+    {{SIM_BATCH_OPS}, {SIM_BATCH_OPS, .isolate = sim_isolate}},
+    {{SIM_BATCH_OPS, .poll_some = sim_batch_poll},
+     {SIM_BATCH_OPS, .poll_some = sim_batch_poll, .isolate = sim_isolate}}};
+
+const struct ad_hw_ops *sim_bus_ops(const struct sim_bus *bus, bool cut)
+{
+    if (bus->bus_pend)
+        return &sim_hw_ops_pend[bus->bus_pend == SIM_PEND_POLL][cut];
+    return cut ? &sim_hw_ops_cut : &sim_hw_ops;
+}

@@ -291,6 +291,12 @@ struct sim_reset {
     uint8_t rs_id, rs_lun;
 };
 
+/* Transfers in a row, linked through their scratch. */
+struct sim_line {
+    struct ad_xfer *ln_head, *ln_tail;
+};
+#define SIM_BATCH_MAX 32u /* commands an interrupt hands back at once */
+
 struct sim_bus {
     struct shim_dev bus_dev;                                      /* first: the device half */
     _Atomic(struct sim_disk *) bus_disk[SC_IDS_MAX][SC_LUNS_MAX]; /* places; a gone disk keeps its own */
@@ -300,6 +306,7 @@ struct sim_bus {
     uint8_t bus_adapter_id;
     bool bus_clears_queue;
     bool bus_no_tags;
+    uint8_t bus_pend;          /* enum sim_pend */
     uint8_t bus_op_index[256]; /* first row of the operation table, 1-based; 0 none */
 
     struct shim_timer bus_timer;
@@ -314,6 +321,13 @@ struct sim_bus {
     uint32_t bus_calling; /* tasks off the list whose end the core has not been told, or is just being told */
     uint64_t bus_reset_ns;
     struct sim_reset bus_resets[SIM_RESETS_MAX];
+
+    /* With bus_pend: sim_batch.c. */
+    struct shim_timer bus_batch_timer;
+    struct sim_line bus_held, bus_sent;
+    struct ad_xfer **bus_running; /* what a thread is at, NULL none */
+    unsigned bus_nrunning;
+    bool bus_batch_armed;
 };
 
 /* ---------------------------------------------------------------- functions */
@@ -324,6 +338,28 @@ static inline uint64_t sim_longer(uint64_t ns) { return ns < SIM_PATIENCE_NS ? 2
 
 /* Does the adapter reset have to wait for threads that are inside the core? Then they tell its end. */
 bool sim_tasks_forget(struct sim_bus *bus);
+
+/* So many of those have returned from the core, or need not go there. No lock held, the core is called back.
+ */
+void sim_calls_end(struct sim_bus *bus, unsigned n);
+
+/* sim_bus.c: a command arrives at its disk, as start() says; abort() of one that has. */
+int sim_bus_start(struct sim_bus *bus, struct ad_xfer *xfer);
+void sim_bus_abort(struct sim_bus *bus, struct ad_xfer *xfer);
+/* The place's disk, also one that has gone; NULL none. */
+struct sim_disk *sim_disk_at(struct sim_bus *bus, unsigned id, unsigned lun);
+
+/* sim_batch.c: the chip in batches. */
+void sim_batch_init(struct sim_bus *bus, enum sim_pend pend);
+int sim_batch_start(struct sim_bus *bus, struct ad_xfer *xfer);
+void sim_batch_flush(void *hw);
+unsigned sim_batch_poll(void *hw, unsigned budget);
+unsigned sim_batch_run(struct sim_bus *bus, unsigned n);
+/* What has not reached its disk comes back undelivered: of one id, one LUN; -1 all. No lock held. */
+void sim_batch_reset(struct sim_bus *bus, int id, int lun);
+/* True: it had not reached its disk, and is back. */
+bool sim_batch_abort(struct sim_bus *bus, const struct ad_xfer *xfer);
+void sim_batch_forget_locked(struct sim_bus *bus);
 
 /* sim_exec.c: one command from CDB to status. */
 void sim_cmd_init(struct sim_cmd *c, struct sim_bus *bus, struct sim_disk *disk, struct ad_xfer *xfer,

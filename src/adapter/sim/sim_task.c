@@ -70,7 +70,8 @@ static void sim_gate_drain(struct sim_disk *disk)
 
 /*
  * Freeze. Who looked before has arrived when this returns: on the hot path he is done. Nobody waits for a
- * lock of the core there. Context: any. Locks: takes dk_lock; one of the core may be held.
+ * lock of the core there. Context: any. Locks: takes dk_lock, and bus_lock after it; one of the core may be
+ * held.
  */
 void sim_freeze(struct sim_disk *disk)
 {
@@ -80,7 +81,12 @@ void sim_freeze(struct sim_disk *disk)
     disk->dk_frozen++;
     sim_disk_odd_update_locked(disk);
     shim_lock_exit(&disk->dk_lock);
-    sim_gate_drain(disk);
+    if (!disk->dk_bus->bus_pend) {
+        sim_gate_drain(disk);
+        return;
+    }
+    shim_lock_enter(&disk->dk_bus->bus_lock); /* who is inside start() is out then */
+    shim_lock_exit(&disk->dk_bus->bus_lock);
 }
 
 /* Undo n freezes; before the core was there, there were none. */
@@ -457,22 +463,25 @@ void sim_task_foreign(struct sim_cmd *c)
 }
 
 /*
- * The core has been told, or need not be. Who is the last ends an adapter reset that has waited for that.
- * Context: any. Locks: none held, the core is called back.
+ * The core has been told of n, or need not be. Who is the last ends an adapter reset that has waited for
+ * that. Context: any. Locks: none held, the core is called back.
  */
-static void sim_calls_end(struct sim_bus *bus)
+void sim_calls_end(struct sim_bus *bus, unsigned n)
 {
     bool anew;
 
     shim_lock_enter(&bus->bus_lock);
-    SHIM_ASSERT(bus->bus_calling > 0);
-    bus->bus_calling--;
+    SHIM_ASSERT(bus->bus_calling >= n);
+    bus->bus_calling -= n;
     anew = bus->bus_calling == 0 && bus->bus_anew;
     if (anew)
         bus->bus_anew = false;
     shim_lock_exit(&bus->bus_lock);
-    if (anew)
-        ad_hw_reset_done(bus->bus_ad, AD_RESET_ADAPTER, 0, 0, 0);
+    if (!anew)
+        return;
+    if (sim_tasks_forget(bus)) /* what arrived at its disk meanwhile; and there is somebody else now */
+        return;
+    ad_hw_reset_done(bus->bus_ad, AD_RESET_ADAPTER, 0, 0, 0);
 }
 
 /*
@@ -493,7 +502,7 @@ static void sim_tasks_complete(struct sim_bus *bus, struct sim_task *chain, enum
         t->tk_next = NULL;
         if (result == AD_RES_COUNT) {
             if (!sim_task_run(bus, t, &kick)) {
-                sim_calls_end(bus);
+                sim_calls_end(bus, 1);
                 continue;
             }
         } else {
@@ -503,7 +512,7 @@ static void sim_tasks_complete(struct sim_bus *bus, struct sim_task *chain, enum
         if (xfer->xfer_result != AD_RES_GOOD)
             sim_freeze(disk);
         ad_hw_done(bus->bus_ad, xfer);
-        sim_calls_end(bus);
+        sim_calls_end(bus, 1);
     }
     if (kick)
         ad_hw_kick(bus->bus_ad);
@@ -641,6 +650,7 @@ bool sim_tasks_forget(struct sim_bus *bus)
     bool calling;
 
     shim_lock_enter(&bus->bus_lock);
+    sim_batch_forget_locked(bus);
     while (bus->bus_waiting.tk_next != &bus->bus_waiting) {
         struct sim_task *t = bus->bus_waiting.tk_next;
 

@@ -141,6 +141,28 @@ int devstrat(struct buf *bp)
 static bool kern_file_is_open(const struct file *fp) { return fp && fp->f_magic == KERN_FILE_MAGIC; }
 
 /*
+ * The thread turns to a device in another way: what it has held back comes first, and nothing is held back
+ * inside. Returns what kern_file_after() gets. Context: process, no lock held.
+ */
+static struct kern_plug *kern_file_before(void)
+{
+    struct shim_self *self = shim_self();
+    struct kern_plug *plug = self->self_plug;
+
+    if (SC_UNLIKELY(plug != NULL)) {
+        sck_plug_pull(self);
+        self->self_plug = NULL;
+    }
+    return plug;
+}
+
+static void kern_file_after(struct kern_plug *plug)
+{
+    if (SC_UNLIKELY(plug != NULL))
+        shim_self()->self_plug = plug;
+}
+
+/*
  * The other file of this device that is inside its driver now (`busy`), or any other file of it.
  * Locks: kern_devsw_lock.
  */
@@ -240,6 +262,7 @@ static bool kern_file_is_last(struct file *fp, bool turn)
 /* Context: process (EINVAL elsewhere), no lock held. Owns: *fpp is the caller's until fp_close. */
 int fp_opendev(devno_t devno, unsigned long devflag, void *channame, int ext, struct file **fpp)
 {
+    struct kern_plug *plug;
     struct file *fp;
     int rc;
 
@@ -257,7 +280,9 @@ int fp_opendev(devno_t devno, unsigned long devflag, void *channame, int ext, st
         shim_free(fp, sizeof(*fp), 0, SHIM_TAG_KERN);
         return rc;
     }
+    plug = kern_file_before();
     rc = fp->f_dsw->d_open ? fp->f_dsw->d_open(devno, devflag, fp->f_chan, ext) : ENODEV;
+    kern_file_after(plug);
     if (rc) {
         if (!(fp->f_dsw->d_opts & DEV_EACHCLOSE) && fp->f_dsw->d_open && fp->f_dsw->d_close &&
             kern_file_is_last(fp, false))
@@ -287,21 +312,31 @@ int fp_close(struct file *fp)
         return EBADF;
     fp->f_magic = 0;
     last = kern_file_is_last(fp, true);
-    if (last && fp->f_dsw->d_close)
+    if (last && fp->f_dsw->d_close) {
+        struct kern_plug *plug = kern_file_before();
+
         rc = fp->f_dsw->d_close(fp->f_devno, fp->f_chan);
+        kern_file_after(plug);
+    }
     kern_file_release(fp);
     return rc;
 }
 
 int fp_ioctlx(struct file *fp, unsigned cmd, intptr_t arg, int ext, unsigned long devflag)
 {
+    struct kern_plug *plug;
+    int rc;
+
     if (!kern_at_process_level())
         return EINVAL;
     if (!kern_file_is_open(fp))
         return EBADF;
     if (!fp->f_dsw->d_ioctl)
         return ENODEV;
-    return fp->f_dsw->d_ioctl(fp->f_devno, cmd, arg, devflag, fp->f_chan, ext);
+    plug = kern_file_before();
+    rc = fp->f_dsw->d_ioctl(fp->f_devno, cmd, arg, devflag, fp->f_chan, ext);
+    kern_file_after(plug);
+    return rc;
 }
 
 int fp_ioctl(struct file *fp, unsigned cmd, intptr_t arg, int ext)

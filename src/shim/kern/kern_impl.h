@@ -32,6 +32,13 @@ int sck_poll_init(void);
 void sck_poll_fini(void);
 bool sck_wait(struct shim_event *ev, struct shim_lock *l, uint64_t deadline_ns);
 
+/* kern_plug.c: start what the thread has held back: it is about to wait, or to do something else. */
+static inline bool sck_plug_holds(const struct shim_self *self)
+{
+    return SC_UNLIKELY(self->self_plug != NULL) && self->self_plug->kp_ncalls != 0;
+}
+void sck_plug_pull(struct shim_self *self);
+
 /* An event_t is the word of a shim_event; the services hand it down as one. */
 _Static_assert(sizeof(struct shim_event) == sizeof(event_t), "an event is one word");
 static inline struct shim_event *kern_event(event_t *word)

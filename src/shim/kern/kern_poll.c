@@ -94,12 +94,31 @@ static void kern_poll_all(void)
 }
 
 /*
+ * What the thread has held back it may be about to wait for. With a lock the caller has to look again: true.
+ * Locks: drops and retakes l; with others held nothing is started, and somebody else has to.
+ */
+static bool kern_wait_pull(struct shim_lock *l)
+{
+    struct shim_self *self = shim_self();
+
+    if (l)
+        shim_lock_exit(l);
+    if (self->self_nlocks == 0)
+        sck_plug_pull(self);
+    if (l)
+        shim_lock_enter(l);
+    return l != NULL;
+}
+
+/*
  * Sleep as shim_wait() does, and poll. With a lock the caller looks at a condition of its own in a
  * loop and others may sleep on the same word, so it returns "woken" after each look. Without one the
  * word is the condition. Context: process. Locks: drops and retakes l; with others held nobody polls.
  */
 bool sck_wait(struct shim_event *ev, struct shim_lock *l, uint64_t deadline_ns)
 {
+    if (SC_UNLIKELY(sck_plug_holds(shim_self())) && kern_wait_pull(l))
+        return true;
     if (SC_LIKELY(atomic_load_explicit(&kern_pollers, memory_order_acquire) == NULL))
         return shim_wait(ev, l, deadline_ns);
     for (;;) {

@@ -148,6 +148,21 @@ static void choose_holding_up(struct fib_world *w)
     }
 }
 
+/*
+ * When commands end. From numbers of its own: what else a seed chooses stays. Nobody is asked where something
+ * takes seconds: at a look each 50 us that is a million points.
+ */
+static void choose_pend(struct fib_world *w)
+{
+    struct fib_rng r = {w->w_seed * 0x9e3779b97f4a7c15u + 0xba7c4};
+    const bool quick =
+        w->w_lost == FIB_LOST_NONE && w->w_faults == 0 && !w->w_dawdles && !w->w_slow && w->w_ncallers < 4;
+
+    for (unsigned i = 0; i < w->w_spec.nadapters; i++)
+        if (fib_percent(&r, 35))
+            w->w_adapter_specs[i].pend = quick && fib_percent(&r, 40) ? SCP_PEND_POLL : SCP_PEND_INTERRUPT;
+}
+
 void fib_choose(struct fib_world *w, uint64_t seed)
 {
     static const uint32_t openings[] = {1, 2, 4, 64, 64, 256};
@@ -172,6 +187,7 @@ void fib_choose(struct fib_world *w, uint64_t seed)
     fib_choose_schedule(&s, seed);
     w->w_slow = s.s_kind == SCHED_SLOW;
     choose_holding_up(w);
+    choose_pend(w);
     w->w_limit_ns = fib_trouble() || w->w_dawdles ? FIB_LIMIT_FAULT_NS : FIB_LIMIT_GOOD_NS;
 }
 
@@ -218,9 +234,12 @@ void fib_describe(const struct fib_world *w, const struct sched *s)
     if (w->w_bad)
         printf("  some blocks are bad\n");
     for (unsigned i = 0; i < w->w_spec.nadapters; i++)
-        printf("  scsi%u: %u disks, %s, %s, maximum transfer %llu\n", i, w->w_adapter_specs[i].ndisks,
+        printf("  scsi%u: %u disks, %s, %s%s, maximum transfer %llu\n", i, w->w_adapter_specs[i].ndisks,
                w->w_adapter_specs[i].no_gather ? "no gather" : "gather",
                w->w_adapter_specs[i].clears_queue ? "clears its queue" : "keeps its queue",
+               w->w_adapter_specs[i].pend == SCP_PEND_NOT    ? ""
+               : w->w_adapter_specs[i].pend == SCP_PEND_POLL ? ", in batches, asked"
+                                                             : ", in batches",
                (unsigned long long)w->w_adapter_specs[i].transfer_bytes_max);
     for (unsigned i = 0; i < w->w_ndisks; i++) {
         static const char *const roles[] = {"data", "opened and closed", "a head's own"};

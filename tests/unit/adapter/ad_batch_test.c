@@ -242,6 +242,143 @@ START_TEST(test_a_batch_has_deadlines)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- plug */
+
+START_TEST(test_a_plug_is_one_batch)
+{
+    struct kern_plug plug;
+
+    batch_up(&fake_batch_ops, true);
+    req_send(&q[20]); /* the lane is shut from here on */
+    kern_plug_begin(&plug);
+    for (unsigned i = 0; i < 10; i++)
+        req_send(&q[i]);
+    ck_assert_uint_eq(fake.starts, 1);
+    ck_assert_uint_eq(fake_lun->lun_queued, 10);
+    ck_assert_uint_eq(fake_lun->lun_users, 1); /* SCIOSTOP waits for the plug */
+    fake_check(fake_lun);
+    kern_plug_end(&plug);
+    ck_assert_uint_eq(fake.starts, 11);
+    ck_assert_uint_eq(fake.nheld, 0);
+    ck_assert_uint_eq(fake.flushes, 2);
+    ck_assert_uint_eq(fake_lun->lun_users, 0);
+    fake_end_list(11);
+    for (unsigned i = 0; i < 10; i++)
+        ck_assert(came(&q[i], 0) && q[i].order == i + 2);
+    fake_down();
+}
+END_TEST
+
+/* A queue that is long enough is not left alone. */
+START_TEST(test_a_plug_has_a_bound)
+{
+    struct kern_plug plug;
+
+    batch_up(&fake_batch_ops, true);
+    req_send(&q[70]);
+    kern_plug_begin(&plug);
+    for (unsigned i = 0; i < AD_BATCH; i++)
+        req_send(&q[i]);
+    ck_assert_uint_eq(fake.starts, 1 + AD_BATCH);
+    ck_assert_uint_eq(fake.nheld, 0);
+    for (unsigned i = AD_BATCH; i < AD_BATCH + 5; i++)
+        req_send(&q[i]);
+    ck_assert_uint_eq(fake.starts, 1 + AD_BATCH);
+    kern_plug_end(&plug);
+    ck_assert_uint_eq(fake.starts, 1 + AD_BATCH + 5);
+    fake_end_all();
+    fake_down();
+}
+END_TEST
+
+/* Somebody else is at the LUN: he starts what the plugged thread has left there. */
+START_TEST(test_others_start_what_a_plug_leaves)
+{
+    struct kern_plug plug;
+
+    batch_up(&fake_batch_ops, true);
+    req_send(&q[20]);
+    kern_plug_begin(&plug);
+    req_send(&q[0]);
+    req_send(&q[1]);
+    fake_end_list(1); /* an interrupt */
+    ck_assert_uint_eq(fake.starts, 3);
+    ck_assert_uint_eq(fake.nheld, 0);
+    kern_plug_end(&plug);
+    ck_assert_uint_eq(fake.starts, 3);
+    fake_end_list(2);
+    ck_assert(came(&q[0], 0) && came(&q[1], 0));
+    fake_down();
+}
+END_TEST
+
+/* The plugged thread halts or stops the LUN itself: what it has left there is accounted for. */
+START_TEST(test_AIX_26_a_plugged_thread_halts_and_stops)
+{
+    struct kern_plug plug;
+
+    batch_up(&fake_batch_ops, true);
+    req_send(&q[20]);
+    kern_plug_begin(&plug);
+    req_send(&q[0]);
+    req_send(&q[1]);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOHALT, SC_ARG(FAKE_ID, 0), 0), 0);
+    ck_assert(came(&q[20], ENXIO) && came(&q[0], ENXIO) && came(&q[1], ENXIO));
+    ck_assert_uint_eq(fake.starts, 3);
+    req_send(&q[2]); /* a halted queue refuses, at the latest when the plug is pulled */
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTOP, SC_ARG(FAKE_ID, 0), 0), 0);
+    ck_assert(came(&q[2], ENXIO));
+    kern_plug_end(&plug);
+    fake_down();
+}
+END_TEST
+
+/* A chip without flush() starts at once. */
+START_TEST(test_a_plug_is_nothing_to_other_chips)
+{
+    struct kern_plug plug;
+
+    batch_up(&fake_ops, true);
+    req_send(&q[20]);
+    kern_plug_begin(&plug);
+    req_send(&q[0]);
+    ck_assert_uint_eq(fake.starts, 2);
+    kern_plug_end(&plug);
+    fake_end_all();
+    fake_down();
+}
+END_TEST
+
+/* Whoever sends again from iodone has his requests in one batch, after the last iodone of the list. */
+static unsigned again;
+static void resend(struct req *r)
+{
+    if (again == 0)
+        return;
+    again--;
+    req_send(r);
+    ck_assert_uint_eq(fake.nkept, 0);
+}
+
+START_TEST(test_XEN_01_what_is_sent_from_a_list_is_one_batch)
+{
+    batch_up(&fake_batch_ops, true);
+    for (unsigned i = 0; i < 8; i++) {
+        q[i].then = resend;
+        req_send(&q[i]);
+    }
+    again = 8;
+    fake.flushes = 0;
+    fake_end_list(8);
+    ck_assert_uint_eq(fake.nkept, 8);
+    ck_assert_uint_eq(fake.nheld, 0);
+    ck_assert_uint_eq(fake.flushes, 1);
+    fake_end_list(8);
+    fake_check(fake_lun);
+    fake_down();
+}
+END_TEST
+
 /* ---------------------------------------------------------------- lists */
 
 static unsigned users_in;
@@ -435,11 +572,11 @@ START_TEST(test_an_unsent_command_obeys_a_halt)
     fake.abort_mode = FAKE_ABORT_FINISHED;
     for (unsigned i = 0; i < 3; i++)
         req_send(&q[i]);
-    fake_script(AD_RES_UNSENT, 0, 0);
-    fake_script(AD_RES_GOOD, 0, 0);
-    fake_script(AD_RES_UNSENT, 0, 0);
+    for (unsigned i = 0; i < 3; i++)
+        fake_script(AD_RES_UNSENT, 0, 0);
     ck_assert_int_eq(fp_ioctl(fake_fp, SCIOHALT, SC_ARG(FAKE_ID, 0), 0), 0);
-    ck_assert(came(&q[0], ENXIO) && came(&q[1], 0) && came(&q[2], ENXIO));
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert(came(&q[i], ENXIO) && q[i].order == i + 1);
     ck_assert_uint_eq(fake.starts, 3);
     ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_HALT);
     fake_check(fake_lun);
@@ -547,6 +684,14 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_a_batch_with_a_request_that_cannot_be_mapped);
     tcase_add_test(t, test_a_batch_has_deadlines);
     tcase_add_test(t, test_an_older_chip_has_no_flush);
+    suite_add_tcase(s, t);
+    t = tcase_create("plug");
+    tcase_add_test(t, test_a_plug_is_one_batch);
+    tcase_add_test(t, test_a_plug_has_a_bound);
+    tcase_add_test(t, test_others_start_what_a_plug_leaves);
+    tcase_add_test(t, test_AIX_26_a_plugged_thread_halts_and_stops);
+    tcase_add_test(t, test_a_plug_is_nothing_to_other_chips);
+    tcase_add_test(t, test_XEN_01_what_is_sent_from_a_list_is_one_batch);
     suite_add_tcase(s, t);
     t = tcase_create("lists");
     tcase_add_test(t, test_XEN_05_a_list_is_one_push);

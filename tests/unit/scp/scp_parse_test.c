@@ -210,6 +210,16 @@ START_TEST(test_adapter_parse_refuses_and_says_which)
         ck_assert_str_eq(a.kind, "sim");
         ck_assert(a.clears_queue && a.no_gather);
         ck_assert_uint_eq(a.transfer_bytes_max, 65536);
+        ck_assert_uint_eq(a.pend, SCP_PEND_NOT);
+    }
+    {
+        char text[] = "sim,pend", poll[] = "sim,pend=poll", other[] = "sim,pend=never";
+
+        ck_assert_int_eq(scp_adapter_parse(text, &a, NULL, 0), 0);
+        ck_assert_uint_eq(a.pend, SCP_PEND_INTERRUPT);
+        ck_assert_int_eq(scp_adapter_parse(poll, &a, NULL, 0), 0);
+        ck_assert_uint_eq(a.pend, SCP_PEND_POLL);
+        ck_assert_int_eq(scp_adapter_parse(other, &a, NULL, 0), EINVAL);
     }
 }
 END_TEST

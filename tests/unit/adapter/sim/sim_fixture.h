@@ -49,6 +49,15 @@ void ad_hw_done(struct ad_adapter *ad, struct ad_xfer *xfer)
         fx_on_done(c);
 }
 
+static unsigned fx_list_count; /* calls of the next */
+
+void ad_hw_done_list(struct ad_adapter *ad, struct ad_xfer **xfers, unsigned n)
+{
+    fx_list_count++;
+    for (unsigned i = 0; i < n; i++)
+        ad_hw_done(ad, xfers[i]);
+}
+
 void ad_hw_kick(struct ad_adapter *ad)
 {
     (void)ad;
