@@ -146,6 +146,7 @@ struct fib_world {
     bool w_bad;     /* some blocks are, and nothing else */
     bool w_dawdles; /* heads stay in their iodone routines for a while */
     bool w_threads; /* the adapters have threads of their own */
+    bool w_pends;   /* of some adapter no command ends where it is sent */
     unsigned w_dawdlers;
     uint64_t w_limit_ns;
     /* The run. */

@@ -50,9 +50,10 @@ static void req_judge(struct fib_head *h, struct fib_head_req *rq)
     if (error == EIO) {
         SCHED_CHECK(rq->rq_sb.status_validity != 0, "contract: EIO without a status");
         h->h_cause = h->h_failed = h->h_halted = true;
-        /* A thread tells it: the queue may have stopped running before the ioctl that we took for the cause.
+        /* A thread or an interrupt tells it: the queue may have stopped running before the ioctl that we took
+         * for the cause.
          */
-        for (unsigned i = 0; fib_world.w_threads && i < FIB_HEAD_REQS; i++)
+        for (unsigned i = 0; (fib_world.w_threads || fib_world.w_pends) && i < FIB_HEAD_REQS; i++)
             h->h_reqs[i].rq_queued = false;
         h->h_kept = (rq->rq_sb.adap_q_status & SC_DID_NOT_CLEAR_Q) != 0;
     }

@@ -159,8 +159,10 @@ static void choose_pend(struct fib_world *w)
         w->w_lost == FIB_LOST_NONE && w->w_faults == 0 && !w->w_dawdles && !w->w_slow && w->w_ncallers < 4;
 
     for (unsigned i = 0; i < w->w_spec.nadapters; i++)
-        if (fib_percent(&r, 35))
+        if (fib_percent(&r, 35)) {
+            w->w_pends = true;
             w->w_adapter_specs[i].pend = quick && fib_percent(&r, 40) ? SCP_PEND_POLL : SCP_PEND_INTERRUPT;
+        }
 }
 
 void fib_choose(struct fib_world *w, uint64_t seed)
