@@ -128,6 +128,29 @@ START_TEST(test_CAM_14_numbers_come_back)
 }
 END_TEST
 
+/* A disk that has gone for its users and is still on its bus, a command of it being in the medium, is kept.
+ */
+START_TEST(test_a_disk_that_is_still_on_its_bus_is_not_given_back)
+{
+    struct file *fp;
+    unsigned disk;
+
+    begin(1);
+    disk = plug(&ram);
+    fp = open_disk(disk);
+    unplug(disk);
+    pair->p_disks[disk].dk_on_bus = true;
+    ck_assert_int_eq(fp_close(fp), 0);
+    ck_assert_uint_eq(scp_reap(pair), 1);
+    ck_assert_uint_eq(plug(&ram), disk + 1); /* neither its number nor its place */
+    ck_assert_uint_ne(pair->p_disks[disk + 1].dk_id, pair->p_disks[disk].dk_id);
+    pair->p_disks[disk].dk_on_bus = false;
+    ck_assert_uint_eq(scp_reap(pair), 0);
+    ck_assert_uint_eq(plug(&ram), disk);
+    end();
+}
+END_TEST
+
 START_TEST(test_what_cannot_be_plugged)
 {
     const struct scp_disk_spec missing = {.medium = SCP_MEDIUM_FILE, .path = "/nonexistent/disk.img"};
@@ -395,6 +418,7 @@ int main(int argc, char **argv)
 
     tcase_set_timeout(t, 120);
     tcase_add_test(t, test_CAM_14_numbers_come_back);
+    tcase_add_test(t, test_a_disk_that_is_still_on_its_bus_is_not_given_back);
     tcase_add_test(t, test_what_cannot_be_plugged);
     tcase_add_test(t, test_CAM_16_NB_21_hang);
     tcase_add_test(t, test_CAM_16_NB_18_no_response);

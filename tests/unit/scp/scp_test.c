@@ -250,6 +250,29 @@ START_TEST(test_a_silent_disk_is_given_up_after_its_own_timeout)
 }
 END_TEST
 
+/* Nothing takes time here, so both drivers' steps have one time: the adapter driver saw it first. */
+START_TEST(test_flight_steps_of_one_time_begin_with_the_adapter_driver)
+{
+    struct scp_disk_spec d = {.medium = SCP_MEDIUM_RAM, .bytes = 1u << 20};
+    struct scp_spec spec = {.disks = &d, .ndisks = 1, .host = shim_det_host(1)};
+    const char *disk_step, *kept;
+    char err[SCP_ERROR_MAX], *text;
+    uint8_t in[4096];
+    size_t done;
+
+    start(&spec);
+    ck_assert_int_eq(scp_inject(pair, "hdisk0 op=read count=1 do=check:3/11/00", err, sizeof(err)), 0);
+    ck_assert_int_eq(scp_raw_read(disk, in, sizeof(in), 8192, &done), 0);
+    text = scp_flight_json(pair);
+    ck_assert_ptr_nonnull(text);
+    kept = strstr(text, "\"did\":\"queue kept\"");
+    disk_step = strstr(text, "{\"device\":\"hdisk0\"");
+    ck_assert_msg(kept != NULL && disk_step != NULL && kept < disk_step, "%s", text);
+    free(text);
+    stop();
+}
+END_TEST
+
 START_TEST(test_reports_name_the_promised_fields)
 {
     static const char *const field[] = {"\"adapters\":[{\"name\":\"scsi0\"",
@@ -497,6 +520,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_raw_edges);
     tcase_add_test(t, test_det_host_with_latency);
     tcase_add_test(t, test_a_silent_disk_is_given_up_after_its_own_timeout);
+    tcase_add_test(t, test_flight_steps_of_one_time_begin_with_the_adapter_driver);
     tcase_add_test(t, test_reports_name_the_promised_fields);
     tcase_add_test(t, test_inject_language);
     tcase_add_test(t, test_many_disks_with_ids_around_the_adapter);

@@ -4,6 +4,7 @@
  * trace_test.py, which knows what must be in there to the nanosecond. A disk command takes a millisecond.
  *
  * "trace_make lost": the same with so small a ring that only the end is left.
+ * "trace_make again": only the hooks of a request whose end is not told, and of another one at its address.
  */
 #define _GNU_SOURCE
 #include <scpair/scpair.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/trchkid.h>
 
 static struct scp *pair;
 static _Alignas(4096) uint8_t data[4][16384];
@@ -46,6 +48,28 @@ static void overlap(void)
     must(iowait(&a) == 0 && iowait(&b) == 0, "iowait");
 }
 
+/* As if the record of the first one's end had been overwritten. */
+static void again(void)
+{
+    const uint64_t address = 0x1000;
+    const devno_t devno = scp_disk_devno(pair, 0);
+
+    must(trc_start(64) == 0, "trc_start");
+    TRCHKL5T(HKWD_DD_STRATEGY, devno, address, 8, 4096, B_READ);
+    TRCHKL5T(HKWD_DD_STRATEGY, devno, address, 16, 4096, B_READ);
+    TRCHKL5T(HKWD_DD_IODONE, devno, address, 0, 0, 0);
+    trc_stop();
+}
+
+static void print_trace(void)
+{
+    char *text = scp_trace_json(pair);
+
+    must(text != NULL, "scp_trace_json");
+    fputs(text, stdout);
+    free(text);
+}
+
 int main(int argc, char **argv)
 {
     struct scp_disk_spec d = {.medium = SCP_MEDIUM_RAM, .bytes = 16u << 20, .latency_ns = 1000000};
@@ -56,9 +80,14 @@ int main(int argc, char **argv)
     struct file *disk;
     struct buf last;
     size_t done;
-    char *text;
 
     must(scp_create(&spec, &pair, err, sizeof(err)) == 0, err);
+    if (argc > 1 && strcmp(argv[1], "again") == 0) {
+        again();
+        print_trace();
+        must(scp_destroy(pair) == 0, "something was leaked");
+        return 0;
+    }
     must(fp_opendev(scp_disk_devno(pair, 0), DREAD | DWRITE, NULL, 0, &disk) == 0, "open");
     must(scp_block_open(scp_disk_devno(pair, 0), DREAD, &block) == 0, "open the block device");
     must(trc_start(lost ? 64 : 4096) == 0, "trc_start");
@@ -72,10 +101,7 @@ int main(int argc, char **argv)
     buf_init(&last, 0, 0);
     must(devstrat(&last) == 0, "devstrat");
     trc_stop();
-    text = scp_trace_json(pair);
-    must(text != NULL, "scp_trace_json");
-    fputs(text, stdout);
-    free(text);
+    print_trace();
     must(iowait(&last) == 0, "iowait");
     scp_block_close(block);
     must(fp_close(disk) == 0, "close");

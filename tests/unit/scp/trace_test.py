@@ -109,6 +109,11 @@ def main():
     assert other["lost"] == other["records"] - 64 > 0, other
     assert not tc.of(events, "command", lba=16) and one(tc.of(events, "command", unfinished=True))
     print("ok   lost records")
+    # An address that is given again before the end of what had it was seen: that one has no slice.
+    events, other, flows = tc.check_all(made("again"))
+    request = one(tc.of(events, "request"))
+    assert request["args"]["blkno"] == 16 and "unfinished" not in request["args"], request
+    print("ok   an address given again")
 
 
 if __name__ == "__main__":
