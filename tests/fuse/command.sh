@@ -102,6 +102,18 @@ if command -v sg_start >/dev/null; then
     check "umount the removable disk" "$scpair" umount "$work/covered"
 fi
 
+# stat as text: what follows from the counters. 32 pages go in fewer commands, all in one bucket or the next.
+check "mount a slow disk" "$scpair" mount --disk ram:16M,latency=3000 "$work/covered"
+dd if="$work/covered/hdisk0" of=/dev/null bs=1M count=4 2>/dev/null
+for _ in 1 2; do
+    dd if="$work/covered/rhdisk0" of=/dev/null bs=4096 count=32 2>/dev/null
+done
+"$scpair" stat "$work/covered" >"$work/stat"
+per=$(sed -n 's/.*(\([0-9.]*\) bufs per command).*/\1/p' "$work/stat")
+check "stat: $per bufs per command, more than one" jq -n -e "$per > 1"
+says "stat: the median is above the latency" 'p50 under [48].* ms' "$work/stat"
+check "umount the slow disk" "$scpair" umount "$work/covered"
+
 # A copy to a disk that is interrupted: a part is there, and it says so.
 check "a slow disk" "$scpair" inject "$mnt" hdisk0 op=write count=forever do=delay:20000
 head -c 4M /dev/urandom >"$work/src"
