@@ -14,6 +14,16 @@
  * too.
  *
  * Silence counts once per recovery: commands that time out together are one sign.
+ *
+ * A disk that does not answer selection may be a LUN that the adapter driver has taken out of service, after
+ * a command that only an adapter reset ended. SCIORESET puts it back. So before such a disk is asked again
+ * the driver has it reset: where it may sleep (READ and WRITE by entry point, commands of its own, ioctls),
+ * at most once in dd_dead_ms and DD_RESETS_MAX times until it answers. A reset hits the whole id, and a disk
+ * that was pulled out is not to disturb its neighbours for ever. Requests through strategy alone ask without
+ * it.
+ *
+ * The last close of a dead disk with data not flushed asks once more, whatever the time: afterwards nobody
+ * can.
  */
 #include "dd_impl.h"
 
@@ -30,6 +40,7 @@ void dd_dead_set_locked(struct dd_unit *un)
         return;
     dd_hold_set_locked(un, DD_HOLD_DEAD);
     un->un_dead_since = kern_now_ns();
+    un->un_resets = 0;
     dd_log(un, NULL, ERRID_DISK_ERR3, false, EIO, "disk does not answer", "all requests fail", NULL, 0);
     dd_todo_refuse_locked(un, EIO);
 }
@@ -53,8 +64,10 @@ bool dd_dead_silence_locked(struct dd_unit *un, const struct dd_rule *rule, bool
     }
     if (!(un->un_hold & DD_HOLD_DEAD) &&
         atomic_load_explicit(&un->un_mode, memory_order_relaxed) == DD_MODE_NORMAL &&
-        ((rule->rule_flags & DD_RULE_SILENT) ? un->un_silences >= 2 : used_up && !first))
+        ((rule->rule_flags & DD_RULE_SILENT) ? un->un_silences >= 2 : used_up && !first)) {
         dd_dead_set_locked(un);
+        atomic_store_explicit(&un->un_absent, (rule->rule_flags & DD_RULE_ABSENT) != 0, memory_order_relaxed);
+    }
     return (un->un_hold & DD_HOLD_DEAD) != 0;
 }
 
@@ -66,6 +79,7 @@ void dd_dead_alive_locked(struct dd_unit *un)
     if (!(un->un_hold & DD_HOLD_DEAD) || dd_step_lost_locked(un))
         return;
     dd_hold_clear_locked(un, DD_HOLD_DEAD);
+    atomic_store_explicit(&un->un_absent, false, memory_order_relaxed);
     un->un_todo &= (uint8_t)~DD_TODO_READY;
     dd_log(un, NULL, ERRID_DISK_INFO, true, 0, "disk does not answer", "it does again", NULL, 0);
     if (un->un_reserved)
@@ -100,12 +114,50 @@ void dd_dead_asked_locked(struct dd_unit *un, const struct sc_buf *sc, bool fail
         return; /* the queue was halted: it has not been asked yet */
     un->un_todo &= (uint8_t)~DD_TODO_READY;
     un->un_dead_since = kern_now_ns();
+    atomic_store_explicit(&un->un_absent,
+                          sc->status_validity == SC_ADAPTER_ERROR &&
+                              sc->general_card_status == SC_NO_DEVICE_RESPONSE,
+                          memory_order_relaxed);
     dd_todo_refuse_locked(un, EIO);
 }
 
-/* Context: any. Locks: un_lock held. */
+/* Silences are not forgotten: the good that an open meets is newer. Context: any. Locks: un_lock held. */
 void dd_dead_forget_locked(struct dd_unit *un)
 {
     dd_hold_clear_locked(un, DD_HOLD_DEAD);
-    un->un_silences = 0;
+    atomic_store_explicit(&un->un_absent, false, memory_order_relaxed);
+}
+
+/* Context: process; the disk is open. Locks: none held. */
+void dd_dead_reset(struct dd_unit *un)
+{
+    int error, old = disable_lock(INTIODONE, &un->un_lock);
+
+    if (!(un->un_hold & DD_HOLD_DEAD) || un->un_rec.rec_state != DD_REC_NONE || un->un_resetting ||
+        un->un_resets >= DD_RESETS_MAX || !un->un_path ||
+        kern_now_ns() - un->un_dead_since < un->un_dead_ns) {
+        unlock_enable(old, &un->un_lock);
+        return;
+    }
+    un->un_resetting = true;
+    un->un_resets++;
+    unlock_enable(old, &un->un_lock);
+    error = fp_ioctl(un->un_fp, SCIORESET, SC_ARG(un->un_dds.scsi_id, un->un_dds.lun_id), 0);
+    old = disable_lock(INTIODONE, &un->un_lock);
+    un->un_resetting = false;
+    un->un_reset_ns = kern_now_ns() | 1u;
+    dd_log(un, NULL, ERRID_DISK_INFO, true, error, "nobody answers", "reset, and asked again", NULL, 0);
+    dd_wake_locked(un);
+    unlock_enable(old, &un->un_lock);
+}
+
+/* Context: process. Locks: none held. */
+void dd_dead_last_chance(struct dd_unit *un)
+{
+    int old = disable_lock(INTIODONE, &un->un_lock);
+
+    if (un->un_hold & DD_HOLD_DEAD)
+        un->un_dead_since = kern_now_ns() - un->un_dead_ns;
+    unlock_enable(old, &un->un_lock);
+    dd_dead_mend(un);
 }

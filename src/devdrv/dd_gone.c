@@ -32,7 +32,12 @@
 #include "dd_impl.h"
 
 /* Between two SCIOHALT, when a command was on its way to the adapter. */
-#define GONE_LOOK_NS UINT64_C(10000000)
+#define GONE_LOOK_NS     UINT64_C(10000000)
+/* Between two SCIOHALT for one that is lost. */
+#define FETCH_PAUSE_NS   UINT64_C(10000000000)
+/* An adapter driver that says 0 and keeps a command is asked for that long: longer than its whole recovery
+ * takes. */
+#define GONE_PATIENCE_NS UINT64_C(60000000000)
 
 void dd_mode_set(struct dd_unit *un, enum dd_mode mode)
 {
@@ -152,9 +157,14 @@ static bool gone_is_out_locked(const struct dd_unit *un)
 static int gone_fetch(struct dd_unit *un)
 {
     intptr_t where = SC_ARG(un->un_dds.scsi_id, un->un_dds.lun_id);
+    uint64_t until = kern_now_ns() + GONE_PATIENCE_NS;
     int error = 0, old = disable_lock(INTIODONE, &un->un_lock);
 
     while (!error && un->un_path && gone_is_out_locked(un)) {
+        if (kern_now_ns() >= until) {
+            error = ETIMEDOUT;
+            break;
+        }
         if (un->un_halting) {
             dd_sleep_locked(un); /* another CFG_GONE is at it */
             continue;
@@ -173,6 +183,29 @@ static int gone_fetch(struct dd_unit *un)
     }
     unlock_enable(old, &un->un_lock);
     return error;
+}
+
+/*
+ * Recovery's own command is lost and the disk is to be closed: have it back. One SCIOHALT; if that does not
+ * help, a pause. Context: process. Locks: un_lock held, dropped meanwhile.
+ */
+void dd_fetch_locked(struct dd_unit *un)
+{
+    if (un->un_halting) {
+        dd_sleep_locked(un); /* CFG_GONE is at it */
+        return;
+    }
+    un->un_halting = true;
+    unlock_enable(INTBASE, &un->un_lock);
+    (void)fp_ioctl(un->un_fp, SCIOHALT, SC_ARG(un->un_dds.scsi_id, un->un_dds.lun_id), 0);
+    (void)disable_lock(INTIODONE, &un->un_lock);
+    un->un_halting = false;
+    dd_wake_locked(un);
+    if (dd_step_lost_locked(un)) {
+        un->un_sleepers++;
+        (void)e_timedsleep(&un->un_event, &un->un_lock, FETCH_PAUSE_NS);
+        un->un_sleepers--;
+    }
 }
 
 /*

@@ -45,6 +45,7 @@
 #define DD_BUSY_MS         1000
 #define DD_QFULL_MS        100
 #define DD_STEP_MS         60000         /* a recovery command may be late by that much */
+#define DD_RESETS_MAX      3u            /* SCIORESETs for a disk that nobody answers for, until it does */
 #define DD_DEAD_MS         60000         /* a dead disk is left alone that long */
 #define DD_ERROR_MS        1000          /* an ENXIO waits that long for the error that is its cause */
 #define DD_QFULL_WAITS     100u          /* how many dd_qfull_ms a request waits in all */
@@ -397,6 +398,8 @@ struct dd_unit {
     uint64_t un_quiet_good; /* how much good had come at the last silence ... */
     uint32_t un_silences;   /* ... and how many there have been since */
     uint64_t un_dead_since; /* when it was last seen to be */
+    uint8_t un_resets;      /* that the driver has asked for since it died ... */
+    bool un_resetting;      /* ... and one is under way */
     uint32_t un_waited_ms;  /* all waits by timer in DD_REC_WAIT so far; wraps */
     uint64_t un_reset_ns;   /* when a reset was last seen; 0 never */
     uint8_t un_kept_bytes;  /* sense that a pass-through caller may still ask for */
@@ -414,6 +417,8 @@ struct dd_unit {
      * lock reads it first, and with the lock sees whether his judgement still holds.
      */
     _Atomic uint32_t un_geometry;
+    _Atomic bool
+        un_absent; /* dead, and nobody answers selection: a LUN out of service looks so (dd_dead.c) */
     uint32_t un_depth_max;
     uint32_t un_transfer_max; /* one command, bytes */
     uint32_t un_span_max;
@@ -554,6 +559,8 @@ void dd_gone_recovery_over_locked(struct dd_unit *un);
 /* From now on CFG_GONE may use un_fp; from now on it does not, and is not. No lock held. */
 void dd_gone_path_up(struct dd_unit *un);
 void dd_gone_path_down(struct dd_unit *un);
+/* Have recovery's own lost command back, or pause. Process; un_lock held, dropped meanwhile. */
+void dd_fetch_locked(struct dd_unit *un);
 
 /* ------------------------------------------------------------------ dd_strategy.c, dd_span.c, dd_frag.c */
 
@@ -735,6 +742,15 @@ void dd_dead_alive_locked(struct dd_unit *un);
 bool dd_dead_try_locked(struct dd_unit *un);
 void dd_dead_asked_locked(struct dd_unit *un, const struct sc_buf *sc, bool failed);
 void dd_dead_forget_locked(struct dd_unit *un);
+/* Somebody at process level wants something of it: if its time is over, a reset first. No lock held. */
+void dd_dead_reset(struct dd_unit *un);
+static inline void dd_dead_mend(struct dd_unit *un)
+{
+    if (SC_UNLIKELY(atomic_load_explicit(&un->un_absent, memory_order_relaxed)))
+        dd_dead_reset(un);
+}
+/* Whatever is said next is worth asking for: the disk is being closed, and not all is on it. */
+void dd_dead_last_chance(struct dd_unit *un);
 
 /* ------------------------------------------------------------------ dd_ready.c, dd_todo.c */
 

@@ -238,6 +238,8 @@ int dd_sync_run(struct dd_unit *un, struct dd_sync *sy)
     struct dd_cmd *cmd = NULL;
 
     KASSERT(kern_at_process_level());
+    if (!(sy->sy_flags & DD_SYNC_RAW))
+        dd_dead_mend(un);
     do {
         bool resume;
         int error, old;

@@ -135,8 +135,14 @@ void dd_open_wait_idle_locked(struct dd_unit *un)
            un->un_resp.ch_head ||
            (un->un_hold & ~(DD_HOLD_TODO | DD_HOLD_GONE | DD_HOLD_DEAD | DD_HOLD_INVALID)) ||
            un->un_rec.rec_state != DD_REC_NONE || un->un_unstick_cmd.cmd_state != DD_CMD_FREE ||
-           un->un_area_busy)
-        dd_sleep_locked(un);
+           un->un_area_busy || un->un_resetting) {
+        if (SC_LIKELY(!dd_step_lost_locked(un) || dd_is_gone_locked(un) || !un->un_path)) {
+            dd_sleep_locked(un);
+            continue;
+        }
+        /* Recovery's own command does not come home, and nothing goes on without it: it is fetched. */
+        dd_fetch_locked(un);
+    }
 }
 
 /* Take the path down. The unit is idle. Returns the first error worth telling. */
@@ -145,8 +151,10 @@ static int open_teardown(struct dd_unit *un, bool commands)
     event_t never = EVENT_NULL;
     int error = 0, rc, old;
 
-    if (commands && (un->un_dirty || un->un_deferred))
+    if (commands && (un->un_dirty || un->un_deferred)) {
+        dd_dead_last_chance(un);
         error = dd_cache_sync(un);
+    }
     old = disable_lock(INTIODONE, &un->un_lock);
     dd_todo_forget_locked(un);
     unlock_enable(old, &un->un_lock);

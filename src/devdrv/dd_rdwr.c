@@ -144,6 +144,7 @@ static int rdwr(devno_t devno, struct uio *uiop, bool read, int ext)
         return read && (uint64_t)uiop->uio_offset == end ? 0 : ENXIO;
     if (!read && un->un_read_only)
         return EWRPROTECT;
+    dd_dead_mend(un);
     if (SC_UNLIKELY(!read && uiop->uio_iovcnt > 1)) {
         error = dd_gather_write(un, uiop, min.min_options);
         if (error != EOPNOTSUPP)

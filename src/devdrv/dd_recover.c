@@ -451,6 +451,7 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
     struct dd_rec *rec = &un->un_rec;
     struct sc_buf *sc = &rec->rec_cmd->cmd_sc;
     bool failed = (sc->bufstruct.b_flags & B_ERROR) != 0;
+    bool lost = dd_step_lost_locked(un);
     enum dd_rec_state was = rec->rec_state;
     const struct dd_rule *rule;
     struct scsi_sense sense = {0};
@@ -468,7 +469,7 @@ void dd_recover_reserve_done_locked(struct dd_unit *un)
     un->un_good += !failed;
     if (was == DD_REC_SENSE) {
         /* If a reset came between, the device has forgotten that and tells of the reset now (NB-15). */
-        if (failed && ++rec->rec_tries < DD_SENSE_TRIES_MAX) {
+        if (failed && !lost && ++rec->rec_tries < DD_SENSE_TRIES_MAX) {
             dd_recover_sense_locked(un);
             return;
         }

@@ -81,6 +81,7 @@ void dd_step_fired(struct trb *t)
         rec->rec_until_ns = UINT64_MAX;
         dd_dead_set_locked(un);
         dd_recover_fail_parked_locked(un);
+        dd_wake_locked(un); /* who closes it fetches the command */
     }
     unlock_enable(old, &un->un_lock);
     dd_kick(un);

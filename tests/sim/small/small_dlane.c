@@ -376,9 +376,13 @@ static void halt(void)
 
 static void run_halt(const struct det_strategy *st, uint64_t seed)
 {
+    uint64_t began;
+
     lane_up(st, seed);
+    began = shim_now_ns();
     run_beside(halt);
     lane_settled(3);
+    SCHED_CHECK(shim_now_ns() - began < SECOND / 2, "who waits for all to be home was not told");
     small_disk_down();
 }
 

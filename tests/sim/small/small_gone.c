@@ -182,6 +182,30 @@ static void run_gone_close(const struct det_strategy *st, uint64_t seed)
     small_disk_down();
 }
 
+/* ---------------------------------------------------------------- a lost command */
+
+/* REQUEST SENSE does not come home: who closes the disk has it fetched, and its request has ended. */
+static void run_lost_close(const struct det_strategy *st, uint64_t seed)
+{
+    struct shim_thread t;
+    int error;
+
+    small_disk_up(st, seed, 2, true);
+    small_ad.sa_loses_sense = true;
+    small_ad.sa_fault = SMALL_AD_ATTENTION;
+    small_ad.sa_faults = 1;
+    (void)small_buf(0, true, 0, 8, 0);
+    start(&t, send_one, (void *)0, "sender");
+    while (small_ad.sa_rw == 0)
+        (void)shim_wait(&small_event, NULL, shim_now_ns() + 1);
+    error = fp_close(small_disk_fp);
+    small_disk_fp = NULL;
+    SCHED_CHECK(error == 0 || error == EIO, "close says %d", error);
+    SCHED_CHECK(small_bufs[0].sb_done == 1, "closed, and a request is not back");
+    shim_thread_join(&t);
+    small_disk_down();
+}
+
 /* ---------------------------------------------------------------- recovery */
 
 static void run_recovery(const struct det_strategy *st, uint64_t seed, enum small_ad_fault fault, bool later)
@@ -318,6 +342,7 @@ static void run_gone_again(const struct det_strategy *st, uint64_t seed)
 /* ---------------------------------------------------------------- the list */
 
 static const struct sched_program programs[] = {
+    {"gone-lost-close", "a close while recovery's own command is lost", run_lost_close, false, NULL},
     {"gone-strategy", "a disk is taken out while two send", run_gone_strategy, false, NULL},
     {"gone-out", "the same, commands end by a timer", run_gone_out, false, NULL},
     {"gone-resume", "a disk is taken out while a halted queue is resumed", run_gone_resume, false, NULL},

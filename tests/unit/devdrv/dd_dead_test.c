@@ -93,7 +93,9 @@ START_TEST(test_two_timeouts_in_all)
     ck_assert_int_eq(fp_ioctl(fp, DKFLUSH, 0, 0), EIO);
     ck_assert_uint_eq(fake.faults[0].hits, 2);
     fake.nfaults = 0;
-    ck_assert_int_eq(fp_close(fp), EIO); /* what the flush failed to do is still to be done */
+    fake.syncs = 0;
+    ck_assert_int_eq(fp_close(fp), 0); /* what the flush failed to do is still to be done, and is */
+    ck_assert_uint_eq(fake.syncs, 1);
 }
 END_TEST
 
@@ -317,6 +319,153 @@ START_TEST(test_step_timer_too_late)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ a LUN out of service */
+
+static void back_in_service(void)
+{
+    fake.nfaults = 0;
+    fake.halted = false;
+}
+
+/* Nobody answers selection: when the disk has been left alone, a reset comes before the question. */
+START_TEST(test_reset_asked_for)
+{
+    fp = fake_open(NULL);
+    silent(FAKE_ANY, 0)->code = SC_NO_DEVICE_RESPONSE;
+    while (!(dd_unit_of(FAKE_DEV)->un_hold & DD_HOLD_DEAD))
+        ck_assert_int_eq(read_one(0), EIO);
+    ck_assert_int_eq(read_one(0), EIO);
+    ck_assert_uint_eq(fake.resets, 0); /* not before its time */
+    pass(DEAD_NS);
+    fake.at_reset = back_in_service;
+    ck_assert_int_eq(_i ? fp_ioctl(fp, DKFLUSH, 0, 0) : read_one(0), 0);
+    ck_assert_uint_eq(fake.resets, 1);
+    ck_assert_uint_eq(logged("nobody answers"), 1);
+    pass(DEAD_NS);
+    ck_assert_int_eq(read_one(0), 0);
+    ck_assert_uint_eq(fake.resets, 1);
+    fake_close(fp);
+}
+END_TEST
+
+/* It was pulled out: its neighbours are not reset for ever. One that is silent otherwise gets none. */
+START_TEST(test_resets_have_an_end)
+{
+    fp = fake_open(NULL);
+    silent(FAKE_ANY, 0)->code = _i ? SC_CMD_TIMEOUT : SC_NO_DEVICE_RESPONSE;
+    while (!(dd_unit_of(FAKE_DEV)->un_hold & DD_HOLD_DEAD))
+        (void)read_one(0);
+    for (unsigned i = 0; i < 6; i++) {
+        pass(DEAD_NS);
+        ck_assert_int_eq(read_one(0), EIO);
+        ck_assert_int_eq(read_one(0), EIO);
+        ck_assert_uint_eq(fake.resets, _i ? 0 : i + 1 < DD_RESETS_MAX ? i + 1 : DD_RESETS_MAX);
+    }
+    back_in_service();
+    pass(DEAD_NS);
+    ck_assert_int_eq(read_one(0), 0);
+    fake_close(fp);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ closed while dead */
+
+/* The last close asks once more: what was written reaches the medium if the disk is there again. */
+START_TEST(test_close_is_the_last_chance)
+{
+    fp = fake_open(NULL);
+    ck_assert_int_eq(fake_rdwr(fp, false, area, 512, 0, 0, NULL), 0);
+    (void)silent(FAKE_ANY, 0);
+    ck_assert_int_eq(read_one(0), EIO);
+    ck_assert(dd_unit_of(FAKE_DEV)->un_hold & DD_HOLD_DEAD);
+    if (_i)
+        fake.nfaults = 0;
+    fake.syncs = 0;
+    ck_assert_int_eq(fp_close(fp), _i ? 0 : EIO);
+    ck_assert_uint_eq(fake.syncs, _i != 0);
+    ck_assert_int_eq(scdisk_config(FAKE_DEV, CFG_TERM, NULL), 0);
+}
+END_TEST
+
+static struct sc_buf *taken;
+
+static bool keep_sense(struct sc_buf *sc)
+{
+    if (((const uint8_t *)&sc->scsi_command.scsi_cmd)[0] != SCSI_REQUEST_SENSE || taken)
+        return false;
+    taken = sc;
+    return true;
+}
+
+static void give_kept(void)
+{
+    struct sc_buf *sc = taken;
+
+    if (!sc)
+        return;
+    taken = NULL;
+    sc->bufstruct.b_flags |= B_ERROR;
+    sc->bufstruct.b_error = ENXIO;
+    sc->bufstruct.b_resid = sc->bufstruct.b_bcount;
+    fake.active--;
+    iodone(&sc->bufstruct);
+}
+
+/* REQUEST SENSE never comes home by itself: a close has it fetched, and returns. */
+START_TEST(test_close_fetches_what_is_lost)
+{
+    struct fake_fault *f;
+
+    fp = fake_open(NULL);
+    f = fake_fault(FAKE_RW, 0, UINT64_MAX, FAKE_CHECK);
+    f->key = SCSI_KEY_ATTENTION;
+    f->asc = 0x29;
+    f->count = 1;
+    f->no_info = true;
+    taken = NULL;
+    fake.hook = keep_sense;
+    fake.at_halt = give_kept;
+    ck_assert_int_eq(read_one(0), EIO); /* dead, at the second deadline */
+    ck_assert_ptr_nonnull(taken);
+    ck_assert_uint_eq(fake.halts, 0);
+    ck_assert_int_eq(fp_close(fp), 0);
+    ck_assert_uint_eq(fake.halts, 1); /* it is not sent once more, to be lost again */
+    fake.hook = NULL;
+    ck_assert_int_eq(scdisk_config(FAKE_DEV, CFG_TERM, NULL), 0);
+}
+END_TEST
+
+static bool keep_read(struct sc_buf *sc)
+{
+    if (((const uint8_t *)&sc->scsi_command.scsi_cmd)[0] != SCSI_READ_6 || taken)
+        return false;
+    taken = sc;
+    return true;
+}
+
+/* An adapter driver that says 0 to SCIOHALT and keeps a command: CFG_GONE has an end. */
+START_TEST(test_gone_has_an_end)
+{
+    uint64_t began;
+
+    fp = fake_open(NULL);
+    taken = NULL;
+    fake.hook = keep_read;
+    fake_buf_init(&fb[0], true, 0, area, 512);
+    fake_submit(fb, 1);
+    ck_assert_ptr_nonnull(taken);
+    began = kern_now_ns();
+    ck_assert_int_eq(scdisk_config(FAKE_DEV, CFG_GONE, NULL), ETIMEDOUT);
+    ck_assert_uint_ge(kern_now_ns() - began, UINT64_C(60000000000));
+    ck_assert_uint_lt(kern_now_ns() - began, UINT64_C(61000000000));
+    fake.hook = NULL;
+    give_kept();
+    ck_assert_uint_eq(fb[0].done, 1);
+    ck_assert_int_eq(fp_close(fp), 0);
+    ck_assert_int_eq(scdisk_config(FAKE_DEV, CFG_TERM, NULL), 0);
+}
+END_TEST
+
 /* Each state has its row; the ones with a command out have the deadline. */
 START_TEST(test_states)
 {
@@ -347,6 +496,11 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_recovery_command_lost);
     tcase_add_test(t, test_step_timer_too_late);
     tcase_add_test(t, test_states);
+    tcase_add_loop_test(t, test_reset_asked_for, 0, 2);
+    tcase_add_loop_test(t, test_resets_have_an_end, 0, 2);
+    tcase_add_loop_test(t, test_close_is_the_last_chance, 0, 2);
+    tcase_add_test(t, test_close_fetches_what_is_lost);
+    tcase_add_test(t, test_gone_has_an_end);
     suite_add_tcase(s, t);
     return test_run(s, argc, argv);
 }

@@ -113,7 +113,81 @@ START_TEST(test_halted_often)
 }
 END_TEST
 
+/* Others get on in the lane, on another thread: a request that is thrown back does not fail. */
+START_TEST(test_lane_is_progress)
+{
+    const struct scdisk_dds dds = {.queue_depth = 1};
+    struct file *fp = fake_open(&dds);
+    struct dd_unit *un = dd_unit_of(FAKE_DEV);
+
+    un->un_thrown = DD_THROWN_MAX - 1;
+    un->un_thrown_at = un->un_stats.completed + un->un_progress;
+    if (_i)
+        atomic_store(&un->un_plugs[0].pl_bufs, 1); /* as its thread counts them */
+    fake.halted = true;
+    ck_assert_int_eq(fake_rdwr(fp, true, area, 512, 0, 0, NULL), _i ? 0 : EIO);
+    atomic_store(&un->un_plugs[0].pl_bufs, 0);
+    fake_close(fp);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ an error that has not been told */
+
+static struct sc_buf *flush_held;
+static bool flush_failed;
+static void untold_end(struct sc_buf *sc, int error, uint8_t status);
+
+static bool flush_hook(struct sc_buf *sc)
+{
+    const uint8_t op = sc->scsi_command.scsi_cmd.scsi_op_code;
+
+    if (op == SCSI_SYNC_CACHE_10 && !flush_held) {
+        flush_held = sc;
+        return true;
+    }
+    if (op == SCSI_READ_6 && !flush_failed) {
+        flush_failed = true;
+        fake.halted = true;
+        untold_end(flush_held, EIO, SC_CHECK_CONDITION);
+        fake.active--; /* this one was at the device already, and is good */
+        sc->bufstruct.b_resid = 0;
+        iodone(&sc->bufstruct);
+        return true;
+    }
+    return false;
+}
+
+static void send_three(struct trb *t)
+{
+    (void)t;
+    fake_submit(fb, 3);
+}
+
+/* A flush fails while this thread sends three requests: nothing more goes to a halted queue. */
+START_TEST(test_AIX_21_a_flush_fails_meanwhile)
+{
+    struct trb *t = talloc();
+    struct file *fp;
+
+    fake.tags = true;
+    fp = fake_open(NULL);
+    for (unsigned i = 0; i < 3; i++)
+        fake_buf_init(&fb[i], true, 100 * i, area + 4096 * i, 512);
+    flush_held = NULL;
+    flush_failed = false;
+    fake.hook = flush_hook;
+    t->func = send_three;
+    t->timeout_ns = 1000;
+    ck_assert_int_eq(tstart(t), 0);
+    ck_assert_int_eq(fp_ioctl(fp, DKFLUSH, 0, 0), 0);
+    fake_settle(fb, 3);
+    ck_assert(flush_failed);
+    ck_assert_uint_eq(fake.enxio, 0);
+    fake.hook = NULL;
+    tfree(t);
+    fake_close(fp);
+}
+END_TEST
 
 static struct sc_buf *untold[2];
 
@@ -488,6 +562,8 @@ int main(int argc, char **argv)
     tcase_add_loop_test(t, test_innocents_do_not_fail, 0, 2);
     tcase_add_loop_test(t, test_thrown_back_for_ever, 0, 3);
     tcase_add_test(t, test_halted_often);
+    tcase_add_loop_test(t, test_lane_is_progress, 0, 2);
+    tcase_add_test(t, test_AIX_21_a_flush_fails_meanwhile);
     tcase_add_loop_test(t, test_AIX_21_no_resume_before_the_error, 0, 3);
     tcase_add_test(t, test_NB_02_no_timer_behind_it);
     tcase_add_test(t, test_AIX_21_picked_ones_go_back);

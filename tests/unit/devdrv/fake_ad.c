@@ -597,6 +597,8 @@ static int fake_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long d
         return 0;
     case SCIORESET:
         fake.resets++;
+        if (fake.at_reset)
+            fake.at_reset();
         return 0;
     case SCIOHALT:
         return halt();

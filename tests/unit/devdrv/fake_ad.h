@@ -84,6 +84,7 @@ struct fake {
     unsigned halts, halt_good; /* SCIOHALT: how often; what of the held ends as it would */
     int halt_error;            /* it says that, and does nothing */
     void (*at_halt)(void);     /* called by it first */
+    void (*at_reset)(void);    /* called by SCIORESET */
     bool event_in_stop;        /* a bus reset is told from inside SCIOSTOP */
     struct fake_fault faults[FAKE_FAULTS_MAX];
     unsigned nfaults;
