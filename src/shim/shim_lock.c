@@ -20,7 +20,18 @@
 
 #define RANK_SLEEPS 0x1u /* its holder may sleep on something else */
 #define RANK_LEAF   0x2u /* nothing is entered while one is held */
+#define RANK_LAST   0x4u /* nothing but a lock of the kernel services is */
 
+/*
+ * Roles (CAM-01): which lock plays that of each object that is locked by itself elsewhere, and why.
+ *
+ * role: a LUN: AD_LUN; in the device driver DD_LUN. Each has the LUN's own queues and states.
+ * role: a target: AD. It has no queue; what its LUNs share (limits, resets) changes on errors only.
+ * role: a bus: AD. An adapter has one, so a lock of its own would be taken with the adapter's each time.
+ * role: a send queue: AD_LUN. The queue is the LUN's: a second lock would be held with the first throughout.
+ * role: a done queue: AD_DONE, one for each thread of an adapter. The responses are the LUN's: AD_LUN.
+ * role: an adapter: AD for the core's part (credits, recovery), HW for the chip's own.
+ */
 /* By rising rank; a number between two rows goes with the lower one. scripts/locks reads it. */
 static const struct shim_rank_row {
     uint8_t row_rank;  /* enum shim_rank */
@@ -29,10 +40,10 @@ static const struct shim_rank_row {
     {SHIM_RANK_NONE, RANK_SLEEPS},    /* whoever is outside of all: a port's own */
     {SHIM_RANK_HOSTAPI, RANK_SLEEPS}, /* who configures pairs */
     {SHIM_RANK_DD_OPEN, RANK_SLEEPS}, /* a head's opens, closes and configuration */
-    {SHIM_RANK_DD_LUN, 0},            /* a head's queues for one device */
+    {SHIM_RANK_DD_LUN, RANK_LAST},    /* a head's queues for one device */
     {SHIM_RANK_AD_OPEN, 0},           /* an adapter's opens, SCIOSTART and SCIOSTOP */
     {SHIM_RANK_AD_LUN, 0},            /* the adapter driver's queue for one LUN */
-    {SHIM_RANK_AD, 0},                /* an adapter's credits, those who wait for them, its copies */
+    {SHIM_RANK_AD, RANK_LEAF},        /* an adapter's credits, those who wait for them, its copies */
     {SHIM_RANK_AD_DONE, RANK_LEAF},   /* a done queue: LUNs for one of an adapter's threads */
     {SHIM_RANK_HW, 0},                /* a chip */
     {SHIM_RANK_HW_DEV, 0},            /* a simulated device behind it */
@@ -66,10 +77,13 @@ static const struct shim_lock *shim_lock_highest(const struct shim_self *self)
 static void shim_lock_check_enter(const struct shim_self *self, const struct shim_lock *l)
 {
     const struct shim_lock *top = shim_lock_highest(self);
+    unsigned flags;
 
     if (self->self_nlocks == SHIM_SELF_LOCKS)
         shim_panic("lock order: entering %s with %u locks held", l->sl_name, (unsigned)SHIM_SELF_LOCKS);
-    if (top && (top->sl_rank >= l->sl_rank || (shim_rank_flags(top->sl_rank) & RANK_LEAF)))
+    flags = top ? shim_rank_flags(top->sl_rank) : 0;
+    if (top && (top->sl_rank >= l->sl_rank || (flags & RANK_LEAF) ||
+                ((flags & RANK_LAST) && l->sl_rank < SHIM_RANK_KERN)))
         shim_panic("lock order: entering %s (rank %u) while holding %s (rank %u)", l->sl_name,
                    (unsigned)l->sl_rank, top->sl_name, (unsigned)top->sl_rank);
 }

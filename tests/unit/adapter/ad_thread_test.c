@@ -552,6 +552,21 @@ START_TEST(test_XEN_07_sleepers_are_woken_with_no_lock_held)
 }
 END_TEST
 
+START_TEST(test_CAM_01_each_lock_has_its_rank)
+{
+    const struct ad_adapter *adp;
+
+    up("2", "1");
+    adp = ad_find(FAKE_DEVNO);
+    ck_assert_uint_eq(adp->adp_open_lock.sl_rank, SHIM_RANK_AD_OPEN);
+    ck_assert_uint_eq(fake_lun->lun_lock.sl_rank, SHIM_RANK_AD_LUN); /* the LUN and its send queue */
+    ck_assert_uint_eq(adp->adp_lock.sl_rank, SHIM_RANK_AD);          /* adapter, bus, targets */
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_uint_eq(adp->adp_donqs[i].dq_lock.sl_rank, SHIM_RANK_AD_DONE);
+    down();
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("ad_thread");
@@ -564,6 +579,7 @@ static Suite *suite(void)
     tcase_add_test(t, test_NB_13_a_reset_that_blocks_is_the_threads);
     tcase_add_test(t, test_without_threads_everything_is_done_by_who_passes);
     tcase_add_test(t, test_a_thread_that_does_not_start_is_no_error);
+    tcase_add_test(t, test_CAM_01_each_lock_has_its_rank);
     suite_add_tcase(s, t);
     t = tcase_create("done threads");
     tcase_add_loop_test(t, test_CAM_05_each_LUN_has_its_thread_and_its_order, 0, 3);

@@ -75,6 +75,43 @@ START_TEST(test_CAM_02_lun_before_adapter)
 }
 END_TEST
 
+/* None of these may be. */
+static const struct {
+    enum shim_rank held, entered;
+} under[] = {{SHIM_RANK_AD, SHIM_RANK_AD_DONE},    {SHIM_RANK_AD, SHIM_RANK_KERN},
+             {SHIM_RANK_AD_DONE, SHIM_RANK_KERN},  {SHIM_RANK_DD_LUN, SHIM_RANK_AD_OPEN},
+             {SHIM_RANK_DD_LUN, SHIM_RANK_AD_LUN}, {SHIM_RANK_DD_LUN, SHIM_RANK_HW}};
+
+START_TEST(test_CAM_03_under_all_others_nothing_of_the_drivers_is_entered)
+{
+    struct shim_lock held, entered;
+
+    locks_begin();
+    ck_assert_int_eq(shim_lock_init(&held, under[_i].held, "held"), 0);
+    ck_assert_int_eq(shim_lock_init(&entered, under[_i].entered, "entered"), 0);
+    shim_lock_enter(&held);
+    panic_expect("entering entered");
+    shim_lock_enter(&entered);
+}
+END_TEST
+
+START_TEST(test_CAM_03_a_disk_may_log)
+{
+    struct shim_lock disk, log;
+
+    locks_begin();
+    ck_assert_int_eq(shim_lock_init(&disk, SHIM_RANK_DD_LUN, "disk"), 0);
+    ck_assert_int_eq(shim_lock_init(&log, SHIM_RANK_KERN, "log"), 0);
+    shim_lock_enter(&disk);
+    shim_lock_enter(&log);
+    shim_lock_exit(&log);
+    shim_lock_exit(&disk);
+    shim_lock_fini(&log);
+    shim_lock_fini(&disk);
+    locks_end();
+}
+END_TEST
+
 START_TEST(test_CAM_03_leaf_then_anything_panics)
 {
     struct shim_lock leaf;
@@ -286,6 +323,9 @@ static Suite *lock_suite(void)
     tcase_add_exit_test(order, test_CAM_02_descending_rank_panics_with_both_names, PANIC_AS_EXPECTED);
     tcase_add_exit_test(order, test_CAM_02_equal_rank_panics, PANIC_AS_EXPECTED);
     tcase_add_exit_test(order, test_CAM_02_lun_before_adapter, PANIC_AS_EXPECTED);
+    tcase_add_loop_exit_test(order, test_CAM_03_under_all_others_nothing_of_the_drivers_is_entered,
+                             PANIC_AS_EXPECTED, 0, 6);
+    tcase_add_test(order, test_CAM_03_a_disk_may_log);
     tcase_add_exit_test(order, test_CAM_03_leaf_then_anything_panics, PANIC_AS_EXPECTED);
     tcase_add_exit_test(order, test_CAM_03_nothing_is_entered_under_a_kernel_service, PANIC_AS_EXPECTED);
     tcase_add_exit_test(order, test_lock_exit_by_a_stranger_panics, PANIC_AS_EXPECTED);
