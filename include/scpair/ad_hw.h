@@ -233,6 +233,16 @@ struct ad_hw_ops {
      */
     int (*enable)(void *hw);
     void (*disable)(void *hw);
+
+    /*
+     * A READ or WRITE of these bytes of a LUN's medium is on its way: SC_AHEAD_* say how near (sys/scsi.h). A
+     * chip whose medium lies in memory fetches into the cache what will be waited for first; nothing that
+     * anybody could see changes. What is announced may never come, may lie outside the medium, and need not
+     * be announced. False: no announcement for this LUN is of any use, which is asked with 0 bytes when
+     * somebody opens it. Any context, any thread, beside every other entry but attach() and detach(), also
+     * when the chip has been cut off: no lock is taken and the hardware is not touched. NULL: of no use.
+     */
+    bool (*ahead)(void *hw, unsigned id, unsigned lun, uint64_t offset, uint32_t bytes, unsigned how);
 };
 
 /*

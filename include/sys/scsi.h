@@ -425,4 +425,25 @@ SC_STATIC_ASSERT(sizeof(struct sc_flight) < 16384, "an ioctl number carries 14 b
 /* EINVAL: the LUN has never been started. What it remembers outlives SCIOSTOP. */
 #define SCIOFLIGHT SC_IOWR('S', 34, struct sc_flight)
 
+/* ------------------------------------------------------------------ what comes next [ours] */
+
+/*
+ * SCIOAHEAD: whom to tell of READs and WRITEs that are on their way. A disk in memory then fetches what
+ * would be waited for: the first line of each soon, all of the one that comes next. `func` may be called
+ * from any context and thread, with or without locks, until the file that asked is closed; it changes
+ * nothing, and what it is told need not come. For kernel callers only (EPERM). EINVAL: the LUN is not
+ * started. ENODEV: it would be of no use.
+ */
+#define SC_AHEAD_WRITE 0x1u /* it will be written, not read */
+#define SC_AHEAD_NEXT  0x2u /* by the command after the one that is sent now; else: some commands later */
+struct sc_ahead {
+    uint8_t id;  /* in: target */
+    uint8_t lun; /* and LUN */
+    uint8_t reserved[6];
+    /* out */
+    bool (*func)(void *chip, unsigned id, unsigned lun, uint64_t offset, uint32_t bytes, unsigned how);
+    void *chip; /* its first argument */
+};
+#define SCIOAHEAD SC_IOWR('S', 36, struct sc_ahead)
+
 #endif /* SYS_SCSI_H */

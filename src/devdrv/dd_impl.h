@@ -408,6 +408,8 @@ struct dd_unit {
     uint8_t un_shift;    /* block size is 1 << un_shift */
     uint8_t un_lun_bits; /* LUN << 5 for byte 1 of a CDB */
     uint8_t un_tag;      /* SC_SIMPLE_Q or SC_NO_Q */
+    bool (*un_ahead)(void *chip, unsigned id, unsigned lun, uint64_t offset, uint32_t bytes, unsigned how);
+    void *un_ahead_chip; /* SCIOAHEAD; un_ahead is NULL where it is of no use */
     bool un_read_only;
     _Atomic uint8_t un_mode; /* enum dd_mode */
     _Atomic bool un_watched; /* changed under the lock: who leaves the loop says so (dd_plugs_wait_locked) */
@@ -519,6 +521,12 @@ static inline uint64_t dd_sectors(const struct dd_unit *un)
     return (uint64_t)high << 32 | low;
 #endif
 }
+
+/* ------------------------------------------------------------------ dd_ahead.c */
+
+/* Only with un_ahead, which is looked at where they are called. Any environment, with or without locks. */
+void dd_ahead_chain(const struct dd_unit *un, const struct buf *bp);
+void dd_ahead_next(const struct dd_unit *un, const struct dd_cmd *next);
 
 /* ------------------------------------------------------------------ dd_life.c, dd_open.c, dd_probe.c */
 

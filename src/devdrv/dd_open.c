@@ -49,6 +49,7 @@ static int open_path(struct dd_unit *un, int ext)
 {
     struct devinfo info = {0};
     struct sc_event_struct ev = {0};
+    struct sc_ahead ahead = {0};
     uint64_t most;
     int error = fp_opendev(un->un_dds.adapter_devno, DREAD | DWRITE | DKERNEL, NULL, 0, &un->un_fp);
 
@@ -75,7 +76,7 @@ static int open_path(struct dd_unit *un, int ext)
         un->un_fp = NULL;
         return error;
     }
-    /* Gathered writes and events are offered or not; both answers are fine. */
+    /* Gathered writes, events and announcements are offered or not; both answers are fine. */
     un->un_gather = fp_ioctl(un->un_fp, SCIOGTHW, 0, 0) == 0;
     ev.id = un->un_dds.scsi_id;
     ev.lun = un->un_dds.lun_id;
@@ -83,6 +84,11 @@ static int open_path(struct dd_unit *un, int ext)
     ev.async_func = open_event;
     ev.async_correlator = un;
     (void)fp_ioctl(un->un_fp, SCIOEVENT, (intptr_t)&ev, 0);
+    ahead.id = un->un_dds.scsi_id;
+    ahead.lun = un->un_dds.lun_id;
+    error = fp_ioctl(un->un_fp, SCIOAHEAD, (intptr_t)&ahead, 0);
+    un->un_ahead = error ? NULL : ahead.func;
+    un->un_ahead_chip = error ? NULL : ahead.chip;
     dd_gone_path_up(un);
     return 0;
 }
@@ -171,6 +177,7 @@ static int open_teardown(struct dd_unit *un, bool commands)
     un->un_restart_armed = false;
     dd_gone_path_down(un);
     rc = fp_ioctl(un->un_fp, SCIOSTOP, open_path_arg(un), 0);
+    un->un_ahead = NULL;
     (void)fp_close(un->un_fp);
     un->un_fp = NULL;
     /* No event comes any more; one that came since the first time has left work for nobody. */

@@ -455,6 +455,8 @@ static void run_send(struct dd_unit *un, struct dd_plug *plug, struct dd_cmd *cm
         if (cmd->cmd_time_ns)
             cmd->cmd_time_ns = kern_now_ns();
         dd_trace_send(un, cmd);
+        if (SC_UNLIKELY(un->un_ahead != NULL) && next)
+            dd_ahead_next(un, next);
         error = devstrat(&cmd->cmd_sc.bufstruct);
         if (SC_UNLIKELY(error)) {
             /* The adapter driver has gone from the switch: nobody else will complete it. */

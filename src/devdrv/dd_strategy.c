@@ -173,6 +173,8 @@ void dd_strategy(struct buf *bp)
         bp = next;
     }
     if (good.ch_head) {
+        if (SC_UNLIKELY(un->un_ahead != NULL) && good.ch_n > 1)
+            dd_ahead_chain(un, good.ch_head);
         plug = dd_plug_mine(un);
         if (plug) {
             uintptr_t me = dd_plug_shut(plug);

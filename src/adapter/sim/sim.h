@@ -41,6 +41,7 @@ struct sim_medium_ops {
     int (*zero)(void *m, uint64_t off, uint64_t bytes);  /* NULL: zeroes are written */
     int (*mapped)(void *m, uint64_t off, uint64_t *run_bytes, bool *is_mapped); /* GET LBA STATUS */
     void (*close)(void *m);
+    const void *(*memory)(void *m); /* where byte 0 lies, and the others behind it; NULL: not in memory */
 };
 
 /* One disk. */

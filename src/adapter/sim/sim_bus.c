@@ -461,7 +461,7 @@ static void sim_detach(void *hw)
     .version = AD_HW_VERSION, .size = sizeof(struct ad_hw_ops), .name = "sim", .attach = sim_attach,         \
     .detach = sim_detach, .abort = sim_abort, .reset_target = sim_reset_target, .reset_bus = sim_reset_bus,  \
     .freeze = sim_hw_freeze, .thaw = sim_hw_thaw, .reset_lun = sim_reset_lun,                                \
-    .reset_adapter = sim_reset_adapter
+    .reset_adapter = sim_reset_adapter, .ahead = sim_ahead
 
 #define SIM_BATCH_OPS SIM_HW_OPS, .start = sim_start_batch, .flush = sim_batch_flush
 

@@ -217,6 +217,9 @@ static void sim_disk_make_locked(struct sim_disk *disk, const struct sim_disk_co
     disk->dk_latency_ns = cfg->sd_latency_ns;
     disk->dk_ops = cfg->sd_ops;
     disk->dk_medium = cfg->sd_medium;
+    atomic_store_explicit(&disk->dk_memory,
+                          cfg->sd_ops->memory ? (uintptr_t)cfg->sd_ops->memory(cfg->sd_medium) : 0,
+                          memory_order_relaxed);
     memset(disk->dk_serial, 0, sizeof(disk->dk_serial));
     sim_disk_serial(disk, cfg->sd_serial);
 }
@@ -283,6 +286,7 @@ int sim_disk_add(struct sim_bus *bus, const struct sim_disk_config *cfg)
 static void sim_disk_medium_close(struct sim_disk *disk)
 {
     SHIM_ASSERT(atomic_load_explicit(&disk->dk_active, memory_order_relaxed) == 0);
+    atomic_store_explicit(&disk->dk_memory, 0, memory_order_relaxed);
     if (disk->dk_ops->close)
         disk->dk_ops->close(disk->dk_medium);
     disk->dk_medium = NULL;

@@ -133,6 +133,7 @@ struct sim_disk {
     _Atomic uint64_t dk_blocks;
     const struct sim_medium_ops *dk_ops;
     void *dk_medium;
+    _Atomic uintptr_t dk_memory; /* of the medium, 0 none: for sim_ahead.c, which only computes with it */
     struct sim_stripe dk_stripe[SIM_TAGS_MAX + 1];
 
     /* Set when added. */
@@ -360,6 +361,9 @@ void sim_batch_reset(struct sim_bus *bus, int id, int lun);
 /* True: it had not reached its disk, and is back. */
 bool sim_batch_abort(struct sim_bus *bus, const struct ad_xfer *xfer);
 void sim_batch_forget_locked(struct sim_bus *bus);
+
+/* sim_ahead.c: the chip's entry of that name. */
+bool sim_ahead(void *hw, unsigned id, unsigned lun, uint64_t offset, uint32_t bytes, unsigned how);
 
 /* sim_exec.c: one command from CDB to status. */
 void sim_cmd_init(struct sim_cmd *c, struct sim_bus *bus, struct sim_disk *disk, struct ad_xfer *xfer,

@@ -70,6 +70,8 @@ static int sim_ram_zero(void *m, uint64_t off, uint64_t bytes)
     return 0;
 }
 
+static const void *sim_ram_memory(void *m) { return ((const struct sim_ram *)m)->ram_data; }
+
 static void sim_ram_close(void *m)
 {
     struct sim_ram *ram = m;
@@ -87,6 +89,7 @@ static const struct sim_medium_ops sim_ram_ops = {
     .unmap = sim_ram_zero,
     .zero = sim_ram_zero,
     .close = sim_ram_close,
+    .memory = sim_ram_memory,
 };
 
 int sim_medium_ram(uint64_t bytes, const struct sim_medium_ops **ops, void **medium)

@@ -607,6 +607,12 @@ static int fake_ioctl(devno_t devno, unsigned cmd, intptr_t arg, unsigned long d
     case SCIOEVENT:
         fake.event = *(struct sc_event_struct *)arg;
         return 0;
+    case SCIOAHEAD:
+        if (!fake.ahead)
+            return ENODEV;
+        ((struct sc_ahead *)arg)->func = fake.ahead;
+        ((struct sc_ahead *)arg)->chip = &fake;
+        return 0;
     default:
         return EINVAL;
     }

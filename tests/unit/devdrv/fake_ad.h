@@ -79,6 +79,8 @@ struct fake {
     size_t mem_bytes;
     /* replaces the answer to a data-in command; returns bytes */
     size_t (*reply)(const uint8_t *cdb, uint8_t *data, size_t n);
+    /* SCIOAHEAD's function; NULL: ENODEV */
+    bool (*ahead)(void *chip, unsigned id, unsigned lun, uint64_t offset, uint32_t bytes, unsigned how);
     /* sees every sc_buf first; true: it took care of it */
     bool (*hook)(struct sc_buf *sc);
     unsigned halts, halt_good; /* SCIOHALT: how often; what of the held ends as it would */
