@@ -20,6 +20,16 @@
  */
 #include "ad_impl.h"
 
+/* It has waited for a credit, here or at its target, and is handed one. Needs adp_lock. */
+void ad_turn_locked(struct ad_lun *lun, uint64_t since_ns)
+{
+    const uint64_t waited = shim_now_ns() - since_ns;
+
+    lun->lun_turns++;
+    if (waited > lun->lun_wait_max_ns)
+        lun->lun_wait_max_ns = waited;
+}
+
 /* One credit is free: to the oldest waiter, else to the pool. Needs adp_lock. */
 void ad_credit_give_locked(struct ad_adapter *adp)
 {
@@ -33,6 +43,7 @@ void ad_credit_give_locked(struct ad_adapter *adp)
     adp->adp_wait_head = lun->lun_wait_next;
     lun->lun_wait_next = NULL;
     lun->lun_waiting = false;
+    ad_turn_locked(lun, lun->lun_wait_since_ns);
     lun->lun_granted++;
     ad_run_append_locked(adp, lun);
 }
@@ -60,6 +71,7 @@ bool ad_credit_take_locked(struct ad_lun *lun)
         if (!lun->lun_waiting) {
             lun->lun_waiting = true;
             lun->lun_waits_credit++;
+            lun->lun_wait_since_ns = shim_now_ns();
             lun->lun_wait_next = NULL;
             if (adp->adp_wait_head == NULL)
                 adp->adp_wait_head = lun;

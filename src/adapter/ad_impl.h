@@ -294,6 +294,8 @@ struct ad_lun {
     uint64_t lun_accepted, lun_completed, lun_errors, lun_flushed, lun_timeouts, lun_refused;
     uint64_t lun_waits_credit; /* under adp_lock, and so the next */
     uint64_t lun_waits_target;
+    uint64_t lun_wait_since_ns, lun_tg_since_ns; /* what it waits for now, if it does */
+    uint64_t lun_turns, lun_wait_max_ns;
     uint64_t lun_doubles; /* ad_hw_done() for a command that was not out (NB-20) */
     uint32_t lun_active_max;
     uint32_t lun_unsent; /* commands in a row that came back undelivered */
@@ -688,6 +690,7 @@ void ad_log(const struct ad_adapter *adp, uint32_t id, bool temp, const char *te
 
 /* ---------------------------------------------------------------- ad_credit.c */
 
+void ad_turn_locked(struct ad_lun *lun, uint64_t since_ns);
 void ad_credit_give_locked(struct ad_adapter *adp);
 void ad_credit_reserve(struct ad_lun *lun, uint32_t want);
 /* These put the LUN that is given a credit on the adapter's list. */

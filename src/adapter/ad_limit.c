@@ -118,6 +118,8 @@ void ad_lun_flow_get(struct ad_lun *lun, struct sc_lun_flow *out)
     out->target_max = adp->adp_targets[lun->lun_id].tg_max;
     out->target_free = adp->adp_targets[lun->lun_id].tg_free;
     out->waits_target = lun->lun_waits_target;
+    out->turns = lun->lun_turns;
+    out->wait_max_ns = lun->lun_wait_max_ns;
     out->kb_per_s = atomic_load_explicit(&adp->adp_targets[lun->lun_id].tg_kb_per_s, memory_order_relaxed);
     out->mode = atomic_load_explicit(&adp->adp_targets[lun->lun_id].tg_mode, memory_order_relaxed);
     shim_lock_exit(&adp->adp_lock);

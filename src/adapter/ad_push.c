@@ -299,6 +299,12 @@ void ad_work_unlock(struct ad_lun *lun)
     bool runner = false;
     struct ad_lun *next;
 
+    /* Each event is one more try for a timer that some LUN could not be had: this one's or another's. */
+    if (SC_UNLIKELY(atomic_load_explicit(&adp->adp_timer_lost, memory_order_relaxed))) {
+        shim_lock_exit(&lun->lun_lock);
+        ad_timers_lost(adp);
+        shim_lock_enter(&lun->lun_lock);
+    }
     do {
         /* Who holds the adapter lets go of it last: this LUN may be stopped, and gone with the adapter. */
         const bool held = runner;

@@ -39,6 +39,7 @@ static void ad_target_give_locked(struct ad_adapter *adp, struct ad_target *tg)
     tg->tg_wait_head = lun->lun_tg_next;
     lun->lun_tg_next = NULL;
     lun->lun_tg_waiting = false;
+    ad_turn_locked(lun, lun->lun_tg_since_ns);
     lun->lun_tg_granted = true;
     ad_run_append_locked(adp, lun);
 }
@@ -63,6 +64,7 @@ bool ad_target_get_locked(struct ad_adapter *adp, struct ad_lun *lun)
         return false;
     lun->lun_tg_waiting = true;
     lun->lun_waits_target++;
+    lun->lun_tg_since_ns = shim_now_ns();
     lun->lun_tg_next = NULL;
     if (tg->tg_wait_head == NULL)
         tg->tg_wait_head = lun;

@@ -133,6 +133,14 @@ static void stat_flow(const json_t *fl)
                (long long)stat_number(fl, "waits_target"));
 }
 
+/* How long it had to wait for its turn, where LUNs share what the adapter holds. */
+static void stat_turns(const json_t *fl)
+{
+    if (stat_number(fl, "turns") != 0)
+        printf("    waited its turn %lld times, at most %.3f ms\n", (long long)stat_number(fl, "turns"),
+               (double)stat_number(fl, "wait_max_ns") / 1e6);
+}
+
 static void stat_print(const json_t *all)
 {
     const json_t *adapters = json_object_get(all, "adapters");
@@ -146,6 +154,7 @@ static void stat_print(const json_t *all)
         for (size_t l = 0; l < json_array_size(luns); l++) {
             stat_lun(json_array_get(luns, l));
             stat_flow(json_object_get(json_array_get(luns, l), "flow"));
+            stat_turns(json_object_get(json_array_get(luns, l), "flow"));
         }
     }
     printf("memory of the disk drivers: %lld bytes, of the adapter drivers: %lld\n",

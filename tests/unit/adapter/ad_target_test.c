@@ -102,6 +102,59 @@ START_TEST(test_NB_05_luns_of_a_target_take_turns)
 }
 END_TEST
 
+/*
+ * Four LUNs of two targets that never have enough, one of them 32 times as deep as another: after 400
+ * commands each has had 100, and none has waited for longer than the three others took.
+ */
+static unsigned served[4];
+static bool more_wanted;
+
+static void stream(struct req *r)
+{
+    const unsigned id = r->sb.scsi_command.scsi_id, lun = r->sb.lun;
+
+    served[2 * (id - 3) + lun]++;
+    if (!more_wanted)
+        return;
+    to(r, id, lun);
+    r->then = stream;
+    req_send(r);
+}
+
+START_TEST(test_XEN_10_turns_are_counted_exactly)
+{
+    static const unsigned depth[4] = {32, 1, 8, 2};
+    unsigned n = 0;
+
+    memset(served, 0, sizeof(served));
+    more_wanted = true;
+    up(1, 0, 0);
+    for (unsigned k = 0; k < 4; k++)
+        for (unsigned i = 0; i < depth[k]; i++, n++) {
+            to(&q[n], 3 + k / 2, k % 2);
+            q[n].then = stream;
+            req_send(&q[n]);
+        }
+    for (unsigned i = 0; i < 401; i++) {
+        shim_det_run(shim_now_ns() + AD_NS_PER_MS);
+        fake_end(0);
+    }
+    for (unsigned k = 0; k < 4; k++) {
+        const struct ad_lun *lun = lun_of(3 + k / 2, k % 2);
+
+        ck_assert_uint_eq(served[k], 100 + (k == 0));      /* and the first one, for the asking */
+        ck_assert_uint_eq(lun->lun_turns, 100 + (k == 0)); /* with the one it has now */
+        ck_assert_uint_le(lun->lun_wait_max_ns, 4 * AD_NS_PER_MS);
+        ck_assert_uint_ge(lun->lun_wait_max_ns, 3 * AD_NS_PER_MS);
+    }
+    more_wanted = false;
+    while (fake.nkept > 0)
+        fake_end(0);
+    pools_are_full();
+    fake_down();
+}
+END_TEST
+
 /* Short of both: whoever is handed one can use it, no target has more than its own, and all end. */
 START_TEST(test_NB_05_short_of_target_and_adapter)
 {
@@ -184,6 +237,7 @@ static Suite *ad_target_suite(void)
 
     tcase_add_loop_test(t, test_NB_05_target_limit_is_the_lower_of_two, 0, 5);
     tcase_add_test(t, test_NB_05_luns_of_a_target_take_turns);
+    tcase_add_test(t, test_XEN_10_turns_are_counted_exactly);
     tcase_add_test(t, test_NB_05_short_of_target_and_adapter);
     tcase_add_test(t, test_NB_05_what_a_halted_lun_was_handed_goes_on);
     tcase_add_loop_test(t, test_NB_05_a_stopped_lun_leaves_its_targets_list, 0, 3);

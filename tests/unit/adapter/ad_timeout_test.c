@@ -476,6 +476,31 @@ START_TEST(test_NB_02_a_later_timer_of_another_lun_helps)
 }
 END_TEST
 
+/* Nor any timer at all: each event of any LUN is one more try. */
+START_TEST(test_NB_02_an_event_of_another_lun_helps)
+{
+    fake_up(true, FAKE_PEND);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(FAKE_ID, 1), 0), 0);
+    shim_fail_set(SHIM_FAIL_TIMER, 1, true);
+    send(0, 5);
+    ck_assert(fake_lun->lun_timer_lost);
+    ck_assert_uint_eq(shim_det_timers(), 0);
+    req_init(&r[1]);
+    r[1].sb.lun = 1;
+    r[1].sb.timeout_value = 0;
+    req_send(&r[1]);
+    ck_assert(fake_lun->lun_timer_lost); /* one more try, in vain, and not one after the other */
+    shim_fail_set(SHIM_FAIL_TIMER, 0, false);
+    fake_end(1); /* the other LUN's: its end is an event */
+    ck_assert_uint_eq(r[1].done, 1);
+    ck_assert(!fake_lun->lun_timer_lost);
+    ck_assert_uint_eq(shim_det_timers(), 1);
+    run_s(6);
+    timed_out(&r[0]);
+    fake_down();
+}
+END_TEST
+
 START_TEST(test_AIX_27_a_chip_that_keeps_a_command_for_ever_is_a_fatal_event)
 {
     struct sc_event_struct ev = {.id = FAKE_ID, .mode = SC_IM_MODE, .async_func = on_lost};
@@ -518,6 +543,7 @@ static Suite *ad_timeout_suite(void)
 
     tcase_add_test(timeouts, test_NB_02_a_timer_of_another_lun_helps);
     tcase_add_test(timeouts, test_NB_02_a_later_timer_of_another_lun_helps);
+    tcase_add_test(timeouts, test_NB_02_an_event_of_another_lun_helps);
     tcase_add_test(timeouts, test_NB_02_a_delay_without_a_timer_does_not_hide_a_timeout_without_one);
     tcase_add_test(timeouts, test_NB_02_a_timer_that_cannot_be_armed_is_asked_for_again);
     tcase_add_test(timeouts, test_AIX_22_time_of_a_recovery_command_runs_while_there_is_no_room);
