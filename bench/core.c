@@ -29,6 +29,7 @@
 #define CORE_CHUNK 4096u /* requests of the first, calibrating phase */
 
 static const char *const core_op_names[CORE_OPS] = {"randread", "read", "randwrite", "write"};
+static const char *const core_pend_names[] = {"poll", "interrupt"};
 static const char *const core_kind_names[CORE_KINDS] = {"ram", "null"};
 
 struct core_options core_opt = {.disk_bytes = 1ull << 30,
@@ -87,7 +88,8 @@ static uint64_t core_calibrate(enum core_op op)
 static void core_row_run(struct core_row *row, bool numbered)
 {
     double ns[CORE_ROUNDS_MAX], floor_ns[CORE_ROUNDS_MAX];
-    uint64_t bufs[2], commands[2], count, sent, took;
+    struct core_count did[2];
+    uint64_t count, sent, took;
 
     core_row_begin(row->depth);
     if (core_opt.once != 0) {
@@ -96,7 +98,7 @@ static void core_row_run(struct core_row *row, bool numbered)
         return;
     }
     count = core_calibrate(row->op);
-    core_disks_count(&bufs[0], &commands[0]);
+    core_disks_count(&did[0]);
     for (unsigned r = 0; r < core_opt.rounds; r++) {
         sent = core_phase_drive(row->op, count, &took);
         ns[r] = (double)took / (double)sent;
@@ -105,11 +107,15 @@ static void core_row_run(struct core_row *row, bool numbered)
         core_phase_floor(row->op, &took);
         floor_ns[r] = (double)took / (double)sent;
     }
-    core_disks_count(&bufs[1], &commands[1]);
+    core_disks_count(&did[1]);
     row->ns = core_median(ns, core_opt.rounds);
     row->floor_ns = core_median(floor_ns, core_opt.rounds);
-    if (commands[1] != commands[0])
-        row->bufs_per_command = (double)(bufs[1] - bufs[0]) / (double)(commands[1] - commands[0]);
+    if (did[1].commands != did[0].commands) {
+        const double commands = (double)(did[1].commands - did[0].commands);
+
+        row->bufs_per_command = (double)(did[1].bufs - did[0].bufs) / commands;
+        row->flushes_per_command = (double)(did[1].flushes - did[0].flushes) / commands;
+    }
 }
 
 /* Every wanted row of one kind of disk. Returns how many were added. */
@@ -154,21 +160,21 @@ static void core_print_json(const struct core_row *rows, unsigned n)
     printf("{\"rows\":[");
     for (unsigned i = 0; i < n; i++)
         printf("%s\n{\"disk\":\"%s\",\"op\":\"%s\",\"depth\":%u,\"threads\":%u,\"disks\":%u,\"ns\":%.1f,"
-               "\"floor_ns\":%.1f,\"ratio\":%.3f,\"bufs_per_command\":%.2f}",
+               "\"floor_ns\":%.1f,\"ratio\":%.3f,\"bufs_per_command\":%.2f,\"flushes_per_command\":%.4f}",
                i ? "," : "", core_kind_names[rows[i].kind], core_op_names[rows[i].op], rows[i].depth,
                core_opt.threads, core_opt.disks, rows[i].ns, rows[i].floor_ns, core_ratio(&rows[i]),
-               rows[i].bufs_per_command);
+               rows[i].bufs_per_command, rows[i].flushes_per_command);
     printf("\n]}\n");
 }
 
 static void core_print_table(const struct core_row *rows, unsigned n)
 {
-    printf("%-5s %-10s %5s %7s %5s %11s %11s %7s %13s\n", "disk", "op", "depth", "threads", "disks",
-           "ns/request", "memcpy ns", "ratio", "bufs/command");
+    printf("%-5s %-10s %5s %7s %5s %11s %11s %7s %13s %15s\n", "disk", "op", "depth", "threads", "disks",
+           "ns/request", "memcpy ns", "ratio", "bufs/command", "flushes/command");
     for (unsigned i = 0; i < n; i++)
-        printf("%-5s %-10s %5u %7u %5u %11.1f %11.1f %7.2f %13.2f\n", core_kind_names[rows[i].kind],
+        printf("%-5s %-10s %5u %7u %5u %11.1f %11.1f %7.2f %13.2f %15.4f\n", core_kind_names[rows[i].kind],
                core_op_names[rows[i].op], rows[i].depth, core_opt.threads, core_opt.disks, rows[i].ns,
-               rows[i].floor_ns, core_ratio(&rows[i]), rows[i].bufs_per_command);
+               rows[i].floor_ns, core_ratio(&rows[i]), rows[i].bufs_per_command, rows[i].flushes_per_command);
 }
 
 /* ---------------------------------------------------------------- main */
@@ -183,6 +189,9 @@ static int core_usage(FILE *to, int rc)
             "  --disk ram|null    only this disk\n"
             "  --op OP            only randread, read, randwrite or write\n"
             "  --depth N          this depth instead of 1 and 32 (at most %u)\n"
+            "  --pend HOW         an adapter that takes commands in batches and ends none while it is sent: "
+            "poll,\n"
+            "                     whoever waits asks it, or interrupt, it has a thread that tells\n"
             "  --threads N        so many threads at once, each with its own depth (1, at most %u);\n"
             "                     ns is wall time per request of all threads together\n"
             "  --disks M          on so many disks in turn, at most one per thread (1)\n"
@@ -219,14 +228,21 @@ static bool core_options_ok(void)
 /* Returns -1 to go on, or the exit status. */
 static int core_options(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},          {"disk", required_argument, NULL, 'D'},
-        {"op", required_argument, NULL, 'o'},      {"depth", required_argument, NULL, 'd'},
-        {"size", required_argument, NULL, 's'},    {"seconds", required_argument, NULL, 't'},
-        {"rounds", required_argument, NULL, 'r'},  {"quick", no_argument, NULL, 'q'},
-        {"once", required_argument, NULL, 'n'},    {"memory", no_argument, NULL, 'm'},
-        {"threads", required_argument, NULL, 'T'}, {"disks", required_argument, NULL, 'M'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"disk", required_argument, NULL, 'D'},
+                                            {"op", required_argument, NULL, 'o'},
+                                            {"depth", required_argument, NULL, 'd'},
+                                            {"size", required_argument, NULL, 's'},
+                                            {"seconds", required_argument, NULL, 't'},
+                                            {"rounds", required_argument, NULL, 'r'},
+                                            {"quick", no_argument, NULL, 'q'},
+                                            {"once", required_argument, NULL, 'n'},
+                                            {"memory", no_argument, NULL, 'm'},
+                                            {"threads", required_argument, NULL, 'T'},
+                                            {"disks", required_argument, NULL, 'M'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"pend", required_argument, NULL, 'p'},
+                                            {NULL, 0, NULL, 0}};
     int c;
 
     while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -242,6 +258,10 @@ static int core_options(int argc, char **argv)
             break;
         case 'd':
             core_opt.depth = (unsigned)strtoul(optarg, NULL, 10);
+            break;
+        case 'p':
+            core_opt.pend =
+                core_name_find(core_pend_names, 2, optarg) == 0 ? SCP_PEND_POLL : SCP_PEND_INTERRUPT;
             break;
         case 'T':
             core_opt.threads = (unsigned)strtoul(optarg, NULL, 10);

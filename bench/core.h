@@ -30,6 +30,7 @@ struct core_options {
     unsigned depth; /* only this one; 0 the usual */
     unsigned threads, disks;
     bool json, memory;
+    uint32_t pend; /* SCP_PEND_* */
 };
 extern struct core_options core_opt;
 
@@ -39,6 +40,7 @@ struct core_row {
     unsigned depth;
     double ns, floor_ns; /* wall time per request of all threads together */
     double bufs_per_command;
+    double flushes_per_command;
 };
 
 _Noreturn void core_die(const char *what, const char *why);
@@ -60,8 +62,12 @@ void *core_map(size_t bytes);
 /* Build the pair with core_opt.disks disks of a kind, fill them and their floors; and the end of it. */
 void core_disks_up(enum core_kind kind);
 void core_disks_down(void);
-/* bufs and commands of all disks so far. */
-void core_disks_count(uint64_t *bufs, uint64_t *commands);
+/* Of all disks so far, and how often the adapter's chip was told that a batch is complete. */
+struct core_count {
+    uint64_t bufs, commands;
+    uint32_t flushes;
+};
+void core_disks_count(struct core_count *count);
 /* --memory. Returns the exit status. */
 int core_memory(void);
 

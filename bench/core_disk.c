@@ -7,6 +7,8 @@
 #define _GNU_SOURCE
 #include "core.h"
 
+#include "adapter/ad_impl.h" /* for a count that nobody but a benchmark wants */
+
 #include <sys/mman.h>
 
 struct core_disk core_disks[CORE_THREADS_MAX];
@@ -25,7 +27,9 @@ void *core_map(size_t bytes)
 static void core_pair_up(enum core_kind kind)
 {
     struct scp_disk_spec disks[CORE_THREADS_MAX];
-    struct scp_spec spec = {.size = sizeof(spec), .disks = disks, .ndisks = core_opt.disks};
+    const struct scp_adapter_spec adapter = {
+        .size = sizeof(adapter), .disks = disks, .ndisks = core_opt.disks, .pend = core_opt.pend};
+    const struct scp_spec spec = {.size = sizeof(spec), .adapters = &adapter, .nadapters = 1};
     char err[SCP_ERROR_MAX];
 
     for (unsigned i = 0; i < core_opt.disks; i++)
@@ -111,18 +115,21 @@ void core_disks_down(void)
         core_die("scp_destroy", "memory is still allocated");
 }
 
-void core_disks_count(uint64_t *bufs, uint64_t *commands)
+void core_disks_count(struct core_count *count)
 {
     struct sc_disk_stats stats;
+    struct file *file;
 
-    *bufs = *commands = 0;
+    *count = (struct core_count){0};
+    if (scp_adapter_file(core_pair, 0, &file) == 0)
+        count->flushes = atomic_load(&ad_find(fp_getdevno(file))->adp_flushes);
     for (unsigned i = 0; i < core_opt.disks; i++) {
         int error = fp_ioctl(core_disks[i].file, DKSTATS, (intptr_t)&stats, 0);
 
         if (error != 0)
             core_die("DKSTATS", scp_strerror(error));
-        *bufs += stats.bufs;
-        *commands += stats.commands;
+        count->bufs += stats.bufs;
+        count->commands += stats.commands;
     }
 }
 

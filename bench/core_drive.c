@@ -20,6 +20,8 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#define CORE_NAP_NS 1000000u /* should a wake-up be missed */
+
 struct core_worker;
 
 struct core_buf {
@@ -34,6 +36,7 @@ struct core_worker {
     uint64_t w_next; /* position in the worker's sequence of blocks */
     uint64_t w_from; /* where the last phase began */
     uint64_t w_sent;
+    event_t w_event; /* something of this worker is finished: with --pend */
     struct core_disk *w_disk;
     struct core_buf w_bufs[CORE_DEPTH_MAX];
     /* On lines of their own: what other threads write must not slow down the rest. */
@@ -83,19 +86,25 @@ static inline uint64_t core_block(bool random, uint64_t n, uint64_t mask)
 static void core_iodone(struct buf *bp)
 {
     struct core_worker *w = SC_CONTAINER_OF(bp, struct core_buf, cb_buf)->cb_worker;
+    bool more;
 
     if (SC_LIKELY(w == core_me)) {
         bp->av_forw = NULL;
         *w->w_done_tail = bp;
         w->w_done_tail = &bp->av_forw;
+        if (SC_UNLIKELY(core_opt.pend != 0) && !(bp->b_flags & B_MORE_DONE))
+            e_wakeup(&w->w_event);
         return;
     }
-    if (core_opt.threads == 1)
+    if (core_opt.threads == 1 && !core_opt.pend)
         core_die("driver", "a request finished on another thread: not the path this program measures");
+    more = (bp->b_flags & B_MORE_DONE) != 0;
     bp->av_forw = atomic_load_explicit(&w->w_foreign, memory_order_relaxed);
     while (!atomic_compare_exchange_weak_explicit(&w->w_foreign, &bp->av_forw, bp, memory_order_release,
                                                   memory_order_relaxed))
         continue;
+    if (core_opt.pend && !more)
+        e_wakeup(&w->w_event);
 }
 
 static void core_bufs_setup(struct core_worker *w, unsigned depth)
@@ -137,12 +146,16 @@ static struct buf *core_collect(struct core_worker *w)
 {
     struct buf *head;
 
-    if (core_opt.threads > 1 && atomic_load_explicit(&w->w_foreign, memory_order_relaxed) != NULL)
+    if ((core_opt.threads > 1 || core_opt.pend) &&
+        atomic_load_explicit(&w->w_foreign, memory_order_relaxed) != NULL)
         core_take_foreign(w);
     while (SC_UNLIKELY(w->w_done_head == NULL)) {
-        if (core_opt.threads == 1)
+        if (core_opt.pend) /* asks, if there is nobody else to */
+            (void)e_timedsleep(&w->w_event, NULL, CORE_NAP_NS);
+        else if (core_opt.threads == 1)
             core_die("driver", "no request finished inline");
-        (void)sched_yield();
+        else
+            (void)sched_yield();
         core_take_foreign(w);
     }
     head = w->w_done_head;
@@ -163,7 +176,10 @@ static void core_drain(struct core_worker *w, unsigned depth)
             back++;
         if (back == depth)
             return;
-        (void)sched_yield();
+        if (core_opt.pend)
+            (void)e_timedsleep(&w->w_event, NULL, CORE_NAP_NS);
+        else
+            (void)sched_yield();
     }
 }
 

@@ -253,8 +253,9 @@ static int sim_start_odd(struct sim_bus *bus, struct sim_disk *disk, struct ad_x
     return said;
 }
 
-int sim_bus_start(struct sim_bus *bus, struct ad_xfer *xfer)
+static __attribute__((noinline)) int sim_start(void *hw, struct ad_xfer *xfer)
 {
+    struct sim_bus *bus = hw;
     struct sim_disk *disk = NULL;
     int said;
 
@@ -270,7 +271,7 @@ int sim_bus_start(struct sim_bus *bus, struct ad_xfer *xfer)
     return said;
 }
 
-static int sim_start(void *hw, struct ad_xfer *xfer) { return sim_bus_start(hw, xfer); }
+int sim_bus_start(struct sim_bus *bus, struct ad_xfer *xfer) { return sim_start(bus, xfer); }
 
 static int sim_start_batch(void *hw, struct ad_xfer *xfer) { return sim_batch_start(hw, xfer); }
 
