@@ -16,8 +16,9 @@
  * *A done queue* is a list of LUNs, not of requests. Who finds on a LUN something that its thread has to do
  * puts the LUN on the queue, with a reference, unless it is there; the thread takes it off and works on it
  * like anybody else (ad_work_unlock()). So a LUN's responses, their order, who pushes and who waits for whom
- * are the same as without threads (CAM-07), and SCIOSTOP, SCIOHALT and close need to know nothing of this.
- * The thread is woken only if it sleeps and its queue was empty (CAM-06), after the locks are dropped.
+ * are the same as without threads (CAM-07), submit, done, events and SCIOSTART call nobody back, so that
+ * their caller may hold a lock of his own (CAM-04), and SCIOSTOP, SCIOHALT and close need to know nothing of
+ * this. The thread is woken only if it sleeps and its queue was empty (CAM-06), after the locks are dropped.
  *
  * A thread that does not start is no error: then it is as on a host without.
  *

@@ -62,10 +62,11 @@ static void on_done(struct buf *bp)
 
 /* The threaded host, but for a wake-up that looks whether the waker holds a lock. */
 static _Atomic unsigned wakes_seen;
+static _Thread_local unsigned own_locks; /* the test's, on this thread */
 
 static void watch_wake(struct shim_event *ev)
 {
-    ck_assert_uint_eq(shim_self()->self_nlocks, 0);
+    ck_assert_uint_eq(shim_self()->self_nlocks, own_locks);
     atomic_fetch_add(&wakes_seen, 1u);
     shim_posix_host()->wake(ev);
 }
@@ -121,11 +122,16 @@ static void down(void)
     shim_posix_stop();
 }
 
-static struct sent *send_to(unsigned i, unsigned lun)
+static void make(unsigned i, unsigned lun)
 {
     req_init(&sent[i].r);
     sent[i].r.sb.bufstruct.b_iodone = on_done;
     sent[i].r.sb.lun = (uint8_t)lun;
+}
+
+static struct sent *send_to(unsigned i, unsigned lun)
+{
+    make(i, lun);
     req_send(&sent[i].r);
     return &sent[i];
 }
@@ -407,6 +413,59 @@ START_TEST(test_CAM_05_each_LUN_has_its_thread_and_its_order)
 }
 END_TEST
 
+/*
+ * With done threads nobody is called back from submit, done, an event or SCIOSTART: whoever calls them may
+ * hold a lock of his own, or not. (Without them iodone runs in there, and checks insist that no lock is
+ * held.)
+ */
+static unsigned listened;
+
+static void on_event(struct sc_event_info *info)
+{
+    (void)info;
+    ck_assert_uint_eq(shim_self()->self_nlocks, 0);
+    listened++;
+    sem_post(&told);
+}
+
+START_TEST(test_CAM_04_a_callers_lock_held_and_not_held)
+{
+    struct sc_event_struct ev = {.id = FAKE_ID, .mode = SC_IM_MODE, .async_func = on_event};
+    struct shim_lock mine;
+
+    up("2", "1");
+    listened = 0;
+    ck_assert_int_eq(shim_lock_init(&mine, SHIM_RANK_HOSTAPI, "mine"), 0);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOEVENT, (intptr_t)&ev, 0), 0);
+    own_locks = (unsigned)_i;
+    if (_i)
+        shim_lock_enter(&mine);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(FAKE_ID + 1, 0), 0), 0);
+    for (unsigned i = 0; i < LUNS; i++) { /* not by devstrat(), which is for callers without */
+        make(i, i);
+        ad_strategy(&sent[i].r.sb.bufstruct);
+    }
+    for (unsigned i = 0; i < LUNS; i++) {
+        if (i == 3)
+            fake_script(AD_RES_STATUS, SC_CHECK_CONDITION, 512);
+        end_in_interrupt(0);
+    }
+    ad_hw_event(fake.ad, AD_EV_BUS_RESET);
+    if (_i)
+        shim_lock_exit(&mine);
+    own_locks = 0;
+    for (unsigned i = 0; i < LUNS + 1; i++)
+        wait_for(&told);
+    ck_assert_uint_eq(listened, 1);
+    for (unsigned i = 0; i < LUNS; i++) {
+        ck_assert_uint_eq(sent[i].r.done, 1);
+        ck_assert_int_eq(sent[i].r.sb.bufstruct.b_error, i == 3 ? EIO : 0);
+    }
+    shim_lock_fini(&mine);
+    down();
+}
+END_TEST
+
 START_TEST(test_CAM_06_who_is_awake_is_not_woken)
 {
     struct sc_adapter_stats before;
@@ -583,6 +642,7 @@ static Suite *suite(void)
     suite_add_tcase(s, t);
     t = tcase_create("done threads");
     tcase_add_loop_test(t, test_CAM_05_each_LUN_has_its_thread_and_its_order, 0, 3);
+    tcase_add_loop_test(t, test_CAM_04_a_callers_lock_held_and_not_held, 0, 2);
     tcase_add_test(t, test_CAM_06_who_is_awake_is_not_woken);
     tcase_add_loop_test(t, test_CAM_07_results_are_those_of_direct_completion, 0, 3);
     tcase_add_loop_test(t, test_CAM_07_errors_halt_and_come_in_order_as_in_direct_completion, 0, 3);
