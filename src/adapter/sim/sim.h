@@ -91,6 +91,7 @@ struct sim_fault {
     enum sim_fault_action f_action;
     uint8_t f_key, f_asc, f_ascq;
     bool f_descriptor; /* sense in descriptor format */
+    bool f_deferred;   /* it is about an earlier command: this one does not run */
     uint64_t f_param;
     uint64_t f_hits; /* out: how often it has struck */
     /*

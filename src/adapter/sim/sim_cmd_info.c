@@ -47,7 +47,7 @@ void sim_cmd_inquiry(struct sim_cmd *c)
 
 static uint32_t sim_sense_fixed(const struct sim_sense *s, uint8_t *data)
 {
-    data[0] = SCSI_SENSE_FIXED;
+    data[0] = (uint8_t)(SCSI_SENSE_FIXED | s->se_deferred);
     data[2] = s->se_key;
     /* The field has 32 bits; an address that does not fit is left out, not cut. */
     if (s->se_info_valid && s->se_info <= UINT32_MAX) {
@@ -66,7 +66,7 @@ static uint32_t sim_sense_descriptor(const struct sim_sense *s, uint8_t *data)
 {
     uint32_t used = 8;
 
-    data[0] = SCSI_SENSE_DESC;
+    data[0] = (uint8_t)(SCSI_SENSE_DESC | s->se_deferred);
     data[1] = s->se_key;
     data[2] = s->se_asc;
     data[3] = s->se_ascq;

@@ -376,6 +376,7 @@ static void sim_fault_sense(struct sim_cmd *c, const struct sim_fault *f)
     else
         sim_check(c, f->f_key, f->f_asc, f->f_ascq);
     c->c_sense.se_descriptor = f->f_descriptor;
+    c->c_sense.se_deferred = f->f_deferred;
 }
 
 /*
@@ -397,6 +398,10 @@ static void sim_run_faulty(struct sim_cmd *c, const struct sim_fault *f)
         sim_data_invert(c, f->f_param);
         break;
     case SIM_FAULT_CHECK:
+        if (f->f_deferred) {
+            sim_fault_sense(c, f);
+            break;
+        }
         if (f->f_key == SCSI_KEY_RECOVERED || (f->f_key == SCSI_KEY_MEDIUM && c->c_range)) {
             c->c_bad = f->f_key == SCSI_KEY_MEDIUM;
             c->c_bad_lba = c->c_lba > f->f_lba_first ? c->c_lba : f->f_lba_first;

@@ -45,6 +45,7 @@
 struct sim_sense {
     bool se_valid;
     bool se_descriptor; /* always hand out in descriptor format */
+    bool se_deferred;   /* of an earlier command */
     bool se_info_valid;
     bool se_field_valid; /* se_field holds the three sense-key-specific bytes */
     uint8_t se_key, se_asc, se_ascq;

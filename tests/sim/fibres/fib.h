@@ -67,6 +67,9 @@ struct fib_disk {
     uint32_t dk_region; /* bytes of one caller */
     uint32_t dk_block;
     uint8_t dk_id, dk_lun;
+    bool dk_going; /* it is being pulled out; */
+    bool dk_gone;  /* has been, and then dk_sim is NULL */
+    uint64_t dk_gone_ns;
     bool dk_cached;     /* its cache may hold what was written; with w_watched */
     uint8_t *dk_shadow; /* dk_bytes */
     uint8_t *dk_state;  /* per sector: FIB_SURE ... */
@@ -87,6 +90,7 @@ struct fib_slot {
     struct fib_slot *sl_pair;   /* the other of two writes to one place */
     bool sl_second;             /* sent after it */
     bool sl_after;              /* and after it had come back */
+    bool sl_refused;            /* the disk had gone before it was sent */
     size_t sl_beyond;           /* bytes that lie behind the end of the disk */
     uint64_t sl_since, sl_naps; /* when it was sent */
     uint8_t *sl_cell;
@@ -141,6 +145,10 @@ struct fib_world {
     /* In fib_chip.c: per cent of the commands for which the chip has no room, and of the maps that have to
      * wait; the most pieces a map may have, or 0. */
     unsigned w_busy, w_later, w_pieces;
+    /* And of the commands that end well inside start() whose residual is wrong, of aborts that do nothing,
+     * and whether there is now and then no room for long. */
+    unsigned w_wrong, w_deaf;
+    bool w_long_busy;
     /* Commands that the chip loses: FIB_LOST_*. */
     unsigned w_lost;
     bool w_bad;     /* some blocks are, and nothing else */
@@ -171,7 +179,10 @@ enum { FIB_LOST_NONE, FIB_LOST_RESET, FIB_LOST_LONG };
 #define FIB_FAULT_MEMORY    (1u << 29) /* an allocation fails */
 #define FIB_FAULT_TIMER     (1u << 30) /* a timer cannot be armed */
 #define FIB_FAULT_WILD      (1u << 31) /* whoever may sends what changes the disk for everybody */
+#define FIB_FAULT_UNPLUG    (1u << 23) /* a disk in use is pulled out, and another one comes */
+#define FIB_FAULT_LIE       (1u << 22) /* a disk says nonsense of itself */
 #define FIB_FAULT_BITS      32u
+_Static_assert(SIM_FAULT_COUNT <= 22u, "a bit for each");
 extern struct fib_world fib_world;
 
 /* Kinds of failure that are not looked for: where a fault is known, what is behind it can be seen. */
@@ -194,7 +205,15 @@ const char *fib_number(const char *text, uint64_t *out);
 static inline bool fib_trouble(void)
 {
     return fib_world.w_faults != 0 || fib_world.w_slow || fib_world.w_lost != FIB_LOST_NONE ||
-           fib_world.w_bad;
+           fib_world.w_bad || fib_world.w_wrong != 0 || fib_world.w_deaf != 0;
+}
+/* Nothing happens but what costs a request no try: QUEUE FULL, unit attentions, and a little time. */
+static inline bool fib_free_of_charge(void)
+{
+    const uint32_t free = 1u << SIM_FAULT_QUEUE_FULL | 1u << SIM_FAULT_DELAY | FIB_FAULT_ATTENTION;
+
+    return fib_world.w_faults != 0 && (fib_world.w_faults & ~free) == 0 && !fib_world.w_slow &&
+           fib_world.w_lost == FIB_LOST_NONE && fib_world.w_wrong == 0;
 }
 /* One of those a misbehaving bus may cause, to who asked for something valid. */
 bool fib_plausible(int error);

@@ -64,9 +64,16 @@ static void judge(struct fib_slot *s)
                 "error: %s: hdisk%u: %s at %llu, %zu bytes: errno %d (%s), residual %zu without any fault",
                 c->c_name, s->sl_disk, write ? "write" : "read", (unsigned long long)off, bp->b_bcount, error,
                 scp_strerror(error), bp->b_resid);
+    SCHED_CHECK(!s->sl_refused || error == ENXIO, "contract: %s: hdisk%u has gone: errno %d (%s)", c->c_name,
+                s->sl_disk, error, scp_strerror(error));
+    SCHED_CHECK(error != ENXIO || fib_world.w_disks[s->sl_disk].dk_going,
+                "error: %s: hdisk%u is there: ENXIO", c->c_name, s->sl_disk);
+    SCHED_CHECK(error == 0 || !fib_free_of_charge(),
+                "error: %s: hdisk%u: errno %d (%s), though what happens costs no try", c->c_name, s->sl_disk,
+                error, scp_strerror(error));
     SCHED_CHECK(error == 0 || fib_plausible(error), "error: %s: hdisk%u: errno %d (%s) for a valid request",
                 c->c_name, s->sl_disk, error, scp_strerror(error));
-    SCHED_CHECK(error == 0 || bp->b_resid > s->sl_beyond,
+    SCHED_CHECK(error == 0 || bp->b_resid > s->sl_beyond || s->sl_beyond == bp->b_bcount,
                 "error: hdisk%u: failed with %d and yet everything was moved", s->sl_disk, error);
     SCHED_CHECK(bp->b_resid >= s->sl_beyond, "data: hdisk%u: more was moved than there is", s->sl_disk);
     fib_blame(c->c_name, s->sl_disk, off, bp->b_bcount - s->sl_beyond, error, bp->b_bcount - bp->b_resid,
@@ -186,6 +193,7 @@ static void send_chain(struct fib_caller *c, struct buf *head)
 
         s->sl_since = shim_now_ns();
         s->sl_naps = fib_naps();
+        s->sl_refused = fib_world.w_disks[s->sl_disk].dk_gone;
         c->c_outstanding++;
         c->c_requests++;
     }

@@ -13,6 +13,7 @@
 
 #define KICK_NS_MAX 20000000u
 #define LOST_NS     300000000000u
+#define LONG_NS     2000000000u
 
 /* map_host[1]: how far a map has come. */
 enum { CHIP_MAPPED = 1, CHIP_READY, CHIP_OVER };
@@ -30,6 +31,8 @@ static struct chip {
     struct ad_xfer *ch_lost;  /* the one it has lost */
     const struct sc_buf *ch_lost_sb;
     struct shim_timer ch_found;
+    void (*ch_abort)(void *hw, struct ad_xfer *xfer);
+    uint64_t ch_full_ns; /* no room until then */
 } chips[FIB_ADAPTERS_MAX + 1u];
 
 static void kick(struct shim_timer *t)
@@ -119,9 +122,39 @@ static bool loses(struct chip *ch, const struct ad_xfer *xfer)
     return now && (head || fib_world.w_lost == FIB_LOST_RESET);
 }
 
+/* An abort that does nothing: the ladder has to bring the command back. */
+static void chip_abort(void *hw, struct ad_xfer *xfer)
+{
+    struct chip *ch = chip_of(hw);
+
+    if (!fib_percent(&ch->ch_rng, fib_world.w_deaf))
+        ch->ch_abort(hw, xfer);
+}
+
+/* It has ended well, and says that it has moved less, or less than nothing. */
+static void wrong_residual(struct chip *ch, struct ad_xfer *xfer)
+{
+    if (xfer->xfer_result == AD_RES_GOOD && xfer->xfer_resid == 0 && xfer->xfer_bytes > 0 &&
+        fib_percent(&ch->ch_rng, fib_world.w_wrong))
+        xfer->xfer_resid = 1 + fib_below(&ch->ch_rng, xfer->xfer_bytes + 8u);
+}
+
+/* No room, perhaps for long; and perhaps it says when there is. */
+static bool full(struct chip *ch)
+{
+    if (fib_world.w_long_busy && fib_percent(&ch->ch_rng, 1))
+        ch->ch_full_ns = shim_now_ns() + fib_below(&ch->ch_rng, LONG_NS);
+    if (shim_now_ns() >= ch->ch_full_ns && !fib_percent(&ch->ch_rng, fib_world.w_busy))
+        return false;
+    if (fib_percent(&ch->ch_rng, 70))
+        (void)shim_timer_arm(&ch->ch_timer, shim_now_ns() + fib_below(&ch->ch_rng, KICK_NS_MAX));
+    return true;
+}
+
 static int chip_start(void *hw, struct ad_xfer *xfer)
 {
     struct chip *ch = chip_of(hw);
+    int said;
 
     if (loses(ch, xfer)) {
         ch->ch_lost = xfer;
@@ -134,12 +167,14 @@ static int chip_start(void *hw, struct ad_xfer *xfer)
     SCHED_CHECK(xfer->xfer_bytes == 0 || xfer->xfer_map->map_host[1] == CHIP_READY,
                 "manners: operation %02x was started with memory that was not synchronised",
                 xfer->xfer_cdb[0]);
-    if (!fib_percent(&ch->ch_rng, fib_world.w_busy))
-        return ch->ch_start(hw, xfer);
-    shim_det_observe(xfer->xfer_tag);
-    if (fib_percent(&ch->ch_rng, 70))
-        (void)shim_timer_arm(&ch->ch_timer, shim_now_ns() + fib_below(&ch->ch_rng, KICK_NS_MAX));
-    return AD_HW_BUSY;
+    if (full(ch)) {
+        shim_det_observe(xfer->xfer_tag);
+        return AD_HW_BUSY;
+    }
+    said = ch->ch_start(hw, xfer);
+    if (said == AD_HW_DONE && fib_world.w_wrong != 0)
+        wrong_residual(ch, xfer);
+    return said;
 }
 
 static int chip_map(struct shim_dev *dev, const struct iovec *vec, uint32_t n, int dir,
@@ -183,6 +218,7 @@ void fib_chip_between(devno_t devno, uint64_t seed)
     struct chip *ch = chips;
 
     if (fib_world.w_busy == 0 && fib_world.w_later == 0 && fib_world.w_pieces == 0 &&
+        fib_world.w_wrong == 0 && fib_world.w_deaf == 0 && !fib_world.w_long_busy &&
         fib_world.w_lost == FIB_LOST_NONE)
         return;
     while (ch->ch_ad)
@@ -191,6 +227,9 @@ void fib_chip_between(devno_t devno, uint64_t seed)
     ch->ch_rng.state = seed;
     ch->ch_start = ch->ch_ad->adp_ops_own.start;
     ch->ch_ad->adp_ops_own.start = chip_start;
+    ch->ch_full_ns = 0;
+    ch->ch_abort = ch->ch_ad->adp_ops_own.abort;
+    ch->ch_ad->adp_ops_own.abort = chip_abort;
     ch->ch_reset_bus = ch->ch_ad->adp_ops_own.reset_bus;
     ch->ch_ad->adp_ops_own.reset_bus = chip_reset_bus;
     ch->ch_reset_adapter = ch->ch_ad->adp_ops_own.reset_adapter;
@@ -219,6 +258,7 @@ void fib_chip_away(devno_t devno)
     while (shim_timer_cancel(&ch->ch_found) == SHIM_CANCEL_RUNNING)
         shim_delay_ns(1000);
     ch->ch_ad->adp_ops_own.start = ch->ch_start;
+    ch->ch_ad->adp_ops_own.abort = ch->ch_abort;
     ch->ch_ad->adp_ops_own.reset_bus = ch->ch_reset_bus;
     ch->ch_ad->adp_ops_own.reset_adapter = ch->ch_reset_adapter;
     ch->ch_ad->adp_dev->dev_ops = ch->ch_dev;

@@ -38,12 +38,12 @@ static int head_ioctl(struct fib_head *h, unsigned cmd, const char *name)
     fib_doing(h->h_caller, NULL);
     /* A target reset may not bring a lost command back. SCIOHALT and SCIOSTOP always do, unless somebody who
      * has one in hand is kept off his processor. */
-    SCHED_CHECK(
-        error == 0 ||
-            (fib_world.w_naps != 0 && (error == ETIMEDOUT || (cmd == SCIOSTART && error == EINVAL))) ||
-            (cmd == SCIORESET && error == EIO && fib_world.w_lost != FIB_LOST_NONE) ||
-            (cmd == SCIOSTART && error == EIO && fib_plausible(ENOMEM)),
-        "error: %s: %s: errno %d (%s)", h->h_caller->c_name, name, error, scp_strerror(error));
+    SCHED_CHECK(error == 0 ||
+                    (fib_world.w_naps != 0 && (error == ETIMEDOUT || (cmd == SCIOSTART && error == EINVAL) ||
+                                               (cmd == SCIORESET && error == EIO))) ||
+                    (cmd == SCIORESET && error == EIO && fib_world.w_lost != FIB_LOST_NONE) ||
+                    (cmd == SCIOSTART && error == EIO && fib_plausible(ENOMEM)),
+                "error: %s: %s: errno %d (%s)", h->h_caller->c_name, name, error, scp_strerror(error));
     if (error == 0 && (cmd == SCIOHALT || cmd == SCIOSTOP))
         for (unsigned i = 0; i <= FIB_HEAD_REQS; i++)
             FIB_CHECK("late-iodone", !h->h_reqs[i].rq_must || !h->h_reqs[i].rq_busy,
@@ -357,6 +357,8 @@ void fib_head_join(struct fib_caller *c)
 void fib_head_limits(const struct fib_caller *c)
 {
     const struct fib_head *h = fib_world.w_heads[c->c_index];
+    const struct ad_lun *lun =
+        h ? ad_lun_find(ad_find(h->h_disk->dk_adapter), h->h_disk->dk_id, h->h_disk->dk_lun) : NULL;
 
     for (unsigned i = 0; h && i <= FIB_HEAD_REQS; i++) {
         const struct fib_head_req *rq = &h->h_reqs[i];
@@ -364,7 +366,8 @@ void fib_head_limits(const struct fib_caller *c)
         if (!rq->rq_busy || h->h_kept)
             continue;
         fib_late_request(c, &rq->rq_sb, rq->rq_since, rq->rq_naps);
-        if (rq->rq_sent)
+        /* Its thread may have come from this LUN's iodone to the one that stays. */
+        if (rq->rq_sent && !(lun && lun->lun_pushing))
             fib_late_starved(c, rq->rq_since, rq->rq_naps);
     }
 }

@@ -67,6 +67,17 @@ void fib_late_starved(const struct fib_caller *c, uint64_t since, uint64_t naps)
 }
 
 /* What a caller sleeps in. */
+/* Pulled out: what was under way is back when that is over, or on its last step on another thread. */
+static void late_gone(const struct fib_caller *c, const struct fib_slot *s)
+{
+    const struct fib_disk *d = &fib_world.w_disks[s->sl_disk];
+
+    if (d->dk_gone && !fib_world.w_slow)
+        late("late-request", "a request to a disk that has gone", FIB_LIMIT_GOOD_NS,
+             s->sl_since > d->dk_gone_ns ? s->sl_since : d->dk_gone_ns, s->sl_naps);
+    fib_late_request(c, NULL, s->sl_since, s->sl_naps);
+}
+
 static void late_call(const struct fib_caller *c)
 {
     static const struct {
@@ -103,7 +114,7 @@ void fib_limits(void)
             late_call(c);
         for (unsigned k = 0; c->c_outstanding > 0 && k < FIB_SLOTS; k++)
             if (c->c_slots[k].sl_busy && !c->c_slots[k].sl_ended && c->c_slots[k].sl_since != 0)
-                fib_late_request(c, NULL, c->c_slots[k].sl_since, c->c_slots[k].sl_naps);
+                late_gone(c, &c->c_slots[k]);
         if (c->c_kind == FIB_HEAD)
             fib_head_limits(c);
         if (c->c_kind == FIB_HOT)

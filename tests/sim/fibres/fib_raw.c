@@ -17,7 +17,8 @@ void fib_open_data(struct fib_caller *c)
     for (unsigned i = 0; i < fib_world.w_ndisks; i++) {
         int error;
 
-        if (fib_world.w_disks[i].dk_role != FIB_DISK_DATA)
+        /* Behind the number of one that has gone there may be another. */
+        if (fib_world.w_disks[i].dk_role != FIB_DISK_DATA || fib_world.w_disks[i].dk_going)
             continue;
         fib_doing(c, "open");
         error = fp_opendev(fib_world.w_disks[i].dk_devno, DREAD | DWRITE, NULL, 0, &c->c_files[i]);
@@ -110,6 +111,11 @@ static void raw_judge(struct fib_caller *c, unsigned disk, bool write, uint64_t 
     /* uphysio counts to the first buf that failed, a gathered write all or nothing. */
     if (!refusable)
         fib_blame(c->c_name, disk, off, bytes - beyond, error, bytes - uio->uio_resid, false);
+    SCHED_CHECK(error != ENXIO || fib_world.w_disks[disk].dk_going, "error: %s: hdisk%u is there: ENXIO",
+                c->c_name, disk);
+    SCHED_CHECK(error == 0 || !fib_free_of_charge() || (refusable && error == EINVAL),
+                "error: %s: hdisk%u: errno %d (%s), though what happens costs no try", c->c_name, disk, error,
+                scp_strerror(error));
     SCHED_CHECK(error == 0 || fib_plausible(error) || (refusable && error == EINVAL),
                 "error: %s: hdisk%u: raw I/O: errno %d (%s)", c->c_name, disk, error, scp_strerror(error));
 }
@@ -166,6 +172,8 @@ static void stats(struct fib_caller *c, unsigned disk)
     struct sc_disk_stats st;
     const int error = fp_ioctl(c->c_files[disk], DKSTATS, (intptr_t)&st, 0);
 
+    if (error == ENXIO && fib_world.w_disks[disk].dk_going)
+        return;
     SCHED_CHECK(error == 0, "error: DKSTATS: errno %d", error);
     SCHED_CHECK(st.bufs == st.pending + st.in_process + st.recovering + st.completed,
                 "counters: hdisk%u: submitted %llu != pending %llu + in process %llu + recovering %llu + "
@@ -247,7 +255,8 @@ static void ioctl_some(struct fib_caller *c, unsigned disk)
     switch (fib_below(r, 9)) {
     case 0:
         error = fp_ioctl(c->c_files[disk], IOCINFO, (intptr_t)&info, 0);
-        SCHED_CHECK(error == 0 && info.un.scdk.numblks * info.un.scdk.blksize == d->dk_bytes,
+        SCHED_CHECK((error == ENXIO && d->dk_going) || error != 0 ||
+                        info.un.scdk.numblks * info.un.scdk.blksize == d->dk_bytes,
                     "error: hdisk%u: IOCINFO: errno %d, %llu blocks", disk, error,
                     (unsigned long long)info.un.scdk.numblks);
         break;

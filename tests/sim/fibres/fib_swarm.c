@@ -128,6 +128,11 @@ static void choose_chip(struct fib_world *w)
         w->w_later = often[fib_below(r, SC_ARRAY_SIZE(often))];
     if (fib_percent(r, 10))
         w->w_pieces = pieces[fib_below(r, SC_ARRAY_SIZE(pieces))];
+    w->w_long_busy = fib_percent(r, 10);
+    if (fib_percent(r, 8))
+        w->w_wrong = often[fib_below(r, 2)];
+    if (fib_percent(r, 8))
+        w->w_deaf = 30;
 }
 
 /* Lost commands, and threads that stay in iodone. With nothing else, where others are judged by it. */
@@ -190,7 +195,7 @@ void fib_choose(struct fib_world *w, uint64_t seed)
     w->w_slow = s.s_kind == SCHED_SLOW;
     choose_holding_up(w);
     choose_pend(w);
-    w->w_limit_ns = fib_trouble() || w->w_dawdles ? FIB_LIMIT_FAULT_NS : FIB_LIMIT_GOOD_NS;
+    w->w_limit_ns = fib_trouble() || w->w_dawdles || w->w_long_busy ? FIB_LIMIT_FAULT_NS : FIB_LIMIT_GOOD_NS;
 }
 
 /* ---------------------------------------------------------------- who goes on */
@@ -233,6 +238,9 @@ void fib_describe(const struct fib_world *w, const struct sched *s)
         printf("  %s\n", w->w_dawdles                  ? "heads stay in iodone"
                          : w->w_lost == FIB_LOST_RESET ? "commands are lost until a bus reset"
                                                        : "commands are lost for long");
+    if (w->w_wrong || w->w_deaf || w->w_long_busy)
+        printf("  wrong residuals at %u%%, aborts do nothing at %u%%%s\n", w->w_wrong, w->w_deaf,
+               w->w_long_busy ? ", no room for long" : "");
     if (w->w_bad)
         printf("  some blocks are bad\n");
     for (unsigned i = 0; i < w->w_spec.nadapters; i++)

@@ -42,6 +42,10 @@ bool fib_plausible(int error)
     for (size_t i = 0; i < SC_ARRAY_SIZE(plausible); i++)
         if (error == plausible[i])
             return true;
+    if (error == EINVAL || error == ENOSPC)
+        return (fib_world.w_faults & (1u << SIM_FAULT_CHECK | FIB_FAULT_LIE)) != 0;
+    if (error == ENXIO)
+        return (fib_world.w_faults & (FIB_FAULT_UNPLUG | FIB_FAULT_LIE)) != 0;
     return error == ENOMEM && (fib_world.w_faults & FIB_FAULT_MEMORY);
 }
 
@@ -389,14 +393,15 @@ static void check(struct fib_world *w)
         SCHED_CHECK(!w->w_disks[i].dk_cached || fib_trouble(),
                     "data: hdisk%u was closed and its cache holds what was written", i);
     for (unsigned i = 0; i < w->w_ndisks; i++)
-        if (w->w_disks[i].dk_role != FIB_DISK_HEAD)
+        if (w->w_disks[i].dk_role != FIB_DISK_HEAD && !w->w_disks[i].dk_going)
             check_disk(w, i);
     shim_delay_ns(1000);
     fib_look();
     for (unsigned a = 0; a < w->w_spec.nadapters; a++)
         check_adapter_counters(w, a);
     for (unsigned i = 0; i < w->w_ndisks; i++)
-        check_manners(w, i);
+        if (!w->w_disks[i].dk_going)
+            check_manners(w, i);
 }
 
 /* ---------------------------------------------------------------- the run */

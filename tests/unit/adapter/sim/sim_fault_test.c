@@ -302,6 +302,32 @@ START_TEST(test_other_checks)
 }
 END_TEST
 
+/* About an earlier command: this one does not run, and the response code says so, in both formats. */
+START_TEST(test_deferred_check)
+{
+    struct sim_fault f = rule(0x28, SIM_FAULT_CHECK);
+    uint8_t raw[252];
+    struct scsi_sense s;
+    struct fx_cmd c;
+
+    f.f_key = SCSI_KEY_RECOVERED; /* which would move everything */
+    f.f_asc = 0x0c;
+    f.f_deferred = true;
+    for (unsigned descriptor = 0; descriptor < 2; descriptor++) {
+        f.f_descriptor = descriptor;
+        sim_fault_add(fx_disk, &f);
+        fx_run(&c, rd8, 10, FX_IN, data, 4096);
+        ck_assert_uint_eq(fx_status(&c), SC_CHECK_CONDITION);
+        ck_assert_uint_eq(c.x.xfer_resid, 4096);
+        s = fx_sense_as(false, raw);
+        ck_assert_uint_eq(raw[0] & 0x7f, descriptor ? 0x73 : 0x71);
+        ck_assert(s.deferred);
+        ck_assert_uint_eq(s.key, SCSI_KEY_RECOVERED);
+        sim_fault_clear(fx_disk);
+    }
+}
+END_TEST
+
 START_TEST(test_short_transfer)
 {
     struct sim_fault f = rule(SIM_OPCODE_ANY, SIM_FAULT_SHORT);
@@ -483,6 +509,7 @@ static Suite *suite(void)
     tcase_add_test(t, test_matching);
     tcase_add_test(t, test_medium_error_transfers_what_was_before);
     tcase_add_test(t, test_other_checks);
+    tcase_add_test(t, test_deferred_check);
     tcase_add_test(t, test_short_transfer);
     tcase_add_test(t, test_short_parameter_lists);
     tcase_add_test(t, test_corrupt_data);
