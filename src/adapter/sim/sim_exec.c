@@ -467,7 +467,8 @@ static void sim_finish_sense(struct sim_cmd *c)
 
     shim_lock_enter(&disk->dk_lock);
     nx->nx_sense = c->c_sense;
-    nx->nx_thread = shim_self()->self_id;
+    /* In batches nobody knows before the interrupt: who runs the rest of the batch does not do without. */
+    nx->nx_thread = c->c_bus && c->c_bus->bus_pend ? 0 : shim_self()->self_id;
     nx->nx_since_ns = shim_now_ns();
     nx->nx_told = false;
     sim_disk_odd_update_locked(disk);

@@ -54,7 +54,7 @@ void fib_blame(const char *who, unsigned disk, uint64_t off, size_t bytes, int e
 {
     uint64_t first = UINT64_MAX, before;
 
-    if (!fib_world.w_bad || fib_world.w_slow)
+    if (!fib_world.w_bad || fib_world.w_slow || fib_world.w_wrong != 0)
         return;
     for (unsigned i = 0; i < bad[disk].n; i++)
         if (bad[disk].at[i] + fib_world.w_disks[disk].dk_block > off && bad[disk].at[i] < off + bytes &&

@@ -160,8 +160,8 @@ static void choose_holding_up(struct fib_world *w)
 static void choose_pend(struct fib_world *w)
 {
     struct fib_rng r = {w->w_seed * 0x9e3779b97f4a7c15u + 0xba7c4};
-    const bool quick =
-        w->w_lost == FIB_LOST_NONE && w->w_faults == 0 && !w->w_dawdles && !w->w_slow && w->w_ncallers < 4;
+    const bool quick = w->w_lost == FIB_LOST_NONE && w->w_faults == 0 && !w->w_dawdles && !w->w_long_busy &&
+                       !w->w_bad && w->w_deaf == 0 && !w->w_slow && w->w_ncallers < 4;
 
     for (unsigned i = 0; i < w->w_spec.nadapters; i++)
         if (fib_percent(&r, 35)) {
