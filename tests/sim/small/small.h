@@ -38,6 +38,9 @@ struct small_chip {
     struct shim_dev ch_dev; /* first */
     struct ad_adapter *ch_ad;
     bool ch_keeps_queue, ch_pends;
+    bool ch_batches;   /* with ch_pends: what it keeps is held back until flush() */
+    uint32_t ch_nheld; /* the youngest so many of ch_kept */
+    uint32_t ch_flushes;
     uint32_t ch_commands, ch_tags;
     uint8_t ch_luns;
     struct ad_xfer *ch_kept[SMALL_KEPT_MAX];
@@ -96,6 +99,8 @@ extern struct file *small_fp;
 extern bool small_attached;
 /* End the oldest command that the chip keeps. False: none. */
 bool small_end(void);
+/* End all that has been sent by one call. False: none. */
+bool small_end_list(void);
 void small_chip_prepare(void);
 
 /* ---------------------------------------------------------------- requests */
@@ -127,7 +132,7 @@ struct small_group {
     const struct sched_program *sg_programs;
     unsigned sg_n;
 };
-extern const struct small_group small_park, small_nest, small_turn, small_queue, small_lane, small_time,
-    small_life, small_recover, small_disk, small_dlane, small_gone, small_pair, small_example;
+extern const struct small_group small_park, small_nest, small_turn, small_queue, small_lane, small_batch,
+    small_time, small_life, small_recover, small_disk, small_dlane, small_gone, small_pair, small_example;
 
 #endif /* SMALL_H */
