@@ -527,6 +527,7 @@ START_TEST(test_CAM_07_errors_halt_and_come_in_order_as_in_direct_completion)
     fake_end(1);
     wait_for(&told);
     ck_assert_uint_eq(sent[1].at, 1); /* the cause first */
+    all_asleep();                     /* the aborts have been called: the chip is the test's again */
     ck_assert_uint_eq(fake_lun->lun_state, AD_LUN_HALT);
     for (unsigned i = 0; i < 3; i++) {
         fake_script(AD_RES_ABORTED, 0, 512);
