@@ -49,6 +49,7 @@ struct sched_result {
     uint64_t r_points, r_decisions, r_preemptions, r_digest;
     uint64_t r_schedules; /* of a search: run so far */
     uint64_t r_digests;   /* and of all their digests: the same with every compiler, or something leaked in */
+    uint64_t r_commands, r_faults, r_virtual_ns; /* what a program of the whole stack says of itself */
     bool r_exhausted;
     uint32_t r_ndeviations;
     bool r_overflow; /* more deviations than there is room for */

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 struct said {
-    uint64_t sa_seed, sa_points, sa_digest;
+    uint64_t sa_seed, sa_points, sa_digest, sa_commands, sa_faults, sa_virtual_ns;
     bool sa_failed;
     char sa_kind[24];
     char sa_text[1024];
@@ -39,7 +39,7 @@ static struct {
     _Atomic uint64_t *next; /* index of the next seed, shared */
     struct line *lines;     /* of the file */
     size_t nlines;
-    uint64_t nseeds, points;
+    uint64_t nseeds, points, commands, faults, virtual_ns;
     uint64_t digest; /* of all runs, whatever order they end in */
     struct said *failures;
     size_t nfailures;
@@ -148,6 +148,9 @@ static void work(const struct fib_batch *b, int out)
         said.sa_failed = !fib_seed_run(said.sa_seed, &s, false);
         said.sa_points = s.s_result->r_points;
         said.sa_digest = s.s_result->r_digest;
+        said.sa_commands = s.s_result->r_commands;
+        said.sa_faults = s.s_result->r_faults;
+        said.sa_virtual_ns = s.s_result->r_virtual_ns;
         if (said.sa_failed) {
             (void)snprintf(said.sa_kind, sizeof(said.sa_kind), "%s", fib_failure_kind(s.s_result->r_text));
             (void)snprintf(said.sa_text, sizeof(said.sa_text), "%.1023s", s.s_result->r_text);
@@ -164,6 +167,9 @@ static void hear(const struct fib_batch *b, const struct said *said)
     const bool expected = b->b_known && ln && (!ln->ln_kind[0] || strcmp(ln->ln_kind, said->sa_kind) == 0);
 
     batch.points += said->sa_points;
+    batch.commands += said->sa_commands;
+    batch.faults += said->sa_faults;
+    batch.virtual_ns += said->sa_virtual_ns;
     batch.digest += said->sa_digest * (2 * said->sa_seed + 1);
     if (ln) {
         ln->ln_seen = true;
@@ -328,6 +334,10 @@ int fib_batch_run(const struct fib_batch *b)
                (unsigned long long)batch.nseeds, batch.nfailures,
                b->b_known ? ok ? ", all of them known" : "; not as known" : "", (double)batch.points / 1e6,
                (unsigned long long)batch.digest, seconds() - start);
+        if (batch.commands != 0)
+            printf("  %llu commands at the disks, %llu rules of misbehaviour, %llu virtual hours\n",
+                   (unsigned long long)batch.commands, (unsigned long long)batch.faults,
+                   (unsigned long long)(batch.virtual_ns / 3600000000000u));
         report_kinds();
     }
     return ok ? 0 : 1;

@@ -421,6 +421,22 @@ static void threads(uint64_t seed)
     shim_det_tunable_set("ad_done_threads", ndone);
 }
 
+/* How much it was: what the disks have seen, and the rules of misbehaviour that were set. */
+static void tell_work(const struct fib_world *w, struct sched_result *r)
+{
+    static struct sim_disk_stats st;
+
+    r->r_commands = 0;
+    for (unsigned i = 0; i < w->w_ndisks; i++) {
+        if (w->w_disks[i].dk_going)
+            continue;
+        sim_disk_stats_get(w->w_disks[i].dk_sim, &st);
+        r->r_commands += st.st_commands;
+    }
+    r->r_faults = w->w_rules;
+    r->r_virtual_ns = shim_now_ns();
+}
+
 static void run(const struct det_strategy *st, uint64_t seed)
 {
     struct fib_world *w = &fib_world;
@@ -440,6 +456,7 @@ static void run(const struct det_strategy *st, uint64_t seed)
         if (phase + 1 < w->w_phases && !w->w_rush)
             fib_look();
     }
+    tell_work(w, ((struct sched *)st->st_arg)->s_result);
     fib_faults_clear(w);
     if (!w->w_rush)
         check(w);
