@@ -39,6 +39,8 @@ void dd_disk_effects_locked(struct dd_unit *un, unsigned flags, const struct scs
         dd_todo_set_locked(un, DD_TODO_RESERVE);
     if ((flags & DD_RULE_CAPACITY) && dd_is_open(un))
         dd_todo_set_locked(un, DD_TODO_CAPACITY);
+    if ((flags & DD_RULE_MODE) && dd_is_open(un))
+        dd_todo_set_locked(un, DD_TODO_MODE);
     if (flags & DD_RULE_CHANGED)
         dd_todo_refuse_locked(un, EMEDIA);
     if (flags & DD_RULE_DEFERRED)

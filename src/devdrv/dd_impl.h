@@ -252,7 +252,8 @@ enum dd_rec_state {
     DD_REC_READY,    /* TEST UNIT READY: is a dead disk there again? */
     DD_REC_START,    /* START UNIT (dd_ready.c) */
     DD_REC_SPIN,     /* TEST UNIT READY: has it become ready? */
-    DD_REC_FETCH,    /* REQUEST SENSE, because one of the six before it failed */
+    DD_REC_MODE,     /* MODE SENSE */
+    DD_REC_FETCH,    /* REQUEST SENSE, because one of the seven before it failed */
     DD_REC_QUEUE,    /* SC_Q_RESUME is out */
     DD_REC_CLEAR,    /* SC_Q_CLR is out */
     DD_REC_DELAY,    /* the delay timer runs */
@@ -296,6 +297,7 @@ struct dd_rule {
 #define DD_RULE_DEFERRED 0x1000u  /* about an earlier command: kept for the next flush or close */
 #define DD_RULE_BECOMING 0x8000u  /* it is on its way: ask until it is ready (dd_ready.c) */
 #define DD_RULE_START    0x10000u /* it waits for START UNIT */
+#define DD_RULE_MODE     0x20000u /* ask for its mode parameters again */
 #define DD_RULE_SILENT   0x4000u  /* it said nothing: see dd_dead.c */
 #define DD_RULE_CHANGED  0x2000u  /* it is another medium now: whatever waits fails, too */
 
@@ -353,6 +355,7 @@ struct dd_flight {
 #define DD_TODO_READY    0x4u
 #define DD_TODO_START    0x8u
 #define DD_TODO_SPIN     0x10u
+#define DD_TODO_MODE     0x20u
 
 /* Why a unit is not simply open. */
 enum dd_mode { DD_MODE_CLOSED = 0, DD_MODE_NORMAL, DD_MODE_DIAGNOSTIC, DD_MODE_FORMAT, DD_MODE_INVALID };
@@ -409,9 +412,9 @@ struct dd_unit {
     uint8_t un_lun_bits; /* LUN << 5 for byte 1 of a CDB */
     uint8_t un_tag;      /* SC_SIMPLE_Q or SC_NO_Q */
     bool (*un_ahead)(void *chip, unsigned id, unsigned lun, uint64_t offset, uint32_t bytes, unsigned how);
-    void *un_ahead_chip; /* SCIOAHEAD; un_ahead is NULL where it is of no use */
-    bool un_read_only;
-    _Atomic uint8_t un_mode; /* enum dd_mode */
+    void *un_ahead_chip;       /* SCIOAHEAD; un_ahead is NULL where it is of no use */
+    _Atomic bool un_read_only; /* may change, with un_geometry, when its mode parameters do */
+    _Atomic uint8_t un_mode;   /* enum dd_mode */
     _Atomic bool un_watched; /* changed under the lock: who leaves the loop says so (dd_plugs_wait_locked) */
     _Atomic bool un_recall;  /* changed under the lock: what has been picked and not sent goes back */
     /*

@@ -244,7 +244,7 @@ static void ioctl_passthru_effects(struct dd_unit *un, const struct sc_passthru 
     }
     /* Whoever changes the capacity himself gets no attention for it. */
     old = disable_lock(INTIODONE, &un->un_lock);
-    dd_todo_set_locked(un, DD_TODO_CAPACITY);
+    dd_todo_set_locked(un, DD_TODO_CAPACITY | DD_TODO_MODE);
     unlock_enable(old, &un->un_lock);
 }
 

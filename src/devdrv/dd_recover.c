@@ -61,7 +61,8 @@
 #include "dd_impl.h"
 
 /* What a rule says about the disk, and not about the command. */
-#define RECOVER_DISK_FLAGS (DD_RULE_RESERVE | DD_RULE_RESET | DD_RULE_CAPACITY | DD_RULE_DEFERRED)
+#define RECOVER_DISK_FLAGS                                                                                   \
+    (DD_RULE_RESERVE | DD_RULE_RESET | DD_RULE_CAPACITY | DD_RULE_MODE | DD_RULE_DEFERRED)
 
 /* ------------------------------------------------------------------ lists and counters */
 

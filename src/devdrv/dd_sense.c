@@ -34,6 +34,8 @@ static const struct dd_rule dd_sense_rules[] = {
     {"reservation preempted", SCSI_KEY_ATTENTION, 0x2a, 0x03, DD_ACT_FAIL, DD_RULE_RESERVE, EBUSY},
     {"reservation released", SCSI_KEY_ATTENTION, 0x2a, 0x04, DD_ACT_RETRY, DD_RULE_FREE | DD_RULE_RESERVE,
      EIO},
+    {"mode parameters changed", SCSI_KEY_ATTENTION, 0x2a, 0x01, DD_ACT_RETRY, DD_RULE_FREE | DD_RULE_MODE,
+     EIO},
     {"capacity changed", SCSI_KEY_ATTENTION, 0x2a, 0x09, DD_ACT_RETRY, DD_RULE_FREE | DD_RULE_CAPACITY, EIO},
     {"unit attention", SCSI_KEY_ATTENTION, ANY, ANY, DD_ACT_RETRY, DD_RULE_FREE, EIO},
     {"thin provisioning full", SCSI_KEY_PROTECT, 0x27, 0x07, DD_ACT_FAIL, DD_RULE_SPLIT, ENOSPC},

@@ -25,6 +25,7 @@ static const struct dd_state states[] = {
     [DD_REC_START] = {"start", DD_UNTIL_STEP, "spin", "cleared, dead"},
     [DD_REC_SPIN] = {"spin", DD_UNTIL_STEP, "start once, delay, or start_timeout: what waits fails",
                      "cleared, dead"},
+    [DD_REC_MODE] = {"mode", DD_UNTIL_STEP, "three times; then the old ones count", "cleared, dead"},
     [DD_REC_FETCH] = {"fetch", DD_UNTIL_STEP, "goes on", "cleared, dead"},
     [DD_REC_QUEUE] = {"queue", DD_UNTIL_STEP, "CLEAR", "cleared, dead"},
     [DD_REC_CLEAR] = {"clear", DD_UNTIL_STEP, "SC_RESUME with the next command", "cleared, dead"},

@@ -17,6 +17,8 @@
  *                      every request EFORMAT until the disk is opened again, because addresses mean
  *                      something else now.
  *
+ *   DD_TODO_MODE       MODE SENSE: write protection and write cache may be others now.
+ *
  *   DD_TODO_READY      TEST UNIT READY, before anything else: is a dead disk there again? See dd_dead.c.
  *   DD_TODO_START      START UNIT, then ...
  *   DD_TODO_SPIN       ... TEST UNIT READY until it is ready, see dd_ready.c.
@@ -30,6 +32,7 @@
 #define TODO_TRIES_MAX  3u
 #define TODO_KEYS_BYTES 8u
 #define TODO_CAP16      32u
+#define TODO_MODE_BYTES 64u
 
 /* Something is due. Locks: un_lock held. Context: any. */
 void dd_todo_set_locked(struct dd_unit *un, unsigned bits)
@@ -157,6 +160,13 @@ bool dd_todo_step_locked(struct dd_unit *un)
         }
         return true;
     }
+    if (un->un_todo & DD_TODO_MODE) {
+        cdb[0] = SCSI_MODE_SENSE_6;
+        cdb[2] = 0x08; /* caching */
+        cdb[4] = TODO_MODE_BYTES;
+        dd_recover_send_locked(un, DD_REC_MODE, cdb, 6, TODO_MODE_BYTES);
+        return true;
+    }
     return false;
 }
 
@@ -236,6 +246,24 @@ static void todo_capacity_done_locked(struct dd_unit *un, uint32_t bytes, bool f
     dd_size_set_locked(un, (last + 1) << (un->un_shift - DEV_BSHIFT));
 }
 
+/* MODE SENSE came back. Locks: un_lock held. */
+static void todo_mode_done_locked(struct dd_unit *un, uint32_t bytes, bool failed)
+{
+    const uint8_t *d = un->un_rec.rec_sense;
+    uint32_t page = 4u + d[3];
+
+    if (failed && ++un->un_rec.rec_todo_tries < TODO_TRIES_MAX)
+        return;
+    un->un_todo &= (uint8_t)~DD_TODO_MODE;
+    if (failed || bytes < 4)
+        return;
+    un->un_read_only = (d[2] & 0x80) != 0;
+    un->un_info.read_only = un->un_read_only;
+    dd_geometry_changed_locked(un);
+    if (page + 3 <= bytes && (d[page] & 0x3f) == 0x08)
+        un->un_info.write_cache = (d[page + 2] & 0x04) != 0;
+}
+
 /*
  * Sense of a step that failed. That it failed has been counted; but what the device says in passing (another
  * medium, a capacity, a write of before that was lost) it says once. A device that says so again and again
@@ -249,7 +277,7 @@ static void todo_fetched_locked(struct dd_unit *un, uint32_t bytes)
     unsigned flags = rule->rule_flags & (DD_RULE_CHANGED | DD_RULE_DEFERRED);
 
     if (un->un_rec.rec_todo_tries < TODO_TRIES_MAX)
-        flags |= rule->rule_flags & (DD_RULE_RESERVE | DD_RULE_CAPACITY);
+        flags |= rule->rule_flags & (DD_RULE_RESERVE | DD_RULE_CAPACITY | DD_RULE_MODE);
     dd_disk_effects_locked(un, flags, &sense);
     dd_ready_sense_locked(un, &sense, rule->rule_flags);
 }
@@ -278,6 +306,8 @@ void dd_todo_done_locked(struct dd_unit *un, unsigned step)
         todo_reserve_done_locked(un, sc, failed);
     else if (step == DD_REC_KEYS)
         todo_keys_done_locked(un, bytes);
+    else if (step == DD_REC_MODE)
+        todo_mode_done_locked(un, bytes, failed);
     else
         todo_capacity_done_locked(un, bytes, failed);
 }

@@ -327,14 +327,10 @@ static void trace_act(struct trace_out *t, const struct trc_rec *r, unsigned dis
 
 static void trace_state(struct trace_out *t, const struct trc_rec *r, unsigned disk)
 {
-    static const char *const recovery[] = {"over",        "request sense",
-                                           "reserve",     "read keys",
-                                           "capacity",    "test unit ready",
-                                           "start unit",  "becoming ready?",
-                                           "fetch sense", "resume queue",
-                                           "clear queue", "delay",
-                                           "begins",      "wait",
-                                           "wait for all"};
+    static const char *const recovery[] = {"over",       "request sense",   "reserve",      "read keys",
+                                           "capacity",   "test unit ready", "start unit",   "becoming ready?",
+                                           "mode sense", "fetch sense",     "resume queue", "clear queue",
+                                           "delay",      "begins",          "wait",         "wait for all"};
     static const char *const queue[] = {"stopped",  "running",   "halted",  "kept",
                                         "recovery", "recovered", "stopping"};
 

@@ -100,6 +100,38 @@ START_TEST(test_passthru_sees_the_reset)
 }
 END_TEST
 
+/*
+ * The device has become write-protected and says that its mode parameters have changed: to a READ (0), to a
+ * pass-through command (1), or we have changed them ourselves (2). No write is sent in vain, and DKINFO
+ * knows.
+ */
+START_TEST(test_mode_parameters_changed)
+{
+    struct file *fp = fake_open(NULL);
+    struct sc_disk_info info;
+
+    fake_forget();
+    fake.read_only = true;
+    if (_i < 2)
+        (void)attention(_i ? SCSI_TEST_UNIT_READY : FAKE_RW, 0x2a, 0x01);
+    if (_i == 1)
+        ck_assert_int_eq(passthru(fp, SCSI_TEST_UNIT_READY, 0), EIO);
+    else if (_i == 2)
+        ck_assert_int_eq(passthru(fp, SCSI_MODE_SELECT_6, 0), 0);
+    ck_assert_int_eq(read_one(fp), 0);
+    ck_assert_uint_eq(count_op(SCSI_MODE_SENSE_6), 1);
+    ck_assert_int_eq(write_one(fp), EWRPROTECT);
+    ck_assert_uint_eq(fake_nrw(), _i ? 1 : 2);
+    ck_assert_int_eq(fp_ioctl(fp, DKINFO, (intptr_t)&info, 0), 0);
+    ck_assert_uint_eq(info.read_only, 1);
+    fake.read_only = false;
+    (void)attention(FAKE_RW, 0x2a, 0x01);
+    ck_assert_int_eq(read_one(fp), 0);
+    ck_assert_int_eq(write_one(fp), 0);
+    fake_close(fp);
+}
+END_TEST
+
 /* Who opened without a reservation does not get one. */
 START_TEST(test_no_reservation_none_regained)
 {
@@ -176,11 +208,12 @@ START_TEST(test_sense_of_reserve_is_fetched)
 }
 END_TEST
 
-/* And so is what meets READ CAPACITY. */
+/* And so is what meets READ CAPACITY; that is put right, too. */
 START_TEST(test_sense_of_capacity_is_fetched)
 {
     static const uint8_t want[] = {SCSI_READ_6,        SCSI_REQUEST_SENSE,    SCSI_READ_CAPACITY_10,
-                                   SCSI_REQUEST_SENSE, SCSI_READ_CAPACITY_10, SCSI_READ_6};
+                                   SCSI_REQUEST_SENSE, SCSI_READ_CAPACITY_10, SCSI_MODE_SENSE_6,
+                                   SCSI_READ_6};
     struct file *fp = fake_open(NULL);
 
     (void)attention(FAKE_RW, 0x2a, 0x09);
@@ -861,6 +894,7 @@ int main(int argc, char **argv)
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, test_attention_reserves_again, 0, 4);
+    tcase_add_loop_test(t, test_mode_parameters_changed, 0, 3);
     tcase_add_loop_test(t, test_passthru_sees_the_reset, 0, 2);
     tcase_add_test(t, test_no_reservation_none_regained);
     tcase_add_loop_test(t, test_no_write_goes_out_unreserved, 0, 2);
