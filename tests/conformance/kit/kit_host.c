@@ -169,7 +169,7 @@ static void lock_ranks_nest(struct kit *k)
 {
     struct shim_lock outer, inner;
 
-    KIT_MUST(shim_lock_init(&outer, SHIM_RANK_DD_LUN, "kit outer") == 0);
+    KIT_MUST(shim_lock_init(&outer, SHIM_RANK_DD_OPEN, "kit outer") == 0);
     if (shim_lock_init(&inner, SHIM_RANK_AD_LUN, "kit inner") != 0) {
         shim_lock_fini(&outer);
         kit_fail(k, "a second lock", __FILE__, __LINE__);
