@@ -93,12 +93,13 @@ int devstrat(struct buf *bp); /* devstrategy() is the same under its other publi
  * initialisation. Any environment; no lock held at the end. [ours]
  */
 struct kern_plug {
+    /* What kern_plug_join() has been given. */
     struct kern_plug_call {
-        void (*pc_func)(void *arg);
-        void *pc_arg;
-    } kp_calls[4];      /* the kernel's */
-    uint32_t kp_ncalls; /* the kernel's */
-    uint32_t kp_inner;  /* the kernel's */
+        void (*pc_func)(void *arg); /* the kernel's */
+        void *pc_arg;               /* the kernel's */
+    } kp_calls[4];                  /* the kernel's */
+    uint32_t kp_ncalls;             /* the kernel's */
+    uint32_t kp_inner;              /* the kernel's */
     uintptr_t kp_reserved[2];
 };
 void kern_plug_begin(struct kern_plug *plug);
