@@ -158,10 +158,12 @@ static void halt_begin_locked(struct dd_unit *un)
 void dd_halt_thrown_locked(struct dd_unit *un, struct dd_cmd *cmd)
 {
     un->un_stats.requeued++;
-    if (cmd->cmd_kind == DD_KIND_SYNC)
+    if (cmd->cmd_kind == DD_KIND_SYNC) {
         dd_sync_finish_locked(un, cmd, EIO, halt_rounds_locked(un) + 1u < DD_THROWN_MAX);
-    else
+    } else {
+        dd_requeue_count(cmd);
         dd_recover_again_locked(un, cmd, &un->un_stats.in_process);
+    }
     if (!(un->un_hold & DD_HOLD_RECOVER) && un->un_noted_errors == 0)
         halt_begin_locked(un);
 }

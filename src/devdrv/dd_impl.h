@@ -29,7 +29,7 @@
 #define DD_PLUGS          16u  /* threads that can be plugged at once; a power of two */
 #define DD_LANE_DEPTH_MIN (2u * DD_PLUGS) /* a smaller queue depth is all the queues' */
 #define DD_ATTENTION_MAX  3u              /* unit attentions in a row that cost no retry */
-#define DD_REQUEUE_MAX    100u            /* deferred errors that one command may meet */
+#define DD_DEFERRED_MAX   100u            /* deferred errors that one command may meet */
 #define DD_THROWN_SUSPECT                                                                                    \
     8u                         /* rounds in which all came back ENXIO: something is wrong with the queue ... \
                                 */
@@ -129,22 +129,29 @@ struct dd_cmd {
     uint8_t cmd_read;
     uint8_t cmd_retries;
     uint8_t cmd_attentions;    /* in a row */
-    uint8_t cmd_requeues;      /* deferred errors it has met */
+    uint8_t cmd_deferred;      /* deferred errors it has met */
     uint8_t cmd_bus_fault;     /* the last failure was one */
     uint16_t cmd_waits;        /* times it was told to wait (DD_RULE_BUSY, DD_RULE_QFULL) ... */
     uint16_t cmd_place;        /* in the span it was part of */
+    uint16_t cmd_resends;      /* times it went, or is to go, again: dd_requeue.c */
     uint32_t cmd_wait_mark;    /* ... and un_waited_ms at the first of them */
     _Atomic uint32_t cmd_sent; /* cmd_seq when it was passed to the adapter driver; another one: not yet */
     uint64_t cmd_failed_ns;    /* when it last came back with an error */
     uint8_t cmd_noted;         /* it came back with an error that has been noted: see dd_halt.c */
 };
 
+/* Where something stands among what is to be sent again: dd_requeue.c. */
+struct dd_place {
+    uint32_t pc_seq;     /* of the command or span: cmd_seq */
+    uint16_t pc_resends; /* how often it will have gone again */
+    uint16_t pc_place;   /* in its span */
+};
+
 /* What is left of a span that was taken apart: bufs that go again one by one. */
 struct dd_split {
     struct dd_split *split_next;
     struct dd_chain split_bufs;
-    uint32_t split_seq;   /* of the span ... */
-    uint16_t split_place; /* ... and the place in it of the first that is left */
+    struct dd_place split_at; /* of the first that is left */
 };
 
 /* A buf larger than one command. */
@@ -365,8 +372,8 @@ struct dd_unit {
     /* queues */
     struct dd_chain un_pending;
     struct dd_cmd *un_inp_head, *un_inp_tail; /* in process */
-    struct dd_cmd *un_resend;                 /* to be sent again, by cmd_seq and cmd_place ... */
-    struct dd_split *un_split;                /* ... and these with them, by split_seq */
+    struct dd_cmd *un_resend;                 /* to be sent again, in the order of dd_requeue.c ... */
+    struct dd_split *un_split;                /* ... and these with them, by split_at */
     struct dd_split *un_split_free;
     uint32_t un_again; /* entries of both lists: they go before pending */
     struct dd_cmd *un_free;
@@ -720,8 +727,21 @@ void dd_recover_begin_locked(struct dd_unit *un);
 void dd_recover_next_locked(struct dd_unit *un);
 /* A command's bufs change gauge. Fragments stay in process with their buf. */
 void dd_recover_count_locked(struct dd_cmd *cmd, uint64_t *from, uint64_t *to, unsigned state);
-/* Keep a command that was not executed, or is tried again, for its turn. Its bufs leave that gauge. */
+/*
+ * Keep a command that was not executed, or is tried again, for its turn. Its bufs leave that gauge. One that
+ * was sent is counted by the caller before (dd_requeue_count()).
+ */
 void dd_recover_again_locked(struct dd_unit *un, struct dd_cmd *cmd, uint64_t *from);
+
+/* ------------------------------------------------------------------ dd_requeue.c */
+
+/* It will have been sent once more: that decides its place. */
+void dd_requeue_count(struct dd_cmd *cmd);
+/* Put it among what is to be sent again; un_again counts it. */
+void dd_requeue_locked(struct dd_unit *un, struct dd_cmd *cmd);
+void dd_requeue_split_locked(struct dd_unit *un, struct dd_split *split);
+/* Is a buf of a split span the next to go? */
+bool dd_requeue_split_first_locked(const struct dd_unit *un);
 
 /* ------------------------------------------------------------------ dd_halt.c */
 
@@ -786,8 +806,6 @@ void dd_todo_refuse_locked(struct dd_unit *un, int error);
 void dd_split_take_locked(struct dd_unit *un, struct dd_cmd *cmd);
 /* Would what the adapter driver has kept overtake what is to be sent again? */
 bool dd_split_overtaken_locked(const struct dd_unit *un);
-/* Is the next to be sent again one of those? */
-bool dd_split_first_locked(const struct dd_unit *un);
 /* Finish a parked command (dd_split.c). */
 void dd_split_fail_locked(struct dd_unit *un, struct dd_cmd *cmd, const struct dd_rule *rule,
                           const struct scsi_sense *sense);

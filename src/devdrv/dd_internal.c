@@ -183,8 +183,8 @@ static struct dd_cmd *sync_slot(struct dd_unit *un, struct dd_sync *sy, struct d
         cmd->cmd_lba = 0;
         cmd->cmd_bytes = sy->sy_bytes;
         cmd->cmd_read = sy->sy_read;
-        cmd->cmd_retries = cmd->cmd_attentions = cmd->cmd_requeues = cmd->cmd_bus_fault = 0;
-        cmd->cmd_waits = 0;
+        cmd->cmd_retries = cmd->cmd_attentions = cmd->cmd_deferred = cmd->cmd_bus_fault = 0;
+        cmd->cmd_waits = cmd->cmd_resends = 0;
         cmd->cmd_sync = sy;
     }
     KASSERT(cmd->cmd_state == DD_CMD_HELD && cmd->cmd_sync == sy);

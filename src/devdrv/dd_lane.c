@@ -78,8 +78,8 @@ void dd_lane_open_locked(struct dd_unit *un)
         cmd->cmd_kind = DD_KIND_RW;
         cmd->cmd_nbufs = 1;
         cmd->cmd_off = 0;
-        cmd->cmd_retries = cmd->cmd_attentions = cmd->cmd_requeues = cmd->cmd_bus_fault = 0;
-        cmd->cmd_waits = 0;
+        cmd->cmd_retries = cmd->cmd_attentions = cmd->cmd_deferred = cmd->cmd_bus_fault = 0;
+        cmd->cmd_waits = cmd->cmd_resends = 0;
         cmd->cmd_sendflags = 0;
         cmd->cmd_time_ns = 0;
         un->un_plugs[i].pl_cmd = cmd;

@@ -29,9 +29,9 @@
  * second, ad_delay_ms), but nearly every device answers at once, with an attention. So the first command
  * goes out plain, and only when it finds nobody the next one carries SC_DELAY_CMD.
  *
- * Commands returned ENXIO were never executed: they go to the resend list, which is ordered by first
- * dispatch, so that whatever comes back, and in whatever order, is sent again in the original one. Why
- * they came back is asked in dd_halt.c.                                                          [HALT]
+ * Commands returned ENXIO were never executed: they go to the resend list, too, so that whatever comes
+ * back, and in whatever order, is sent again in the original one (dd_requeue.c says what that is). Why they
+ * came back is asked in dd_halt.c.                                                               [HALT]
  *
  * Several commands can be parked at once, when the adapter was working on several. They are judged one
  * after the other; the adapter's queue is resumed once, after the last.
@@ -78,26 +78,10 @@ void dd_recover_count_locked(struct dd_cmd *cmd, uint64_t *from, uint64_t *to, u
         dd_buf_state_set(bp, state);
 }
 
-/* Keep cmd to be sent again, in the order of first dispatch. Locks: un_lock held. */
-static void recover_resend_locked(struct dd_unit *un, struct dd_cmd *cmd)
-{
-    struct dd_cmd **link = &un->un_resend;
-
-    KASSERT(cmd->cmd_kind <= DD_KIND_FRAG && cmd->cmd_state != DD_CMD_RESEND);
-    cmd->cmd_state = DD_CMD_RESEND;
-    /* Numbers wrap: the difference is what counts. */
-    while (*link && ((int32_t)((*link)->cmd_seq - cmd->cmd_seq) < 0 ||
-                     ((*link)->cmd_seq == cmd->cmd_seq && (*link)->cmd_place < cmd->cmd_place)))
-        link = &(*link)->cmd_next;
-    cmd->cmd_next = *link;
-    *link = cmd;
-    un->un_again++;
-}
-
 void dd_recover_again_locked(struct dd_unit *un, struct dd_cmd *cmd, uint64_t *from)
 {
     dd_recover_count_locked(cmd, from, &un->un_stats.pending, DD_BUF_PENDING);
-    recover_resend_locked(un, cmd);
+    dd_requeue_locked(un, cmd);
 }
 
 /* ------------------------------------------------------------------ verdicts */
@@ -133,7 +117,7 @@ static bool recover_may_retry_locked(struct dd_unit *un, struct dd_cmd *cmd, con
     if (rule->rule_flags & (DD_RULE_BUSY | DD_RULE_QFULL))
         return recover_may_wait_locked(un, cmd, rule);
     if (rule->rule_flags & DD_RULE_DEFERRED)
-        return ++cmd->cmd_requeues < DD_REQUEUE_MAX;
+        return ++cmd->cmd_deferred < DD_DEFERRED_MAX;
     if (rule->rule_flags & DD_RULE_FREE && ++cmd->cmd_attentions <= DD_ATTENTION_MAX)
         return true;
     if (!(rule->rule_flags & DD_RULE_FREE))
@@ -230,6 +214,7 @@ static void recover_verdict_locked(struct dd_unit *un, const struct dd_rule *rul
         if (sy) {
             dd_sync_finish_locked(un, cmd, rule->rule_error, true);
         } else {
+            dd_requeue_count(cmd);
             dd_recover_again_locked(un, cmd, &un->un_stats.recovering);
         }
     } else if (act == DD_ACT_OK) {

@@ -6,9 +6,10 @@
  * with all of it. A fragment: its record keeps the lowest failure. A span: blame belongs to one buf,
  * rarely to all of them. Bufs wholly before a block the device named have been transferred and are
  * complete; every other one is sent again alone and meets its own fate. Until it is their turn they wait
- * beside the commands that are to be sent again, in the one order of first dispatch (un_again counts both): a
- * buf of a span keeps the span's number and has its place in it, so it neither overtakes what
- * was sent before the span nor is overtaken by what was sent after it. Each needs a command structure only
+ * beside the commands that are to be sent again, in the one order of dd_requeue.c (un_again counts both):
+ * a buf of a span keeps the span's number and count and has its place in it, so it neither overtakes
+ * what was sent before the span nor is overtaken by what was sent after it.
+ * Each needs a command structure only
  * when it goes. Records are as many as commands: nothing new is begun before all of this is out. Failures
  * that concern the disk and not a block (protected, reserved, not ready) fail all bufs at once.
  *
@@ -66,18 +67,13 @@ static size_t split_good_bytes(const struct dd_unit *un, const struct dd_cmd *cm
 static void split_keep_locked(struct dd_unit *un, const struct dd_cmd *cmd, struct dd_chain bufs,
                               uint16_t place)
 {
-    struct dd_split *split = un->un_split_free, **link = &un->un_split;
+    struct dd_split *split = un->un_split_free;
 
     KASSERT(split);
     un->un_split_free = split->split_next;
     split->split_bufs = bufs;
-    split->split_seq = cmd->cmd_seq;
-    split->split_place = place;
-    while (*link && (int32_t)((*link)->split_seq - split->split_seq) < 0)
-        link = &(*link)->split_next;
-    split->split_next = *link;
-    *link = split;
-    un->un_again++;
+    split->split_at = (struct dd_place){cmd->cmd_seq, cmd->cmd_resends, place};
+    dd_requeue_split_locked(un, split);
 }
 
 /* Take a span apart. Locks: un_lock held. */
@@ -114,16 +110,9 @@ static void split_span_locked(struct dd_unit *un, struct dd_cmd *cmd, size_t goo
         start = end;
         bp = next;
     }
+    dd_requeue_count(cmd);
     if (again.ch_head)
         split_keep_locked(un, cmd, again, place);
-}
-
-/* Locks: un_lock held. */
-bool dd_split_first_locked(const struct dd_unit *un)
-{
-    /* Of one span the ones that have gone already come before those that have not. */
-    return un->un_split &&
-           (!un->un_resend || (int32_t)(un->un_resend->cmd_seq - un->un_split->split_seq) > 0);
 }
 
 /* Does a younger command out touch one of these blocks, and is one of the two a write? Locks: un_lock held.
@@ -146,7 +135,8 @@ bool dd_split_overtaken_locked(const struct dd_unit *un)
             return true;
     for (const struct dd_split *split = un->un_split; split; split = split->split_next)
         for (const struct buf *bp = split->split_bufs.ch_head; bp; bp = bp->av_forw)
-            if (split_met_locked(un, split->split_seq, (uint64_t)bp->b_blkno >> (un->un_shift - DEV_BSHIFT),
+            if (split_met_locked(un, split->split_at.pc_seq,
+                                 (uint64_t)bp->b_blkno >> (un->un_shift - DEV_BSHIFT),
                                  dd_buf_bytes(bp) >> un->un_shift, (bp->b_flags & B_READ) != 0))
                 return true;
     return false;
@@ -159,8 +149,9 @@ void dd_split_take_locked(struct dd_unit *un, struct dd_cmd *cmd)
     struct dd_chain *bufs = &split->split_bufs;
     struct buf *bp = bufs->ch_head;
 
-    cmd->cmd_seq = split->split_seq;
-    cmd->cmd_place = split->split_place++;
+    cmd->cmd_seq = split->split_at.pc_seq;
+    cmd->cmd_resends = split->split_at.pc_resends;
+    cmd->cmd_place = split->split_at.pc_place++;
     bufs->ch_head = bp->av_forw;
     bufs->ch_n--;
     if (!bufs->ch_head) {

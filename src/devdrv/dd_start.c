@@ -204,7 +204,7 @@ static bool start_relieve(struct dd_unit *un)
     return stranded;
 }
 
-/* The oldest command that has to be sent again, as it is. Locks: un_lock held. */
+/* The first command that has to be sent again, as it is. Locks: un_lock held. */
 static struct dd_cmd *start_resend_locked(struct dd_unit *un)
 {
     struct dd_cmd *cmd = un->un_resend;
@@ -229,20 +229,21 @@ static inline void start_fresh_locked(struct dd_unit *un, struct dd_cmd *cmd)
     un->un_free = cmd->cmd_next;
     cmd->cmd_retries = 0;
     cmd->cmd_attentions = 0;
-    cmd->cmd_requeues = 0;
+    cmd->cmd_deferred = 0;
     cmd->cmd_bus_fault = 0;
     cmd->cmd_waits = 0;
     cmd->cmd_place = 0; /* with the five before it one store */
+    cmd->cmd_resends = 0;
     /* Every SC_LAT_SAMPLE-th is timed; the clock is read where it is sent. */
     cmd->cmd_time_ns = (un->un_stats.commands & (SC_LAT_SAMPLE - 1u)) == 0;
 }
 
-/* What goes before pending: the oldest, or NULL: no structure. Locks: un_lock held. */
+/* What goes before pending: the first of it, or NULL: no structure. Locks: un_lock held. */
 static struct dd_cmd *start_again_locked(struct dd_unit *un)
 {
     struct dd_cmd *cmd = un->un_free;
 
-    if (!dd_split_first_locked(un))
+    if (!dd_requeue_split_first_locked(un))
         return start_resend_locked(un);
     if (!cmd) {
         start_shortage_locked(un);

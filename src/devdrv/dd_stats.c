@@ -56,7 +56,9 @@ static void check_commands_locked(const struct dd_unit *un, struct check_sums *s
         const struct dd_cmd *next = cmd->cmd_next;
 
         KASSERT(cmd->cmd_state == DD_CMD_RESEND);
-        KASSERT(!next || (int32_t)(next->cmd_seq - cmd->cmd_seq) > 0 ||
+        KASSERT(!next || next->cmd_resends <= cmd->cmd_resends);
+        KASSERT(!next || next->cmd_resends < cmd->cmd_resends ||
+                (int32_t)(next->cmd_seq - cmd->cmd_seq) > 0 ||
                 (next->cmd_seq == cmd->cmd_seq && next->cmd_place > cmd->cmd_place));
         if (cmd->cmd_kind == DD_KIND_RW)
             sums->sum_pending += check_chain(cmd->cmd_bp, DD_BUF_PENDING);

@@ -15,7 +15,7 @@
  * A buf is in exactly one of these (AIX-01), b_work says which, and the three gauges plus `completed`
  * add up to `bufs` whenever the LUN lock is free. Pending is a chain through av_forw. In-process is a list
  * of commands, each with its chain of bufs. Commands that must be sent again keep their structure and
- * wait on the resend list, ordered by when they were first sent; it goes before pending, so it is the
+ * wait on the resend list, in the order of dd_requeue.c; it goes before pending, so it is the
  * pending queue's head, and its bufs count as pending.
  *
  * One lock
