@@ -31,7 +31,7 @@ SC_BEGIN_DECLS
  * request by that of its buf; text is packed first letter lowest, zeroes behind it.
  */
 #define HKWD_DD_STRATEGY TRC_HOOK(0x0d1, 1) /* buf, b_blkno, b_bcount, b_flags */
-#define HKWD_DD_SEND     TRC_HOOK(0x0d1, 2) /* sc_buf, CDB 0-7, CDB 8-15, TRC_COMMAND() */
+#define HKWD_DD_SEND     TRC_HOOK(0x0d1, 2) /* sc_buf, CDB 0-7, CDB 8-15, TRC_COMMAND(), TRC_DATA_IN */
 #define HKWD_DD_CARRY    TRC_HOOK(0x0d1, 3) /* sc_buf, buf: that request is in the command sent last */
 #define HKWD_DD_BACK     TRC_HOOK(0x0d1, 4) /* sc_buf, b_error, TRC_STATUS(), b_resid */
 #define HKWD_DD_RULE     TRC_HOOK(0x0d1, 5) /* sc_buf, 24 letters: the rule that fired */
@@ -51,6 +51,8 @@ SC_BEGIN_DECLS
 /* A command in one word: bytes, bufs, queue tag message, bytes of the CDB. [ours] */
 #define TRC_COMMAND(bytes, bufs, tag, cdb_bytes)                                                             \
     ((uint64_t)(bytes) << 32 | (uint64_t)(bufs) << 16 | (uint64_t)(tag) << 8 | (uint64_t)(cdb_bytes))
+/* Or this: data of the command come in. No command has so many bufs. [ours] */
+#define TRC_DATA_IN UINT64_C(0x80000000)
 /* The four status bytes of an sc_buf in one word. [ours] */
 #define TRC_STATUS(validity, scsi, adapter, q)                                                               \
     ((uint64_t)(validity) << 24 | (uint64_t)(scsi) << 16 | (uint64_t)(adapter) << 8 | (uint64_t)(q))

@@ -116,7 +116,7 @@ static int errlog_run(const struct cli_command *cmd, int argc, char **argv)
             return CLI_USAGE;
         disk = argv[optind + 1];
         file = "flight";
-        rc = cli_flight_disk(argv[optind], disk);
+        rc = cli_flight_disk(cmd->c_name, argv[optind], disk);
         if (rc != CLI_OK)
             return rc;
     } else if (!cli_arguments(cmd, argc, argv, "MOUNTPOINT")) {

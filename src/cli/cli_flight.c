@@ -151,7 +151,7 @@ int cli_flight_show(char *text, const char *disk, bool json, struct cli_flight_s
 }
 
 /* Is there such a disk? CLI_OK, or the exit code after saying which there are. */
-int cli_flight_disk(const char *mount, const char *disk)
+int cli_flight_disk(const char *command, const char *mount, const char *disk)
 {
     int rc = CLI_OK;
     json_t *spec = cli_ctl_json(mount, "spec", &rc);
@@ -162,7 +162,7 @@ int cli_flight_disk(const char *mount, const char *disk)
     for (size_t i = 0; i < n; i++)
         found |= strcmp(flight_string(json_array_get(disks, i), "name"), disk) == 0;
     if (spec != NULL && !found)
-        rc = cli_fail(CLI_USAGE, "errlog: %s: no such disk; %s has %s%s%s", disk, mount,
+        rc = cli_fail(CLI_USAGE, "%s: %s: no such disk; %s has %s%s%s", command, disk, mount,
                       n > 0 ? flight_string(json_array_get(disks, 0), "name") : "none", n > 1 ? " to " : "",
                       n > 1 ? flight_string(json_array_get(disks, n - 1), "name") : "");
     json_decref(spec);

@@ -27,7 +27,8 @@ struct cli_command {
     int (*c_run)(const struct cli_command *cmd, int argc, char **argv);
 };
 extern const struct cli_command cli_mount, cli_umount, cli_info, cli_stat, cli_errlog, cli_inject, cli_copy,
-    cli_verify, cli_bench, cli_sg, cli_list, cli_load, cli_plug, cli_unplug, cli_trace;
+    cli_verify, cli_bench, cli_sg, cli_list, cli_load, cli_plug, cli_unplug, cli_trace,
+    cli_capture, cli_replay;
 
 /* ------------------------------------------------------------------ cli_common.c */
 
@@ -148,10 +149,20 @@ struct cli_flight_seen {
 };
 /* Show a disk's steps among JSON lines. As cli_stdout(CLI_OK). */
 int cli_flight_show(char *text, const char *disk, bool json, struct cli_flight_seen *seen);
-/* Is there such a disk? CLI_OK, or the exit code after saying what is wrong. */
-int cli_flight_disk(const char *mount, const char *disk);
+/* Is there such a disk? CLI_OK, or the exit code after saying what is wrong, as `command`. */
+int cli_flight_disk(const char *command, const char *mount, const char *disk);
 /* "1.05 us" for nanoseconds, into out, which is returned. */
 const char *cli_time_text(double ns, char *out, size_t size);
+
+/* ------------------------------------------------------------------ cli_trace.c */
+
+#define CLI_TRACE_SECONDS     5u
+#define CLI_TRACE_SECONDS_MAX 3600u
+/*
+ * A mount's trace as JSON, malloc()ed: of so many seconds from now or until a signal with `start`, else the
+ * one that runs or ran. NULL after saying what is wrong, and *rc is the exit code.
+ */
+char *cli_trace_text(const char *mount, bool start, uint64_t records, uint64_t seconds, int *rc);
 
 /* ------------------------------------------------------------------ cli_end.c: something with blocks */
 

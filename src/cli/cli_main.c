@@ -16,6 +16,7 @@
 static const struct cli_command *const cli_commands[] = {
     &cli_mount, &cli_umount, &cli_info, &cli_stat, &cli_errlog, &cli_inject, &cli_copy,  &cli_verify,
     &cli_bench, &cli_sg,     &cli_list, &cli_load, &cli_plug,   &cli_unplug, &cli_trace,
+    &cli_capture, &cli_replay,
 };
 
 static const struct cli_command *cli_find(const char *name)

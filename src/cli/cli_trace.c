@@ -15,9 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TRACE_SECONDS     5u
-#define TRACE_SECONDS_MAX 3600u
-#define TRACE_LOOK_NS     50000000u /* how soon a Ctrl-C is noticed */
+#define TRACE_LOOK_NS 50000000u /* how soon a Ctrl-C is noticed */
 
 struct trace_options {
     uint64_t to_seconds, to_records;
@@ -109,25 +107,28 @@ static int trace_save(const struct trace_options *to, struct cli_out *out, const
     return rc;
 }
 
+char *cli_trace_text(const char *mount, bool start, uint64_t records, uint64_t seconds, int *rc)
+{
+    char word[48];
+
+    if (start) {
+        (void)snprintf(word, sizeof(word), "start %llu", (unsigned long long)records);
+        *rc = trace_tell(mount, word);
+        if (*rc != CLI_OK)
+            return NULL;
+        cli_stop_catch();
+        trace_sleep(seconds);
+    }
+    *rc = trace_tell(mount, "stop");
+    return *rc == CLI_OK ? cli_ctl_read(mount, "trace", rc) : NULL;
+}
+
 /* From here on a file is open for it, if there is to be one. */
 static int trace_take(const struct trace_options *to, struct cli_out *out, const char *mount)
 {
-    char start[48];
     int rc = CLI_OK;
-    char *text;
+    char *text = cli_trace_text(mount, !to->to_stop, to->to_records, to->to_seconds, &rc);
 
-    if (!to->to_stop) {
-        (void)snprintf(start, sizeof(start), "start %llu", (unsigned long long)to->to_records);
-        rc = trace_tell(mount, start);
-        if (rc != CLI_OK)
-            return rc;
-        cli_stop_catch();
-        trace_sleep(to->to_seconds);
-    }
-    rc = trace_tell(mount, "stop");
-    if (rc != CLI_OK)
-        return rc;
-    text = cli_ctl_read(mount, "trace", &rc);
     if (text == NULL)
         return rc;
     rc = trace_save(to, out, text);
@@ -152,12 +153,12 @@ static int trace_run(const struct cli_command *cmd, int argc, char **argv)
         {"seconds", required_argument, NULL, 's'}, {"out", required_argument, NULL, 'o'},
         {"records", required_argument, NULL, 'r'}, {"json", no_argument, NULL, 'j'},
         {"stop", no_argument, NULL, 'x'},          {NULL, 0, NULL, 0}};
-    struct trace_options to = {.to_seconds = TRACE_SECONDS, .to_records = TRC_RECORDS_DEFAULT};
+    struct trace_options to = {.to_seconds = CLI_TRACE_SECONDS, .to_records = TRC_RECORDS_DEFAULT};
     bool given = false;
     int c;
 
     while ((c = cli_getopt(cmd, argc, argv, ":s:o:r:jx", longs)) != -1) {
-        if (c == 's' && !cli_number("--seconds", optarg, 1, TRACE_SECONDS_MAX, &to.to_seconds))
+        if (c == 's' && !cli_number("--seconds", optarg, 1, CLI_TRACE_SECONDS_MAX, &to.to_seconds))
             return CLI_USAGE;
         if (c == 'r' && !cli_number("--records", optarg, TRC_RECORDS_MIN, TRC_RECORDS_MAX, &to.to_records))
             return CLI_USAGE;

@@ -15,7 +15,8 @@ void dd_trace_sent(const struct dd_unit *un, const struct dd_cmd *cmd)
     const struct buf *bp = cmd->cmd_bp;
 
     TRCHKL5T(HKWD_DD_SEND, un->un_devno, (uintptr_t)sc, trc_pack(cdb, 8), trc_pack(cdb + 8, 8),
-             TRC_COMMAND(sc->bufstruct.b_bcount, bufs, sc->q_tag_msg, sc->scsi_command.scsi_length));
+             TRC_COMMAND(sc->bufstruct.b_bcount, bufs, sc->q_tag_msg, sc->scsi_command.scsi_length) |
+                 (sc->bufstruct.b_flags & B_READ ? TRC_DATA_IN : 0));
     for (uint32_t i = 0; i < bufs; i++, bp = bp->av_forw)
         TRCHKL3T(HKWD_DD_CARRY, un->un_devno, (uintptr_t)sc, (uintptr_t)bp);
 }

@@ -27,6 +27,7 @@
 #include <sys/trchkid.h>
 
 #define TRACE_LANES        1024u /* more at once share the last one */
+#define TRACE_FAILED       4096u /* more than a mount has commands at its disks */
 #define TRACE_LUN_PID      1000u /* disk i is process 1 + i, its LUN this much more */
 #define TRACE_TID_INSTANTS 1u
 #define TRACE_TID_COMMANDS 10u
@@ -46,6 +47,11 @@ struct trace_open {
     uint64_t o_done[3];             /* result, SCSI status, residual */
 };
 
+/* A command that came back with an error: what it was is known only when its sense has been fetched. */
+struct trace_failed {
+    uint64_t f_key, f_number; /* address of the sc_buf, what it stands for in the output */
+};
+
 struct trace_out {
     FILE *t_f;
     struct scp *t_scp;
@@ -53,6 +59,8 @@ struct trace_out {
     bool t_comma;
     struct trace_open *t_open;
     size_t t_nopen, t_room;
+    struct trace_failed t_failed[TRACE_FAILED]; /* the last ones, a ring */
+    uint64_t t_nfailed;
     uint64_t t_rule[3]; /* of the rule that waits for what was done */
     bool t_lane[SCP_DISKS_MAX][TRACE_KINDS][TRACE_LANES];
     unsigned t_lanes[SCP_DISKS_MAX][TRACE_KINDS]; /* ever used */
@@ -254,7 +262,8 @@ static void trace_end(struct trace_out *t, struct trace_open *o, const struct tr
         trace_command(t, o);
     }
     if (o->o_kind == TRACE_COMMAND)
-        fprintf(t->t_f, ",\"requests\":%u", (unsigned)(o->o_begin.tr_data[4] >> 16 & 0xffffu));
+        fprintf(t->t_f, ",\"requests\":%u,\"in\":%s", (unsigned)(o->o_begin.tr_data[4] >> 16 & 0x7fffu),
+                o->o_begin.tr_data[4] & TRC_DATA_IN ? "true" : "false");
     fprintf(t->t_f, ",\"thread\":%" PRIu64, o->o_begin.tr_thread);
     if (r == NULL)
         fprintf(t->t_f, ",\"unfinished\":true");
@@ -269,6 +278,8 @@ static void trace_end(struct trace_out *t, struct trace_open *o, const struct tr
     fprintf(t->t_f, "}}");
     if (o->o_kind == TRACE_LUN)
         trace_chip(t, o, end_ns);
+    if (o->o_kind == TRACE_COMMAND && r != NULL && r->tr_data[2] != 0)
+        t->t_failed[t->t_nfailed++ % TRACE_FAILED] = (struct trace_failed){o->o_key, o->o_number};
     trace_forget(t, o);
 }
 
@@ -304,6 +315,15 @@ static void trace_instant(struct trace_out *t, const struct trc_rec *r, unsigned
     fprintf(t->t_f, ",\"s\":\"t\",\"cat\":\"%s\",\"name\":\"%s%s\",\"args\":{", cat, a, b);
 }
 
+/* Which command that has come back is this? The latest at that address; 0: not known. */
+static uint64_t trace_failed(const struct trace_out *t, uint64_t key)
+{
+    for (uint64_t n = t->t_nfailed; n > 0 && n + TRACE_FAILED > t->t_nfailed; n--)
+        if (t->t_failed[(n - 1) % TRACE_FAILED].f_key == key)
+            return t->t_failed[(n - 1) % TRACE_FAILED].f_number;
+    return 0;
+}
+
 /* A rule and what was done about it. */
 static void trace_act(struct trace_out *t, const struct trc_rec *r, unsigned disk)
 {
@@ -320,8 +340,9 @@ static void trace_act(struct trace_out *t, const struct trc_rec *r, unsigned dis
     trace_event(t, "i", trace_pid(disk, TRACE_COMMAND), TRACE_TID_INSTANTS, r->tr_ns);
     fprintf(t->t_f,
             ",\"s\":\"t\",\"cat\":\"recovery\",\"name\":\"%s: %s\",\"args\":{\"rule\":\"%s\",\"did\":\"%s\""
-            ",\"errno\":%u,\"sense\":\"%x/%02x/%02x\"}}",
-            (char *)rule, (char *)did, (char *)rule, (char *)did, (unsigned)(word >> 32),
+            ",\"command\":%" PRIu64 ",\"errno\":%u,\"sense\":\"%x/%02x/%02x\"}}",
+            (char *)rule, (char *)did, (char *)rule, (char *)did, trace_failed(t, r->tr_data[1]),
+            (unsigned)(word >> 32),
             (unsigned)(word >> 16 & 0xffu), (unsigned)(word >> 8 & 0xffu), (unsigned)(word & 0xffu));
 }
 

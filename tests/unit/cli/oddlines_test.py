@@ -42,17 +42,19 @@ NUMBERS = [("mount", "--threads", ["--disk", "good.img", "mnt"]),
            ("copy", "--block", ["good.img", "new"]), ("copy", "-b", ["good.img", "new"]),
            ("copy", "--depth", ["good.img", "new"]), ("verify", "--seed", ["good.img"]),
            ("verify", "--block", ["good.img"]), ("verify", "-d", ["good.img"]),
-           ("bench", "--block", ["good.img"]), ("bench", "--depth", ["good.img"]),
+           ("capture", "--seconds", ["--out", "c", "mnt"]), ("bench", "--block", ["good.img"]),
+           ("bench", "--depth", ["good.img"]),
            ("bench", "--time", ["good.img"]), ("bench", "-t", ["--disk", "null:1G"])]
 # What such an option takes, which the message says whatever was wrong.
 RANGES = {"--threads": "1 to 1024", "--max-transfer": "a multiple of 4096 from 65536 to 1048576",
-          "--timeout": "1 to 86400", "-t": " to ", "--block": "a multiple of ", "-b": "from 4096 to 67108864",
+          "--timeout": "1 to 86400", "--seconds": "1 to 3600", "-t": " to ",
+          "--block": "a multiple of ", "-b": "from 4096 to 67108864",
           "--depth": "1 to 256", "-d": "1 to 256", "--seed": "0 to ", "--time": "1 to 3600"}
 LONG_OF = {"-t": {"umount": "--timeout", "bench": "--time"}, "-b": {"copy": "--block"},
            "-d": {"verify": "--depth"}}
 WITH_DISK = [("mount", ["mnt"]), ("info", []), ("stat", []), ("verify", []), ("bench", [])]
 COMMANDS = ["mount", "umount", "list", "info", "stat", "errlog", "inject", "load", "copy", "verify", "bench",
-            "sg"]
+            "sg", "capture", "replay"]
 TWICE = [
     ("mount", ["-f", "-f"], "--foreground"),
     ("mount", ["--threads", "1", "--threads", "2"], "--threads 2"),
@@ -135,6 +137,16 @@ PLAIN = [
     (["info", "--disk", "empty.img"], "empty.img"),
     (["info", "--disk", "mnt"], "mnt"),
     (["info", "--disk", "fifo"], "fifo"),
+    (["capture", "mnt"], "--out FILE is missing"),
+    (["capture", "--out", "c", "mnt", "hdisk0", "hdisk1"], "too many"),
+    (["capture", "--out", "c", "mnt", "rhdisk0"], "hdisk0"),
+    (["capture", "--out", "c", "mnt"], "mnt"),
+    (["replay", "good.img"], "--disk"),
+    (["replay", "--disk", "ram:1M", "good.img"], "good.img: line 1"),
+    (["replay", "--disk", "ram:1M", "empty.img"], "empty.img: line 1"),
+    (["replay", "--disk", "ram:1M", "fifo"], "fifo"),
+    (["replay", "--disk", "ram:1M", "mnt"], "mnt"),
+    (["replay", "--disk", "ram:1M", "no.jsonl"], "no.jsonl"),
     (["sg", "--disk", "missing.img", "true"], "missing.img: no such file; create it"),
 ]
 

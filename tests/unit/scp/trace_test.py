@@ -31,7 +31,7 @@ def test_one_write(events, flows):
     assert command["name"] == "WRITE 16+8" and command["dur"] == MS, command
     assert args["cdb"] == "0a0000100800" and args["opcode"] == 0x0a and args["blocks"] == 8, args
     assert args["bytes"] == 4096 and args["requests"] == 1, args
-    assert args["errno"] == 0 and args["resid"] == 0, args
+    assert args["errno"] == 0 and args["resid"] == 0 and args["in"] is False, args
     assert args["status"] == [0, 0, 0, 0] and args["tag"] == 0x20, args
     assert request["name"] == "write 16" and request["dur"] == MS, request
     assert request["args"]["bytes"] == 4096, request
@@ -66,6 +66,8 @@ def test_an_error_and_its_recovery(events, flows):
     assert tc.inside(first, request) and tc.inside(second, request) and request["args"]["errno"] == 0, request
     rule = one([i for i in tc.of(events, "recovery") if "rule" in i["args"]])
     assert rule["name"] == "medium error: retried" and rule["args"]["sense"] == "3/11/00", rule
+    assert rule["args"]["command"] == first["args"]["command"], rule
+    assert first["args"]["in"] is True and sense["args"]["in"] is True, (first, sense)
     assert rule["ph"] == "i" and rule["ts"] == sense["end"] and rule["args"]["errno"] == 0, rule
     states = [i["name"] for i in tc.of(events, "recovery") if "state" in i["args"]]
     assert states == ["recovery: begins", "recovery: request sense", "recovery: resume queue",
