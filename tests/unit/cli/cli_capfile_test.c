@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include "../test_main.h"
 
+#include <unistd.h>
+
 #include "cli/cli_capfile.h"
 
 #define HEAD "{\"scpair_capture\":1,\"disks\":[\"hdisk0\",\"hdisk1\"],\"commands\":1,\"lost\":0}"
@@ -176,6 +178,27 @@ START_TEST(test_every_byte_may_be_another)
 }
 END_TEST
 
+/* A first line that blanks make so long: read, or refused for that and no other reason. */
+START_TEST(test_lines_have_a_longest)
+{
+    char path[] = "/tmp/capfile.XXXXXX";
+    struct cap_file cf;
+    int fd = mkstemp(path);
+    FILE *f = fdopen(fd, "w+");
+
+    ck_assert(f != NULL);
+    for (unsigned more = 0; more < 2; more++) {
+        rewind(f);
+        ck_assert_int_eq(fprintf(f, "%-*s\n", (int)(CAP_LINE_MAX - 1 + more), HEAD), CAP_LINE_MAX + more);
+        ck_assert_int_eq(fflush(f), 0);
+        ck_assert_int_eq(cap_open(&cf, path), more == 0 ? CLI_OK : CLI_USAGE);
+        cap_close(&cf);
+    }
+    (void)fclose(f);
+    (void)unlink(path);
+}
+END_TEST
+
 static Suite *capfile_suite(void)
 {
     Suite *s = suite_create("cli_capfile");
@@ -185,6 +208,7 @@ static Suite *capfile_suite(void)
     tcase_add_test(tc, test_a_first_line_that_is_none);
     tcase_add_test(tc, test_a_command_that_is_none);
     tcase_add_test(tc, test_every_byte_may_be_another);
+    tcase_add_test(tc, test_lines_have_a_longest);
     suite_add_tcase(s, tc);
     return s;
 }
