@@ -134,6 +134,46 @@ bool ad_push_begin_locked(struct ad_lun *lun, struct ad_list *out)
     return true;
 }
 
+/* Hand one to its owner. No lock held. */
+static inline void ad_push_one(struct ad_adapter *adp, struct sc_buf *sb)
+{
+    if (SC_UNLIKELY(sb->resvd1 != NULL)) {
+        if (sb->bufstruct.b_iodone == ad_event_told) { /* not a request */
+            iodone(&sb->bufstruct);
+            return;
+        }
+        ad_gather_release(adp, sb);
+    }
+    AD_TRACE_PUSH(sb);
+    iodone(&sb->bufstruct);
+}
+
+/*
+ * The same for a list of a chip that takes several at once: what comes from inside is started, and what the
+ * owners do once for all of them is done, when all have been told. The plug is ours even if the thread has
+ * one: that one ends after lun_pushing does, so others could overtake, and the thread may be polling because
+ * it waits for these very requests (kern_poll.c).
+ */
+__attribute__((noinline)) static void ad_push_batch(struct ad_adapter *adp, struct ad_list *l)
+{
+    struct shim_self *self = shim_self();
+    struct kern_plug *outer = self->self_plug;
+    struct kern_plug plug;
+    struct sc_buf *sb;
+
+    self->self_plug = NULL;
+    kern_plug_begin(&plug);
+    while ((sb = ad_list_take(l)) != NULL) {
+        if (l->l_head != NULL)
+            sb->bufstruct.b_flags |= B_MORE_DONE;
+        else
+            sb->bufstruct.b_flags &= ~(uint32_t)B_MORE_DONE;
+        ad_push_one(adp, sb);
+    }
+    kern_plug_end(&plug);
+    self->self_plug = outer;
+}
+
 /*
  * Hand requests to their owners, oldest first. After iodone a request is not touched again. The one
  * place where a software gather's copy is given back, since every request that was taken in leaves
@@ -141,25 +181,14 @@ bool ad_push_begin_locked(struct ad_lun *lun, struct ad_list *out)
  */
 void ad_push(struct ad_adapter *adp, struct ad_list *l)
 {
-    struct kern_plug plug;
     struct sc_buf *sb;
 
-    /* What comes from inside is started when all have been told. */
-    if (SC_UNLIKELY(adp->adp_batches))
-        kern_plug_begin(&plug);
-    while ((sb = ad_list_take(l)) != NULL) {
-        if (SC_UNLIKELY(sb->resvd1 != NULL)) {
-            if (sb->bufstruct.b_iodone == ad_event_told) { /* not a request */
-                iodone(&sb->bufstruct);
-                continue;
-            }
-            ad_gather_release(adp, sb);
-        }
-        AD_TRACE_PUSH(sb);
-        iodone(&sb->bufstruct);
+    if (SC_UNLIKELY(adp->adp_batches)) {
+        ad_push_batch(adp, l);
+        return;
     }
-    if (SC_UNLIKELY(adp->adp_batches))
-        kern_plug_end(&plug);
+    while ((sb = ad_list_take(l)) != NULL)
+        ad_push_one(adp, sb);
 }
 
 /* They have them. Locks: lun_lock. */

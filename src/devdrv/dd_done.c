@@ -7,6 +7,12 @@
  * lock, the loop in dd_start.c pushes them with iodone. A submitter that reacts to its completion therefore
  * finds everything its request used free again (XEN-01).
  *
+ * An adapter driver that gives back a list says so (B_MORE_DONE) and has a plug (kern_plug.c) around it. Then
+ * the first of the list takes its thread's slot and leaves it open, the others add themselves without a lock,
+ * and the plug's end does both steps once for all. An error is never the first, it is looked at at once; one
+ * that comes later is noted, as from inside the loop. Rejected: a list under un_lock, which is a lock per
+ * command again; to hold back without B_MORE_DONE, since the plug may be that of somebody who submits.
+ *
  * A short transfer without B_ERROR is not an error: bufs before the point where it stopped are complete, the
  * rest carry the residual.
  *
@@ -113,6 +119,51 @@ void dd_done_other_locked(struct dd_unit *un, struct dd_cmd *cmd)
     }
 }
 
+/* The adapter driver has given back its list. Context: that of the iodone calls; no lock held. */
+static void done_unplugged(void *arg)
+{
+    struct dd_unit *un = arg;
+    struct dd_plug *plug = dd_plug_mine(un);
+    uintptr_t me;
+    int old;
+
+    KASSERT(plug);
+    me = dd_plug_shut(plug);
+    old = disable_lock(INTIODONE, &un->un_lock);
+    dd_run_plugged(un, plug, me, old);
+}
+
+/*
+ * More come at once: leave it to the end of the list. False: not possible, nothing has happened.
+ * Context: completion; never sleeps. Locks: none held.
+ */
+static bool done_hold(struct dd_unit *un, struct dd_cmd *cmd)
+{
+    const uintptr_t me = dd_plug_self();
+    struct dd_plug *plug = dd_plug_slot(un, me);
+    uintptr_t nobody = DD_PLUG_FREE;
+
+    shim_sched_point();
+    if (SC_UNLIKELY(!atomic_compare_exchange_strong_explicit(&plug->pl_holder, &nobody, DD_PLUG_HELD,
+                                                             memory_order_seq_cst, memory_order_relaxed)))
+        return false;
+    if (SC_UNLIKELY(kern_plug_join(done_unplugged, un) == KERN_PLUG_NONE)) {
+        dd_plug_drop(un, plug);
+        return false;
+    }
+    plug->pl_again = false;
+    dd_plug_done(plug, cmd);
+    dd_plug_open(plug, me);
+    return true;
+}
+
+/* Its thread is not in the driver. Out of line: who is shall not pay for this. */
+__attribute__((noinline)) static void done_outside(struct dd_unit *un, struct dd_cmd *cmd)
+{
+    if ((cmd->cmd_sc.bufstruct.b_flags & (B_MORE_DONE | B_ERROR)) != B_MORE_DONE || !done_hold(un, cmd))
+        dd_run_done(un, cmd);
+}
+
 /*
  * b_iodone of every sc_buf the driver sends. The outermost entry on this stack does the work: see
  * dd_strategy.c, "Plug".
@@ -132,7 +183,7 @@ void dd_done(struct buf *bp)
     if (SC_UNLIKELY(cmd->cmd_time_ns != 0))
         cmd->cmd_time_ns = kern_now_ns() - cmd->cmd_time_ns + 1u;
     if (!plug) {
-        dd_run_done(un, cmd);
+        done_outside(un, cmd);
         return;
     }
     if (SC_UNLIKELY(bp->b_flags & B_ERROR))

@@ -269,6 +269,52 @@ START_TEST(test_a_plug_is_one_batch)
 }
 END_TEST
 
+static unsigned list_more, list_told;
+
+static void list_over(void *arg)
+{
+    (void)arg;
+    ck_assert_uint_eq(list_more, 5);
+    ck_assert(fake_lun->lun_pushing); /* others cannot overtake */
+    list_told++;
+}
+
+/* Owners of a list: each says whether more come, and the first wants something. */
+static void list_then(struct req *r)
+{
+    list_more += (r->sb.bufstruct.b_flags & B_MORE_DONE) != 0;
+    ck_assert_int_eq((r->sb.bufstruct.b_flags & B_MORE_DONE) != 0, r->order < 6);
+    if (r == &q[0])
+        req_send(&q[20]);
+    ck_assert_int_ne(kern_plug_join(list_over, &list_more), KERN_PLUG_NONE);
+    ck_assert_uint_eq(fake.starts, 6); /* not while the others have not been told */
+}
+
+/* A list has a plug of its own, which ends with it: who has the thread's may wait for these very requests. */
+START_TEST(test_a_list_in_a_plug)
+{
+    struct kern_plug plug;
+
+    list_more = list_told = 0;
+    batch_up(&fake_batch_ops, true);
+    for (unsigned i = 0; i < 6; i++) {
+        q[i].then = list_then;
+        req_send(&q[i]);
+    }
+    q[5].sb.bufstruct.b_flags |= B_MORE_DONE; /* left there by somebody */
+    ck_assert_uint_eq(fake.starts, 6);
+    kern_plug_begin(&plug);
+    fake_end_list(6);
+    ck_assert_uint_eq(list_told, 1);
+    ck_assert_uint_eq(fake.starts, 7);
+    ck_assert_ptr_eq(shim_self()->self_plug, &plug);
+    kern_plug_end(&plug);
+    fake_end_list(1);
+    ck_assert(came(&q[20], 0));
+    fake_down();
+}
+END_TEST
+
 /* A queue that is long enough is not left alone. */
 START_TEST(test_a_plug_has_a_bound)
 {
@@ -687,6 +733,7 @@ int main(int argc, char **argv)
     suite_add_tcase(s, t);
     t = tcase_create("plug");
     tcase_add_test(t, test_a_plug_is_one_batch);
+    tcase_add_test(t, test_a_list_in_a_plug);
     tcase_add_test(t, test_a_plug_has_a_bound);
     tcase_add_test(t, test_others_start_what_a_plug_leaves);
     tcase_add_test(t, test_AIX_26_a_plugged_thread_halts_and_stops);
