@@ -369,6 +369,7 @@ struct ad_recovery {
     uint8_t rec_round;             /* enum ad_round */
     uint8_t rec_rung;              /* the strongest of this round */
     bool rec_lost;                 /* it is for what nothing brings back */
+    bool rec_unasked;              /* somebody stayed on his way to the chip: the adapter was not reset */
     bool rec_blind;                /* nobody will tell that a reset of this round has ended */
     bool rec_reset;                /* something has been reset in this round */
     uint32_t rec_luns[SC_IDS_MAX]; /* LUNs to reset */

@@ -21,7 +21,8 @@
  *   NONE    nothing is overdue, or what is has to wait (see *Lost*)
  *   DRAIN   LUNs in the scope are gated (AD_GATE_RESET): nothing new is started there. What is on its way
  *           to the chip arrives first, else nobody could say on which side of the reset it was. After a stage
- *           the round goes on all the same, but not with an adapter reset: it counts as failed.
+ *           the round goes on all the same, but not with an adapter reset: it counts as failed, and a chip
+ *           that was not cut off for that is asked again AD_ADAPTER_NS later.
  *   STAGE   what is at the chip is marked (AD_CMD_HIT), and the chip is asked. Over when everything marked is
  *           back and no reset is left that will tell its end; or when all have told it, or failed; or when
  *           time is up. What is still missing is overdue now.

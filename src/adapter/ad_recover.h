@@ -33,7 +33,7 @@ bool ad_scope_overdue(struct ad_adapter *adp);
 uint32_t ad_scope_missing(struct ad_adapter *adp);
 /* The chip is about to be asked; the stage is over. */
 void ad_scope_mark(struct ad_adapter *adp);
-void ad_scope_unmark(struct ad_adapter *adp);
+void ad_scope_unmark(struct ad_adapter *adp, uint64_t now);
 /* Every LUN's word why it is out of service: those bits away, these to it. */
 void ad_offline_set(struct ad_adapter *adp, uint8_t away, uint8_t to, uint32_t ids);
 /* Is there a reset whose end is still to be told? */

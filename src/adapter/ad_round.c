@@ -104,7 +104,7 @@ static bool ad_round_begin(struct ad_adapter *adp, uint64_t now)
     const enum ad_rung top = ad_round_collect(adp, now, &when);
 
     rec->rec_rung = (uint8_t)top;
-    rec->rec_blind = rec->rec_reset = false;
+    rec->rec_blind = rec->rec_reset = rec->rec_unasked = false;
     for (unsigned id = 0; id < SC_IDS_MAX; id++) {
         if (rec->rec_ids & (1u << id))
             rec->rec_luns[id] = 0;
@@ -165,7 +165,8 @@ static bool ad_round_drain(struct ad_adapter *adp, uint64_t now)
     rec->rec_round = AD_ROUND_STAGE;
     rec->rec_until_ns = now + (rec->rec_rung == AD_RUNG_ADAPTER ? AD_ADAPTER_NS : AD_STAGE_NS);
     ad_scope_mark(adp);
-    if (rec->rec_rung == AD_RUNG_ADAPTER && starting)
+    rec->rec_unasked = rec->rec_rung == AD_RUNG_ADAPTER && starting;
+    if (rec->rec_unasked)
         rec->rec_error = EBUSY; /* nobody could say what the chip has let go of */
     else
         ad_round_ask(adp);
@@ -199,7 +200,7 @@ static bool ad_round_stage(struct ad_adapter *adp, uint64_t now)
         ad_adapter_anew(adp);
     else if (adapter)
         ad_adapter_off(adp);
-    ad_scope_unmark(adp);
+    ad_scope_unmark(adp, now);
     rec->rec_round = AD_ROUND_SETTLE;
     rec->rec_until_ns = rec->rec_reset ? now + adp->adp_settle_ns : now;
     return true;

@@ -128,8 +128,11 @@ void ad_scope_mark(struct ad_adapter *adp)
     }
 }
 
-/* The stage is over: what has not come back is overdue, and this rung has been tried for it. */
-void ad_scope_unmark(struct ad_adapter *adp)
+/*
+ * The stage is over: what has not come back is overdue, and this rung has been tried for it. A chip that was
+ * not asked is asked when others have had their turn.
+ */
+void ad_scope_unmark(struct ad_adapter *adp, uint64_t now)
 {
     const uint8_t rung = adp->adp_rec.rec_lost ? AD_RUNG_LOST : adp->adp_rec.rec_rung;
 
@@ -148,8 +151,12 @@ void ad_scope_unmark(struct ad_adapter *adp)
             if (cmd->cmd_stage != AD_STAGE_OVERDUE)
                 ad_recover_overdue_locked(lun, cmd);
         }
-        if (lun->lun_overdue != 0 && lun->lun_rung < rung)
-            lun->lun_rung = rung;
+        if (lun->lun_overdue != 0 && lun->lun_rung < rung) {
+            if (!adp->adp_rec.rec_unasked)
+                lun->lun_rung = rung;
+            if (rung != AD_RUNG_LOST) /* which has the time of the next bus reset there */
+                lun->lun_again_ns = adp->adp_rec.rec_unasked ? now + AD_ADAPTER_NS : 0;
+        }
         shim_lock_exit(&lun->lun_lock);
     }
 }

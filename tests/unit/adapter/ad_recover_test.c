@@ -546,6 +546,40 @@ START_TEST(test_an_adapter_is_not_reset_while_a_command_is_on_its_way)
 }
 END_TEST
 
+/* Far longer than a round waits. */
+static void stays_for_long(struct fake *f, struct ad_xfer *xfer)
+{
+    (void)xfer;
+    f->on_start = NULL;
+    shim_det_run(since + RUNG(4) + 2 * AD_STAGE_NS + 2 * AD_ADAPTER_NS);
+    ck_assert_str_eq(f->asked, "L3.0 T3 B");
+    ck_assert_uint_eq(r[0].done, 0);
+}
+
+/* A chip that cannot be cut off was never asked: it is, as soon as the other one has arrived. */
+START_TEST(test_an_adapter_reset_that_had_to_wait_is_not_forgotten)
+{
+    struct ad_hw_ops ops = fake_full_ops;
+
+    ops.isolate = NULL;
+    up(&ops, 1);
+    ck_assert_int_eq(fp_ioctl(fake_fp, SCIOSTART, SC_ARG(4, 0), 0), 0);
+    send(0, 0, 5);
+    run_to(RUNG(2) + AD_NS_PER_S);
+    fake.on_start = stays_for_long;
+    req_init(&r[1]);
+    r[1].sb.scsi_command.scsi_id = 4;
+    req_send(&r[1]);
+    ck_assert_uint_eq(r[0].done, 0);
+    run_s((AD_ADAPTER_NS + AD_STAGE_NS) / AD_NS_PER_S);
+    ck_assert_str_eq(fake.asked, "L3.0 T3 B A");
+    came_back(&r[0], SC_CMD_TIMEOUT);
+    came_back(&r[1], SC_SCSI_BUS_RESET);
+    ck_assert_uint_eq(fake_lun->lun_again_ns, 0);
+    fake_down();
+}
+END_TEST
+
 /* When it arrives in time, the round goes on at once. */
 static void arrives(struct fake *f, struct ad_xfer *xfer)
 {
@@ -619,6 +653,7 @@ static Suite *ad_recover_suite(void)
     tcase_add_test(rungs, test_a_reset_under_way_keeps_its_scope);
     tcase_add_test(rungs, test_what_a_reset_hits_has_to_come_back);
     tcase_add_test(rungs, test_an_adapter_is_not_reset_while_a_command_is_on_its_way);
+    tcase_add_test(rungs, test_an_adapter_reset_that_had_to_wait_is_not_forgotten);
     tcase_add_test(rungs, test_a_round_begins_when_what_was_on_its_way_has_arrived);
     tcase_add_test(rungs, test_NB_02_the_recovery_without_a_timer);
     tcase_add_test(ends, test_a_lun_that_needed_an_adapter_reset_is_out_of_service);
