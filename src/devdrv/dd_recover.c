@@ -24,6 +24,9 @@
  * each time for as long as has been waited so far, at most dd_busy_ms (dd_qfull_ms). What bounds this is the
  * time waited in all: retries x dd_busy_ms (DD_QFULL_WAITS x dd_qfull_ms), which is as long a pause as ever,
  * without stopping everything for a second because of one BUSY. A try that a completion ended counts as 1 ms.
+ * So a retry of BUSY is a dd_busy_ms of waiting, whatever the answers in it; when they are gone it is EBUSY.
+ * (NB-17. Rejected: a retry and a whole dd_busy_ms for each answer; of 32 reads, with five BUSY a second
+ * among them, some then failed.)
  *
  * After a reset the device may not answer selection yet. SC_DELAY_CMD has the adapter wait for that (a
  * second, ad_delay_ms), but nearly every device answers at once, with an attention. So the first command
