@@ -183,8 +183,12 @@ void ad_recover(struct ad_adapter *adp)
         return;
     }
     if (dq->dq_on && !ad_donq_is_me(dq)) {
+        adp->adp_runners++; /* who tells the end of a reset has no LUN that keeps the thread here */
         shim_lock_exit(&adp->adp_lock);
         ad_donq_look(dq);
+        shim_lock_enter(&adp->adp_lock);
+        adp->adp_runners--;
+        shim_lock_exit(&adp->adp_lock);
         return;
     }
     rec->rec_running = true;
@@ -280,7 +284,7 @@ void ad_recover_quiesce(struct ad_adapter *adp)
     do {
         shim_lock_enter(&adp->adp_lock);
         rec->rec_gone = true;
-        running = rec->rec_running;
+        running = rec->rec_running || adp->adp_runners != 0; /* or on his way to wake the thread */
         shim_lock_exit(&adp->adp_lock);
         if (shim_timer_cancel(&rec->rec_timer) == SHIM_CANCEL_RUNNING)
             running = true;

@@ -172,6 +172,23 @@ static void run_detached(const struct det_strategy *st, uint64_t seed)
     small_down();
 }
 
+/* The adapter has a thread, and goes while its chip tells the end of the reset that brought all back. */
+static void run_detached_told(const struct det_strategy *st, uint64_t seed)
+{
+    small_chip_prepare();
+    chip.ch_heeds = SMALL_RESET_LUN;
+    chip.ch_reset_ns = SECOND;
+    small_host(st, seed);
+    shim_det_tunable_set("ad_thread", 1);
+    small_attach();
+    began = shim_now_ns();
+    lose(0, 0);
+    small_wait_done(1);
+    SCHED_CHECK(fp_close(small_fp) == 0, "close failed");
+    small_fp = NULL;
+    small_down();
+}
+
 /* ---------------------------------------------------------------- many LUNs */
 
 static void run_coalesce(const struct det_strategy *st, uint64_t seed)
@@ -379,6 +396,8 @@ static const struct sched_program programs[] = {
     {"ladder-stop-cut", "SCIOSTOP while the chip is cut off", run_stopped_cut, false, NULL},
     {"ladder-detach", "close and detach at the end of the settle time", run_detached, false, NULL},
     {"ladder-detach-interrupt", "the same, timers on top of a thread", run_detached, true, NULL},
+    {"ladder-detach-told", "detach while the end of a reset is told, with the adapter's thread",
+     run_detached_told, false, NULL},
     {"coalesce", "eight LUNs of one id cost one target reset", run_coalesce, false, NULL},
     {"ladder-neighbour", "a neighbour's command on its way when the bus is reset", run_neighbour, false,
      NULL},
