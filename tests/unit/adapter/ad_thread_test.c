@@ -180,7 +180,8 @@ START_TEST(test_NB_13_an_error_is_told_by_the_thread)
     ck_assert_uint_eq(sent[0].ctx, SHIM_CTX_COMPLETION);
     ck_assert_int_eq(sent[0].r.sb.bufstruct.b_error, EIO);
     ck_assert_uint_eq(stats().thread_wakes, 1);
-    fake_end(0); /* was at the device: ends well, where it arrives */
+    all_asleep(); /* as long as it calls iodone of this LUN it does so for everybody */
+    fake_end(0);  /* was at the device: ends well, where it arrives */
     wait_for(&told);
     ck_assert(pthread_equal(sent[1].where, pthread_self()));
     down();
