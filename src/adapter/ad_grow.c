@@ -7,7 +7,9 @@
  * SCIOSTART, when the LUNs that are started want more credits than there are: a process asks, which may
  * sleep, and it is known then how many are wanted; later nobody is there who may sleep. While the chip is
  * asked all LUNs of the adapter are frozen (AD_FRZ_GROW) and nothing is on its way to it; they are thawed
- * afterwards whatever it has said. One asks at a time; who comes second waits. Rejected: growing when a
+ * afterwards whatever it has said. One LUN starts at a time, from here until its queue runs, and who comes
+ * second waits: else a LUN that has passed here would start its first command while the chip is asked for the
+ * next one, and who asks next would freeze what the last one has yet to thaw. Rejected: growing when a
  * credit is missing. A request that finds none waits for one in use, and would gain nothing by waiting for
  * the chip instead.
  *
@@ -68,18 +70,43 @@ static void ad_grow_drain(struct ad_adapter *adp)
 }
 
 /*
- * A LUN that is about to start wants that many credits: ask the chip if there are fewer than all want
- * together. Context: process. Locks: none. (NB-06)
+ * SCIOSTART begins, on an adapter whose chip may grow: one at a time. Context: process. Locks: none. False:
+ * nobody grows here, or somebody has been at it for so long that this one goes without.
  */
-void ad_grow(struct ad_adapter *adp, uint32_t want)
+bool ad_grow_begin(struct ad_adapter *adp)
 {
     const uint64_t until = shim_now_ns() + AD_FREEZE_NS;
     event_t never = EVENT_NULL;
+    bool mine;
+
+    if (adp->adp_ops->grow == NULL)
+        return false;
+    shim_lock_enter(&adp->adp_lock);
+    while (adp->adp_growing && shim_now_ns() < until)
+        (void)e_timedsleep(&never, &adp->adp_lock, AD_NS_PER_MS);
+    mine = !adp->adp_growing;
+    adp->adp_growing = true;
+    shim_lock_exit(&adp->adp_lock);
+    return mine;
+}
+
+/* It has started its LUN, or has not: the next one. After ad_grow_begin() has said true. */
+void ad_grow_end(struct ad_adapter *adp)
+{
+    shim_lock_enter(&adp->adp_lock);
+    adp->adp_growing = false;
+    shim_lock_exit(&adp->adp_lock);
+}
+
+/*
+ * A LUN that is about to start wants that many credits: ask the chip if there are fewer than all want
+ * together. Context: process, between ad_grow_begin() and ad_grow_end(). Locks: none. (NB-06)
+ */
+void ad_grow(struct ad_adapter *adp, uint32_t want)
+{
     uint32_t all = want, now;
     bool ask;
 
-    if (adp->adp_ops->grow == NULL)
-        return;
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_lun_at(adp, i);
 
@@ -90,12 +117,9 @@ void ad_grow(struct ad_adapter *adp, uint32_t want)
         shim_lock_exit(&lun->lun_lock);
     }
     shim_lock_enter(&adp->adp_lock);
-    while (adp->adp_growing && shim_now_ns() < until)
-        (void)e_timedsleep(&never, &adp->adp_lock, AD_NS_PER_MS);
     if (all > adp->adp_credits_most)
         all = adp->adp_credits_most;
-    ask = all > adp->adp_credits && !adp->adp_growing;
-    adp->adp_growing = adp->adp_growing || ask;
+    ask = all > adp->adp_credits;
     shim_lock_exit(&adp->adp_lock);
     if (!ask)
         return;
@@ -109,7 +133,6 @@ void ad_grow(struct ad_adapter *adp, uint32_t want)
         adp->adp_credits++;
         ad_credit_give_locked(adp);
     }
-    adp->adp_growing = false;
     shim_lock_exit(&adp->adp_lock);
     ad_grow_freeze(adp, false);
     ad_serve(adp);

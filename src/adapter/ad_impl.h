@@ -437,7 +437,7 @@ struct ad_adapter {
     uint32_t adp_credits;         /* all */
     uint32_t adp_credits_free;    /* in the pool */
     uint32_t adp_credits_most;    /* as far as they may grow; constant */
-    bool adp_growing;             /* the chip is being asked */
+    bool adp_growing;             /* a LUN is being started, for which the chip may be asked for more */
     struct ad_lun *adp_wait_head; /* LUNs without a credit, oldest first */
     struct ad_lun *adp_wait_tail;
     struct ad_target adp_targets[SC_IDS_MAX];
@@ -753,6 +753,8 @@ const char *ad_tags_check_locked(const struct ad_lun *lun);
 
 /* ---------------------------------------------------------------- ad_grow.c */
 
+bool ad_grow_begin(struct ad_adapter *adp);
+void ad_grow_end(struct ad_adapter *adp);
 void ad_grow(struct ad_adapter *adp, uint32_t want);
 void ad_openings_set_locked(struct ad_lun *lun);
 int ad_power_locked(struct ad_adapter *adp, bool on);

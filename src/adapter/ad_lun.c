@@ -73,10 +73,13 @@ int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned no, long owner)
 {
     struct ad_lun *lun;
     int error = EIO;
+    bool grows;
 
     if (id >= adp->adp_caps.cap_ids || no >= adp->adp_caps.cap_luns || id == adp->adp_caps.cap_adapter_id)
         return EINVAL;
-    ad_grow(adp, adp->adp_openings + 1u);
+    grows = ad_grow_begin(adp);
+    if (grows)
+        ad_grow(adp, adp->adp_openings + 1u);
     shim_lock_enter(&adp->adp_open_lock);
     lun = ad_lun_find(adp, id, no);
     if (lun == NULL)
@@ -110,6 +113,8 @@ int ad_lun_start(struct ad_adapter *adp, unsigned id, unsigned no, long owner)
         shim_lock_exit(&lun->lun_lock);
     }
     shim_lock_exit(&adp->adp_open_lock);
+    if (grows)
+        ad_grow_end(adp);
     return error;
 }
 

@@ -19,7 +19,8 @@
 
 static const struct small_group *const groups[] = {
     &small_park, &small_nest,    &small_turn, &small_queue, &small_lane, &small_batch, &small_time,
-    &small_life, &small_recover, &small_disk, &small_dlane, &small_gone, &small_pair,  &small_example};
+    &small_life, &small_recover, &small_disk, &small_dlane, &small_gone, &small_pair,  &small_grow,
+    &small_example};
 
 #define PREEMPTIONS_MAX 9u
 

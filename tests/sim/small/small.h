@@ -133,6 +133,7 @@ struct small_group {
     unsigned sg_n;
 };
 extern const struct small_group small_park, small_nest, small_turn, small_queue, small_lane, small_batch,
-    small_time, small_life, small_recover, small_disk, small_dlane, small_gone, small_pair, small_example;
+    small_time, small_life, small_grow, small_recover, small_disk, small_dlane, small_gone, small_pair,
+    small_example;
 
 #endif /* SMALL_H */

@@ -19,6 +19,7 @@ static uint32_t chip_grow(void *hw, uint32_t want)
     ck_assert_uint_eq(shim_self()->self_nlocks, 0);
     grows++;
     wanted = want;
+    ck_assert(f->ad->adp_growing); /* no other LUN is being started */
     for (unsigned i = 0; i < 2; i++) { /* frozen: nothing that is sent now is started */
         struct ad_lun *lun = ad_lun_find(f->ad, FAKE_ID, i);
         const unsigned starts = f->starts;
@@ -99,6 +100,7 @@ START_TEST(test_NB_06_grows_at_start_while_frozen)
     ck_assert_uint_eq(adp->adp_credits, 130);
     ck_assert_uint_eq(fake.nkept, 2); /* what was sent meanwhile has been started since */
     ck_assert(!(fake_lun->lun_gate & AD_GATE_GROW));
+    ck_assert(!adp->adp_growing);
     ck_assert_ptr_null(ad_ledger_idle(adp));
     ck_assert_uint_eq(fake_flow().freezes, 1);
     ck_assert_uint_eq(fake_flow().thaws, 1);
