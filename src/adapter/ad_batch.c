@@ -32,8 +32,10 @@
  *
  * A chip may call ad_hw_done() before start() has returned AD_HW_PENDING. cmd_state, under
  * lun_lock, decides who ends the command: in AD_CMD_STARTING the callback leaves a note
- * (AD_CMD_DONE) and the starter, who is bound to look, ends it; in AD_CMD_PENDING the callback
- * does. Ending it in the callback in both cases would free the slot under the starter's feet.
+ * (AD_CMD_EARLY) and the starter, who is bound to look, ends it; in AD_CMD_PENDING the callback
+ * does. Ending it in the callback in both cases would free the slot under the starter's feet. It stays
+ * AD_CMD_STARTING until start() has returned: a chip that is reset, or asked to grow, relies on nobody being
+ * in there.
  *
  * A list is taken apart by LUN. Two holds of the lock for each: to see which are the chip's to hand back, and
  * to end them; between the two their memory is unmapped, which is done with no lock held.
@@ -80,7 +82,10 @@ void ad_started_lock(struct ad_lun *lun, struct ad_cmd **cmds, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         uint64_t deadline;
 
-        if (SC_UNLIKELY(cmds[i]->cmd_state == AD_CMD_DONE)) {
+        if (SC_UNLIKELY(cmds[i]->cmd_flags & AD_CMD_EARLY)) {
+            cmds[i]->cmd_flags &= (uint16_t)~AD_CMD_EARLY;
+            cmds[i]->cmd_state = AD_CMD_DONE;
+            ad_arrived_locked(lun, cmds[i]);
             *tail = cmds[i];
             tail = &cmds[i]->cmd_next;
             continue;
@@ -222,9 +227,8 @@ static bool ad_home_locked(struct ad_lun *lun, struct ad_cmd *cmd)
         ad_lane_close_locked(lun);
     if (SC_LIKELY(cmd->cmd_state == AD_CMD_PENDING))
         return ad_recover_home_locked(lun, cmd);
-    if (cmd->cmd_state == AD_CMD_STARTING) {
-        cmd->cmd_state = AD_CMD_DONE;
-        ad_arrived_locked(lun, cmd);
+    if (cmd->cmd_state == AD_CMD_STARTING && !(cmd->cmd_flags & AD_CMD_EARLY)) {
+        cmd->cmd_flags |= AD_CMD_EARLY;
     } else {
         lun->lun_doubles++;
         shim_log(SHIM_LOG_WARN, "%s: %d,%d tag %u was completed twice", lun->lun_adp->adp_name, lun->lun_id,

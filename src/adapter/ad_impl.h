@@ -94,6 +94,7 @@ enum ad_cmd_state {
 #define AD_CMD_FROM_LANE  0x80u  /* was in the lane when it was closed */
 #define AD_CMD_SENSE      0x100u /* with AD_CMD_REC: an ioctl's REQUEST SENSE, which is no recovery */
 #define AD_CMD_HIT        0x200u /* was at the chip when it was asked for a reset: has to come back */
+#define AD_CMD_EARLY      0x800u /* starting, and the chip has given it back: its starter ends it */
 #define AD_CMD_TAKEN      0x400u /* the core says how it ended, and not the chip: taken back, or never sent */
 
 /* cmd_stage: how far a command has got that must come back. */

@@ -51,6 +51,33 @@ START_TEST(test_flush_ends_each_call)
 }
 END_TEST
 
+static int start_and_look(void *hw, struct ad_xfer *xfer)
+{
+    const int said = fake_batch_ops.start(hw, xfer);
+
+    ck_assert_uint_eq(fake_lun->lun_starting, 1);
+    fake_check(fake_lun);
+    return said;
+}
+
+/* Given back before start() returns, it is on its way until then: by the lane, and by the queue. */
+START_TEST(test_NB_06_early_is_not_arrived)
+{
+    struct ad_hw_ops ops = fake_batch_ops;
+
+    ops.start = start_and_look;
+    batch_up(&ops, true);
+    fake.mode = FAKE_EARLY;
+    for (unsigned i = 0; i < 2; i++) {
+        req_send(&q[i]);
+        ck_assert(came(&q[i], 0));
+        ck_assert_uint_eq(fake_lun->lun_starting, 0);
+    }
+    fake_check(fake_lun);
+    fake_down();
+}
+END_TEST
+
 START_TEST(test_one_flush_for_all_that_may_start)
 {
     static const unsigned many[] = {2, AD_BATCH, AD_BATCH + 1, AD_OPENINGS_DEFAULT};
@@ -721,6 +748,7 @@ int main(int argc, char **argv)
     TCase *t = tcase_create("flush");
 
     tcase_add_test(t, test_flush_ends_each_call);
+    tcase_add_test(t, test_NB_06_early_is_not_arrived);
     tcase_add_test(t, test_one_flush_for_all_that_may_start);
     tcase_add_test(t, test_a_batch_that_ends_for_want_of_room_is_sent);
     tcase_add_test(t, test_a_batch_that_ends_frozen_is_sent);
