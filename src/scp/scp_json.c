@@ -64,7 +64,8 @@ static void json_flow(FILE *f, struct file *fp, uint8_t id, uint8_t lun)
             fl.thaws, fl.late_thaws, fl.turns, fl.wait_max_ns, fl.kb_per_s, fl.mode);
 }
 
-/* The LUNs of an adapter's disks: what went in and where it is. A LUN that is not started has no counters. */
+/* The LUNs of an adapter's disks: what went in and where it is. A LUN that is not started has no counters.
+ * Locks: p_slots. */
 static void json_luns(FILE *f, struct scp *p, unsigned adapter, struct file *fp)
 {
     static const char *const state[] = {"stopped",  "running",   "halted",  "kept",
@@ -72,11 +73,12 @@ static void json_luns(FILE *f, struct scp *p, unsigned adapter, struct file *fp)
     bool comma = false;
 
     fprintf(f, ",\"luns\":[");
-    for (unsigned i = 0; i < p->p_ndisks; i++) {
+    for (unsigned i = 0; i < scp_ndisks(p); i++) {
         const struct scp_disk *dk = &p->p_disks[i];
         struct sc_lun_stats st = {.id = dk->dk_id, .lun = dk->dk_lun};
 
-        if (dk->dk_adapter != adapter || fp_ioctl(fp, SCIOLUNSTAT, (intptr_t)&st, 0) != 0)
+        if (atomic_load(&dk->dk_state) == SCP_SLOT_FREE || dk->dk_adapter != adapter ||
+            fp_ioctl(fp, SCIOLUNSTAT, (intptr_t)&st, 0) != 0)
             continue;
         fprintf(f,
                 "%s{\"id\":%u,\"lun\":%u,\"disk\":\"%s\",\"state\":\"%s\",\"accepted\":%" PRIu64
@@ -172,13 +174,13 @@ char *scp_stat_json(struct scp *p)
     if (f == NULL)
         return NULL;
     fprintf(f, "{\"adapters\":[");
+    pthread_rwlock_rdlock(&p->p_slots);
     for (unsigned i = 0; i < p->p_nadapters; i++) {
         if (i > 0)
             fputc(',', f);
         json_adapter(f, p, i);
     }
     fprintf(f, "],\"disks\":[");
-    pthread_rwlock_rdlock(&p->p_slots);
     for (unsigned i = 0; i < scp_ndisks(p); i++) {
         if (!scp_disk_present(p, i))
             continue;

@@ -196,9 +196,9 @@ static int plug_new(struct scp *p, unsigned adapter, const struct scp_disk_spec 
                         "the pair has %u disks, those that were unplugged and are still open included; "
                         "unplug or close one",
                         SCP_DISKS_MAX);
+    pthread_rwlock_wrlock(&p->p_slots); /* a report looks at all slots, free ones too */
     dk->dk_adapter = adapter;
     plug_place(p, adapter, &dk->dk_id, &dk->dk_lun);
-    pthread_rwlock_wrlock(&p->p_slots);
     error = scp_spec_disk(dk, spec, i, err, size);
     if (error == 0)
         error = plug_in(p, i, err, size);
