@@ -283,6 +283,21 @@ static void ad_lun_release_unlock(struct ad_lun *lun)
     ad_serve(lun->lun_adp);
 }
 
+/*
+ * The chip has nothing of a LUN that takes nothing in: wait for its thread to give back the rest, however
+ * long that is kept off its processor. True: nothing is left. Context: process. Locks: lun_lock, dropped
+ * while asleep.
+ */
+static bool ad_lun_emptied_locked(struct ad_lun *lun)
+{
+    const bool waits = lun->lun_donq != NULL && !ad_donq_is_me(lun->lun_donq);
+
+    while (waits && lun->lun_active == 0 && !ad_lun_wait_locked(lun, AD_UNTIL_IDLE, AD_STAGE_NS))
+        ;
+    return lun->lun_active == 0 && lun->lun_async_running == 0 && ad_lun_idle_locked(lun) &&
+           ad_lun_left_locked(lun);
+}
+
 /* Detach finds a LUN whose file is gone and whose last command may have come home since. */
 int ad_lun_stop_now(struct ad_lun *lun)
 {
@@ -291,10 +306,7 @@ int ad_lun_stop_now(struct ad_lun *lun)
         ad_state_set_locked(lun, AD_LUN_STOPPING);
         ad_clear_locked(lun);
         ad_lun_push_locked(lun);
-        /* What the LUN's thread still has to give back does not need the chip, and is given back soon. */
-        if (lun->lun_active == 0 && lun->lun_async_running == 0 &&
-            (lun->lun_donq == NULL || ad_lun_wait_locked(lun, AD_UNTIL_IDLE, AD_STAGE_NS)) &&
-            ad_lun_idle_locked(lun) && ad_lun_left_locked(lun)) {
+        if (ad_lun_emptied_locked(lun)) {
             ad_lun_release_unlock(lun);
             return 0;
         }

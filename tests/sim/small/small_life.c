@@ -298,6 +298,31 @@ static void run_arrive(const struct det_strategy *st, uint64_t seed)
     small_down();
 }
 
+/* ---------------------------------------------------------------- detach */
+
+/* Longer than SCIOSTOP and a stage after it. */
+static void stay(struct small_req *r)
+{
+    (void)r;
+    shim_delay_ns(100000000000u);
+}
+
+/* The LUN's thread is kept off its processor on its way out: close gives up, detach has to wait for it. */
+static void run_detach_thread(const struct det_strategy *st, uint64_t seed)
+{
+    struct small_req *r;
+
+    small_chip_prepare();
+    small_host(st, seed);
+    shim_det_tunable_set("ad_thread", 1);
+    small_attach();
+    r = small_req(0, 0, SMALL_CHECK);
+    r->rq_then = stay;
+    small_send(r);
+    small_down();
+    SCHED_CHECK(r->rq_done == 1, "the adapter has gone before its request came back");
+}
+
 /* ---------------------------------------------------------------- the list */
 
 static const struct sched_program programs[] = {
@@ -308,6 +333,7 @@ static const struct sched_program programs[] = {
      NULL},
     {"open-close-turns", "open and close of one device come one after the other", run_turns, false, NULL},
     {"sim-arrive", "a LUN of the simulated bus is frozen while a command arrives", run_arrive, true, NULL},
+    {"detach-thread", "ad_detach while the adapter's thread stays for long", run_detach_thread, false, NULL},
     {"diagnostic-flag", "an ioctl beside an open", run_diagnostic, false, NULL},
 };
 const struct small_group small_life = {"life", programs, SC_ARRAY_SIZE(programs)};
