@@ -190,9 +190,12 @@ bool cli_size(const char *option, const char *text, uint64_t unit, uint64_t min,
     return false;
 }
 
-static volatile sig_atomic_t cli_stop_signal;
+static atomic_int cli_stop_signal; /* written by the handler, read by all threads of a job */
 
-static void cli_stop_note(int number) { cli_stop_signal = number; }
+static void cli_stop_note(int number)
+{
+    atomic_store_explicit(&cli_stop_signal, number, memory_order_relaxed);
+}
 
 void cli_stop_catch(void)
 {
@@ -206,7 +209,7 @@ void cli_stop_catch(void)
             (void)sigaction(numbers[i], &act, NULL);
 }
 
-int cli_stopped(void) { return cli_stop_signal; }
+int cli_stopped(void) { return atomic_load_explicit(&cli_stop_signal, memory_order_relaxed); }
 
 uint64_t cli_now_ns(void)
 {
