@@ -65,9 +65,12 @@ static void lun_idle(const struct ad_lun *lun, unsigned i)
 void fib_idle(const struct fib_world *w, unsigned i)
 {
     const struct fib_disk *d = &w->w_disks[i];
-    const struct ad_lun *lun = ad_lun_find(ad_find(d->dk_adapter), d->dk_id, d->dk_lun);
+    struct ad_lun *lun = ad_lun_find(ad_find(d->dk_adapter), d->dk_id, d->dk_lun);
 
     unit_idle(dd_unit_of(d->dk_devno), i);
-    if (lun)
-        lun_idle(lun, i);
+    if (!lun)
+        return;
+    shim_lock_enter(&lun->lun_lock);
+    lun_idle(lun, i);
+    shim_lock_exit(&lun->lun_lock);
 }
