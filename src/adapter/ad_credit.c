@@ -35,6 +35,7 @@ void ad_credit_give_locked(struct ad_adapter *adp)
 {
     struct ad_lun *lun = adp->adp_wait_head;
 
+    SHIM_ASSERT(shim_lock_is_held(&adp->adp_lock) && (lun == NULL || lun->lun_waiting));
     if (lun == NULL) {
         adp->adp_credits_free++;
         SHIM_ASSERT(adp->adp_credits_free <= adp->adp_credits);
@@ -82,6 +83,7 @@ bool ad_credit_take_locked(struct ad_lun *lun)
     }
     if (taken)
         ad_target_use_locked(lun);
+    SHIM_ASSERT(taken || lun->lun_waiting || lun->lun_tg_waiting); /* nobody is turned away for ever */
     shim_lock_exit(&adp->adp_lock);
     return taken;
 }
@@ -91,6 +93,7 @@ void ad_credit_drop_locked(struct ad_lun *lun)
 {
     struct ad_adapter *adp = lun->lun_adp;
 
+    SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
     shim_lock_enter(&adp->adp_lock);
     while (lun->lun_granted > 0) {
         lun->lun_granted--;
@@ -127,6 +130,7 @@ void ad_credit_reserve(struct ad_lun *lun, uint32_t want)
         lun->lun_reserved = want;
         adp->adp_credits_free -= want;
     }
+    SHIM_ASSERT(adp->adp_credits_free <= adp->adp_credits);
     shim_lock_exit(&adp->adp_lock);
 }
 
@@ -158,5 +162,6 @@ void ad_credit_unreserve(struct ad_lun *lun)
     lun->lun_granted = 0;
     while (credits-- > 0)
         ad_credit_give_locked(adp);
+    SHIM_ASSERT(!lun->lun_run_queued && lun->lun_reserved + lun->lun_granted == 0);
     shim_lock_exit(&adp->adp_lock);
 }

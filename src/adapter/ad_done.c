@@ -156,6 +156,7 @@ static uint32_t ad_start_again(struct ad_cmd *cmd, int *said)
     struct ad_adapter *adp = lun->lun_adp;
     uint32_t gate, noted = 0;
 
+    SHIM_ASSERT(cmd->cmd_sb != NULL && cmd->cmd_state != AD_CMD_PENDING && cmd->cmd_state != AD_CMD_DONE);
     while ((gate = ad_said_gate(*said)) != 0 && !(noted & gate)) {
         noted |= gate;
         shim_lock_enter(&lun->lun_lock);
@@ -178,6 +179,7 @@ bool ad_map_failed(struct ad_cmd *cmd, int mapped)
     struct ad_lun *lun = cmd->cmd_lun;
     bool gated = false;
 
+    SHIM_ASSERT(mapped != SHIM_MAP_OK && cmd->cmd_xfer.xfer_bytes != 0);
     mapped = ad_map_insist(cmd, mapped);
     if (mapped == SHIM_MAP_LATER) {
         /* As with the chip: note, then look once more. */
@@ -302,6 +304,7 @@ void ad_clear_locked(struct ad_lun *lun)
         ad_flush_add_locked(lun, sb, (uint32_t)sb->bufstruct.b_work);
         lun->lun_queued--;
     }
+    SHIM_ASSERT(lun->lun_cancelled <= lun->lun_active && lun->lun_aborts <= lun->lun_cancelled);
     SHIM_ASSERT(lun->lun_queued == 0);
 }
 
@@ -334,6 +337,7 @@ static void ad_keep_locked(struct ad_lun *lun)
     struct ad_list all = lun->lun_queue;
     struct sc_buf *sb;
 
+    SHIM_ASSERT(lun->lun_state == AD_LUN_RUN && lun->lun_adp->adp_caps.cap_keeps_queue);
     ad_state_set_locked(lun, AD_LUN_KEEP);
     (void)ad_timer_want_locked(lun, lun->lun_halted_ns + AD_FREEZE_NS);
     lun->lun_queue.l_head = NULL;
@@ -365,6 +369,7 @@ static void ad_halt_locked(struct ad_lun *lun, struct sc_buf *sb, uint16_t flags
                        (sb->scsi_status == SC_CHECK_CONDITION || sb->scsi_status == SC_COMMAND_TERMINATED);
     const bool kept = state == AD_LUN_KEEP || state == AD_LUN_REC || state == AD_LUN_REC_DONE;
 
+    SHIM_ASSERT((sb->bufstruct.b_flags & B_ERROR) && sb->bufstruct.b_error != 0);
     if (ad_is_recovery(flags) && state == AD_LUN_REC) {
         ad_state_set_locked(lun, AD_LUN_KEEP);
         sb->adap_q_status = SC_DID_NOT_CLEAR_Q;

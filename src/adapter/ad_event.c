@@ -51,6 +51,7 @@ void ad_event_told(struct buf *bp)
     struct sc_event_info info;
 
     shim_lock_enter(&lun->lun_lock);
+    SHIM_ASSERT(lun->lun_event_listed && lun->lun_state != AD_LUN_STOPPED);
     lun->lun_event_listed = false; /* what happens from now on is told once more */
     func = lun->lun_state == AD_LUN_STOPPING ? NULL : lun->lun_async_func;
     if (func != NULL) {
@@ -79,6 +80,7 @@ void ad_event_told(struct buf *bp)
 /* Queue it for one LUN's device driver, if it wants to know, and start nothing there until it does. */
 static void ad_event_queue(struct ad_adapter *adp, struct ad_lun *lun, uint32_t events)
 {
+    SHIM_ASSERT(events != 0);
     shim_lock_enter(&lun->lun_lock);
     if (lun->lun_async_func != NULL && lun->lun_state != AD_LUN_STOPPING) {
         lun->lun_events |= events;

@@ -57,6 +57,7 @@ void ad_flight_late_locked(struct ad_lun *lun, const struct ad_cmd *cmd)
     const bool first = cmd->cmd_stage == 0;
     struct sc_flight_rec *r = ad_flight_next_locked(lun, SC_FLIGHT_LATE);
 
+    SHIM_ASSERT(cmd->cmd_state == AD_CMD_PENDING && cmd->cmd_stage != AD_STAGE_OVERDUE);
     memcpy(&r->opcode, &cmd->cmd_sb->scsi_command.scsi_cmd, 1);
     r->read = (cmd->cmd_sb->bufstruct.b_flags & B_READ) != 0;
     r->took_ns = first ? cmd->cmd_sb->timeout_value * AD_NS_PER_S : AD_STAGE_NS;
@@ -78,6 +79,7 @@ void ad_flight_limit_locked(struct ad_lun *lun, const char *why, uint32_t from, 
 {
     struct sc_flight_rec *r = ad_flight_next_locked(lun, SC_FLIGHT_LIMIT);
 
+    SHIM_ASSERT(from != to);
     (void)kern_format(r->rule, sizeof(r->rule), "%s", why);
     (void)kern_format(r->did, sizeof(r->did), "depth %u -> %u", (unsigned)from, (unsigned)to);
 }

@@ -46,6 +46,7 @@ static bool ad_ledger_sub_locked(struct ad_lun *lun, enum ad_freeze_owner owner)
 {
     struct ad_ledger *lg = &lun->lun_ledger;
 
+    SHIM_ASSERT(owner < AD_FRZ_OWNERS && shim_lock_is_held(&lun->lun_lock));
     if (SC_UNLIKELY(lg->lg_debt[owner] != 0)) {
         lg->lg_debt[owner]--;
         return false;
@@ -63,6 +64,7 @@ void ad_freeze_locked(struct ad_lun *lun, enum ad_freeze_owner owner)
 {
     struct ad_adapter *adp = lun->lun_adp;
 
+    SHIM_ASSERT(owner <= AD_FRZ_HALT); /* the others have a gate */
     if (adp->adp_ops->freeze == NULL)
         return;
     adp->adp_ops->freeze(adp->adp_hw, lun->lun_id, lun->lun_lun);
@@ -88,6 +90,7 @@ void ad_thaw_locked(struct ad_lun *lun)
     struct ad_adapter *adp = lun->lun_adp;
     const uint32_t n = lun->lun_frozen;
 
+    SHIM_ASSERT(n != 0 && adp->adp_ops->thaw != NULL);
     lun->lun_frozen = 0;
     for (unsigned owner = AD_FRZ_ERROR; owner <= AD_FRZ_HALT; owner++)
         while (lun->lun_ledger.lg_now[owner] != 0)
@@ -106,6 +109,7 @@ static uint32_t ad_freeze_gate(enum ad_freeze_owner owner)
 /* SENSE or GROW begins. Locks: lun_lock. */
 void ad_freeze_gate_locked(struct ad_lun *lun, enum ad_freeze_owner owner)
 {
+    SHIM_ASSERT(owner == AD_FRZ_SENSE || owner == AD_FRZ_GROW);
     ad_gate_set_locked(lun, ad_freeze_gate(owner));
     ad_ledger_add_locked(lun, owner);
     if (owner == AD_FRZ_SENSE)
@@ -118,6 +122,7 @@ void ad_thaw_gate_locked(struct ad_lun *lun, enum ad_freeze_owner owner)
 {
     if (!ad_ledger_sub_locked(lun, owner))
         return;
+    SHIM_ASSERT(owner != AD_FRZ_SENSE || lun->lun_holds > 0);
     if (owner == AD_FRZ_SENSE)
         lun->lun_holds--;
     if (lun->lun_ledger.lg_now[owner] == 0)
@@ -161,6 +166,7 @@ void ad_freeze_look_locked(struct ad_lun *lun, uint64_t now)
     struct ad_ledger *lg = &lun->lun_ledger;
     uint32_t late;
 
+    SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock) && lun->lun_cmds != NULL);
     for (unsigned owner = AD_FRZ_SENSE; owner <= AD_FRZ_GROW; owner++) {
         if (lg->lg_now[owner] == 0 || now < lg->lg_since_ns[owner] + AD_FREEZE_NS)
             continue;

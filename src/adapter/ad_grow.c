@@ -34,6 +34,7 @@ static void ad_grow_freeze(struct ad_adapter *adp, bool freeze)
             continue;
         shim_lock_enter(&lun->lun_lock);
         if (freeze && lun->lun_state != AD_LUN_STOPPED) {
+            SHIM_ASSERT(!lun->lun_growing); /* one asks at a time */
             ad_freeze_gate_locked(lun, AD_FRZ_GROW);
             lun->lun_growing = true;
         } else if (!freeze && lun->lun_growing) {
@@ -107,6 +108,7 @@ void ad_grow(struct ad_adapter *adp, uint32_t want)
     uint32_t all = want, now;
     bool ask;
 
+    SHIM_ASSERT(want != 0 && adp->adp_ops->grow != NULL);
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_lun_at(adp, i);
 
@@ -133,6 +135,7 @@ void ad_grow(struct ad_adapter *adp, uint32_t want)
         adp->adp_credits++;
         ad_credit_give_locked(adp);
     }
+    SHIM_ASSERT(adp->adp_growing && adp->adp_credits <= adp->adp_credits_most);
     shim_lock_exit(&adp->adp_lock);
     ad_grow_freeze(adp, false);
     ad_serve(adp);
@@ -164,6 +167,7 @@ void ad_openings_set_locked(struct ad_lun *lun)
     lm->lm_top = top;
     if (at_top || lm->lm_now > top)
         lm->lm_now = top;
+    SHIM_ASSERT(lm->lm_now != 0 && lm->lm_now <= lm->lm_top && lm->lm_top <= lun->lun_openings);
 }
 
 /* See scpair/ad_hw.h. (NB-19) */
@@ -212,6 +216,7 @@ int ad_power_locked(struct ad_adapter *adp, bool on)
     int error = 0;
 
     SHIM_ASSERT(shim_lock_is_held(&adp->adp_open_lock));
+    SHIM_ASSERT(adp->adp_opens == 0); /* nobody yet, or nobody any more */
     if (adp->adp_ops->enable == NULL || adp->adp_enabled == on)
         return 0;
     for (unsigned i = 0; i < ad_lun_count(adp) && !on; i++) {

@@ -46,6 +46,7 @@ uint64_t ad_guard_begin_locked(struct ad_lun *lun, struct ad_cmd *cmd, uint64_t 
 {
     uint64_t due = now + ad_guard_after(cmd);
 
+    SHIM_ASSERT(cmd->cmd_sb != NULL && cmd->cmd_lun == lun);
     cmd->cmd_since_ns = now;
     cmd->cmd_since_done = lun->lun_completed;
     if (cmd->cmd_flags & AD_CMD_UNTAGGED)
@@ -88,6 +89,7 @@ uint64_t ad_guard_when_locked(const struct ad_lun *lun, const struct ad_cmd *cmd
 /* The timer looks after a pending command. Locks: lun_lock. */
 void ad_guard_look_locked(struct ad_lun *lun, const struct ad_cmd *cmd, uint64_t now)
 {
+    SHIM_ASSERT(cmd->cmd_state == AD_CMD_PENDING && shim_lock_is_held(&lun->lun_lock));
     if (lun->lun_guard || !ad_guard_wanted(lun, cmd) || now < cmd->cmd_since_ns + ad_guard_after(cmd))
         return;
     if (cmd->cmd_since_done == lun->lun_completed && !ad_lane_is_open_locked(lun))

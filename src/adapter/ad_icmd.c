@@ -36,6 +36,7 @@ void ad_icmd_done(struct buf *bp) { iodone_wakeup(bp); }
 /* Data memory in whole pages, as the interface asks for more than 256 bytes. 0 or ENOMEM. */
 static int ad_data_get(struct ad_data *d, size_t bytes)
 {
+    SHIM_ASSERT(d->data == NULL && d->bytes == 0);
     d->bytes = (bytes + SC_PAGE_MASK) & ~(size_t)SC_PAGE_MASK;
     d->data = bytes == 0 ? NULL : shim_alloc(d->bytes, SC_PAGE_SIZE, SHIM_TAG_AD);
     return bytes != 0 && d->data == NULL ? ENOMEM : 0;
@@ -51,6 +52,7 @@ static void ad_data_put(struct ad_data *d)
 /* Begin an untagged command with a zero CDB of `length` bytes. */
 static void ad_icmd_init(struct ad_adapter *adp, struct sc_buf *sb, unsigned id, unsigned no, uint8_t length)
 {
+    SHIM_ASSERT(length >= 6 && length <= sizeof(sb->scsi_command.scsi_cmd));
     memset(sb, 0, sizeof(*sb));
     sb->bufstruct.b_dev = adp->adp_devno;
     sb->bufstruct.b_iodone = ad_icmd_done;
@@ -87,6 +89,7 @@ static int ad_icmd_run(struct ad_lun *lun, struct sc_buf *sb)
 {
     ad_strategy(&sb->bufstruct);
     (void)iowait(&sb->bufstruct);
+    SHIM_ASSERT(sb->bufstruct.b_flags & B_DONE);
     if (ad_icmd_holds(sb))
         ad_hold_release(lun);
     return ad_status_errno(sb);
@@ -133,6 +136,7 @@ static int ad_icmd_inquiry(struct ad_adapter *adp, intptr_t arg, unsigned long d
     error = ad_icmd_run(lun, &sb);
     if (error != 0)
         return error;
+    SHIM_ASSERT(sb.bufstruct.b_resid <= inq.inquiry_len);
     got = inq.inquiry_len - sb.bufstruct.b_resid;
     if (inq.inquiry_ptr != 0)
         return kcopyout(inq.inquiry_data, (intptr_t)inq.inquiry_ptr, got, devflag);
@@ -218,6 +222,7 @@ static int ad_icmd_read_block(struct ad_adapter *adp, struct sc_readblk *rb, int
     error = ad_icmd_run(lun, &sb);
     if (error != 0)
         return error;
+    SHIM_ASSERT(sb.bufstruct.b_resid <= rb->blklen);
     if (rb->data_ptr != 0)
         return kcopyout(rb->data, (intptr_t)rb->data_ptr, rb->blklen - sb.bufstruct.b_resid, devflag);
     return kcopyout(rb, arg, sizeof(*rb), devflag);
@@ -257,6 +262,7 @@ static void ad_passthru_sense(struct ad_adapter *adp, struct ad_lun *lun, struct
 {
     struct sc_buf sb;
 
+    SHIM_ASSERT(pt->autosense_length != 0 && pt->autosense_length <= SC_PASSTHRU_SENSE);
     ad_icmd_init(adp, &sb, pt->scsi_id, pt->lun_id, 6);
     ad_icmd_cdb(&sb)[0] = AD_OP_REQUEST_SENSE;
     ad_icmd_cdb(&sb)[1] = ad_icmd_lun_bits(pt->lun_id);
@@ -268,6 +274,7 @@ static void ad_passthru_sense(struct ad_adapter *adp, struct ad_lun *lun, struct
     if (ad_icmd_holds(&sb))
         ad_hold_release(lun);
     ad_hold_release(lun); /* the hold it passed */
+    SHIM_ASSERT(sb.bufstruct.b_resid <= pt->autosense_length);
     if (!(sb.bufstruct.b_flags & B_ERROR))
         pt->sense_bytes = (uint8_t)(pt->autosense_length - sb.bufstruct.b_resid);
 }
@@ -297,6 +304,7 @@ static int ad_passthru_send(struct ad_adapter *adp, struct ad_lun *lun, struct s
     pt->adapter_status = sb.general_card_status;
     pt->adap_q_status = sb.adap_q_status;
     pt->residual = sb.bufstruct.b_resid;
+    SHIM_ASSERT(pt->residual <= pt->data_length);
     pt->sense_bytes = 0;
     if (ad_icmd_holds(&sb)) {
         if (pt->autosense_length != 0)
@@ -315,6 +323,7 @@ static int ad_passthru_move(struct ad_adapter *adp, struct ad_lun *lun, struct s
     int copied = 0;
     int error = ad_pointer_check(pt->buffer, devflag);
 
+    SHIM_ASSERT(pt->einval_arg == 0 && pt->data_length <= adp->adp_transfer_max);
     if (error != 0)
         return error;
     if (pt->buffer == 0)
@@ -379,6 +388,7 @@ int ad_icmd_ioctl(struct ad_adapter *adp, unsigned cmd, intptr_t arg, unsigned l
     default:
         break;
     }
+    SHIM_ASSERT(cmd == SCIOREAD || cmd == SCIOCMD);
     error = ad_data_get(&d, cmd == SCIOREAD ? sizeof(struct sc_readblk) : sizeof(struct sc_passthru));
     if (error != 0)
         return error;

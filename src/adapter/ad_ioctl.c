@@ -19,6 +19,7 @@ struct ad_lun *ad_lun_started(struct ad_adapter *adp, unsigned id, unsigned no)
         return NULL;
     shim_lock_enter(&lun->lun_lock);
     started = lun->lun_state != AD_LUN_STOPPED;
+    SHIM_ASSERT(started == (lun->lun_mem != NULL));
     shim_lock_exit(&lun->lun_lock);
     return started ? lun : NULL;
 }

@@ -110,6 +110,7 @@ static int ad_close(devno_t devno, long chan)
     }
     shim_lock_enter(&adp->adp_open_lock);
     SHIM_ASSERT(adp->adp_opens > 0);
+    SHIM_ASSERT(!atomic_load(&adp->adp_diag) || adp->adp_opens == 1);
     adp->adp_opens--;
     if (adp->adp_opens == 0) {
         atomic_store(&adp->adp_diag, false);
@@ -252,6 +253,7 @@ static int ad_limits_set(struct ad_adapter *adp, const struct ad_config *cfg,
     adp->adp_openings = (uint32_t)openings < caps->cap_tags_max ? (uint32_t)openings : caps->cap_tags_max;
     if (adp->adp_openings == 0)
         adp->adp_openings = 1;
+    SHIM_ASSERT(adp->adp_openings <= AD_OPENINGS_MAX && adp->adp_segs_max != 0 && adp->adp_credits != 0);
     adp->adp_gather = caps->cap_gather && !cfg->cfg_no_gather;
     if (settle_ms < 0 || settle_ms > AD_SETTLE_MAX_MS)
         settle_ms = AD_SETTLE_DEFAULT_MS;
@@ -263,6 +265,7 @@ static int ad_limits_set(struct ad_adapter *adp, const struct ad_config *cfg,
 /* Free what ad_attach() has built so far. */
 static void ad_free(struct ad_adapter *adp)
 {
+    SHIM_ASSERT(adp->adp_opens == 0 && adp->adp_runners == 0 && !adp->adp_enabled);
     if (adp->adp_luns != NULL)
         shim_free(adp->adp_luns, ad_lun_count(adp) * sizeof(*adp->adp_luns), 0, SHIM_TAG_AD);
     if (adp->adp_lock.sl_magic == SL_MAGIC)
@@ -478,6 +481,8 @@ int ad_detach(devno_t devno)
         shim_lock_fini(&lun->lun_lock);
         shim_free(lun, sizeof(*lun), 64, SHIM_TAG_AD);
     }
+    SHIM_ASSERT(adp->adp_credits_free == adp->adp_credits && adp->adp_wait_head == NULL);
+    SHIM_ASSERT(atomic_load_explicit(&adp->adp_run_head, memory_order_relaxed) == NULL);
     ad_bounce_free(adp);
     ad_free(adp);
     return 0;

@@ -31,6 +31,7 @@
 /* SCIOSTART: nothing is known against any depth. Locks: lun_lock. */
 void ad_limit_start_locked(struct ad_lun *lun)
 {
+    SHIM_ASSERT(lun->lun_openings != 0 && shim_lock_is_held(&lun->lun_lock));
     memset(&lun->lun_limit, 0, sizeof(lun->lun_limit));
     lun->lun_limit.lm_top = lun->lun_openings;
     lun->lun_limit.lm_now = lun->lun_openings;
@@ -71,6 +72,7 @@ void ad_limit_full_locked(struct ad_lun *lun, const struct ad_cmd *cmd)
     ad_flight_limit_locked(lun, "QUEUE FULL", lm->lm_now, others);
     lm->lm_now = others;
     lm->lm_up_ns = shim_now_ns() + lm->lm_pause_ns;
+    SHIM_ASSERT(lm->lm_now != 0 && lm->lm_now < lm->lm_top);
 }
 
 /* A command of a LUN below its top has ended well. Locks: lun_lock. */
@@ -110,6 +112,7 @@ void ad_lun_flow_get(struct ad_lun *lun, struct sc_lun_flow *out)
         ad_quarantine_look_locked(lun, false);
     out->quarantined = lun->lun_nquar;
     out->guards = lun->lun_guards;
+    SHIM_ASSERT(lun->lun_ledger.lg_freezes >= lun->lun_ledger.lg_thaws);
     out->frozen = (uint32_t)(lun->lun_ledger.lg_freezes - lun->lun_ledger.lg_thaws);
     out->freezes = lun->lun_ledger.lg_freezes;
     out->thaws = lun->lun_ledger.lg_thaws;

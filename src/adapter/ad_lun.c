@@ -18,6 +18,7 @@ static int ad_lun_alloc(struct ad_lun *lun, uint32_t openings)
     const size_t bytes = cmds + lists + 2 * (size_t)openings * sizeof(uint16_t);
     char *mem = shim_alloc(bytes, 64, SHIM_TAG_AD);
 
+    SHIM_ASSERT(lun->lun_mem == NULL && lun->lun_active == 0 && lun->lun_queued == 0);
     if (mem == NULL)
         return ENOMEM;
     lun->lun_mem = mem;
@@ -47,6 +48,7 @@ static struct ad_lun *ad_lun_head(struct ad_adapter *adp, unsigned id, unsigned 
 {
     struct ad_lun *lun = shim_alloc(sizeof(*lun), 64, SHIM_TAG_AD);
 
+    SHIM_ASSERT(shim_lock_is_held(&adp->adp_open_lock) && ad_lun_find(adp, id, no) == NULL);
     if (lun == NULL)
         return NULL;
     if (shim_lock_init(&lun->lun_lock, SHIM_RANK_AD_LUN, "ad_lun") != 0) {
@@ -261,6 +263,9 @@ static void ad_lun_release_unlock(struct ad_lun *lun)
     SHIM_ASSERT(lun->lun_nfree == lun->lun_openings && lun->lun_responses == 0 && lun->lun_users == 0);
     SHIM_ASSERT(lun->lun_long_free == (1u << AD_LONG_LISTS) - 1u);
     SHIM_ASSERT(lun->lun_frozen == 0); /* whoever leaves a LUN that stops has seen to that */
+    SHIM_ASSERT(lun->lun_async_running == 0 && !lun->lun_pushing && !lun->lun_donq_listed);
+    SHIM_ASSERT(lun->lun_accepted == lun->lun_completed && lun->lun_queued + lun->lun_flushing == 0);
+    SHIM_ASSERT(lun->lun_cancelled + lun->lun_aborts + lun->lun_overdue + lun->lun_hit == 0);
     ad_stats_keep_locked(lun);
     ad_state_set_locked(lun, AD_LUN_STOPPED);
     lun->lun_async_func = NULL;

@@ -71,6 +71,7 @@ static __attribute__((noinline)) int ad_map_long(struct ad_cmd *cmd)
     uint32_t n;
     int mapped = SHIM_MAP_NEVER;
 
+    SHIM_ASSERT(cmd->cmd_long == 0 && cmd->cmd_map.map_nsegs == 0);
     if (adp->adp_segs_max <= AD_SEGS_INLINE)
         return SHIM_MAP_NEVER;
     shim_lock_enter(&lun->lun_lock);
@@ -170,6 +171,7 @@ static struct ad_bounce *ad_bounce_take(struct ad_adapter *adp, const struct sc_
 {
     struct ad_bounce *bn = NULL;
 
+    SHIM_ASSERT(sb->bufstruct.b_bcount <= adp->adp_transfer_max);
     shim_lock_enter(&adp->adp_lock);
     for (unsigned i = 0; i < AD_BOUNCES && adp->adp_bounce_mem != NULL && bn == NULL; i++)
         if (!adp->adp_bounces[i].bn_busy) {
@@ -291,6 +293,7 @@ void ad_bounce_prime(struct ad_adapter *adp)
     void *mem;
     bool mine;
 
+    SHIM_ASSERT(adp->adp_gather);
     shim_lock_enter(&adp->adp_lock);
     mine = adp->adp_bounce_mem == NULL;
     shim_lock_exit(&adp->adp_lock);

@@ -64,6 +64,7 @@ void ad_run_remove_locked(struct ad_adapter *adp, struct ad_lun *lun)
     struct ad_lun *at = atomic_load_explicit(&adp->adp_run_head, memory_order_relaxed);
     struct ad_lun *before = NULL;
 
+    SHIM_ASSERT(shim_lock_is_held(&adp->adp_lock));
     if (!lun->lun_run_queued)
         return;
     for (; at != lun; at = at->lun_run_next)
@@ -208,6 +209,7 @@ static void ad_push_put_off(struct buf *bp)
     struct ad_lun *lun = SC_CONTAINER_OF(bp, struct ad_lun, lun_push_buf);
 
     shim_lock_enter(&lun->lun_lock);
+    SHIM_ASSERT(lun->lun_push_listed && lun->lun_users > 0);
     lun->lun_push_listed = false;
     ad_work_unlock(lun);
 }
@@ -215,6 +217,7 @@ static void ad_push_put_off(struct buf *bp)
 /* Too deep to push: the outermost iodone does. Locks: enters with lun_lock, leaves without. */
 static void ad_push_later_unlock(struct ad_lun *lun)
 {
+    SHIM_ASSERT(!lun->lun_push_listed && lun->lun_resp.l_head != NULL);
     lun->lun_push_listed = true;
     ad_enter_locked(lun);
     lun->lun_push_buf.b_iodone = ad_push_put_off;
@@ -228,6 +231,7 @@ static void ad_push_later_unlock(struct ad_lun *lun)
 static void ad_hold(struct ad_adapter *adp, uint32_t more)
 {
     shim_lock_enter(&adp->adp_lock);
+    SHIM_ASSERT(more == 1u || adp->adp_runners > 0);
     adp->adp_runners += more;
     shim_lock_exit(&adp->adp_lock);
 }

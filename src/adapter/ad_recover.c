@@ -70,6 +70,7 @@ bool ad_recover_home_locked(struct ad_lun *lun, struct ad_cmd *cmd)
     cmd->cmd_state = AD_CMD_DONE;
     if (cmd->cmd_flags & AD_CMD_WANT_ABORT) {
         cmd->cmd_flags &= (uint16_t)~AD_CMD_WANT_ABORT;
+        SHIM_ASSERT(lun->lun_aborts > 0);
         lun->lun_aborts--;
     }
     if (SC_UNLIKELY(cmd->cmd_stage == AD_STAGE_OVERDUE)) {
@@ -81,6 +82,7 @@ bool ad_recover_home_locked(struct ad_lun *lun, struct ad_cmd *cmd)
     }
     if (SC_UNLIKELY(cmd->cmd_flags & AD_CMD_HIT)) {
         cmd->cmd_flags &= (uint16_t)~AD_CMD_HIT;
+        SHIM_ASSERT(lun->lun_hit > 0);
         lun->lun_hit--;
     }
     if (SC_UNLIKELY(lun->lun_gate & AD_GATE_RESET) && lun->lun_overdue + lun->lun_hit == 0)
@@ -94,6 +96,7 @@ void ad_recover_overdue_locked(struct ad_lun *lun, struct ad_cmd *cmd)
     cmd->cmd_stage = AD_STAGE_OVERDUE;
     cmd->cmd_deadline_ns = 0;
     lun->lun_overdue++;
+    SHIM_ASSERT(lun->lun_overdue <= lun->lun_active);
     lun->lun_recover = true;
 }
 
@@ -114,6 +117,7 @@ void ad_recover_start_locked(struct ad_lun *lun)
 /* Arm for rec_want_ns. False: not to be had. Locks: adp_lock. */
 static bool ad_timer_arm_locked(struct ad_recovery *rec)
 {
+    SHIM_ASSERT(rec->rec_timer.tm_arg != NULL && rec->rec_want_ns != 0);
     rec->rec_timer_lost = false;
     if (rec->rec_gone || rec->rec_want_ns >= rec->rec_timer_at_ns)
         return true;
@@ -164,6 +168,7 @@ void ad_recover_wait(struct ad_adapter *adp, uint64_t now)
 {
     uint64_t when = adp->adp_rec.rec_until_ns;
 
+    SHIM_ASSERT(adp->adp_rec.rec_round != AD_ROUND_NONE && adp->adp_rec.rec_running);
     if (adp->adp_polled && adp->adp_rec.rec_round == AD_ROUND_STAGE && now + AD_POLL_NS < when)
         when = now + AD_POLL_NS;
     ad_recover_at(adp, when);
@@ -200,6 +205,7 @@ void ad_recover(struct ad_adapter *adp)
             ;
         shim_lock_enter(&adp->adp_lock);
     }
+    SHIM_ASSERT(rec->rec_running && !rec->rec_again);
     rec->rec_running = false;
     shim_lock_exit(&adp->adp_lock);
 }
@@ -255,6 +261,7 @@ int ad_recover_ask(struct ad_adapter *adp, unsigned id)
     struct ad_recovery *rec = &adp->adp_rec;
     struct ad_ask ask = {.ask_id = (uint8_t)id};
 
+    SHIM_ASSERT(id < SC_IDS_MAX);
     shim_lock_enter(&adp->adp_lock);
     ask.ask_next = rec->rec_asks;
     rec->rec_asks = &ask;
@@ -271,6 +278,7 @@ int ad_recover_ask(struct ad_adapter *adp, unsigned id)
         shim_lock_enter(&adp->adp_lock);
     }
     shim_lock_exit(&adp->adp_lock);
+    SHIM_ASSERT(ask.ask_error == 0 || ask.ask_error == EIO);
     return ask.ask_error;
 }
 
@@ -292,4 +300,5 @@ void ad_recover_quiesce(struct ad_adapter *adp)
             (void)e_timedsleep(&never, NULL, nap);
         nap = nap < AD_NS_PER_S ? 2 * nap : nap; /* inside a chip's reset it may be for long */
     } while (running);
+    SHIM_ASSERT(rec->rec_asks == NULL && rec->rec_asking == NULL); /* whoever asked had it open */
 }

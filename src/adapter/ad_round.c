@@ -79,6 +79,7 @@ static enum ad_rung ad_round_collect(struct ad_adapter *adp, uint64_t now, uint6
         top = want > top ? want : top;
     }
     shim_lock_enter(&adp->adp_lock);
+    SHIM_ASSERT(rec->rec_asking == NULL);
     rec->rec_asking = rec->rec_asks;
     rec->rec_asks = NULL;
     rec->rec_error = 0;
@@ -115,6 +116,7 @@ static bool ad_round_begin(struct ad_adapter *adp, uint64_t now)
         ad_recover_at(adp, when);
         return false;
     }
+    SHIM_ASSERT(top < AD_RUNG_LOST && !ad_waits(adp));
     rec->rec_round = AD_ROUND_DRAIN;
     rec->rec_until_ns = now + AD_STAGE_NS;
     return true;
@@ -126,6 +128,7 @@ static void ad_round_ask(struct ad_adapter *adp)
 {
     struct ad_recovery *rec = &adp->adp_rec;
 
+    SHIM_ASSERT(rec->rec_round == AD_ROUND_STAGE && rec->rec_rung != AD_RUNG_NONE);
     if (rec->rec_rung == AD_RUNG_ADAPTER) {
         if (adp->adp_ops->reset_adapter != NULL)
             ad_reset_call(adp, AD_RESET_ADAPTER, 0, 0);
@@ -220,7 +223,9 @@ static bool ad_round_settle(struct ad_adapter *adp, uint64_t now)
         ad_offline_set(adp, AD_OFF_LUN, 0, rec->rec_ids & ~rec->rec_failed_ids);
     rec->rec_round = AD_ROUND_NONE;
     shim_lock_enter(&adp->adp_lock);
+    SHIM_ASSERT(rec->rec_wait_ids == 0 && rec->rec_wait_all == 0);
     while ((ask = rec->rec_asking) != NULL) {
+        SHIM_ASSERT(!ask->ask_done);
         rec->rec_asking = ask->ask_next;
         ask->ask_error = rec->rec_failed_ids & (1u << ask->ask_id) ? EIO : 0;
         ask->ask_done = true; /* it is his again */
@@ -235,6 +240,7 @@ bool ad_recover_step(struct ad_adapter *adp)
 {
     const uint64_t now = shim_now_ns();
 
+    SHIM_ASSERT(adp->adp_rec.rec_running); /* by the caller */
     switch ((enum ad_round)adp->adp_rec.rec_round) {
     case AD_ROUND_DRAIN:
         return ad_round_drain(adp, now);
@@ -243,6 +249,7 @@ bool ad_recover_step(struct ad_adapter *adp)
     case AD_ROUND_SETTLE:
         return ad_round_settle(adp, now);
     default:
+        SHIM_ASSERT(adp->adp_rec.rec_round == AD_ROUND_NONE);
         return ad_round_begin(adp, now);
     }
 }

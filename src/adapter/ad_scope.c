@@ -44,6 +44,7 @@ void ad_scope_set(struct ad_adapter *adp, const uint32_t scope[SC_IDS_MAX])
         } else if (scope[lun->lun_id] & (1u << lun->lun_lun)) {
             ad_gate_set_locked(lun, AD_GATE_RESET);
         } else if (lun->lun_gate & AD_GATE_RESET) {
+            SHIM_ASSERT(lun->lun_hit == 0); /* the stage is over */
             lun->lun_gate &= ~AD_GATE_RESET;
             shim_lock_enter(&adp->adp_lock);
             ad_run_append_locked(adp, lun);
@@ -108,6 +109,7 @@ void ad_scope_mark(struct ad_adapter *adp)
     static const char *const names[] = {"", "LUN reset", "target reset", "bus reset", "adapter reset"};
     const uint8_t rung = adp->adp_rec.rec_rung;
 
+    SHIM_ASSERT(rung >= AD_RUNG_LUN && rung <= AD_RUNG_ADAPTER && !ad_waits(adp));
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_scope_lock(adp, i);
 
@@ -151,6 +153,7 @@ void ad_scope_unmark(struct ad_adapter *adp, uint64_t now)
             if (cmd->cmd_stage != AD_STAGE_OVERDUE)
                 ad_recover_overdue_locked(lun, cmd);
         }
+        SHIM_ASSERT(lun->lun_hit == 0);
         if (lun->lun_overdue != 0 && lun->lun_rung < rung) {
             if (!adp->adp_rec.rec_unasked)
                 lun->lun_rung = rung;
@@ -164,6 +167,7 @@ void ad_scope_unmark(struct ad_adapter *adp, uint64_t now)
 /* Every LUN's word why it is out of service: those bits away, these to it. */
 void ad_offline_set(struct ad_adapter *adp, uint8_t away, uint8_t to, uint32_t ids)
 {
+    SHIM_ASSERT((away & to) == 0 && !shim_lock_is_held(&adp->adp_lock));
     for (unsigned i = 0; i < ad_lun_count(adp); i++) {
         struct ad_lun *lun = ad_lun_at(adp, i);
 
@@ -182,6 +186,7 @@ void ad_offline_set(struct ad_adapter *adp, uint8_t away, uint8_t to, uint32_t i
 static uint32_t *ad_wait_word(struct ad_recovery *rec, enum ad_hw_reset which, unsigned id, unsigned lun,
                               uint32_t *bit)
 {
+    SHIM_ASSERT(id < SC_IDS_MAX && lun < SC_LUNS_MAX && (unsigned)which <= AD_RESET_ADAPTER);
     *bit = 1u << (which == AD_RESET_LUN ? lun : which == AD_RESET_TARGET ? id : (unsigned)which);
     return which == AD_RESET_LUN      ? &rec->rec_wait[id]
            : which == AD_RESET_TARGET ? &rec->rec_wait_ids
@@ -265,6 +270,7 @@ void ad_reset_call(struct ad_adapter *adp, enum ad_hw_reset which, unsigned id, 
 
     shim_lock_enter(&adp->adp_lock);
     adp->adp_resets++;
+    SHIM_ASSERT(!(*word & bit)); /* each once in a round */
     *word |= bit;
     shim_lock_exit(&adp->adp_lock);
     if (rec->rec_asking == NULL) {
@@ -304,6 +310,7 @@ static void ad_take_back_lun(struct ad_lun *lun, bool offline)
 
         if (cmd->cmd_state != AD_CMD_PENDING)
             continue;
+        SHIM_ASSERT(!(cmd->cmd_flags & (AD_CMD_TAKEN | AD_CMD_REFUSED)));
         cmd->cmd_flags |= AD_CMD_TAKEN;
         cmd->cmd_xfer.xfer_result = AD_RES_BUS_RESET;
         cmd->cmd_xfer.xfer_scsi_status = SC_GOOD_STATUS;
@@ -354,6 +361,7 @@ void ad_adapter_anew(struct ad_adapter *adp)
 /* The adapter reset has failed, or there is none. */
 void ad_adapter_off(struct ad_adapter *adp)
 {
+    SHIM_ASSERT(adp->adp_rec.rec_rung == AD_RUNG_ADAPTER && adp->adp_rec.rec_running);
     if (adp->adp_ops->isolate == NULL)
         return; /* what is missing is lost */
     shim_sched_point();

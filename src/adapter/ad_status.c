@@ -97,6 +97,7 @@ int ad_status_errno(const struct sc_buf *sb)
 {
     if (!(sb->bufstruct.b_flags & B_ERROR))
         return 0;
+    SHIM_ASSERT(sb->bufstruct.b_error != 0);
     if (sb->status_validity == SC_ADAPTER_ERROR) {
         if (sb->general_card_status == ad_outcome_timeout.out_card)
             return ad_outcome_timeout.out_sc_errno;

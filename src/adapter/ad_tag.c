@@ -27,6 +27,7 @@
 /* SCIOSTART: all are free, lowest first; `room` has place for twice the openings. */
 void ad_tags_start(struct ad_lun *lun, uint16_t *room)
 {
+    SHIM_ASSERT(room != NULL && lun->lun_openings >= 1 && lun->lun_openings <= AD_OPENINGS_MAX);
     lun->lun_free = room;
     lun->lun_free_at = 0;
     lun->lun_nfree = 0;
@@ -35,6 +36,7 @@ void ad_tags_start(struct ad_lun *lun, uint16_t *room)
     lun->lun_nquar = 0;
     for (uint32_t i = 0; i < lun->lun_openings; i++)
         ad_tag_give_locked(lun, (uint16_t)i);
+    SHIM_ASSERT(lun->lun_nfree == lun->lun_openings);
 }
 
 /* The oldest comes out. Locks: lun_lock. */
@@ -42,6 +44,7 @@ static void ad_quarantine_out_locked(struct ad_lun *lun)
 {
     const uint16_t slot = lun->lun_quar[lun->lun_quar_at];
 
+    SHIM_ASSERT(lun->lun_nquar > 0 && slot < lun->lun_openings && lun->lun_cmds[slot].cmd_quar_ns != 0);
     lun->lun_quar_at = lun->lun_quar_at + 1u == lun->lun_openings ? 0 : lun->lun_quar_at + 1u;
     lun->lun_nquar--;
     lun->lun_cmds[slot].cmd_quar_ns = 0;
@@ -53,6 +56,7 @@ void ad_quarantine_locked(struct ad_lun *lun, uint16_t slot)
 {
     uint32_t at = lun->lun_quar_at + lun->lun_nquar;
 
+    SHIM_ASSERT(slot < lun->lun_openings && lun->lun_cmds[slot].cmd_quar_ns == 0);
     if (lun->lun_openings < 2) {
         ad_tag_give_locked(lun, slot);
         return;
@@ -61,6 +65,7 @@ void ad_quarantine_locked(struct ad_lun *lun, uint16_t slot)
     lun->lun_quar[at < lun->lun_openings ? at : at - lun->lun_openings] = slot;
     if (++lun->lun_nquar > lun->lun_openings / 2)
         ad_quarantine_out_locked(lun);
+    SHIM_ASSERT(lun->lun_nfree + lun->lun_nquar <= lun->lun_openings);
 }
 
 /* Let those out whose time is over, or all. Locks: lun_lock. */

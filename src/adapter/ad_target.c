@@ -20,6 +20,7 @@
 /* ad_attach(): the same limit for all; 0 none. */
 void ad_targets_init(struct ad_adapter *adp, uint32_t max)
 {
+    SHIM_ASSERT(adp->adp_luns == NULL); /* nobody has a credit, or waits */
     for (unsigned id = 0; id < SC_IDS_MAX; id++) {
         adp->adp_targets[id].tg_max = max;
         adp->adp_targets[id].tg_free = max;
@@ -31,6 +32,7 @@ static void ad_target_give_locked(struct ad_adapter *adp, struct ad_target *tg)
 {
     struct ad_lun *lun = tg->tg_wait_head;
 
+    SHIM_ASSERT(shim_lock_is_held(&adp->adp_lock) && (lun == NULL || lun->lun_tg_waiting));
     if (lun == NULL) {
         tg->tg_free++;
         SHIM_ASSERT(tg->tg_free <= tg->tg_max);
@@ -84,6 +86,7 @@ void ad_target_drop_locked(struct ad_adapter *adp, struct ad_lun *lun)
         return;
     lun->lun_tg_granted = false;
     ad_target_give_locked(adp, &adp->adp_targets[lun->lun_id]);
+    SHIM_ASSERT(adp->adp_targets[lun->lun_id].tg_max != 0);
 }
 
 /* A command has ended. Needs adp_lock. */
@@ -109,4 +112,5 @@ void ad_target_leave_locked(struct ad_adapter *adp, struct ad_lun *lun)
         lun->lun_tg_waiting = false;
     }
     ad_target_drop_locked(adp, lun);
+    SHIM_ASSERT(!lun->lun_tg_granted && tg->tg_free <= tg->tg_max && (tg->tg_wait_head != lun));
 }

@@ -65,6 +65,7 @@ bool ad_donq_give_locked(struct ad_lun *lun)
     struct ad_donq *dq = lun->lun_donq;
     bool wake = false;
 
+    SHIM_ASSERT(dq != NULL && dq->dq_adp == lun->lun_adp && shim_lock_is_held(&lun->lun_lock));
     SHIM_ASSERT(!lun->lun_donq_listed);
     lun->lun_donq_listed = true;
     ad_enter_locked(lun);
@@ -86,6 +87,7 @@ void ad_donq_look(struct ad_donq *dq)
     bool wake;
 
     shim_lock_enter(&dq->dq_lock);
+    SHIM_ASSERT(dq->dq_on && !dq->dq_end); /* a detach waits for us first */
     dq->dq_look = true;
     wake = ad_donq_rouse_locked(dq);
     shim_lock_exit(&dq->dq_lock);
@@ -130,6 +132,7 @@ static void ad_donq_main(void *arg)
         shim_lock_exit(&dq->dq_lock);
         if (lun != NULL) {
             shim_lock_enter(&lun->lun_lock);
+            SHIM_ASSERT(lun->lun_donq_listed && lun->lun_donq == dq);
             lun->lun_donq_listed = false;
             ad_work_unlock(lun);
         }
@@ -149,6 +152,7 @@ static int ad_donq_begin(struct ad_adapter *adp, struct ad_donq *dq, const char 
 {
     int error;
 
+    SHIM_ASSERT(!dq->dq_on && dq->dq_head == NULL);
     dq->dq_adp = adp;
     error = shim_lock_init(&dq->dq_lock, SHIM_RANK_AD_DONE, "ad_done");
     if (error != 0)
@@ -165,6 +169,7 @@ void ad_threads_begin(struct ad_adapter *adp)
     int64_t n = shim_tunable("ad_done_threads", 0);
     int error = 0;
 
+    SHIM_ASSERT(adp->adp_ndone == 0);
     if (n < 0 || n > (int64_t)AD_DONE_THREADS_MAX)
         n = 0;
     if (shim_tunable("ad_thread", 1) != 0)

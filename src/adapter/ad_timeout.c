@@ -56,6 +56,7 @@ static struct sc_buf *ad_turned_away_locked(const struct ad_lun *lun)
  */
 void ad_timer_turned_away_locked(struct ad_lun *lun, const struct sc_buf *sb)
 {
+    SHIM_ASSERT(shim_lock_is_held(&lun->lun_lock));
     if (sb->timeout_value == 0 || ad_turned_away_locked(lun) != NULL)
         return;
     lun->lun_wait_seq = (uint32_t)sb->bufstruct.b_work;
@@ -69,6 +70,7 @@ void ad_timer_turned_away_locked(struct ad_lun *lun, const struct sc_buf *sb)
  */
 void ad_poll(struct ad_adapter *adp)
 {
+    SHIM_ASSERT(adp->adp_ops->poll != NULL || adp->adp_ops->poll_some != NULL);
     shim_sched_point();
     if (atomic_exchange(&adp->adp_polling, true))
         return;
@@ -87,6 +89,7 @@ void ad_timer_rearm_locked(struct ad_lun *lun)
     const uint64_t now = shim_now_ns();
     uint64_t when = UINT64_MAX;
 
+    SHIM_ASSERT(lun->lun_state != AD_LUN_STOPPED && shim_lock_is_held(&lun->lun_lock));
     lun->lun_timer_lost = false;
     for (uint32_t i = 0; i <= lun->lun_openings && lun->lun_active != 0; i++) {
         const struct ad_cmd *cmd = &lun->lun_cmds[i];
@@ -119,6 +122,7 @@ void ad_timer_rearm_locked(struct ad_lun *lun)
 /* One pending command's time is up. */
 static void ad_cmd_overdue_locked(struct ad_lun *lun, struct ad_cmd *cmd, uint64_t now)
 {
+    SHIM_ASSERT(cmd->cmd_state == AD_CMD_PENDING && cmd->cmd_deadline_ns != 0);
     ad_flight_late_locked(lun, cmd);
     if (cmd->cmd_stage != 0) {
         ad_recover_overdue_locked(lun, cmd);
@@ -129,6 +133,7 @@ static void ad_cmd_overdue_locked(struct ad_lun *lun, struct ad_cmd *cmd, uint64
     cmd->cmd_flags |= AD_CMD_TIMED_OUT | AD_CMD_WANT_ABORT;
     lun->lun_aborts++;
     lun->lun_timeouts++;
+    SHIM_ASSERT(lun->lun_aborts <= lun->lun_active);
 }
 
 /*
