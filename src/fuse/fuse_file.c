@@ -142,10 +142,15 @@ void fuse_file_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 void fuse_file_close_all(struct fuse_pair *pr)
 {
     struct fuse_handle *h;
+    bool job;
 
     while ((h = pr->pr_handles) != NULL) {
         fuse_handle_unlink(pr, h);
-        fuse_handle_free(h);
+        pthread_mutex_lock(&pr->pr_mutex);
+        job = h->h_jobs != 0;
+        pthread_mutex_unlock(&pr->pr_mutex);
+        if (!job) /* else the thread that does not end (fuse_plug_wait) has it, and the process ends */
+            fuse_handle_free(h);
     }
 }
 

@@ -101,6 +101,7 @@ struct fuse_handle {
     struct fuse_split *h_splits; /* FUSE_KIND_RAW; under pr_mutex */
     char *h_text;                /* .scpair: what a reader sees, made at open */
     size_t h_text_bytes;
+    unsigned h_jobs; /* .scpair/plug: writes under way, which will set h_text; under pr_mutex */
 };
 
 /* The mount. */

@@ -179,6 +179,7 @@ static void *plug_main(void *arg)
 {
     struct fuse_plug_job *j = arg;
     struct fuse_pair *pr = j->j_pair;
+    struct fuse_handle *h = j->j_handle;
     char err[SCP_ERROR_MAX] = "";
     json_t *out = json_object(), *why;
     int error = plug_run(pr, j->j_text, out, err, sizeof(err));
@@ -187,8 +188,11 @@ static void *plug_main(void *arg)
         why = json_string(err);
         json_object_set_new(out, "error", why != NULL ? why : json_string("(not UTF-8)"));
     }
-    plug_result(pr, j->j_handle, out);
+    plug_result(pr, h, out);
     json_decref(out);
+    pthread_mutex_lock(&pr->pr_mutex);
+    h->h_jobs--; /* its owner may close it as soon as he has his answer */
+    pthread_mutex_unlock(&pr->pr_mutex);
     if (error != 0)
         fuse_fail(j->j_req, error);
     else
@@ -255,6 +259,7 @@ void fuse_plug_write(fuse_req_t req, struct fuse_handle *h, const char *data, si
     memcpy(j->j_text, data, size);
     pthread_mutex_lock(&pr->pr_mutex);
     pr->pr_plugs++;
+    h->h_jobs++;
     pthread_mutex_unlock(&pr->pr_mutex);
     error = pthread_create(&id, NULL, plug_main, j);
     if (error == 0) {
@@ -263,6 +268,7 @@ void fuse_plug_write(fuse_req_t req, struct fuse_handle *h, const char *data, si
     }
     pthread_mutex_lock(&pr->pr_mutex);
     pr->pr_plugs--;
+    h->h_jobs--;
     pthread_mutex_unlock(&pr->pr_mutex);
     free(j);
     fuse_reply_err(req, error);
