@@ -68,6 +68,22 @@ START_TEST(test_started)
 }
 END_TEST
 
+/* Each time it has stopped it is started: that it was started before says nothing. */
+START_TEST(test_started_each_time)
+{
+    struct file *fp = fake_open(NULL);
+
+    fake_forget();
+    for (unsigned i = 1; i <= 3; i++) {
+        fake.nfaults = 0;
+        (void)not_ready(FAKE_RW, 0x04, 0x02, 1);
+        ck_assert_int_eq(read_one(fp), 0);
+        ck_assert_uint_eq(count_op(SCSI_START_STOP_UNIT), i);
+    }
+    fake_close(fp);
+}
+END_TEST
+
 /* It takes its time: asked once a second, the read costs one retry however long it takes. */
 START_TEST(test_waited_for)
 {
@@ -277,6 +293,7 @@ int main(int argc, char **argv)
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_started);
+    tcase_add_test(t, test_started_each_time);
     tcase_add_loop_test(t, test_waited_for, 0, 2);
     tcase_add_test(t, test_never_ready);
     tcase_add_loop_test(t, test_not_to_be_had, 0, 3);
