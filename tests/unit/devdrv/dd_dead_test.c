@@ -364,6 +364,14 @@ START_TEST(test_resets_have_an_end)
     back_in_service();
     pass(DEAD_NS);
     ck_assert_int_eq(read_one(0), 0);
+    /* It has answered: when it dies once more its resets are counted anew. */
+    silent(FAKE_ANY, 0)->code = _i ? SC_CMD_TIMEOUT : SC_NO_DEVICE_RESPONSE;
+    while (!(dd_unit_of(FAKE_DEV)->un_hold & DD_HOLD_DEAD))
+        (void)read_one(0);
+    pass(DEAD_NS);
+    ck_assert_int_eq(read_one(0), EIO);
+    ck_assert_uint_eq(fake.resets, _i ? 0 : DD_RESETS_MAX + 1);
+    back_in_service();
     fake_close(fp);
 }
 END_TEST
