@@ -105,6 +105,20 @@ START_TEST(test_NB_16_alone_is_busy_and_one_is_the_floor)
 }
 END_TEST
 
+/* The chip has said less meanwhile: a refusal beside as many as may be there says nothing new. */
+START_TEST(test_NB_16_full_at_the_limit_lowers_nothing)
+{
+    fake_up(true, FAKE_PEND);
+    reqs_send(10);
+    ad_hw_openings(fake.ad, fake_lun->lun_id, fake_lun->lun_lun, 9);
+    full_at(10);
+    ck_assert_uint_eq(fake_flow().limit, 9);
+    ck_assert_uint_eq(fake_flow().fulls, 1);
+    ck_assert_uint_eq(fake_flow().lowered, 0);
+    fake_down();
+}
+END_TEST
+
 /* Of a burst of refusals the first counts: the others were sent before it was known. */
 START_TEST(test_NB_16_a_burst_is_one_refusal)
 {
@@ -302,6 +316,7 @@ static Suite *ad_limit_suite(void)
     tcase_add_loop_test(t, test_NB_16_full_leaves_what_the_device_has, 0, 2);
     tcase_add_test(t, test_NB_16_queued_requests_do_not_count);
     tcase_add_test(t, test_NB_16_alone_is_busy_and_one_is_the_floor);
+    tcase_add_test(t, test_NB_16_full_at_the_limit_lowers_nothing);
     tcase_add_test(t, test_NB_16_a_burst_is_one_refusal);
     tcase_add_test(t, test_NB_16_climbs_slowly_by_the_clock);
     tcase_add_test(t, test_NB_16_the_same_depth_again_doubles_the_pause);
