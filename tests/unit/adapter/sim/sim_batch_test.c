@@ -209,6 +209,23 @@ START_TEST(test_AIX_18_resets_hand_back_what_was_not_delivered)
 }
 END_TEST
 
+/* What was sent before what is held comes back before it. */
+START_TEST(test_resets_keep_the_order)
+{
+    setup(SIM_PEND_INTERRUPT, 0);
+    for (unsigned i = 0; i < 6; i++) {
+        ck_assert_int_eq(put(i, 1), AD_HW_PENDING);
+        if (i == 2)
+            ops->flush(fx_bus);
+    }
+    sim_batch_reset(fx_bus, FX_ID, 0);
+    ck_assert_uint_eq(ended, 6);
+    for (unsigned i = 0; i < 6; i++)
+        ck_assert(order[i] == i && cmd[i].x.xfer_result == AD_RES_UNSENT);
+    fx_end();
+}
+END_TEST
+
 /* Of another LUN, and behind an adapter reset. */
 START_TEST(test_resets_elsewhere_and_of_all)
 {
@@ -266,6 +283,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, test_frozen);
     tcase_add_test(t, test_abort_everywhere);
     tcase_add_test(t, test_AIX_18_resets_hand_back_what_was_not_delivered);
+    tcase_add_test(t, test_resets_keep_the_order);
     tcase_add_test(t, test_resets_elsewhere_and_of_all);
     tcase_add_test(t, test_an_error_freezes);
     suite_add_tcase(s, t);
