@@ -22,6 +22,7 @@
 /* Put off: behind those that wait already. The buf is nobody's but ours until b_iodone. */
 static void kern_iodone_defer(struct shim_self *self, struct buf *bp)
 {
+    KASSERT(self->self_iodone_depth > 0 && (!self->self_done_head || self->self_done_tail));
     bp->av_forw = NULL;
     shim_sched_point();
     if (self->self_done_head)
@@ -35,6 +36,7 @@ static void kern_iodone_defer(struct shim_self *self, struct buf *bp)
 /* The outermost iodone works off the list; each entry runs one level deep, as a direct one would. */
 static void kern_iodone_drain(struct shim_self *self)
 {
+    KASSERT(self->self_iodone_depth == 1);
     while (self->self_done_head) {
         struct buf *bp = self->self_done_head;
 

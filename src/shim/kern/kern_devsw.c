@@ -60,6 +60,7 @@ void sck_devsw_fini(void)
     for (unsigned major = 0; major < DEVSW_MAJORS; major++)
         if (atomic_load(&kern_slots[major].sl_dsw))
             shim_panic("kern_fini: major %u is still in the device switch", major);
+    SHIM_ASSERT(kern_devsw_sleepers == 0);
     SHIM_ASSERT(kern_files == 0);
     shim_lock_fini(&kern_devsw_lock);
 }
@@ -185,12 +186,14 @@ static void kern_file_turn_locked(const struct kern_slot *slot, struct file *fp)
         (void)shim_wait(&kern_devsw_event, &kern_devsw_lock, UINT64_MAX);
         kern_devsw_sleepers--;
     }
+    SHIM_ASSERT(!fp->f_busy && fp->f_magic != KERN_FILE_MAGIC);
     fp->f_busy = true;
 }
 
 /* Out of the driver: the next may go in. Locks: kern_devsw_lock. */
 static void kern_file_turn_over_locked(struct file *fp)
 {
+    SHIM_ASSERT(fp->f_busy && lock_mine(&kern_devsw_lock));
     fp->f_busy = false;
     if (kern_devsw_sleepers != 0)
         shim_wake(&kern_devsw_event);
@@ -229,6 +232,7 @@ static void kern_file_release(struct file *fp)
     struct kern_slot *slot = &kern_slots[SC_MAJOR(fp->f_devno)];
     struct file **at = &slot->sl_head;
 
+    SHIM_ASSERT(fp->f_magic != KERN_FILE_MAGIC);
     shim_lock_enter(&kern_devsw_lock);
     SHIM_ASSERT(slot->sl_files > 0 && kern_files > 0);
     slot->sl_files--;
@@ -295,6 +299,7 @@ int fp_opendev(devno_t devno, unsigned long devflag, void *channame, int ext, st
         kern_file_turn_over_locked(fp);
         shim_lock_exit(&kern_devsw_lock);
     }
+    SHIM_ASSERT(!fp->f_busy && fp->f_dsw != NULL);
     fp->f_magic = KERN_FILE_MAGIC;
     *fpp = fp;
     return 0;

@@ -29,6 +29,7 @@ int sck_errlog_init(void)
 
     if (rc)
         return rc;
+    SHIM_ASSERT(kern_errlog.rec == NULL);
     kern_errlog.seq = 0;
     memset(kern_errlog.slot_seq, 0, sizeof(kern_errlog.slot_seq));
     kern_errlog.rec = shim_alloc(KERN_ERRLOG_BYTES, 0, SHIM_TAG_KERN);
@@ -102,6 +103,7 @@ static unsigned errlog_room_locked(void)
 
 static void errlog_count_locked(struct err_rec *old, const struct err_rec *r)
 {
+    SHIM_ASSERT(old->er_count > 0 && old->er_seq < r->er_seq);
     old->er_count++;
     old->er_when_ns = r->er_when_ns;
     old->er_seq = r->er_seq;
@@ -182,6 +184,7 @@ void errsave(struct err_rec *rec, size_t len)
         kern_errlog.rec[i] = full;
         kern_errlog.slot_key[i] = key;
     }
+    SHIM_ASSERT(i < ERRLOG_RECORDS && kern_errlog.slot_seq[i] < full.er_seq);
     kern_errlog.slot_seq[i] = full.er_seq;
     shim_lock_exit(&kern_errlog.lock);
     rec->er_when_ns = full.er_when_ns;

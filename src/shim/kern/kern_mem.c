@@ -56,6 +56,7 @@ int xmfree(void *p, int heap)
     if (head->hh_magic != KERN_HEAP_MAGIC)
         return EINVAL;
     offset = head->hh_offset;
+    SHIM_ASSERT(offset >= KERN_HEAP_OFFSET_MIN && (offset & (offset - 1u)) == 0 && head->hh_total >= offset);
     head->hh_magic = 0;
     shim_free((char *)p - offset, head->hh_total, offset, SHIM_TAG_DD);
     return 0;

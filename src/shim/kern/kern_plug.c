@@ -37,6 +37,7 @@ void kern_plug_begin(struct kern_plug *plug)
 /* Make the calls. The plug is in no record. */
 static void kern_plug_calls(struct kern_plug *plug)
 {
+    KASSERT(plug->kp_ncalls <= SC_ARRAY_SIZE(plug->kp_calls));
     for (uint32_t i = 0; i < plug->kp_ncalls; i++) {
         shim_sched_point();
         plug->kp_calls[i].pc_func(plug->kp_calls[i].pc_arg);

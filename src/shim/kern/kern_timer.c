@@ -26,6 +26,7 @@ static void kern_watchdog_fire(struct shim_timer *t)
 {
     struct watchdog *w = t->tm_arg;
 
+    KASSERT(w->w_trb == t && w->func != NULL);
     w->count = 0;
     w->func(w);
 }
@@ -77,6 +78,7 @@ static void kern_trb_fire(struct shim_timer *t)
 {
     struct trb *trb = t->tm_arg;
 
+    KASSERT(trb->t_host == t && trb->func != NULL);
     trb->func(trb);
 }
 

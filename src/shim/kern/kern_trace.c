@@ -33,6 +33,7 @@ int sck_trace_init(void)
 {
     int rc = shim_lock_init(&kern_trace.lock, SHIM_RANK_KERN, "kern trace");
 
+    SHIM_ASSERT(!kern_trace.ready && kern_trace.ring == NULL);
     kern_trace.ready = rc == 0;
     return rc;
 }

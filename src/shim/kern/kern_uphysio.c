@@ -78,6 +78,7 @@ static void kern_cursor_init(struct kern_cursor *cu, const struct uio *uiop)
 /* Everything from `place` on has not been transferred; only the earliest such place counts. */
 static void kern_uphysio_stop(struct kern_uphysio *up, size_t place, int error)
 {
+    KASSERT(place <= up->up_uio->uio_resid);
     if (place < up->up_stop) {
         up->up_stop = place;
         up->up_error = error;
@@ -219,6 +220,7 @@ static __attribute__((noinline)) void kern_uphysio_many(struct kern_uphysio *up,
     struct buf *head = NULL;
     unsigned inflight = 0;
 
+    KASSERT(nslots >= 1 && nslots <= KERN_UPHYSIO_INFLIGHT);
     for (unsigned i = 0; i < nslots; i++)
         slots[i].sb_busy = false;
     if (first) {
@@ -239,6 +241,7 @@ static __attribute__((noinline)) void kern_uphysio_many(struct kern_uphysio *up,
             kern_uphysio_wait_oldest(up, slots, nslots);
             reaped = 1;
         }
+        KASSERT(reaped <= inflight && inflight <= nslots);
         inflight -= reaped;
     }
 }
