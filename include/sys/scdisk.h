@@ -69,7 +69,10 @@ struct sc_range {
     uint64_t offset; /* bytes */
     uint64_t length; /* bytes */
 };
-/* SYNCHRONIZE CACHE. */
+/*
+ * SYNCHRONIZE CACHE. Fails also when the device says that a write was lost which it had acknowledged: once,
+ * to whoever flushes first. Who has the disk open for several others tells each of them with DKFLUSHMARK.
+ */
 #define DKFLUSH      SC_IO('D', 32)
 /* UNMAP: the range's contents are given up; reads zero when the device says so, else EOPNOTSUPP. */
 #define DKUNMAP      SC_IOW('D', 33, struct sc_range)
@@ -144,6 +147,20 @@ struct sc_disk_stats {
 
 /* The disk's flight recorder. Opening and closing the disk do not empty it. */
 #define DKFLIGHT SC_IOR('D', 39, struct sc_flight)
+
+/*
+ * The same for one open of many: `mark` is the caller's, one for each open, and says of which losses it has
+ * been told. Out: the new mark, also on an error, but not with EINVAL (how) or EFAULT.
+ */
+struct sc_flush {
+    uint32_t mark; /* in: of which losses this open has been told; out: the new mark */
+    uint32_t how; /* SC_FLUSH_* */
+};
+#define SC_FLUSH_ALL    0u /* flush, and tell what this open has not been told: its errno */
+#define SC_FLUSH_OPEN   1u /* an open begins: gives it its mark. What nobody has been told yet it is told */
+#define SC_FLUSH_TELL   2u /* tell, without a flush; no command is sent */
+#define SC_FLUSH_SILENT 3u /* flush, without telling: what was lost is still to be told */
+#define DKFLUSHMARK     SC_IOWR('D', 40, struct sc_flush)
 
 /*
  * The define-device structure: what the configure method hands to ddconfig(CFG_INIT) through a

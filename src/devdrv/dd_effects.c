@@ -21,7 +21,7 @@ static void effects_deferred_locked(struct dd_unit *un, const struct scsi_sense 
         return; /* nothing was lost */
     current.deferred = false;
     rule = dd_sense_rule(&current, false);
-    un->un_deferred = rule->rule_error == EINVAL ? EIO : rule->rule_error;
+    dd_lost_note_locked(un, rule->rule_error == EINVAL ? EIO : rule->rule_error);
 }
 
 /* Not while an open or a diagnostic program is about it. */

@@ -397,7 +397,10 @@ struct dd_unit {
     bool un_restart_armed;
     _Atomic bool un_dirty;  /* written since the last SYNCHRONIZE CACHE; the lane sets it without the lock */
     _Atomic bool un_lane;   /* open; written under un_lock, read without */
-    int32_t un_deferred;    /* errno of a deferred error that nobody has been told yet */
+    int32_t un_lost;        /* errno of the last write that was acknowledged and lost (dd_lost.c) ... */
+    uint32_t un_lost_count; /* ... and how many there have been ... */
+    uint32_t un_lost_mark;  /* ... when a DKFLUSH last told of it ... */
+    bool un_lost_seen;      /* ... and whether anybody has been told of the last */
     int32_t un_todo_error;  /* why waiting requests were refused, the last time ... */
     uint32_t un_todo_round; /* ... and how often that has been */
     uint32_t un_noted, un_noted_errors; /* errors on their way to the lock; those that halted the queue */
@@ -844,6 +847,19 @@ static inline uint8_t *dd_area_data(const struct dd_unit *un)
 /* Move [lba, lba + blocks) to or from the area's data, through strategy. */
 int dd_area_rw(struct dd_unit *un, uint64_t lba, uint32_t blocks, bool read, uint32_t options, size_t *moved);
 int dd_cache_sync(struct dd_unit *un);
+
+/* ------------------------------------------------------------------ dd_lost.c */
+
+void dd_lost_note_locked(struct dd_unit *un, int error);
+void dd_lost_note(struct dd_unit *un, int error);
+void dd_lost_forget(struct dd_unit *un);
+uint32_t dd_lost_mark(struct dd_unit *un);
+int dd_lost_tell(struct dd_unit *un, uint32_t *mark);
+int dd_lost_flush(struct dd_unit *un, uint32_t *mark);
+int dd_lost_ioctl(struct dd_unit *un, intptr_t arg, unsigned long devflag);
+
+/* ------------------------------------------------------------------ dd_internal.c, again */
+
 /* Something was, or is about to be, written; or nothing is left to be made durable. Returns what was. */
 bool dd_dirty_set(struct dd_unit *un, bool dirty);
 /* The same with true, cheap, and with or without the lock. */

@@ -356,20 +356,10 @@ bool dd_dirty_set(struct dd_unit *un, bool dirty)
     return was;
 }
 
-/* A deferred error is told once, by the first flush that has nothing worse to say. */
-static int cache_deferred(struct dd_unit *un)
-{
-    int old = disable_lock(INTIODONE, &un->un_lock);
-    int error = un->un_deferred;
-
-    un->un_deferred = 0;
-    unlock_enable(old, &un->un_lock);
-    return error;
-}
-
 /*
  * SYNCHRONIZE CACHE, everything. A disk that has no cache may not know the command: fine.
- * Context: process. 0 or errno; also that of a write that failed after it was acknowledged.
+ * What it could not write is lost, and noted so; of what was lost before the caller is not told (dd_lost.c).
+ * Context: process. 0 or errno.
  */
 int dd_cache_sync(struct dd_unit *un)
 {
@@ -386,7 +376,8 @@ int dd_cache_sync(struct dd_unit *un)
         error = 0;
     if (error) {
         (void)dd_dirty_set(un, true);
-        return error;
+        if (sy.sy_sense.valid && (sy.sy_sense.key == SCSI_KEY_MEDIUM || sy.sy_sense.key == SCSI_KEY_HARDWARE))
+            dd_lost_note(un, error);
     }
-    return cache_deferred(un);
+    return error;
 }

@@ -389,7 +389,7 @@ static int ioctl_eject(struct dd_unit *un)
 {
     struct dd_sync sy;
     bool was_dirty;
-    int error = dd_cache_sync(un);
+    int error = dd_lost_flush(un, NULL);
 
     if (error)
         return error;
@@ -461,7 +461,7 @@ static bool ioctl_writes(unsigned cmd)
 static bool ioctl_is_normal(unsigned cmd)
 {
     return cmd == DKPMR || cmd == DKAMR || cmd == DKEJECT || cmd == DKFORMAT || cmd == DKFLUSH ||
-           cmd == DKUNMAP || cmd == DKZERO || cmd == DKZERO_UNMAP || cmd == DKEXTENT;
+           cmd == DKFLUSHMARK || cmd == DKUNMAP || cmd == DKZERO || cmd == DKZERO_UNMAP || cmd == DKEXTENT;
 }
 
 static int ioctl_normal(struct dd_unit *un, unsigned cmd, intptr_t arg, unsigned long devflag)
@@ -474,7 +474,9 @@ static int ioctl_normal(struct dd_unit *un, unsigned cmd, intptr_t arg, unsigned
     case DKFORMAT:
         return ioctl_format(un);
     case DKFLUSH:
-        return dd_cache_sync(un);
+        return dd_lost_flush(un, NULL);
+    case DKFLUSHMARK:
+        return dd_lost_ioctl(un, arg, devflag);
     case DKEXTENT:
         return ioctl_extent(un, arg, devflag);
     default:

@@ -157,9 +157,11 @@ static int open_teardown(struct dd_unit *un, bool commands)
     event_t never = EVENT_NULL;
     int error = 0, rc, old;
 
-    if (commands && (un->un_dirty || un->un_deferred)) {
+    if (commands && (un->un_dirty || !un->un_lost_seen)) {
+        uint32_t mark = dd_lost_mark(un); /* told is what nobody has been told */
+
         dd_dead_last_chance(un);
-        error = dd_cache_sync(un);
+        error = dd_lost_flush(un, &mark);
     }
     old = disable_lock(INTIODONE, &un->un_lock);
     dd_todo_forget_locked(un);
@@ -245,7 +247,7 @@ static int open_first(struct dd_unit *un, unsigned long devflag, int ext)
     atomic_store_explicit(&un->un_dirty, false, memory_order_relaxed);
     un->un_removable = un->un_prevents = un->un_ws_unmap = false;
     un->un_good_run = 0;
-    un->un_deferred = 0;
+    dd_lost_forget(un);
     old = disable_lock(INTIODONE, &un->un_lock); /* CFG_GONE may be beside us, and writes that word */
     dd_dead_forget_locked(un);
     unlock_enable(old, &un->un_lock);

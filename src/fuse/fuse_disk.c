@@ -26,7 +26,8 @@
  * do not use both at once.
  *
  * Durability. fsync, O_SYNC and O_DSYNC as usual. A close(2) after writes flushes the device as the
- * last close of a disk does, and reports the flush's error.
+ * last close of a disk does, and reports the flush's error. A write that was acknowledged and lost fails the
+ * next fsync of every descriptor that was open then, once, and a close(2) that comes before.
  *
  * Does not contain: fallocate and lseek (fuse_space.c), ioctls (fuse_ioctl.c).
  */
@@ -213,6 +214,20 @@ void fuse_disk_block_leave(struct fuse_vdisk *vd)
     pthread_mutex_unlock(&vd->vd_mutex);
 }
 
+/*
+ * Flush the device, or only ask what has been lost (SC_FLUSH_*). `note`: what the answer says this handle has
+ * been told. Several threads may be here for one handle: at worst it is told twice. 0 or an errno of ours.
+ */
+static int fuse_disk_sync(struct fuse_handle *h, uint32_t how, bool note)
+{
+    struct sc_flush fl = {.mark = atomic_load(&h->h_mark), .how = how};
+    int error = fp_ioctl(h->h_file, DKFLUSHMARK, (intptr_t)&fl, 0);
+
+    if (note)
+        atomic_store(&h->h_mark, fl.mark);
+    return error;
+}
+
 /* The device behind a handle. `raw`: its number; `small`: it has large blocks. 0 or an errno of ours. */
 static int fuse_disk_open_device(struct fuse_handle *h, devno_t raw, bool small)
 {
@@ -256,18 +271,24 @@ int fuse_disk_open(struct fuse_pair *pr, struct fuse_handle *h)
         fuse_disk_close(h);
         error = ENXIO;
     }
+    if (error == 0)
+        (void)fuse_disk_sync(h, SC_FLUSH_OPEN, true);
     return error;
 }
 
-/* Flush the device if it was written to since the last time. 0 or an errno of ours. */
-static int fuse_disk_flush_dirty(struct fuse_handle *h)
+/*
+ * Flush the device if it was written to since the last time; if not, what has been lost is told all the same.
+ * Not noted: the close(2) of another process that has the descriptor, too, tells nobody who listens. 0 or an
+ * errno of ours.
+ */
+static int fuse_disk_flush_dirty(struct fuse_handle *h, uint32_t how)
 {
     int error;
 
     /* Cleared first: a write that comes while the flush runs sets it again. */
     if (!atomic_exchange(&h->h_disk->vd_dirty, false))
-        return 0;
-    error = fp_ioctl(h->h_file, DKFLUSH, 0, 0);
+        return how == SC_FLUSH_ALL ? fuse_disk_sync(h, SC_FLUSH_TELL, false) : 0;
+    error = fuse_disk_sync(h, how, false);
     if (error != 0)
         atomic_store(&h->h_disk->vd_dirty, true);
     return error;
@@ -276,13 +297,16 @@ static int fuse_disk_flush_dirty(struct fuse_handle *h)
 void fuse_disk_close(struct fuse_handle *h)
 {
     /* Nobody is left to tell; close(2) has had its own flush and its error. */
-    (void)fuse_disk_flush_dirty(h);
+    (void)fuse_disk_flush_dirty(h, SC_FLUSH_SILENT);
     if (h->h_block != NULL)
         fuse_disk_block_leave(h->h_disk);
     if (h->h_kind == FUSE_KIND_RAW)
         (void)fp_close(h->h_file);
     fuse_split_forget(h);
 }
+
+/* DKFLUSH of a program is its fsync. */
+int fuse_disk_flush_told(struct fuse_handle *h) { return fuse_disk_sync(h, SC_FLUSH_ALL, true); }
 
 /* ------------------------------------------------------------------ data */
 
@@ -355,7 +379,7 @@ void fuse_disk_write(fuse_req_t req, struct fuse_handle *h, const char *data, si
         else
             error = fuse_split_write(req, h, data, size, off, &done);
         if (error == 0 && durable)
-            error = fp_ioctl(h->h_file, DKFLUSH, 0, 0);
+            error = fuse_disk_flush_told(h);
     }
     FUSE_ASSERT(done <= size);
     fuse_disk_dirtied(h->h_disk);
@@ -372,7 +396,7 @@ void fuse_disk_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     bool disk = h->h_kind == FUSE_KIND_RAW || h->h_kind == FUSE_KIND_BLOCK;
 
     (void)ino;
-    fuse_fail(req, disk && h->h_writable ? fuse_disk_flush_dirty(h) : 0);
+    fuse_fail(req, disk && h->h_writable ? fuse_disk_flush_dirty(h, SC_FLUSH_ALL) : 0);
 }
 
 void fuse_disk_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -384,5 +408,5 @@ void fuse_disk_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
     if (h->h_kind != FUSE_KIND_RAW && h->h_kind != FUSE_KIND_BLOCK)
         fuse_reply_err(req, EINVAL);
     else
-        fuse_fail(req, fp_ioctl(h->h_file, DKFLUSH, 0, 0));
+        fuse_fail(req, fuse_disk_flush_told(h));
 }

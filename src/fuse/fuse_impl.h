@@ -96,6 +96,7 @@ struct fuse_handle {
     bool h_writable;
     bool h_direct;               /* opened with O_DIRECT */
     struct fuse_vdisk *h_disk;   /* disks */
+    _Atomic uint32_t h_mark;     /* disks: which lost writes it has been told of (DKFLUSHMARK) */
     struct file *h_file;         /* adapter and disks: where ioctls go */
     struct scp_block *h_block;   /* FUSE_KIND_BLOCK */
     struct fuse_split *h_splits; /* FUSE_KIND_RAW; under pr_mutex */
@@ -227,6 +228,7 @@ void fuse_disk_buffers_free(void);
 int fuse_spin_install(struct fuse_session *se);
 int fuse_disk_open(struct fuse_pair *pr, struct fuse_handle *h);
 void fuse_disk_close(struct fuse_handle *h);
+int fuse_disk_flush_told(struct fuse_handle *h);
 int fuse_disk_block_join(struct fuse_vdisk *vd, struct scp_block **out);
 void fuse_disk_block_leave(struct fuse_vdisk *vd);
 void fuse_disk_read(fuse_req_t req, struct fuse_handle *h, size_t size, uint64_t off);

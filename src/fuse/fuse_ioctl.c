@@ -64,6 +64,7 @@ static const struct fuse_ioctl {
     {DKEJECT, IOCTL_DISK, 0},
     {DKFORMAT, IOCTL_DISK, 0},
     {DKFLUSH, IOCTL_DISK, 0},
+    {DKFLUSHMARK, IOCTL_DISK, 0},
     {DKUNMAP, IOCTL_DISK, 0},
     {DKZERO, IOCTL_DISK, 0},
     {DKZERO_UNMAP, IOCTL_DISK, 0},
@@ -138,8 +139,10 @@ static int fuse_ioctl_run(struct fuse_handle *h, const struct fuse_ioctl *io, vo
         if (pointer != 0)
             return EFAULT;
     }
-    error = fp_ioctlx(h->h_file, io->i_cmd, structure ? (intptr_t)area : (intptr_t)word, 0,
-                      DREAD | (h->h_writable ? DWRITE : 0) | authority);
+    error = io->i_cmd == DKFLUSH
+                ? fuse_disk_flush_told(h)
+                : fp_ioctlx(h->h_file, io->i_cmd, structure ? (intptr_t)area : (intptr_t)word, 0,
+                            DREAD | (h->h_writable ? DWRITE : 0) | authority);
     if (dirties)
         fuse_disk_dirtied(h->h_disk);
     return error;

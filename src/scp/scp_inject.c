@@ -6,8 +6,8 @@
  *        [count=N|forever | once] do=ACTION
  *   DISK clear | DISK attention=ASC/ASCQ | DISK load
  *
- * ACTION: check:KEY/ASC/ASCQ[/desc] (hexadecimal, as standards print them), busy, qfull, reserved,
- * hang, noresponse, busfault, busreset, hwfail, short:BYTES, delay:USEC, corrupt.
+ * ACTION: check:KEY/ASC/ASCQ[/desc][/deferred] (hexadecimal, as standards print them), busy, qfull,
+ * reserved, hang, noresponse, busfault, busreset, hwfail, short:BYTES, delay:USEC, corrupt.
  *
  * Without op= a rule strikes READ and WRITE commands and leaves alone what the driver sends of its
  * own accord. Without count= it strikes once, or for good when every= or rate= is given. A word
@@ -58,8 +58,8 @@ static bool inject_number(const char *text, int base, uint64_t max, uint64_t *ou
     return true;
 }
 
-/* "3/11/00" into up to three bytes, and "desc" as a fourth word when `desc` is wanted. */
-static bool inject_sense(char *text, unsigned bytes, uint8_t *out, bool *desc)
+/* "3/11/00" into up to three bytes, and "desc" and "deferred" after them when there is a rule for it. */
+static bool inject_sense(char *text, unsigned bytes, uint8_t *out, struct sim_fault *f)
 {
     uint64_t v;
 
@@ -68,9 +68,15 @@ static bool inject_sense(char *text, unsigned bytes, uint8_t *out, bool *desc)
             return false;
         out[i] = (uint8_t)v;
     }
-    if (text != NULL && desc != NULL && strcmp(text, "desc") == 0) {
-        *desc = true;
-        return true;
+    while (f != NULL && text != NULL) {
+        const char *word = strsep(&text, "/");
+        bool *flag = strcmp(word, "desc") == 0       ? &f->f_descriptor
+                     : strcmp(word, "deferred") == 0 ? &f->f_deferred
+                                                     : NULL;
+
+        if (flag == NULL || *flag)
+            return false;
+        *flag = true;
     }
     return text == NULL;
 }
@@ -82,7 +88,7 @@ static int inject_do(char *value, struct sim_fault *f, char *err, size_t size)
     uint8_t sense[3];
 
     if (strcmp(name, "check") == 0) {
-        if (param == NULL || !inject_sense(param, 3, sense, &f->f_descriptor) || sense[0] > 0xf)
+        if (param == NULL || !inject_sense(param, 3, sense, f) || sense[0] > 0xf)
             return scp_fail(err, size, EINVAL,
                             "do=check: wants KEY/ASC/ASCQ in hexadecimal, KEY up to f, for example "
                             "do=check:3/11/00");
@@ -299,7 +305,7 @@ static int inject_known(struct sim_disk *disk, const char *name, const struct si
             g.f_lba_last == f->f_lba_last && g.f_skip == f->f_skip && g.f_every == f->f_every &&
             g.f_interval_ns == f->f_interval_ns && g.f_action == f->f_action && g.f_key == f->f_key &&
             g.f_asc == f->f_asc && g.f_ascq == f->f_ascq && g.f_descriptor == f->f_descriptor &&
-            g.f_param == f->f_param)
+            g.f_deferred == f->f_deferred && g.f_param == f->f_param)
             return scp_fail(err, size, EINVAL,
                             "%s: rule %u is the same but for its count; use count=, or \"%s clear\" first",
                             name, i, name);
@@ -459,7 +465,8 @@ static void inject_print_op(FILE *f, int opcode)
 static void inject_print_do(FILE *f, const struct sim_fault *r)
 {
     if (r->f_action == SIM_FAULT_CHECK)
-        fprintf(f, " do=check:%x/%02x/%02x%s", r->f_key, r->f_asc, r->f_ascq, r->f_descriptor ? "/desc" : "");
+        fprintf(f, " do=check:%x/%02x/%02x%s%s", r->f_key, r->f_asc, r->f_ascq,
+                r->f_descriptor ? "/desc" : "", r->f_deferred ? "/deferred" : "");
     for (size_t i = 0; i < SC_ARRAY_SIZE(inject_actions); i++) {
         const struct inject_action *a = &inject_actions[i];
 

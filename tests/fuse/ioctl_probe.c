@@ -110,6 +110,7 @@ static void probe_disk(int fd)
     struct sc_disk_info k = {0};
     struct sc_disk_stats st = {0};
     struct sc_extent e = {0};
+    struct sc_flush fl = {.how = SC_FLUSH_OPEN};
     uint64_t bytes = 0;
 
     check("IOCINFO on rhdisk0", call(fd, IOCINFO, &info) == 0);
@@ -119,6 +120,7 @@ static void probe_disk(int fd)
     check("DKINFO", call(fd, DKINFO, &k) == 0 && k.blocks == info.un.scdk.numblks && k.block_bytes == 512);
     check("DKSTATS", call(fd, DKSTATS, &st) == 0);
     check("DKFLUSH", call(fd, DKFLUSH, NULL) == 0);
+    check("DKFLUSHMARK", call(fd, DKFLUSHMARK, &fl) == 0);
     check("DKEXTENT", call(fd, DKEXTENT, &e) == 0 && e.length != 0);
     check("BLKGETSIZE64", call(fd, BLKGETSIZE64, &bytes) == 0 && bytes == (64u << 20));
     check("DKEJECT on a fixed disk: EINVAL", call(fd, DKEJECT, NULL) == EINVAL);

@@ -28,7 +28,7 @@ static const unsigned adapter_cmds[] = {IOCINFO,  SCIOSTART, SCIOSTOP,    SCIOHA
                                         SCIOREAD, SCIOCMD,   SCIOLUNSTAT, SCIOSTAT,   SCIOFLIGHT};
 static const unsigned disk_cmds[] = {IOCINFO,      DKIORDSE, DKIOWRSE, DKIOCMD, DK_PASSTHRU, DKPMR,
                                      DKAMR,        DKEJECT,  DKFORMAT, DKFLUSH, DKUNMAP,     DKZERO,
-                                     DKZERO_UNMAP, DKEXTENT, DKINFO,   DKSTATS, DKFLIGHT};
+                                     DKZERO_UNMAP, DKEXTENT, DKINFO,   DKSTATS, DKFLIGHT,    DKFLUSHMARK};
 
 /* Bytes that come close to what a sensible caller would send, so that more than the first check is reached.
  */

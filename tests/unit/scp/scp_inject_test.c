@@ -56,6 +56,8 @@ START_TEST(test_rules_read_back)
         {"hdisk0 lba=2047 do=short:512", "hdisk0 op=data lba=2047-2047 count=1 do=short:512"},
         {"hdisk0 lba=0-2047 skip=4 do=delay:7", "hdisk0 op=data lba=0-2047 skip=4 count=1 do=delay:7"},
         {"hdisk0 op=0x35 do=check:4/44/01/desc", "hdisk0 op=0x35 count=1 do=check:4/44/01/desc"},
+        {"hdisk0 do=check:4/44/00/deferred/desc", "hdisk0 op=data count=1 do=check:4/44/00/desc/deferred"},
+        {"hdisk0 do=check:4/44/00/deferred", "hdisk0 op=data count=1 do=check:4/44/00/deferred"},
         {"hdisk0 op=read do=corrupt", "hdisk0 op=read count=1 do=corrupt"},
     };
 
@@ -133,6 +135,7 @@ START_TEST(test_slips_are_refused_by_name)
         {"hdisk0 count=0 do=busy", "count=0", "1 to 4294967295"},
         {"hdisk0 rate=5 seed=x do=busy", "seed=x", "0 to "},
         {"hdisk0 do=delay:99999999999", "do=delay:99999999999", "up to 4294967295"},
+        {"hdisk0 do=check:3/11/00/deferred/deferred", "do=check", "KEY/ASC/ASCQ"},
         {"hdisk0 do=check:10/11/00", "do=check", "KEY up to f"},
         {"hdisk0 do", "do", "action"},
         {"hdisk0 d=busy", "d=busy", "unknown"},
