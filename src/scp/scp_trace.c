@@ -475,6 +475,8 @@ static void trace_names(struct trace_out *t)
     for (unsigned i = 0; i < p->p_ndisks; i++) {
         const struct scp_disk *dk = &p->p_disks[i];
 
+        if (dk->dk_name[0] == '\0')
+            continue; /* unplugged and given back: nothing in the trace is a disk's of this number */
         trace_name(t, "process", trace_pid(i, TRACE_COMMAND), 0, dk->dk_name, 0);
         trace_name(t, "thread", trace_pid(i, TRACE_COMMAND), TRACE_TID_INSTANTS, "recovery", 0);
         (void)snprintf(name, sizeof(name), "%s %u,%u (%s)", scp_adapter_name(p, dk->dk_adapter), dk->dk_id,

@@ -130,6 +130,28 @@ END_TEST
 
 /* A disk that has gone for its users and is still on its bus, a command of it being in the medium, is kept.
  */
+/* scpair capture takes the names of the disks from the trace, and replay refuses one without a name. */
+START_TEST(test_a_trace_names_the_disks_that_are_there)
+{
+    unsigned disk;
+    char *text;
+
+    begin(1);
+    disk = plug(&ram);
+    ck_assert_int_eq(trc_start(64), 0);
+    unplug(disk);
+    ck_assert_uint_eq(scp_reap(pair), 0);
+    text = scp_trace_json(pair);
+    ck_assert_ptr_nonnull(text);
+    ck_assert_ptr_nonnull(strstr(text, "\"args\":{\"name\":\"hdisk0\"}"));
+    ck_assert_ptr_null(strstr(text, "\"args\":{\"name\":\"\"}"));
+    ck_assert_ptr_null(strstr(text, "()"));
+    free(text);
+    trc_stop();
+    end();
+}
+END_TEST
+
 START_TEST(test_a_disk_that_is_still_on_its_bus_is_not_given_back)
 {
     struct file *fp;
@@ -418,6 +440,7 @@ int main(int argc, char **argv)
 
     tcase_set_timeout(t, 120);
     tcase_add_test(t, test_CAM_14_numbers_come_back);
+    tcase_add_test(t, test_a_trace_names_the_disks_that_are_there);
     tcase_add_test(t, test_a_disk_that_is_still_on_its_bus_is_not_given_back);
     tcase_add_test(t, test_what_cannot_be_plugged);
     tcase_add_test(t, test_CAM_16_NB_21_hang);
