@@ -135,8 +135,12 @@ static bool ad_config_ok(const struct ad_config *cfg)
 {
     const struct ad_hw_ops *ops = cfg->cfg_ops;
 
-    if (ops == NULL || shim_dev_check(cfg->cfg_dev) != 0 ||
-        (cfg->cfg_reserved4 | cfg->cfg_reserved[0] | cfg->cfg_reserved[1] | cfg->cfg_reserved[2]) != 0)
+    if (ops == NULL ||
+        (cfg->cfg_reserved4 | cfg->cfg_reserved[0] | cfg->cfg_reserved[1] | cfg->cfg_reserved[2]) != 0) {
+        shim_log(SHIM_LOG_ERROR, "ad: ad_config without cfg_ops, or with a reserved field that is not 0");
+        return false;
+    }
+    if (shim_dev_check(cfg->cfg_dev) != 0)
         return false;
     if (ops->version != AD_HW_VERSION || ops->size < SHIM_TABLE_BYTES(ad_hw_ops, reset_bus)) {
         shim_log(SHIM_LOG_ERROR,

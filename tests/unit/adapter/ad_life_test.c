@@ -479,6 +479,33 @@ START_TEST(test_AIX_10_the_maximum_follows_the_boundary)
 }
 END_TEST
 
+static unsigned configs_refused;
+
+static void count_refused(int level, const char *text)
+{
+    configs_refused += level == SHIM_LOG_ERROR && strstr(text, "ad: ad_config ") != NULL;
+}
+
+/* docs/porting.md: "What ad_attach() refuses, it explains in your log." */
+START_TEST(test_a_configuration_that_is_refused_is_explained)
+{
+    struct ad_config bad = {.cfg_ops = &fake_ops, .cfg_hw = &fake, .cfg_dev = &fake.dev, .cfg_reserved4 = 1};
+    struct shim_host host = *shim_det_host(1);
+
+    host.log = count_refused;
+    configs_refused = 0;
+    shim_test_begin(&host);
+    fake_prepare();
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &bad), EINVAL);
+    ck_assert_uint_eq(configs_refused, 1);
+    bad.cfg_reserved4 = 0;
+    bad.cfg_ops = NULL;
+    ck_assert_int_eq(ad_attach(FAKE_DEVNO, &bad), EINVAL);
+    ck_assert_uint_eq(configs_refused, 2);
+    shim_test_end();
+}
+END_TEST
+
 /* Every hole and every impossible number, one at a time. */
 START_TEST(test_AIX_25_what_cannot_attach)
 {
@@ -669,6 +696,7 @@ static Suite *ad_life_suite(void)
     tcase_add_test(life, test_NB_23_memory_is_the_adapters_owners);
     tcase_add_test(life, test_AIX_10_the_maximum_follows_the_segments);
     tcase_add_test(life, test_AIX_10_the_maximum_follows_the_boundary);
+    tcase_add_test(life, test_a_configuration_that_is_refused_is_explained);
     tcase_add_test(life, test_AIX_25_what_cannot_attach);
     tcase_add_test(life, test_AIX_25_attributes_lower_and_nonsense_is_ignored);
     tcase_add_test(life, test_AIX_10_narrow_segments_and_devices_that_do_not_come_up);
