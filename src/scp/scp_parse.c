@@ -315,7 +315,9 @@ int scp_adapter_parse(char *text, struct scp_adapter_spec *out, char *err, size_
             a.no_gather = true;
         else if (strcmp(name, "clears-queue") == 0 && value == NULL)
             a.clears_queue = true;
-        else if (strcmp(name, "pend") == 0 && (value == NULL || strcmp(value, "poll") == 0))
+        else if (strcmp(name, "pend") == 0 && value != NULL && strcmp(value, "poll") != 0)
+            error = scp_fail(err, size, EINVAL, "%s: pend=%s: must be pend or pend=poll", what, value);
+        else if (strcmp(name, "pend") == 0)
             a.pend = value != NULL ? SCP_PEND_POLL : SCP_PEND_INTERRUPT;
         else
             error = scp_fail(err, size, EINVAL,

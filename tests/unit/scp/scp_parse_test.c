@@ -191,6 +191,7 @@ START_TEST(test_adapter_parse_refuses_and_says_which)
         {"sim,no-gather,clears-queue,no-gather",
          "--adapter sim,no-gather,clears-queue,no-gather: \"no-gather\" and \"no-gather\""},
         {"sim,no-gather=1", "unknown option \"no-gather\""},
+        {"sim,pend=no", "--adapter sim,pend=no: pend=no: must be pend or pend=poll"},
     };
     struct scp_adapter_spec a;
 
