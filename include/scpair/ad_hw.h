@@ -21,7 +21,7 @@
  * back as many at once as its interrupt finds (ad_hw_done_list): what a command costs beside its data is then
  * paid once for a batch.
  *
- * Nineteen operations, of which six are always there, seven callbacks, two configuration calls. The
+ * Eighteen operations, of which six are always there, seven callbacks, two configuration calls. The
  * table is versioned as those of shim.h are: docs/abi.md.
  *
  * Does not contain: queues (ad_impl.h), the sc_buf contract (sys/scsi.h).
@@ -170,7 +170,9 @@ struct ad_hw_ops {
      * The next two are both there or both NULL. A LUN is frozen while its count is not 0; then start() says
      * AD_HW_FROZEN to every transfer without AD_XFER_PAST, and what it took before is not touched. The chip
      * adds one itself for every transfer of the LUN that ends with another result than AD_RES_GOOD (and
-     * AD_RES_UNSENT), before it reports that; freeze() adds one, thaw() takes `n` off. What one thread is
+     * AD_RES_UNSENT), before it reports that, and none for what the core takes back itself after
+     * reset_adapter() or isolate(), which nobody would thaw; freeze() adds one, thaw() takes `n` off.
+     * What one thread is
      * about to start is so never started after another one has learned that the queue is halted. When
      * freeze() returns, and when such a result is reported, no start() that said otherwise is still under
      * way. A chip without them may be given a command that was chosen just before. Any context; a lock of the

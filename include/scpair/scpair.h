@@ -178,8 +178,8 @@ unsigned scp_reap(struct scp *p);
 bool scp_disk_present(const struct scp *p, unsigned disk);
 
 /*
- * Parse "--adapter" syntax: sim[,max-transfer=BYTES][,no-gather][,clears-queue]. `text` is
- * modified, not kept. 0, or EINVAL with a line in err. Any context.
+ * Parse "--adapter" syntax: sim[,max-transfer=BYTES][,no-gather][,clears-queue][,pend|,pend=poll].
+ * `text` is modified, not kept. 0, or EINVAL with a line in err. Any context.
  */
 int scp_adapter_parse(char *text, struct scp_adapter_spec *out, char *err, size_t size);
 /*
