@@ -36,6 +36,7 @@ static uint64_t dead_good_locked(const struct dd_unit *un)
 /* Context: completion. Locks: un_lock held. */
 void dd_dead_set_locked(struct dd_unit *un)
 {
+    KASSERT(lock_mine(&un->un_lock));
     if (un->un_hold & DD_HOLD_DEAD)
         return;
     dd_hold_set_locked(un, DD_HOLD_DEAD);
@@ -54,6 +55,7 @@ bool dd_dead_silence_locked(struct dd_unit *un, const struct dd_rule *rule, bool
     uint64_t good = dead_good_locked(un);
     bool first = good != un->un_quiet_good || un->un_silences == 0;
 
+    KASSERT(rule->rule_flags & (DD_RULE_SILENT | DD_RULE_ABSENT));
     if (first) {
         un->un_quiet_good = good;
         un->un_silences = 1;
@@ -74,6 +76,7 @@ bool dd_dead_silence_locked(struct dd_unit *un, const struct dd_rule *rule, bool
 /* Context: any. Locks: un_lock held. */
 void dd_dead_alive_locked(struct dd_unit *un)
 {
+    KASSERT(lock_mine(&un->un_lock));
     un->un_silences = 0;
     /* While a lost command holds recovery, what waits would wait for ever. */
     if (!(un->un_hold & DD_HOLD_DEAD) || dd_step_lost_locked(un))
@@ -144,6 +147,7 @@ void dd_dead_reset(struct dd_unit *un)
     unlock_enable(old, &un->un_lock);
     error = fp_ioctl(un->un_fp, SCIORESET, SC_ARG(un->un_dds.scsi_id, un->un_dds.lun_id), 0);
     old = disable_lock(INTIODONE, &un->un_lock);
+    KASSERT(un->un_resetting && un->un_resets > 0 && un->un_resets <= DD_RESETS_MAX);
     un->un_resetting = false;
     un->un_reset_ns = kern_now_ns() | 1u;
     dd_log(un, NULL, ERRID_DISK_INFO, true, error, "nobody answers", "reset, and asked again", NULL, 0);

@@ -33,6 +33,7 @@ bool dd_is_open(const struct dd_unit *un)
 /* Side effects on the disk as a whole, whichever command showed them. Locks: un_lock held. */
 void dd_disk_effects_locked(struct dd_unit *un, unsigned flags, const struct scsi_sense *sense)
 {
+    KASSERT(lock_mine(&un->un_lock));
     if (flags & DD_RULE_RESET)
         un->un_reset_ns = kern_now_ns() | 1u;
     if ((flags & DD_RULE_RESERVE) && un->un_reserved)

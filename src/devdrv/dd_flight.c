@@ -106,6 +106,7 @@ void dd_flight_end_locked(struct dd_unit *un, struct buf *bp, int error)
     uint64_t seq;
 
     KASSERT(fl->fl_left > 0);
+    KASSERT(bp->b_work & DD_BUF_TOLD);
     bp->b_work &= ~(uintptr_t)DD_BUF_TOLD;
     if (error) {
         fl->fl_over.failed++;

@@ -104,6 +104,7 @@ static void gone_begin_locked(struct dd_unit *un)
 {
     struct dd_rec *rec = &un->un_rec;
 
+    KASSERT(!dd_is_gone_locked(un));
     dd_todo_forget_locked(un);
     dd_dead_forget_locked(un);
     dd_hold_set_locked(un, DD_HOLD_INVALID);
@@ -191,6 +192,7 @@ static int gone_fetch(struct dd_unit *un)
  */
 void dd_fetch_locked(struct dd_unit *un)
 {
+    KASSERT(kern_at_process_level() && un->un_fp != NULL);
     if (un->un_halting) {
         dd_sleep_locked(un); /* CFG_GONE is at it */
         return;

@@ -57,6 +57,7 @@ void dd_halt_noted_locked(struct dd_unit *un, struct dd_cmd *cmd)
     un->un_noted_errors -= halt_is_error(cmd);
     if (--un->un_noted == 0)
         dd_hold_clear_locked(un, DD_HOLD_ERROR);
+    KASSERT(un->un_noted_errors <= un->un_noted);
 }
 
 /* ------------------------------------------------------------------ ENXIO */
@@ -76,6 +77,7 @@ static uint32_t halt_rounds_locked(struct dd_unit *un)
 /* No error has come: it was SCIOHALT, or something is wrong. Locks: un_lock held. */
 static void halt_conclude_locked(struct dd_unit *un)
 {
+    KASSERT(un->un_hold & DD_HOLD_RECOVER);
     un->un_need_resume = true;
     un->un_thrown = halt_rounds_locked(un) + 1u;
     if (un->un_thrown % DD_THROWN_SUSPECT == 0)
@@ -138,6 +140,7 @@ static void halt_begin_locked(struct dd_unit *un)
     uint32_t rounds = halt_rounds_locked(un);
     uint64_t ns = un->un_error_ns;
 
+    KASSERT(rec->rec_state == DD_REC_NONE);
     dd_hold_clear_locked(un, DD_HOLD_TODO);
     dd_hold_set_locked(un, DD_HOLD_RECOVER);
     rec->rec_state = DD_REC_HALT;
@@ -157,6 +160,7 @@ static void halt_begin_locked(struct dd_unit *un)
 /* Context: completion. Locks: un_lock held; the caller looks at the queues afterwards. */
 void dd_halt_thrown_locked(struct dd_unit *un, struct dd_cmd *cmd)
 {
+    KASSERT(cmd->cmd_kind <= DD_KIND_SYNC && !cmd->cmd_noted);
     un->un_stats.requeued++;
     if (cmd->cmd_kind == DD_KIND_SYNC) {
         dd_sync_finish_locked(un, cmd, EIO, halt_rounds_locked(un) + 1u < DD_THROWN_MAX);

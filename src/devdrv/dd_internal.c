@@ -135,6 +135,7 @@ static int sync_wait_locked(struct dd_unit *un, const struct dd_sync *sy, const 
     }
     if ((un->un_hold & DD_HOLD_GONE) && sy->sy_uio)
         error = EFORMAT;
+    KASSERT(un->un_sync_waiting > 0);
     un->un_sync_waiting--;
     return error;
 }
@@ -173,6 +174,7 @@ static struct dd_cmd *sync_slot(struct dd_unit *un, struct dd_sync *sy, struct d
     }
     un->un_turn_rw = true;
     if (!cmd) {
+        KASSERT(un->un_free != NULL && un->un_active < un->un_depth);
         cmd = un->un_free;
         un->un_free = cmd->cmd_next;
         cmd->cmd_state = DD_CMD_HELD;
@@ -342,6 +344,7 @@ int dd_area_rw(struct dd_unit *un, uint64_t lba, uint32_t blocks, bool read, uin
     b.b_xmemd.aspace_id = XMEM_GLOBAL;
     dd_strategy(&b);
     error = iowait(&b);
+    KASSERT(b.b_resid <= b.b_bcount);
     *moved = b.b_bcount - b.b_resid;
     return error;
 }

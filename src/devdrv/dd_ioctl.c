@@ -53,6 +53,7 @@ static void ioctl_rdwrse_status(struct sc_rdwrt *rw, const struct dd_sync *sy)
     rw->sense_bytes = sy->sy_sense_bytes;
     if (rw->sense_bytes > rw->req_sense_length)
         rw->sense_bytes = (uint8_t)rw->req_sense_length;
+    KASSERT(rw->sense_bytes <= DD_SENSE_BYTES);
     memset(rw->sense, 0, sizeof(rw->sense));
     memcpy(rw->sense, sy->sy_sense_data, rw->sense_bytes);
 }
@@ -88,6 +89,7 @@ static int ioctl_rdwrse_bad(struct dd_unit *un, struct sc_rdwrt *rw, bool read, 
     uint64_t most, blocks;
     int error;
 
+    KASSERT(un->un_area_busy);
     if (rw->req_sense_length > SC_DISK_SENSE_MAX || rw->data_length > un->un_transfer_max ||
         rw->data_length == 0 || (!rw->buffer && rw->data_length > SC_DISK_IO_INLINE))
         return EINVAL;
@@ -205,6 +207,7 @@ static bool ioctl_sense_kept(struct dd_unit *un, struct sc_passthru *pt, void *d
 {
     size_t bytes = un->un_kept_bytes;
 
+    KASSERT(bytes <= sizeof(un->un_kept_sense));
     if (pt->scsi_cdb[0] != SCSI_REQUEST_SENSE || !bytes || !(pt->flags & SC_PT_READ))
         return false;
     if (bytes > pt->scsi_cdb[4])
@@ -262,6 +265,7 @@ static int ioctl_passthru_checked(struct dd_unit *un, struct sc_passthru *pt, un
     void *data = pt->buffer ? (void *)(uintptr_t)pt->buffer : dd_area_data(un);
     int error;
 
+    KASSERT(un->un_area_busy);
     ioctl_passthru_clear(pt);
     pt->einval_arg = ioctl_passthru_bad(un, pt);
     if (pt->einval_arg || pt->reserved1 || pt->reserved2[0] || pt->reserved2[1] || pt->reserved2[2])
@@ -299,9 +303,11 @@ static int ioctl_passthru_checked(struct dd_unit *un, struct sc_passthru *pt, un
     pt->scsi_bus_status = sy.sy_scsi_status;
     pt->adapter_status = sy.sy_adapter_status;
     pt->adap_q_status = sy.sy_adap_q;
+    KASSERT(sy.sy_resid <= sy.sy_bytes);
     pt->residual = sy.sy_resid;
     pt->sense_bytes = sy.sy_sense_bytes < pt->autosense_length ? sy.sy_sense_bytes : pt->autosense_length;
     memset(pt->autosense, 0, sizeof(pt->autosense));
+    KASSERT(pt->sense_bytes <= DD_SENSE_BYTES);
     memcpy(pt->autosense, sy.sy_sense_data, pt->sense_bytes);
     if (read && !pt->buffer)
         memcpy(pt->data, data, sy.sy_bytes - sy.sy_resid);
@@ -480,6 +486,7 @@ static int ioctl_normal(struct dd_unit *un, unsigned cmd, intptr_t arg, unsigned
     case DKEXTENT:
         return ioctl_extent(un, arg, devflag);
     default:
+        KASSERT(cmd == DKUNMAP || cmd == DKZERO || cmd == DKZERO_UNMAP);
         return ioctl_range(un, cmd, arg, devflag);
     }
 }

@@ -79,6 +79,7 @@ static struct dd_chunk *life_chunk_make(struct dd_unit *un, uint32_t n)
 /* Hang a chunk in: its structures are free. Locks: un_lock held, or nobody knows the unit yet. */
 static void life_chunk_add(struct dd_unit *un, struct dd_chunk *chunk)
 {
+    KASSERT(chunk->chunk_n > 0 && chunk->chunk_next == NULL);
     chunk->chunk_next = un->un_chunks;
     un->un_chunks = chunk;
     un->un_pool_total += chunk->chunk_n;
@@ -97,6 +98,7 @@ bool dd_pool_grow(struct dd_unit *un)
     int old = disable_lock(INTIODONE, &un->un_lock);
 
     n = un->un_pool_max - un->un_pool_total;
+    KASSERT(un->un_pool_total <= un->un_pool_max);
     unlock_enable(old, &un->un_lock);
     if (n == 0)
         return false;
@@ -189,6 +191,7 @@ static int life_fill(struct dd_unit *un)
     uint32_t lane = un->un_dds.queue_depth >= DD_LANE_DEPTH_MIN ? DD_PLUGS : 0;
     struct dd_chunk *chunk = life_chunk_make(un, un->un_dds.pool + lane);
 
+    KASSERT(un->un_chunks == NULL && un->un_pool_total == 0);
     if (!chunk)
         return ENOMEM;
     life_chunk_add(un, chunk);
@@ -338,6 +341,8 @@ static int life_term(devno_t devno)
     atomic_store_explicit(&dd_units[SC_MINOR(devno)], NULL, memory_order_seq_cst);
     life_quiesce(un);
     KASSERT(!un->un_pending.ch_head && !un->un_inp_head && !un->un_resend);
+    KASSERT(un->un_rec.rec_state == DD_REC_NONE && un->un_active == 0 && !un->un_resp.ch_head);
+    KASSERT(un->un_opens == 0 && !un->un_busy && un->un_fp == NULL && un->un_sleepers == 0);
     lock_free(&un->un_lock);
     life_free(un);
     return 0;

@@ -203,6 +203,7 @@ int dd_open_limits(struct dd_unit *un)
     } else {
         un->un_transfer_max = most & ~(dd_block_bytes(un) - 1u);
         un->un_span_max = coalesce && coalesce < un->un_transfer_max ? coalesce : un->un_transfer_max;
+        KASSERT(un->un_transfer_max != 0 && un->un_span_max <= un->un_transfer_max);
         un->un_info.id = un->un_dds.scsi_id;
         un->un_info.lun = un->un_dds.lun_id;
         un->un_info.adapter_devno = un->un_dds.adapter_devno;
@@ -239,6 +240,7 @@ static int open_first(struct dd_unit *un, unsigned long devflag, int ext)
 {
     int error, old;
 
+    KASSERT(un->un_busy && un->un_opens == 0 && un->un_fp == NULL);
     memset(&un->un_info, 0, sizeof(un->un_info));
     un->un_depth = un->un_depth_max = 1;
     un->un_tag = SC_NO_Q;
@@ -317,6 +319,7 @@ int dd_open(devno_t devno, unsigned long devflag, long chan, int ext)
         dd_wake_locked(un);
     }
     if (!error) {
+        KASSERT(un->un_fp != NULL && !un->un_busy);
         if (un->un_opens++ == 0)
             dd_lane_open_locked(un);
         un->un_retain |= (ext & SC_RETAIN_RESERVATION) != 0;

@@ -167,6 +167,7 @@ static uint32_t probe_inquiry(struct dd_unit *un, int page, uint8_t *data, uint3
     }
     scsi_put16(sy.sy_cdb + 3, bytes);
     *error = dd_sync_run(un, &sy);
+    KASSERT(sy.sy_resid <= bytes);
     return *error ? 0 : bytes - sy.sy_resid;
 }
 
@@ -177,6 +178,7 @@ static uint32_t probe_vpd(struct dd_unit *un, uint8_t page, uint8_t *data)
     uint32_t got = probe_inquiry(un, page, data, PROBE_VPD_BYTES, &error);
     uint32_t said = 4u + scsi_get16(data + 2);
 
+    KASSERT(got <= PROBE_VPD_BYTES);
     if (got < 4 || data[1] != page)
         return 0;
     return said < got ? said : got;
@@ -187,6 +189,7 @@ static void probe_device_id(struct dd_unit *un, const uint8_t *data, uint32_t by
 {
     struct sc_disk_info *info = &un->un_info;
 
+    KASSERT(bytes <= PROBE_VPD_BYTES);
     for (uint32_t at = 4; at + 4 <= bytes; at += 4u + data[at + 3]) {
         uint32_t n = data[at + 3];
         bool naa = (data[at + 1] & 0x0f) == 3;
@@ -259,6 +262,7 @@ static void probe_mode(struct dd_unit *un)
         sy.sy_flags = DD_SYNC_QUIET;
         if (dd_sync_run(un, &sy))
             continue;
+        KASSERT(sy.sy_resid <= sizeof(data));
         got = (uint32_t)sizeof(data) - sy.sy_resid;
         if (got < 4)
             continue;
@@ -335,6 +339,7 @@ int dd_probe_identify(struct dd_unit *un)
     if (got >= 8 && (data[7] & 0x02) && !un->un_dds.no_tags) {
         probe_clears(un);
         old = disable_lock(INTIODONE, &un->un_lock);
+        KASSERT(un->un_dds.queue_depth >= 1 && un->un_dds.queue_depth <= DD_DEPTH_MAX);
         un->un_tag = SC_SIMPLE_Q;
         un->un_depth = un->un_depth_max = un->un_dds.queue_depth;
         unlock_enable(old, &un->un_lock);

@@ -83,6 +83,7 @@ static int range_write_same(struct dd_unit *un, uint64_t *lba, uint64_t *blocks,
                         ? un->un_ws_blocks_max
                         : RANGE_SAME_BLOCKS_MAX;
 
+    KASSERT(un->un_area_busy && most > 0);
     while (*blocks > 0) {
         uint32_t n = (uint32_t)(*blocks < most ? *blocks : most);
         struct dd_sync sy;
@@ -111,6 +112,7 @@ static int range_write_zeroes(struct dd_unit *un, uint64_t lba, uint64_t blocks)
     uint32_t most = DD_AREA_DATA_BYTES >> un->un_shift;
     int error = 0;
 
+    KASSERT(un->un_area_busy && most > 0);
     while (blocks > 0 && error == 0) {
         uint32_t n = blocks < most ? (uint32_t)blocks : most;
         size_t moved = 0;
@@ -194,6 +196,7 @@ int dd_range_extent(struct dd_unit *un, struct sc_extent *ext)
     blocks -= lba - first;
     if (blocks < ext->length >> un->un_shift)
         ext->length = blocks << un->un_shift;
+    KASSERT(ext->length != 0 && ext->length <= end - ext->offset);
     ext->mapped = (data[20] & 0x0f) != 1;
     return 0;
 }

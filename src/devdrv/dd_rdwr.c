@@ -63,6 +63,7 @@ static int rdwr_peek(const struct dd_unit *un, const struct uio *uiop, size_t by
     uint8_t *to = dd_area_data(un);
     int error = 0;
 
+    KASSERT(un->un_area_busy && bytes <= DD_AREA_DATA_BYTES);
     for (int32_t i = 0; i < uiop->uio_iovcnt && bytes > 0 && error == 0; i++) {
         struct iovec piece = uiop->uio_iov[i];
         struct uio one = *uiop;
@@ -108,6 +109,7 @@ static int rdwr_bounce(struct dd_unit *un, struct uio *uiop, bool read, uint32_t
                 error = dd_area_rw(un, lba, (uint32_t)(bytes >> un->un_shift), false, options, &moved);
             dd_uio_advance(uiop, moved);
         }
+        KASSERT(moved <= bytes);
         if (moved < bytes)
             break;
     }

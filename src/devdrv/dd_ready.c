@@ -23,6 +23,7 @@ void dd_ready_due_locked(struct dd_unit *un, unsigned flags)
 {
     struct dd_rec *rec = &un->un_rec;
 
+    KASSERT(un->un_hold & DD_HOLD_RECOVER);
     if (!(un->un_todo & (DD_TODO_START | DD_TODO_SPIN))) {
         rec->rec_spin_until_ns = kern_now_ns() + un->un_dds.start_timeout * UINT64_C(1000000000);
         rec->rec_spins = rec->rec_odd = 0;
@@ -40,6 +41,7 @@ bool dd_ready_step_locked(struct dd_unit *un)
     struct dd_rec *rec = &un->un_rec;
     uint8_t cdb[6] = {0}; /* all zeroes: TEST UNIT READY */
 
+    KASSERT(un->un_todo & (DD_TODO_START | DD_TODO_SPIN));
     if (un->un_todo & DD_TODO_START) {
         cdb[0] = SCSI_START_STOP_UNIT;
         cdb[4] = 0x01;
@@ -56,6 +58,7 @@ bool dd_ready_step_locked(struct dd_unit *un)
 /* Nobody is asked any more. ready: what waits may go. Locks: un_lock held. */
 static void ready_over_locked(struct dd_unit *un, bool ready)
 {
+    KASSERT(lock_mine(&un->un_lock));
     un->un_todo &= (uint8_t) ~(DD_TODO_START | DD_TODO_SPIN);
     un->un_rec.rec_delay = false;
     if (ready)
@@ -73,6 +76,7 @@ void dd_ready_done_locked(struct dd_unit *un, unsigned step, bool failed)
     struct dd_rec *rec = &un->un_rec;
     const uint64_t pause_ns = un->un_busy_ns ? un->un_busy_ns : 1000000u;
 
+    KASSERT(step == DD_REC_START || step == DD_REC_SPIN);
     if (step == DD_REC_START) {
         un->un_todo &= (uint8_t)~DD_TODO_START;
         rec->rec_started = true; /* whether it has helped is asked next */

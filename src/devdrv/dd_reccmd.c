@@ -116,6 +116,7 @@ void dd_recover_sense_locked(struct dd_unit *un)
  */
 bool dd_delay_start_locked(struct dd_unit *un, uint64_t ns)
 {
+    KASSERT(lock_mine(&un->un_lock));
     un->un_rec.rec_delay_ns = kern_now_ns() + ns;
     un->un_delay_trb->timeout_ns = ns;
     un->un_rec.rec_timer = tstart(un->un_delay_trb) == 0;

@@ -278,6 +278,7 @@ static void recover_finish_locked(struct dd_unit *un)
 {
     struct dd_rec *rec = &un->un_rec;
 
+    KASSERT(!rec->rec_failed_head && !rec->rec_current && !rec->rec_ready);
     if (rec->rec_kept) {
         rec->rec_kept = false;
         /* A device that has dropped what it had does not know what the adapter driver thinks it has. */
@@ -290,6 +291,7 @@ static void recover_finish_locked(struct dd_unit *un)
     if (((un->un_todo || rec->rec_fetch) && dd_todo_step_locked(un)) || dd_halt_home_locked(un) ||
         recover_delay_locked(un))
         return;
+    KASSERT(rec->rec_cmd->cmd_state == DD_CMD_FREE);
     rec->rec_state = DD_REC_NONE;
     dd_trace_state(un);
     rec->rec_unstick = rec->rec_keys = rec->rec_cap16 = rec->rec_refused = rec->rec_silent = false;
@@ -329,6 +331,7 @@ void dd_recover_next_locked(struct dd_unit *un)
 /* Context: any. Locks: un_lock held. */
 void dd_recover_begin_locked(struct dd_unit *un)
 {
+    KASSERT(lock_mine(&un->un_lock));
     if (SC_UNLIKELY(dd_step_lost_locked(un)))
         dd_recover_fail_parked_locked(un); /* nobody would look at it again */
     if (un->un_rec.rec_state != DD_REC_NONE || dd_is_gone_locked(un))
@@ -347,6 +350,7 @@ static void recover_refused_locked(struct dd_unit *un, struct dd_cmd *cmd, int e
     const struct scsi_sense none = {0};
     bool span = error == EINVAL && cmd->cmd_kind == DD_KIND_RW && cmd->cmd_nbufs > 1;
 
+    KASSERT(error != 0 && cmd->cmd_kind <= DD_KIND_FRAG);
     /* It may take its bufs one by one: not every adapter has as many segments as we have bufs. */
     if (span)
         refused.rule_flags = DD_RULE_SPLIT;
@@ -361,6 +365,7 @@ static void recover_park_locked(struct dd_unit *un, struct dd_cmd *cmd)
 {
     struct dd_rec *rec = &un->un_rec;
 
+    KASSERT(cmd->cmd_kind <= DD_KIND_SYNC && cmd->cmd_state != DD_CMD_FAILED);
     cmd->cmd_state = DD_CMD_FAILED;
     dd_recover_count_locked(cmd, &un->un_stats.in_process, &un->un_stats.recovering, DD_BUF_RECOVER);
     cmd->cmd_next = NULL;
@@ -495,6 +500,7 @@ void dd_recover_fail_parked_locked(struct dd_unit *un)
     struct dd_rec *rec = &un->un_rec;
     const struct scsi_sense none = {0};
 
+    KASSERT(dd_step_lost_locked(un));
     while (rec->rec_current || rec->rec_failed_head) {
         if (!rec->rec_current) {
             rec->rec_current = rec->rec_failed_head;
@@ -546,6 +552,7 @@ void dd_recover_nudge_locked(struct dd_unit *un, bool good)
 {
     struct dd_rec *rec = &un->un_rec;
 
+    KASSERT(lock_mine(&un->un_lock));
     if (rec->rec_state == DD_REC_HALT)
         dd_halt_look_locked(un, false);
     if (rec->rec_state != DD_REC_WAIT)

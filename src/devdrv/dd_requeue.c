@@ -66,6 +66,7 @@ void dd_requeue_split_locked(struct dd_unit *un, struct dd_split *split)
 {
     struct dd_split **link = &un->un_split;
 
+    KASSERT(split->split_bufs.ch_n > 0);
     while (*link && requeue_before(&(*link)->split_at, &split->split_at))
         link = &(*link)->split_next;
     split->split_next = *link;

@@ -84,6 +84,7 @@ static void split_span_locked(struct dd_unit *un, struct dd_cmd *cmd, size_t goo
     uint16_t place = 0;
     size_t start = 0;
 
+    KASSERT(cmd->cmd_nbufs > 1 && good <= cmd->cmd_bytes);
     while (bp) {
         struct buf *next = bp->av_forw;
         size_t end = start + dd_buf_bytes(bp);
@@ -153,6 +154,7 @@ void dd_split_take_locked(struct dd_unit *un, struct dd_cmd *cmd)
     cmd->cmd_resends = split->split_at.pc_resends;
     cmd->cmd_place = split->split_at.pc_place++;
     bufs->ch_head = bp->av_forw;
+    KASSERT(bufs->ch_n > 0 && un->un_again > 0);
     bufs->ch_n--;
     if (!bufs->ch_head) {
         un->un_split = split->split_next;

@@ -74,6 +74,7 @@ void dd_step_fired(struct trb *t)
     }
     dd_log(un, NULL, ERRID_DISK_ERR3, rec->rec_late == 0, EIO, dd_state_of(rec->rec_state)->state_name,
            rec->rec_late == 0 ? "recovery command overdue, queue cleared" : "recovery command lost", NULL, 0);
+    KASSERT(rec->rec_cmd->cmd_state == DD_CMD_INPROC);
     if (rec->rec_late++ == 0) {
         rec->rec_unstick = true;
         rec->rec_until_ns = kern_now_ns() + t->timeout_ns;

@@ -57,6 +57,7 @@ void dd_todo_forget_locked(struct dd_unit *un)
 /* All of a chain fails unmoved. Locks: un_lock held. */
 static void todo_fail_chain_locked(struct dd_unit *un, struct buf *bp, int error)
 {
+    KASSERT(error != 0 && lock_mine(&un->un_lock));
     while (bp) {
         struct buf *next = bp->av_forw;
 
@@ -66,6 +67,7 @@ static void todo_fail_chain_locked(struct dd_unit *un, struct buf *bp, int error
         bp->b_resid = bp->b_bcount;
         un->un_stats.errors++;
         un->un_stats.completed++;
+        KASSERT(dd_buf_state(bp) == DD_BUF_PENDING && un->un_stats.pending > 0);
         un->un_stats.pending--;
         dd_flight_done_locked(un, bp, error);
         dd_chain_add(&un->un_resp, bp, bp, 1);
